@@ -1,0 +1,1 @@
+"""The DICOM edge: reading headers, classifying series, pixel data, writing."""

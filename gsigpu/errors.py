@@ -1,0 +1,136 @@
+"""Every error gsigpu raises on purpose.
+
+A message is one line that says what is wrong, where, and what to do about it.
+
+GsigpuError
+├── InputError                 the input cannot give what was asked
+│   ├── StudyError             what the folder holds
+│   │   ├── NoSpectralStack        no monoenergetic series
+│   │   ├── AmbiguousStack         two candidate stacks where one was asked
+│   │   ├── EnergyConflict         evidence for a series' energy disagrees
+│   │   └── TooFewEnergies         the asked map needs energies that are not there
+│   ├── GeometryError          where the slices lie
+│   │   ├── MissingSlices
+│   │   ├── DuplicateSlices
+│   │   ├── NonUniformSpacing
+│   │   ├── MixedOrientations
+│   │   ├── GantryTilt
+│   │   └── GridMismatch           two grids that must be equal are not
+│   └── PixelDataError         what the pixel data hold
+│       ├── TruncatedPixelData
+│       └── UnsupportedPixelData   a transfer syntax or layout nothing here decodes
+├── SettingsError              an option or argument that makes no sense
+├── OutputError                the output exists already, or cannot be written
+├── BackendError               the processor asked for
+│   ├── GpuUnavailable
+│   └── DeviceOutOfMemory
+└── MissingDependency          an optional package is not installed
+"""
+
+
+class GsigpuError(Exception):
+    """Base of all; ``str(error)`` is one line: what, where, remedy."""
+
+    def __init__(self, what: str, *, where: object = None, remedy: str = "") -> None:
+        """`what` is wrong, `where` (a file, a folder, a series), and the `remedy`."""
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.remedy = remedy
+        line = f"{self.where}: {what}" if self.where else what
+        super().__init__(" ".join(f"{line}; {remedy}".split()) if remedy else " ".join(line.split()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the keyword arguments when an error crosses a process boundary."""
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+def _rebuild(kind: type[GsigpuError], what: str, where: str | None, remedy: str) -> GsigpuError:
+    return kind(what, where=where, remedy=remedy)
+
+
+class InputError(GsigpuError):
+    """The input cannot give what was asked."""
+
+
+class StudyError(InputError):
+    """What the folder holds."""
+
+
+class NoSpectralStack(StudyError):
+    """No monoenergetic series."""
+
+
+class AmbiguousStack(StudyError):
+    """Two candidate stacks where one was asked."""
+
+
+class EnergyConflict(StudyError):
+    """Evidence for a series' energy disagrees."""
+
+
+class TooFewEnergies(StudyError):
+    """The asked map needs energies that are not there."""
+
+
+class GeometryError(InputError):
+    """Where the slices lie."""
+
+
+class MissingSlices(GeometryError):
+    """A gap of one or more whole slices."""
+
+
+class DuplicateSlices(GeometryError):
+    """Two slices of one series at the same place."""
+
+
+class NonUniformSpacing(GeometryError):
+    """Slice distances that differ and are not multiples of one another."""
+
+
+class MixedOrientations(GeometryError):
+    """Slices of one series that are not parallel."""
+
+
+class GantryTilt(GeometryError):
+    """Slices stacked along a direction that is not their normal."""
+
+
+class GridMismatch(GeometryError):
+    """Two grids that must be equal are not."""
+
+
+class PixelDataError(InputError):
+    """What the pixel data hold."""
+
+
+class TruncatedPixelData(PixelDataError):
+    """Fewer bytes than rows, columns and bits ask for."""
+
+
+class UnsupportedPixelData(PixelDataError):
+    """A transfer syntax or layout that nothing here decodes."""
+
+
+class SettingsError(GsigpuError):
+    """An option or argument that makes no sense."""
+
+
+class OutputError(GsigpuError):
+    """The output exists already, or cannot be written."""
+
+
+class BackendError(GsigpuError):
+    """The processor asked for."""
+
+
+class GpuUnavailable(BackendError):
+    """No usable CUDA device."""
+
+
+class DeviceOutOfMemory(BackendError):
+    """Even one slice does not fit on the device."""
+
+
+class MissingDependency(GsigpuError):
+    """An optional package is not installed."""

@@ -1,0 +1,1 @@
+"""Synthetic spectral studies with known truth."""

@@ -1,0 +1,1 @@
+"""The shell: read, compute, write, in bounded memory."""

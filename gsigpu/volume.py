@@ -1,0 +1,82 @@
+"""Where a volume lies in the patient.
+
+Definitions. Arrays are (z, y, x). Patient coordinates are DICOM's LPS in mm: +x to the patient's
+left, +y to the back, +z to the head. `row_direction` points along increasing x index,
+`column_direction` along increasing y index, `slice_direction` along increasing z index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = tuple[float, float, float]
+
+# Positions and spacings are written to DICOM as decimal strings; scanners round them to 1e-3 mm
+# or better, so a grid is the same grid when no corner voxel moves more than this.
+SAME_GRID_TOLERANCE_MM = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeGeometry:
+    """A regular grid in patient space.
+
+    shape : (n_z, n_y, n_x)
+    spacing_mm : (z, y, x) mm
+    origin_mm : LPS mm of the centre of voxel (0, 0, 0)
+    row_direction, column_direction, slice_direction : unit vectors, LPS
+    frame_of_reference_uid : two grids with different ones cannot be compared
+
+    >>> grid = VolumeGeometry((2, 3, 4), (5.0, 1.0, 0.5), (10.0, 20.0, 30.0))
+    >>> grid.position_mm(1, 2, 3)
+    (11.5, 22.0, 35.0)
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: Vector
+    origin_mm: Vector
+    row_direction: Vector = (1.0, 0.0, 0.0)
+    column_direction: Vector = (0.0, 1.0, 0.0)
+    slice_direction: Vector = (0.0, 0.0, 1.0)
+    frame_of_reference_uid: str = ""
+
+    @property
+    def affine_lps(self) -> NDArray[np.float64]:
+        """(4, 4) matrix from voxel index (x, y, z, 1) to LPS mm."""
+        affine = np.eye(4)
+        z_mm, y_mm, x_mm = self.spacing_mm
+        affine[:3, 0] = np.asarray(self.row_direction) * x_mm
+        affine[:3, 1] = np.asarray(self.column_direction) * y_mm
+        affine[:3, 2] = np.asarray(self.slice_direction) * z_mm
+        affine[:3, 3] = self.origin_mm
+        return affine
+
+    @property
+    def affine_ras(self) -> NDArray[np.float64]:
+        """(4, 4) matrix from voxel index (x, y, z, 1) to RAS mm, as NIfTI wants it."""
+        return np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.affine_lps
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel, mL."""
+        return float(np.prod(self.spacing_mm)) / 1000.0
+
+    def position_mm(self, z: float, y: float, x: float) -> Vector:
+        """LPS mm of the centre of voxel (z, y, x)."""
+        point = self.affine_lps @ np.array([x, y, z, 1.0])
+        return (float(point[0]), float(point[1]), float(point[2]))
+
+    def same_grid(self, other: VolumeGeometry) -> bool:
+        """Whether every voxel of both grids lies at the same place.
+
+        Raises nothing: grids of different frames of reference are simply not the same.
+        """
+        if self.shape != other.shape or self.frame_of_reference_uid != other.frame_of_reference_uid:
+            return False
+        corners = np.array(
+            [[x, y, z, 1.0] for z in (0, self.shape[0] - 1) for y in (0, self.shape[1] - 1) for x in (0, self.shape[2] - 1)]
+        )
+        shift = corners @ (self.affine_lps - other.affine_lps).T
+        return bool(np.abs(shift).max() <= SAME_GRID_TOLERANCE_MM)
