@@ -3,3 +3,76 @@
 Both modules export the functions of `Backend` with the same names and signatures. `backend_for`
 picks the module that an array belongs to; `choose` picks the one to run a whole job on.
 """
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Literal, Protocol, cast
+
+from gsigpu.errors import SettingsError
+
+BackendName = Literal["auto", "cpu", "gpu"]
+
+# What integer maps store where there is no value, and the largest magnitude that is one.
+PADDING = -32768
+LARGEST_STORED = 32767
+
+
+class Backend(Protocol):
+    """The functions that both backends export. Arrays live where the backend computes."""
+
+    def linear_maps(self, stored: Any, weights: Any, offsets: Any, out: Any, *, padding: Any = None) -> Any:
+        """K linear maps of a slab of stored values, in one pass.
+
+        out[s, k, i] = Σ_e weights[s, k, e] stored[s, e, i] + offsets[s, k]
+
+        stored : (S, E, N) int16, C-contiguous; S slices, E energies, N voxels of a slice
+        weights : (S, K, E) float32; offsets : (S, K) float32. They differ between slices where
+            the DICOM rescale does.
+        out : (S, K, N) float32 or int16, C-contiguous, overwritten. int16 values are rounded half
+            to even, and clipped to ±32767.
+        padding : (S, E, 2) int16, the closed range of stored values that mean "no data"
+            (low > high: none), or None. A voxel padded at any energy is NaN (int16: -32768).
+        Returns (K,) int64, how many voxels of each map were clipped (0 for float32).
+        Raises GridMismatch if the shapes disagree.
+        """
+
+
+def backend_for(array: Any) -> Backend:
+    """The backend that `array` belongs to; a NumPy array never imports CuPy.
+
+    >>> import numpy as np
+    >>> backend_for(np.zeros(3)).__name__
+    'gsigpu.backends.cpu'
+    """
+    if type(array).__module__.partition(".")[0] == "cupy":
+        from gsigpu.backends import gpu
+
+        return _as_backend(gpu)
+    from gsigpu.backends import cpu
+
+    return _as_backend(cpu)
+
+
+def _as_backend(module: ModuleType) -> Backend:
+    return cast("Backend", module)
+
+
+def choose(name: BackendName) -> Literal["cpu", "gpu"]:
+    """The backend to run a job on: `auto` takes the GPU where one is usable.
+
+    Raises GpuUnavailable for `gpu` without a usable device, SettingsError for an unknown name.
+
+    >>> choose("cpu")
+    'cpu'
+    """
+    if name == "cpu":
+        return "cpu"
+    if name not in ("auto", "gpu"):
+        raise SettingsError(f"unknown backend {name!r}", remedy="use auto, cpu or gpu")
+    from gsigpu.backends.device import require_gpu, why_no_gpu
+
+    if name == "gpu":
+        require_gpu()
+        return "gpu"
+    return "cpu" if why_no_gpu() else "gpu"
