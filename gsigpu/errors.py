@@ -37,7 +37,9 @@ class GsigpuError(Exception):
         self.where = None if where is None else str(where)
         self.remedy = remedy
         line = f"{self.where}: {what}" if self.where else what
-        super().__init__(" ".join(f"{line}; {remedy}".split()) if remedy else " ".join(line.split()))
+        super().__init__(
+            " ".join(f"{line}; {remedy}".split()) if remedy else " ".join(line.split())
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the keyword arguments when an error crosses a process boundary."""

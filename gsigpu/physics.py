@@ -43,7 +43,9 @@ def _checked(energies_kev: Sequence[float]) -> tuple[float, ...]:
 def _water(energies_kev: tuple[float, ...]) -> tuple[float, ...]:
     import xraydb  # a quarter of a second and more; λHU needs none of it
 
-    return tuple(float(mu) for mu in xraydb.material_mu("water", np.array(energies_kev) * 1e3, density=1.0))
+    return tuple(
+        float(mu) for mu in xraydb.material_mu("water", np.array(energies_kev) * 1e3, density=1.0)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -66,7 +68,9 @@ def water_mass_attenuation(energies_kev: Sequence[float]) -> NDArray[np.float64]
     return np.array(_water(_checked(energies_kev)))
 
 
-def element_mass_attenuation(atomic_number: int, energies_kev: Sequence[float]) -> NDArray[np.float64]:
+def element_mass_attenuation(
+    atomic_number: int, energies_kev: Sequence[float]
+) -> NDArray[np.float64]:
     """Total mass attenuation of an element.
 
     atomic_number : Z, 1-92

@@ -76,7 +76,12 @@ class VolumeGeometry:
         if self.shape != other.shape or self.frame_of_reference_uid != other.frame_of_reference_uid:
             return False
         corners = np.array(
-            [[x, y, z, 1.0] for z in (0, self.shape[0] - 1) for y in (0, self.shape[1] - 1) for x in (0, self.shape[2] - 1)]
+            [
+                [x, y, z, 1.0]
+                for z in (0, self.shape[0] - 1)
+                for y in (0, self.shape[1] - 1)
+                for x in (0, self.shape[2] - 1)
+            ]
         )
         shift = corners @ (self.affine_lps - other.affine_lps).T
         return bool(np.abs(shift).max() <= SAME_GRID_TOLERANCE_MM)

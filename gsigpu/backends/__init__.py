@@ -21,7 +21,9 @@ LARGEST_STORED = 32767
 class Backend(Protocol):
     """The functions that both backends export. Arrays live where the backend computes."""
 
-    def linear_maps(self, stored: Any, weights: Any, offsets: Any, out: Any, *, padding: Any = None) -> Any:
+    def linear_maps(
+        self, stored: Any, weights: Any, offsets: Any, out: Any, *, padding: Any = None
+    ) -> Any:
         """K linear maps of a slab of stored values, in one pass.
 
         out[s, k, i] = Σ_e weights[s, k, e] stored[s, e, i] + offsets[s, k]

@@ -83,7 +83,9 @@ class Evidence:
     rescale_type: str = ""
     derivation: str = ""
     acquisition_number: int | None = None
-    acquisition_datetime: str = ""  # YYYYMMDDHHMMSS.FFFFFF from the best of (0008,002A), date + time
+    acquisition_datetime: str = (
+        ""  # YYYYMMDDHHMMSS.FFFFFF from the best of (0008,002A), date + time
+    )
     contrast_agent: str = ""
     convolution_kernel: str = ""
     gantry_tilt_deg: float | None = None

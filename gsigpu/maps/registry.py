@@ -1,0 +1,269 @@
+"""The maps by name.
+
+`lambda-hu`, `iodine`, `water`, `vnc`, `mono-E`, `electron-density`, `zeff`, `residual`,
+`sigma-lambda-hu`, `sigma-iodine`. A λHU map may name its definition, `lambda-hu[40-100]`;
+the plain name takes the run's default slope.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from gsigpu.errors import SettingsError
+from gsigpu.maps import nonlinear, water_iodine
+from gsigpu.maps.definitions import (
+    HU,
+    HU_PER_KEV,
+    MG_PER_ML,
+    NO_UNIT,
+    Code,
+    Energies,
+    LinearRows,
+    MapDefinition,
+)
+from gsigpu.maps.slope import Slope, parse_slope
+from gsigpu.physics import HIGH_KEV, LOW_KEV
+
+DEFAULT_SLOPE = "paper"
+
+_OWN_SCHEME = "99GSIGPU"
+_HOUNSFIELD = Code("112031", "DCM", "Attenuation Coefficient")
+_CONCENTRATION = Code("122093", "DCM", "Concentration")
+_SLOPE_CODE = Code("SLOPE", _OWN_SCHEME, "Slope of spectral HU curve")
+_WATER_IODINE = (
+    "water-iodine fit 1000 + HU(E) = rho_w + c r(E), r = (mu/rho)_I / (mu/rho)_w (XrayDB, Elam)"
+)
+
+
+def _lambda_hu(slope: Slope, *, is_default: bool) -> MapDefinition:
+    suffix = "" if is_default else f"[{slope.name}]"
+    return MapDefinition(
+        name=f"lambda-hu{suffix}",
+        parameter=f"lambda_hu{suffix}",
+        title=f"Lambda HU ({slope.name})",
+        formula=slope.formula,
+        unit=HU_PER_KEV,
+        quantity=_SLOPE_CODE,
+        rescale_type="US",
+        step=0.001,
+        window=(1.5, 5.0),
+        colormap="turbo",
+        energies_for=slope.energies_for,
+        rows=slope.rows,
+    )
+
+
+def _all_energies(n_least: int, what: str) -> Callable[[Energies], Energies]:
+    return partial(water_iodine.at_least, n_least, what)
+
+
+def _sigma(
+    base: MapDefinition, *, step: float, window: tuple[float, float], code: Code
+) -> MapDefinition:
+    """One standard deviation of a linear map, from the noise found on the map itself."""
+    return replace(
+        base,
+        name=f"sigma-{base.name}",
+        parameter=f"sigma_{base.parameter}",
+        title=f"One SD of {base.title}",
+        formula=f"local noise SD of: {base.formula}",
+        quantity=code,
+        rescale_type="US" if base.rescale_type != "MGML" else "MGML",
+        step=step,
+        window=window,
+        colormap="magma",
+        combine=lambda _energies: lambda planes: nonlinear.local_noise_sd(planes[0]),
+    )
+
+
+def _basis_map(
+    template: MapDefinition,
+    name: str,
+    title: str,
+    formula: str,
+    rows: Callable[[Energies], LinearRows],
+    **changes: Any,
+) -> MapDefinition:
+    """A linear map of the water-iodine fit: `template` with another row and what else changes."""
+    return replace(
+        template,
+        name=name,
+        parameter=name.replace("-", "_"),
+        title=title,
+        formula=formula,
+        rows=rows,
+        energies_for=_all_energies(2, name),
+        **changes,
+    )
+
+
+_IODINE = MapDefinition(
+    name="iodine",
+    parameter="iodine",
+    title="Iodine",
+    formula=f"c of the {_WATER_IODINE}",
+    unit=MG_PER_ML,
+    quantity=_CONCENTRATION,
+    rescale_type="MGML",
+    step=0.01,
+    window=(2.5, 5.0),
+    colormap="inferno",
+    energies_for=_all_energies(2, "iodine"),
+    rows=water_iodine.iodine_rows,
+)
+
+_VNC = _basis_map(
+    _IODINE,
+    "vnc",
+    "Virtual non-contrast",
+    f"rho_w - 1000 of the {_WATER_IODINE}",
+    water_iodine.vnc_rows,
+    unit=HU,
+    quantity=_HOUNSFIELD,
+    rescale_type="HU",
+    step=1.0,
+    window=(40.0, 400.0),
+    colormap="gray",
+)
+
+_WATER = _basis_map(
+    _IODINE,
+    "water",
+    "Water",
+    f"rho_w of the {_WATER_IODINE}",
+    water_iodine.water_rows,
+    step=0.1,
+    window=(1040.0, 400.0),
+    colormap="gray",
+)
+
+_ELECTRON_DENSITY = _basis_map(
+    _IODINE,
+    "electron-density",
+    "Relative electron density",
+    f"(rho_w + c (Z/A)_I / (Z/A)_w) / 1000 of the {_WATER_IODINE}",
+    water_iodine.electron_density_rows,
+    unit=NO_UNIT,
+    quantity=Code("130083", "DCM", "Relative Electron Density"),
+    rescale_type="EDW",
+    step=0.0001,
+    window=(1.0, 0.4),
+    colormap="gray",
+)
+
+
+def _ends(available: Energies) -> Energies:
+    energies = water_iodine.at_least(2, "zeff", available)
+    return (energies[0], energies[-1])
+
+
+_ZEFF = MapDefinition(
+    name="zeff",
+    parameter="zeff",
+    title="Effective atomic number",
+    formula="Z whose elemental mu(E_low)/mu(E_high) equals the voxel's, lowest and highest energy",
+    unit=NO_UNIT,
+    quantity=Code("129320", "DCM", "Effective Atomic Number"),
+    rescale_type="Z_EFF",
+    step=0.001,
+    window=(8.5, 5.0),
+    colormap="turbo",
+    energies_for=_ends,
+    rows=nonlinear.attenuation_rows,
+    combine=nonlinear.effective_atomic_number,
+)
+
+_RESIDUAL = MapDefinition(
+    name="residual",
+    parameter="residual",
+    title="Residual of the water-iodine fit",
+    formula=f"RMS over energies of what the {_WATER_IODINE} leaves",
+    unit=HU,
+    quantity=Code("RESIDUAL", _OWN_SCHEME, "Residual of water-iodine fit"),
+    rescale_type="HU",
+    step=0.01,
+    window=(10.0, 20.0),
+    colormap="magma",
+    energies_for=_all_energies(3, "residual"),
+    rows=water_iodine.residual_rows,
+    combine=nonlinear.rms_over_energies,
+)
+
+_SIGMA_IODINE = _sigma(
+    _IODINE,
+    step=0.001,
+    window=(0.5, 1.0),
+    code=Code("SDIODINE", _OWN_SCHEME, "Standard deviation of iodine concentration"),
+)
+
+_FIXED = {
+    one.name: one
+    for one in (_IODINE, _WATER, _VNC, _ELECTRON_DENSITY, _ZEFF, _RESIDUAL, _SIGMA_IODINE)
+}
+
+_LAMBDA_HU = re.compile(r"(?P<sigma>sigma-)?lambda-hu(?:\[(?P<slope>[^\]]+)\])?")
+_MONO = re.compile(r"mono-(?P<kev>\d+(?:\.\d+)?)")
+
+KNOWN_NAMES = ("lambda-hu", "mono-70", "sigma-lambda-hu", *_FIXED)
+
+
+def define(name: str, *, slope: str = DEFAULT_SLOPE) -> MapDefinition:
+    """The definition of a map.
+
+    name : see the module
+    slope : what plain `lambda-hu` means
+    Raises SettingsError for an unknown name, slope or energy.
+
+    >>> define("lambda-hu").formula
+    '(HU[60 keV] - HU[100 keV]) / 60 keV'
+    >>> define("lambda-hu[40-100]").parameter
+    'lambda_hu[40-100]'
+    """
+    wanted = name.strip()
+    if found := _LAMBDA_HU.fullmatch(wanted):
+        own = found["slope"]
+        base = _lambda_hu(parse_slope(own or slope), is_default=own is None)
+        if not found["sigma"]:
+            return base
+        code = Code("SDSLOPE", _OWN_SCHEME, "Standard deviation of slope of spectral HU curve")
+        return _sigma(base, step=0.0001, window=(0.25, 0.5), code=code)
+    if found := _MONO.fullmatch(wanted):
+        kev = float(found["kev"])
+        if not LOW_KEV <= kev <= HIGH_KEV:
+            raise SettingsError(
+                f"map {wanted!r} lies outside {LOW_KEV:g}-{HIGH_KEV:g} keV",
+                remedy="ask for mono-40 to mono-140",
+            )
+        return _basis_map(
+            _VNC,
+            f"mono-{kev:g}",
+            f"Mono {kev:g} keV",
+            f"rho_w + c r({kev:g} keV) - 1000 of the {_WATER_IODINE}",
+            partial(water_iodine.mono_rows, kev=kev),
+        )
+    if wanted in _FIXED:
+        return _FIXED[wanted]
+    close = difflib.get_close_matches(wanted, KNOWN_NAMES, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(KNOWN_NAMES)}"
+    raise SettingsError(f"unknown map {name!r}", remedy=hint)
+
+
+def define_all(names: Iterable[str], *, slope: str = DEFAULT_SLOPE) -> tuple[MapDefinition, ...]:
+    """Definitions of several maps, in order.
+
+    Raises SettingsError for none, an unknown one, or one asked twice.
+    """
+    definitions = tuple(define(name, slope=slope) for name in names if name.strip())
+    if not definitions:
+        raise SettingsError("no map asked for", remedy=f"known are {', '.join(KNOWN_NAMES)}")
+    seen: set[str] = set()
+    for one in definitions:
+        if one.name in seen:
+            raise SettingsError(f"map {one.name!r} asked for twice", remedy="name each map once")
+        seen.add(one.name)
+    return definitions
