@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from gsigpu.errors import SettingsError
 
+Energies = Sequence[float] | NDArray[np.floating]
+
 LOW_KEV = 40.0
 HIGH_KEV = 140.0
 
@@ -28,7 +30,7 @@ WATER_Z_OVER_A = 0.55508
 IODINE_Z_OVER_A = 0.41764
 
 
-def _checked(energies_kev: Sequence[float]) -> tuple[float, ...]:
+def _checked(energies_kev: Energies) -> tuple[float, ...]:
     energies = tuple(float(energy) for energy in energies_kev)
     for energy in energies:
         if not 20.0 <= energy <= 200.0:
@@ -55,7 +57,7 @@ def _element(atomic_number: int, energies_kev: tuple[float, ...]) -> tuple[float
     return tuple(float(mu) for mu in xraydb.mu_elam(atomic_number, np.array(energies_kev) * 1e3))
 
 
-def water_mass_attenuation(energies_kev: Sequence[float]) -> NDArray[np.float64]:
+def water_mass_attenuation(energies_kev: Energies) -> NDArray[np.float64]:
     """Total mass attenuation of water.
 
     energies_kev : (E,) keV
@@ -68,9 +70,7 @@ def water_mass_attenuation(energies_kev: Sequence[float]) -> NDArray[np.float64]
     return np.array(_water(_checked(energies_kev)))
 
 
-def element_mass_attenuation(
-    atomic_number: int, energies_kev: Sequence[float]
-) -> NDArray[np.float64]:
+def element_mass_attenuation(atomic_number: int, energies_kev: Energies) -> NDArray[np.float64]:
     """Total mass attenuation of an element.
 
     atomic_number : Z, 1-92
@@ -86,12 +86,12 @@ def element_mass_attenuation(
     return np.array(_element(atomic_number, _checked(energies_kev)))
 
 
-def iodine_mass_attenuation(energies_kev: Sequence[float]) -> NDArray[np.float64]:
+def iodine_mass_attenuation(energies_kev: Energies) -> NDArray[np.float64]:
     """Total mass attenuation of iodine, (E,) cm²/g."""
     return element_mass_attenuation(53, energies_kev)
 
 
-def iodine_hu_per_mg_per_ml(energies_kev: Sequence[float]) -> NDArray[np.float64]:
+def iodine_hu_per_mg_per_ml(energies_kev: Energies) -> NDArray[np.float64]:
     """r(E): the CT number that 1 mg/mL of iodine adds to water.
 
     energies_kev : (E,) keV
@@ -104,7 +104,7 @@ def iodine_hu_per_mg_per_ml(energies_kev: Sequence[float]) -> NDArray[np.float64
 
 
 def iodine_water_hu(
-    energies_kev: Sequence[float], *, water_mg_per_ml: float = 1000.0, iodine_mg_per_ml: float = 0.0
+    energies_kev: Energies, *, water_mg_per_ml: float = 1000.0, iodine_mg_per_ml: float = 0.0
 ) -> NDArray[np.float64]:
     """CT number of a water-iodine mixture in each virtual monoenergetic image.
 

@@ -1,0 +1,111 @@
+"""Are the keV labels right? A wrong one shows, because the stack is of rank two.
+
+In soft tissue the E monoenergetic values of a voxel lie in the plane of water and iodine,
+HU(E) + 1000 = ρw + c r(E). What varies between voxels beside ρw follows r(E) up to a factor and an
+added constant, whatever the labels say. So the direction d(E) of greatest variance across the
+energies is found from the data alone, the line d = a + b r(label) is fitted to the largest
+consistent set of series, and each series' energy is read off it: the E* where a + b r(E*) = d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.physics import HIGH_KEV, LOW_KEV, iodine_hu_per_mg_per_ml
+
+# Soft tissue with contrast medium: fat and air are below, bone and metal above.
+_LOWEST_HU, _HIGHEST_HU = 0.0, 250.0
+_BLOCK_PIXELS = 4
+_LEAST_BLOCKS = 100
+# Between whole-decade labels half the gap is 5 keV; a series is off when it reads past that.
+_LEAST_OFFSET_KEV = 5.0
+# Two energies: the mean difference must be negative by more than image noise leaves in a mean.
+_LEAST_REVERSAL_HU = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelDoubt:
+    """A series whose energy, read off the data, is not its label."""
+
+    label_kev: float
+    fitted_kev: float
+
+
+def check_labels(
+    energies_kev: Sequence[float], stack_hu: NDArray[np.floating]
+) -> tuple[LabelDoubt, ...]:
+    """Series whose keV label does not fit the data.
+
+    energies_kev : (E,) labels, ascending
+    stack_hu : (E, z, y, x) HU, a few slices that show enhanced tissue; NaN where there is none
+    Returns the doubtful series, ascending in label; empty where all fit, and where there is too
+    little enhanced tissue, or too few energies (three), to tell. With two energies only an
+    exchange shows: enhanced tissue must be brighter at the lower one.
+    """
+    labels = np.asarray(energies_kev, dtype=float)
+    blocks = _soft_tissue_blocks(np.asarray(stack_hu, dtype=np.float64))
+    if len(labels) < 2 or blocks.shape[1] < _LEAST_BLOCKS:
+        return ()
+    if len(labels) == 2:
+        bright = blocks[:, blocks.mean(axis=0) >= np.quantile(blocks.mean(axis=0), 0.75)]
+        if float((bright[0] - bright[1]).mean()) > -_LEAST_REVERSAL_HU:
+            return ()
+        low, high = float(labels[0]), float(labels[1])
+        return (LabelDoubt(low, high), LabelDoubt(high, low))
+    if len(labels) == 3:
+        return ()
+    fitted = _fitted_energies(labels, _spectral_direction(blocks))
+    gaps = np.abs(labels[:, None] - labels[None, :]) + np.where(np.eye(len(labels)) > 0, np.inf, 0)
+    tolerance = np.maximum(gaps.min(axis=1) / 2, _LEAST_OFFSET_KEV)
+    return tuple(
+        LabelDoubt(float(label), float(kev))
+        for label, kev, allowed in zip(labels, fitted, tolerance, strict=True)
+        if abs(label - kev) > allowed
+    )
+
+
+def _soft_tissue_blocks(stack: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(E, n) means over 4 x 4 pixels of soft tissue: averaging keeps noise from tilting the fit."""
+    n_y, n_x = (size // _BLOCK_PIXELS for size in stack.shape[2:])
+    cut = stack[:, :, : n_y * _BLOCK_PIXELS, : n_x * _BLOCK_PIXELS]
+    blocks = cut.reshape(*stack.shape[:2], n_y, _BLOCK_PIXELS, n_x, _BLOCK_PIXELS).mean(axis=(3, 5))
+    flat = blocks.reshape(len(stack), -1)
+    with np.errstate(invalid="ignore"):
+        soft_mask = np.all((flat > _LOWEST_HU) & (flat < _HIGHEST_HU * 2), axis=0)
+        soft_mask &= np.median(flat, axis=0) < _HIGHEST_HU
+    return np.asarray(flat[:, soft_mask], dtype=np.float64)
+
+
+def _spectral_direction(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(E,) direction of greatest variance once a change in density alone, equal at all energies, is taken out."""
+    across = blocks - blocks.mean(axis=0)
+    across -= across.mean(axis=1, keepdims=True)
+    direction = np.linalg.eigh(across @ across.T)[1][:, -1]
+    return np.asarray(direction, dtype=np.float64)
+
+
+def _fitted_energies(
+    labels: NDArray[np.float64], direction: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Energies read off the line d = a + b r(E) that most series agree on."""
+    r = iodine_hu_per_mg_per_ml(labels)
+    fine_kev = np.linspace(LOW_KEV - 5.0, HIGH_KEV + 40.0, 1001)  # above iodine's K edge, 33.2 keV
+    fine_r = iodine_hu_per_mg_per_ml(fine_kev)
+    best = labels
+    best_score = (-1, -np.inf)
+    for i, j in combinations(range(len(labels)), 2):
+        b = (direction[i] - direction[j]) / (r[i] - r[j])
+        if b == 0.0:
+            continue
+        r_found = r[i] + (direction - direction[i]) / b
+        found = np.interp(-r_found, -fine_r, fine_kev)
+        off = np.abs(found - labels)
+        score = (int((off <= _LEAST_OFFSET_KEV).sum()), -float(np.median(off)))
+        if score > best_score:
+            best, best_score = found, score
+    return best

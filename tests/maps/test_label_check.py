@@ -1,0 +1,67 @@
+"""A wrong keV label is seen, a right one is left alone."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from gsigpu import physics
+from gsigpu.maps.label_check import check_labels
+
+ELEVEN = tuple(float(kev) for kev in range(40, 141, 10))
+
+
+def tissue(energies, noise_hu=10.0, seed=0):
+    """Three slices of enhanced soft tissue, fat, air and bone, with noise."""
+    rng = np.random.default_rng(seed)
+    shape = (3, 96, 96)
+    water = np.full(shape, 1040.0) + rng.normal(0, 5, shape)
+    iodine = np.zeros(shape)
+    iodine[:, 10:60, 10:60] = 1.5
+    iodine[:, 60:80, 20:60] = 4.0
+    water[:, :8] = 0.0  # air
+    water[:, 8:10] = 920.0  # fat
+    r = physics.iodine_hu_per_mg_per_ml(energies)[:, None, None, None]
+    hu = water + iodine * r - 1000.0
+    calcium = physics.element_mass_attenuation(20, energies) / physics.water_mass_attenuation(
+        energies
+    )
+    bone = np.zeros(shape)
+    bone[:, 60:80, 70:90] = 250.0  # mg/mL
+    hu = hu + bone * calcium[:, None, None, None]
+    return hu + rng.normal(0, noise_hu, hu.shape)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "energies", [ELEVEN, (40.0, 60.0, 80.0, 100.0), (50.0, 70.0), (60.0, 100.0)]
+)
+def test_right_labels_pass(energies, seed):
+    assert check_labels(energies, tissue(energies, seed=seed)) == ()
+
+
+@pytest.mark.parametrize(("i", "j"), list(combinations(range(11), 2)))
+def test_every_exchange_of_two_in_eleven_is_named(i, j):
+    stack = tissue(ELEVEN)
+    stack[[i, j]] = stack[[j, i]]
+    doubts = check_labels(ELEVEN, stack)
+    assert [doubt.label_kev for doubt in doubts] == [ELEVEN[i], ELEVEN[j]]
+    assert doubts[0].fitted_kev == pytest.approx(ELEVEN[j], abs=5)
+    assert doubts[1].fitted_kev == pytest.approx(ELEVEN[i], abs=5)
+
+
+def test_exchanged_pair_of_a_two_point_slope_is_named():
+    doubts = check_labels((60.0, 100.0), tissue((60.0, 100.0))[::-1])
+    assert [doubt.label_kev for doubt in doubts] == [60.0, 100.0]
+
+
+def test_one_series_with_a_wrong_label():
+    truth = (40.0, 50.0, 60.0, 75.0, 100.0, 120.0)
+    doubts = check_labels((40.0, 50.0, 60.0, 90.0, 100.0, 120.0), tissue(truth, noise_hu=3))
+    assert [doubt.label_kev for doubt in doubts] == [90.0]
+    assert doubts[0].fitted_kev == pytest.approx(75.0, abs=2)
+
+
+def test_too_little_tissue_says_nothing():
+    assert check_labels(ELEVEN, np.full((11, 2, 32, 32), -1000.0)) == ()
+    assert check_labels(ELEVEN, np.full((11, 2, 32, 32), np.nan)) == ()
