@@ -96,16 +96,19 @@ def _fitted_energies(
     r = iodine_hu_per_mg_per_ml(labels)
     fine_kev = np.linspace(LOW_KEV - 5.0, HIGH_KEV + 40.0, 1001)  # above iodine's K edge, 33.2 keV
     fine_r = iodine_hu_per_mg_per_ml(fine_kev)
-    best = labels
+
+    def read_off(a: float, b: float) -> NDArray[np.float64]:
+        return np.interp(-(direction - a) / b, -fine_r, fine_kev)
+
+    agreeing_mask = np.ones(len(labels), dtype=bool)
     best_score = (-1, -np.inf)
     for i, j in combinations(range(len(labels)), 2):
         b = (direction[i] - direction[j]) / (r[i] - r[j])
         if b == 0.0:
             continue
-        r_found = r[i] + (direction - direction[i]) / b
-        found = np.interp(-r_found, -fine_r, fine_kev)
-        off = np.abs(found - labels)
+        off = np.abs(read_off(direction[i] - b * r[i], b) - labels)
         score = (int((off <= _LEAST_OFFSET_KEV).sum()), -float(np.median(off)))
         if score > best_score:
-            best, best_score = found, score
-    return best
+            agreeing_mask, best_score = off <= _LEAST_OFFSET_KEV, score
+    b, a = np.polyfit(r[agreeing_mask], direction[agreeing_mask], 1)
+    return read_off(a, b)
