@@ -1,0 +1,33 @@
+# The two commands: `make demo` and `make test`. Both set up .venv from constraints.txt first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint bench-quick tools clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit('gsigpu needs Python 3.11 or newer; run make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/gsigpu demo demo-output --overwrite
+
+# Everything the CI holds: lint, strict types, doctests, tests, the CUDA compile check, conformance.
+test: $(READY) tools lint
+	$(BIN)/python -m pytest --numprocesses auto
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The conformance tests use Debian's dicom3tools and dcmtk. They are installed where apt-get and the
+# rights to use it are there; elsewhere those tests are skipped, and say so.
+tools:
+	@sh tests/install-tools.sh
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo-output

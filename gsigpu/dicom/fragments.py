@@ -1,0 +1,86 @@
+"""Where the frames of encapsulated pixel data lie (PS3.5 A.4).
+
+Pixel Data of undefined length is a sequence of items: the Basic Offset Table, which may be empty,
+then fragments. A frame is one fragment or several.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gsigpu.errors import TruncatedPixelData, UnsupportedPixelData
+
+_ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
+_AGAIN = "export or transfer the file again"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameIndex:
+    """frames[i] : (offset, length) in the file of each fragment of frame i."""
+
+    frames: tuple[tuple[tuple[int, int], ...], ...]
+
+    def read(self, file: BinaryIO, frame: int) -> bytes:
+        """The encoded bytes of a frame."""
+        parts = []
+        for offset, length in self.frames[frame]:
+            file.seek(offset)
+            parts.append(file.read(length))
+        return b"".join(parts)
+
+
+def index_frames(file: BinaryIO, path: Path, offset: int, n_frames: int) -> FrameIndex:
+    """Finds the fragments of each frame.
+
+    offset : where the value of Pixel Data begins
+    Raises TruncatedPixelData if the items end before the sequence does, UnsupportedPixelData if
+    fragments cannot be told apart by frame.
+    """
+    items = _items(file, path, offset)
+    if not items:
+        raise TruncatedPixelData("pixel data hold no items", where=path, remedy=_AGAIN)
+    (table_offset, table_length), *fragments = items
+    if len(fragments) == n_frames:
+        return FrameIndex(tuple((one,) for one in fragments))
+    if n_frames == 1:
+        return FrameIndex((tuple(fragments),))
+    if table_length != 4 * n_frames or len(fragments) < n_frames:
+        raise UnsupportedPixelData(
+            f"{len(fragments)} fragments for {n_frames} frames, and no offset table that tells which is whose",
+            where=path,
+            remedy="convert the file, e.g. with gdcmconv",
+        )
+    file.seek(table_offset)
+    # Offsets count from the first byte of the item behind the table.
+    first_item = table_offset + table_length
+    starts = [first_item + one for one in struct.unpack(f"<{n_frames}L", file.read(table_length))]
+    ends = [*starts[1:], fragments[-1][0] + 1]
+    return FrameIndex(
+        tuple(
+            tuple(one for one in fragments if start <= one[0] - 8 < end)
+            for start, end in zip(starts, ends, strict=True)
+        )
+    )
+
+
+def _items(file: BinaryIO, path: Path, offset: int) -> list[tuple[int, int]]:
+    """(offset, length) of the value of each item."""
+    items: list[tuple[int, int]] = []
+    size = file.seek(0, 2)
+    while offset + 8 <= size:
+        file.seek(offset)
+        tag, length = struct.unpack("<LL", file.read(8))
+        if tag == _SEQUENCE_END:
+            return items
+        if tag != _ITEM or offset + 8 + length > size:
+            break
+        items.append((offset + 8, length))
+        offset += 8 + length
+    raise TruncatedPixelData(
+        f"compressed pixel data break off after {max(len(items) - 1, 0)} fragments",
+        where=path,
+        remedy=_AGAIN,
+    )

@@ -1,0 +1,23 @@
+"""Rules for all tests."""
+
+import os
+import shutil
+
+import pytest
+
+TOOLS = ("dciodvfy", "dcmdump")
+
+
+def pytest_runtest_setup(item):
+    """Tests marked `tools` are skipped where the programs are missing, unless they are required."""
+    if item.get_closest_marker("tools"):
+        missing = [name for name in TOOLS if shutil.which(name) is None]
+        if missing and os.environ.get("GSIGPU_REQUIRE_TOOLS") == "1":
+            pytest.fail(f"required programs are missing: {', '.join(missing)}")
+        if missing:
+            pytest.skip(f"needs {', '.join(missing)} (Debian packages dicom3tools and dcmtk)")
+    if item.get_closest_marker("gpu"):
+        from gsigpu.backends.device import why_no_gpu
+
+        if reason := why_no_gpu():
+            pytest.skip(reason)
