@@ -1,0 +1,216 @@
+"""The grid that a set of planes makes, ordered by where they lie, never by name or number.
+
+Tolerances. Scanners print positions with 1e-3 mm or better and direction cosines with 1e-6, but
+some round positions to 0.1 mm when spacings are 0.625 mm; a slice may so stand off by 0.05 mm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.dicom.model import Plane
+from gsigpu.errors import (
+    DuplicateSlices,
+    GantryTilt,
+    GeometryError,
+    GridMismatch,
+    MissingSlices,
+    MixedOrientations,
+    NonUniformSpacing,
+)
+from gsigpu.volume import VolumeGeometry
+
+POSITION_TOLERANCE_MM = 0.05
+DIRECTION_TOLERANCE = 1e-3
+_SAME_PLACE_MM = 0.01
+
+
+def grid_of(planes: Sequence[Plane]) -> tuple[VolumeGeometry, tuple[Plane, ...]]:
+    """The grid of planes that belong together, and the planes in its order.
+
+    The slice direction is the normal, row x column direction; z index 0 lies furthest against it.
+
+    Raises MissingSlices, DuplicateSlices, NonUniformSpacing, MixedOrientations, GantryTilt,
+    GridMismatch (sizes or pixel spacings differ) or GeometryError (attributes are absent).
+    """
+    first = planes[0]
+    _require_attributes(planes)
+    _require_equal(planes)
+    assert first.orientation is not None
+    assert first.pixel_spacing_mm is not None
+    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+    normal = np.cross(row, column)
+    length = float(np.linalg.norm(normal))
+    if abs(length - 1.0) > DIRECTION_TOLERANCE or abs(float(row @ column)) > DIRECTION_TOLERANCE:
+        raise MixedOrientations(
+            "row and column directions are not at right angles",
+            where=first.path,
+            remedy="the header is damaged: export the series again",
+        )
+    normal = normal / length
+    positions = np.array([plane.position_mm for plane in planes])
+    along_mm = positions @ normal
+    order = np.argsort(along_mm, kind="stable")
+    ordered = tuple(planes[i] for i in order)
+    along_mm, positions = along_mm[order], positions[order]
+    if len(planes) > 1:
+        _require_distinct(ordered, along_mm)
+        _require_uniform(ordered, along_mm)
+        _require_no_shear(ordered, positions, along_mm, normal)
+        spacing_z = float((along_mm[-1] - along_mm[0]) / (len(planes) - 1))
+    elif first.slice_thickness_mm is not None:
+        spacing_z = first.slice_thickness_mm
+    else:
+        raise GeometryError(
+            "a single slice without Slice Thickness has no extent",
+            where=first.path,
+            remedy="export the whole series",
+        )
+    spacing_y, spacing_x = first.pixel_spacing_mm
+    return VolumeGeometry(
+        shape=(len(planes), first.format.rows, first.format.columns),
+        spacing_mm=(spacing_z, spacing_y, spacing_x),
+        origin_mm=_vector(positions[0]),
+        row_direction=_vector(row),
+        column_direction=_vector(column),
+        slice_direction=_vector(normal),
+        frame_of_reference_uid=first.evidence.frame_of_reference_uid,
+    ), ordered
+
+
+def _vector(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def _require_attributes(planes: Sequence[Plane]) -> None:
+    for plane in planes:
+        missing = [
+            name
+            for name, value in (
+                ("Image Position (Patient)", plane.position_mm),
+                ("Image Orientation (Patient)", plane.orientation),
+                ("Pixel Spacing", plane.pixel_spacing_mm),
+            )
+            if value is None
+        ]
+        if missing:
+            raise GeometryError(
+                f"has no {' and no '.join(missing)}",
+                where=plane.path,
+                remedy="export the series again",
+            )
+
+
+def _require_equal(planes: Sequence[Plane]) -> None:
+    first = planes[0]
+    orientations = np.array([plane.orientation for plane in planes])
+    off = np.abs(orientations - orientations[0]).max(axis=1)
+    if off.max() > DIRECTION_TOLERANCE:
+        other = planes[int(off.argmax())]
+        raise MixedOrientations(
+            f"slices of one series are not parallel, {first.path.name} and {other.path.name} for two",
+            where=_series(first),
+            remedy="export the axial series alone",
+        )
+    for plane in planes:
+        if (plane.format.rows, plane.format.columns) != (first.format.rows, first.format.columns):
+            raise GridMismatch(
+                f"{first.path.name} has {first.format.rows} x {first.format.columns} pixels,"
+                f" {plane.path.name} has {plane.format.rows} x {plane.format.columns}",
+                where=_series(first),
+                remedy="export the series again",
+            )
+    spacings = np.array([plane.pixel_spacing_mm for plane in planes])
+    if np.abs(spacings - spacings[0]).max() > 1e-4:
+        raise GridMismatch(
+            "pixel spacings differ within the series",
+            where=_series(first),
+            remedy="export it again",
+        )
+    frames = {plane.evidence.frame_of_reference_uid for plane in planes}
+    if len(frames) > 1:
+        raise GridMismatch(
+            "frames of reference differ within the series",
+            where=_series(first),
+            remedy="export it again",
+        )
+
+
+def _require_distinct(planes: Sequence[Plane], along_mm: NDArray[np.float64]) -> None:
+    same = np.flatnonzero(np.diff(along_mm) < _SAME_PLACE_MM)
+    if same.size:
+        one, other = planes[int(same[0])], planes[int(same[0]) + 1]
+        copied = one.sop_instance_uid == other.sop_instance_uid and one.frame == other.frame
+        raise DuplicateSlices(
+            f"{same.size} {'slices lie' if same.size > 1 else 'slice lies'} where another is,"
+            f" {_name(one)} and {_name(other)}"
+            + (" are copies of one image" if copied else f" at {along_mm[int(same[0])]:.2f} mm"),
+            where=_series(one),
+            remedy="remove the copy"
+            if copied
+            else "keep one reconstruction or acquisition in the folder",
+        )
+
+
+def _require_uniform(planes: Sequence[Plane], along_mm: NDArray[np.float64]) -> None:
+    steps = np.diff(along_mm)
+    if np.ptp(steps) <= 2 * POSITION_TOLERANCE_MM and np.ptp(steps) < 0.5 * steps.min():
+        return
+    typical = float(np.median(steps[steps < 1.5 * steps.min()]))
+    multiples = np.rint(steps / typical)
+    if np.abs(steps - multiples * typical).max() <= np.maximum(
+        2 * POSITION_TOLERANCE_MM, 0.02 * typical
+    ):
+        n_missing = int((multiples - 1).sum())
+        gap = int(np.flatnonzero(multiples > 1)[0])
+        raise MissingSlices(
+            f"{n_missing} {'slices are' if n_missing > 1 else 'slice is'} missing,"
+            f" the first between {_name(planes[gap])} at {along_mm[gap]:.2f} mm"
+            f" and {_name(planes[gap + 1])} at {along_mm[gap + 1]:.2f} mm",
+            where=_series(planes[0]),
+            remedy="export the series again, whole",
+        )
+    raise NonUniformSpacing(
+        f"slice distances vary from {steps.min():.3f} to {steps.max():.3f} mm",
+        where=_series(planes[0]),
+        remedy="use a reconstruction with one slice interval",
+    )
+
+
+def _require_no_shear(
+    planes: Sequence[Plane],
+    positions: NDArray[np.float64],
+    along_mm: NDArray[np.float64],
+    normal: NDArray[np.float64],
+) -> None:
+    rise_mm = along_mm - along_mm[0]
+    drift = positions - positions[0] - rise_mm[:, None] * normal
+    drift_mm = np.linalg.norm(drift, axis=1)
+    if drift_mm.max() <= max(POSITION_TOLERANCE_MM, DIRECTION_TOLERANCE * float(rise_mm[-1])):
+        return
+    worst = int(drift_mm.argmax())
+    angle_deg = float(np.degrees(np.arctan2(drift_mm[worst], rise_mm[worst])))
+    tilt = planes[0].evidence.gantry_tilt_deg
+    said = f", Gantry/Detector Tilt says {tilt:g}°" if tilt else ""
+    raise GantryTilt(
+        f"slices are stacked at {angle_deg:.1f}° to their normal{said}: the gantry was tilted",
+        where=_series(planes[0]),
+        remedy="reconstruct or resample the series without tilt",
+    )
+
+
+def _name(plane: Plane) -> str:
+    return (
+        f"{plane.path.name} frame {plane.frame + 1}"
+        if plane.evidence.n_frames > 1
+        else plane.path.name
+    )
+
+
+def _series(plane: Plane) -> str:
+    evidence = plane.evidence
+    number = "" if evidence.series_number is None else f" {evidence.series_number}"
+    return f"series{number} {evidence.series_description!r} ({evidence.series_uid})"
