@@ -1,0 +1,80 @@
+"""Is there a usable GPU, and if not, why not."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gsigpu.errors import GpuUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSummary:
+    """What `gsigpu info` tells of the GPU; versions as 13000 for 13.0."""
+
+    name: str
+    memory_gib: float
+    compute_capability: str
+    driver_version: int
+    runtime_version: int
+    cupy_version: str
+
+
+@lru_cache(maxsize=1)
+def why_no_gpu() -> str | None:
+    """One line that says why no GPU can be used, or None if one can."""
+    if importlib.util.find_spec("cupy") is None:
+        return "CuPy is not installed (pip install 'gsigpu[gpu]' for CUDA 13, 'gsigpu[gpu-cuda12]' for CUDA 12)"
+    try:
+        import cupy
+    except Exception as error:  # noqa: BLE001  # a CuPy for another CUDA fails in many ways
+        return f"CuPy is installed but cannot be imported ({_first_line(error)})"
+    try:
+        n_devices = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:  # noqa: BLE001  # the driver's errors are of types of CuPy
+        return (
+            f"CuPy {cupy.__version__} is installed but finds no CUDA device ({_first_line(error)})"
+        )
+    if n_devices == 0:
+        return f"CuPy {cupy.__version__} is installed but the machine has no CUDA device"
+    try:
+        # Compiling and running one small kernel proves driver, runtime and NVRTC together.
+        double = cupy.RawKernel('extern "C" __global__ void twice(int *a) { *a *= 2; }', "twice")
+        value = cupy.ones(1, dtype=cupy.int32)
+        double((1,), (1,), (value,))
+        if int(value.get()[0]) != 2:
+            return "the CUDA device computes wrong results"
+    except Exception as error:  # noqa: BLE001  # as above
+        return f"CuPy {cupy.__version__} finds a CUDA device but cannot run a kernel on it ({_first_line(error)})"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
+
+
+def require_gpu() -> None:
+    """Raises GpuUnavailable, saying why, if no GPU can be used."""
+    if reason := why_no_gpu():
+        raise GpuUnavailable(f"no usable GPU: {reason}", remedy="use --backend cpu, or auto")
+
+
+def device_summary() -> DeviceSummary:
+    """The current device.
+
+    Raises GpuUnavailable if there is none.
+    """
+    require_gpu()
+    import cupy
+
+    device = cupy.cuda.Device()
+    properties = cupy.cuda.runtime.getDeviceProperties(device.id)
+    return DeviceSummary(
+        name=properties["name"].decode(),
+        memory_gib=properties["totalGlobalMem"] / 2**30,
+        compute_capability=device.compute_capability,
+        driver_version=cupy.cuda.runtime.driverGetVersion(),
+        runtime_version=cupy.cuda.runtime.runtimeGetVersion(),
+        cupy_version=cupy.__version__,
+    )
