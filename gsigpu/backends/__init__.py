@@ -6,7 +6,7 @@ picks the module that an array belongs to; `choose` picks the one to run a whole
 
 from __future__ import annotations
 
-from types import ModuleType
+from importlib import import_module
 from typing import Any, Literal, Protocol, cast
 
 from gsigpu.errors import SettingsError
@@ -47,17 +47,8 @@ def backend_for(array: Any) -> Backend:
     >>> backend_for(np.zeros(3)).__name__
     'gsigpu.backends.cpu'
     """
-    if type(array).__module__.partition(".")[0] == "cupy":
-        from gsigpu.backends import gpu
-
-        return _as_backend(gpu)
-    from gsigpu.backends import cpu
-
-    return _as_backend(cpu)
-
-
-def _as_backend(module: ModuleType) -> Backend:
-    return cast("Backend", module)
+    name = "gpu" if type(array).__module__.partition(".")[0] == "cupy" else "cpu"
+    return cast("Backend", import_module(f"gsigpu.backends.{name}"))
 
 
 def choose(name: BackendName) -> Literal["cpu", "gpu"]:

@@ -8,6 +8,7 @@ The caller runs slices in several threads; NumPy releases the GIL in all that ma
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ def linear_maps(
     stored: NDArray[np.int16],
     weights: NDArray[np.float32],
     offsets: NDArray[np.float32],
-    out: NDArray[np.float32] | NDArray[np.int16],
+    out: NDArray[Any],
     *,
     padding: NDArray[np.int16] | None = None,
 ) -> NDArray[np.int64]:
@@ -105,7 +106,7 @@ def require_shapes(
     stored: NDArray[np.int16],
     weights: NDArray[np.float32],
     offsets: NDArray[np.float32],
-    out: NDArray[np.float32] | NDArray[np.int16],
+    out: NDArray[Any],
     padding: NDArray[np.int16] | None,
 ) -> None:
     """Raises GridMismatch if the arguments of `linear_maps` do not fit together."""
