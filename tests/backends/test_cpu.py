@@ -1,0 +1,79 @@
+"""The blocked NumPy backend against float64, and its laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gsigpu import backends
+from gsigpu.backends import cpu
+from gsigpu.errors import GridMismatch, SettingsError
+
+RNG = np.random.default_rng(4)
+
+
+def run(stored, weights, offsets, dtype=np.float32, **options):
+    out = np.full((stored.shape[0], weights.shape[1], stored.shape[2]), 99, dtype)
+    n_clipped = cpu.linear_maps(stored, weights, offsets, out, **options)
+    return out, n_clipped
+
+
+def inputs(n_slices=2, n_energies=3, n_maps=2, n_voxels=100):
+    return (
+        RNG.integers(-1024, 3072, (n_slices, n_energies, n_voxels)).astype(np.int16),
+        RNG.normal(size=(n_slices, n_maps, n_energies)).astype(np.float32),
+        RNG.normal(size=(n_slices, n_maps)).astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    "n_voxels", [1, cpu.BLOCK_VOXELS - 1, cpu.BLOCK_VOXELS, 3 * cpu.BLOCK_VOXELS + 5]
+)
+def test_blocks_agree_with_float64(n_voxels):
+    stored, weights, offsets = inputs(n_voxels=n_voxels)
+    out, _ = run(stored, weights, offsets)
+    exact = weights.astype(float) @ stored.astype(float) + offsets[..., None]
+    np.testing.assert_allclose(out, exact, rtol=1e-5, atol=0.01)
+
+
+def test_result_does_not_depend_on_the_block_size(monkeypatch):
+    stored, weights, offsets = inputs(n_voxels=999)
+    whole, _ = run(stored, weights, offsets)
+    monkeypatch.setattr(cpu, "BLOCK_VOXELS", 64)
+    monkeypatch.setattr(cpu._scratch, "key", None, raising=False)
+    split, _ = run(stored, weights, offsets)
+    monkeypatch.setattr(cpu._scratch, "key", None, raising=False)
+    np.testing.assert_allclose(split, whole, rtol=1e-6, atol=1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 11), st.integers(1, 10), st.integers(1, 50))
+def test_linear(n_slices, n_energies, n_maps, n_voxels):
+    stored, weights, offsets = inputs(n_slices, n_energies, n_maps, n_voxels)
+    once, _ = run(stored, weights, offsets)
+    twice, _ = run(stored, 2 * weights, 2 * offsets)
+    np.testing.assert_array_equal(twice, 2 * once)  # powers of two are exact
+    split = np.concatenate(
+        [run(stored[s : s + 1], weights[s : s + 1], offsets[s : s + 1])[0] for s in range(n_slices)]
+    )
+    np.testing.assert_array_equal(split, once)
+
+
+def test_integers_are_rounded_half_to_even_and_clipped():
+    stored = np.int16([[[1, 3, 5, 30000, -30000]]])
+    out, n_clipped = run(stored, np.float32([[[0.5], [2.0]]]), np.float32([[0.0, 0.0]]), np.int16)
+    np.testing.assert_array_equal(out[0], [[0, 2, 2, 15000, -15000], [2, 6, 10, 32767, -32767]])
+    np.testing.assert_array_equal(n_clipped, [0, 2])
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    stored, weights, offsets = inputs()
+    with pytest.raises(GridMismatch, match=r"offsets has shape \(2, 1\), expected \(2, 2\)"):
+        run(stored, weights, offsets[:, :1])
+
+
+def test_choice_of_backend():
+    assert backends.backend_for(np.zeros(1)) is cpu
+    assert backends.choose("cpu") == "cpu"
+    with pytest.raises(SettingsError, match="auto, cpu or gpu"):
+        backends.choose("tpu")
