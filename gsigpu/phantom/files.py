@@ -1,0 +1,173 @@
+"""DICOM files written fast: the header encoded once per series, each slice changes a few elements.
+
+Also the transfer syntaxes, deterministic UIDs, and file names.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid as uids
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_file_meta_info
+from pydicom.uid import UID
+
+Stored = NDArray[np.int16]
+
+# A UID made from a UUID needs no registered root (DICOM PS3.5 B.2).
+_IMPLEMENTATION = UID("2.25.289207434563274569148271136184561827934")
+_PIXEL_DATA = b"\xe0\x7f\x10\0"
+_ITEM = b"\xfe\xff\0\xe0"
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def phantom_uid(*words: object) -> str:
+    """A UID `2.25.…` that is the same for the same words.
+
+    >>> phantom_uid("a", 1) == phantom_uid("a", "1") != phantom_uid("b")
+    True
+    """
+    digest = hashlib.sha256("\x1f".join(map(str, words)).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:16])}"
+
+
+def _rle(stored: Stored) -> bytes:
+    """DICOM PS3.5 Annex G: the high bytes, then the low bytes, each row packed by itself."""
+    octets = np.ascontiguousarray(stored, ">i2").view(np.uint8).reshape(*stored.shape, 2)
+    segments = []
+    for byte in (0, 1):
+        packed = imagecodecs.packbits_encode(np.ascontiguousarray(octets[..., byte]))
+        segments.append(packed + b"\0" * (len(packed) % 2))
+    offsets = [64, 64 + len(segments[0])]
+    return struct.pack("<16L", 2, *offsets, *[0] * 13) + b"".join(segments)
+
+
+def _jpeg_ls(stored: Stored) -> bytes:
+    encoded = bytes(imagecodecs.jpegls_encode(stored.view(np.uint16)))
+    return encoded[encoded.index(b"\xff\xd8\xff\xf7") :]  # without the SPIFF header
+
+
+_CODECS: Mapping[str, tuple[UID, Callable[[Stored], bytes] | None]] = {
+    "explicit": (uids.ExplicitVRLittleEndian, None),
+    "implicit": (uids.ImplicitVRLittleEndian, None),
+    "deflated": (uids.DeflatedExplicitVRLittleEndian, None),
+    "rle": (uids.RLELossless, _rle),
+    "jpeg-lossless": (
+        uids.JPEGLosslessSV1,
+        lambda stored: bytes(imagecodecs.ljpeg_encode(stored.view(np.uint16), bitspersample=16)),
+    ),
+    "jpeg-ls": (uids.JPEGLSLossless, _jpeg_ls),
+    "jpeg2000": (
+        uids.JPEG2000Lossless,
+        lambda stored: bytes(
+            imagecodecs.jpeg2k_encode(stored, codecformat="j2k", reversible=True, numthreads=1)
+        ),
+    ),
+    "htj2k": (
+        uids.HTJ2KLossless,
+        lambda stored: bytes(imagecodecs.htj2k_encode(stored, reversible=True)),
+    ),
+}
+
+
+def encode_frame(stored: Stored, transfer_syntax: str) -> bytes:
+    """One frame (y, x) int16 as `transfer_syntax` stores it."""
+    codec = _CODECS[transfer_syntax][1]
+    return np.ascontiguousarray(stored, "<i2").tobytes() if codec is None else codec(stored)
+
+
+def file_start(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) -> bytes:
+    """Preamble and file meta information."""
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    meta.TransferSyntaxUID = _CODECS[transfer_syntax][0]
+    meta.ImplementationClassUID = _IMPLEMENTATION
+    meta.ImplementationVersionName = "GSIGPU_PHANTOM"
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, meta)
+    return b"\0" * 128 + b"DICM" + buffer.getvalue()
+
+
+class HeaderTemplate:
+    """A dataset without pixels, encoded once, from which files are made that differ little."""
+
+    def __init__(self, dataset: Dataset, transfer_syntax: str) -> None:
+        """`dataset` : everything but Pixel Data; it is not changed."""
+        self._transfer_syntax = transfer_syntax
+        self._native = _CODECS[transfer_syntax][1] is None
+        self._implicit = transfer_syntax == "implicit"
+        self._sop_class_uid = str(dataset.SOPClassUID)
+        self._encodings = convert_encodings(dataset.get("SpecificCharacterSet", ""))
+        known_vr = correct_ambiguous_vr(copy.deepcopy(dataset), is_little_endian=True)
+        self._elements = {int(element.tag): self._encoded(element) for element in known_vr}
+
+    def _encoded(self, element: DataElement) -> bytes:
+        buffer = DicomBytesIO()
+        buffer.is_little_endian, buffer.is_implicit_VR = True, self._implicit
+        write_data_element(buffer, element, self._encodings)
+        return buffer.getvalue()
+
+    def file_parts(
+        self, changes: Mapping[str, Any], frames: Iterable[bytes], n_bytes: int
+    ) -> Iterator[bytes]:
+        """A whole file, piece by piece.
+
+        changes : values by keyword, in place of the template's; SOPInstanceUID must be among them
+        frames : from `encode_frame`
+        n_bytes : of all frames together; only uncompressed files need it
+        """
+        yield file_start(self._sop_class_uid, changes["SOPInstanceUID"], self._transfer_syntax)
+        parts = self._dataset_parts(changes, frames, n_bytes)
+        yield from _deflated(parts) if self._transfer_syntax == "deflated" else parts
+
+    def _dataset_parts(
+        self, changes: Mapping[str, Any], frames: Iterable[bytes], n_bytes: int
+    ) -> Iterator[bytes]:
+        changed = Dataset()
+        for keyword, value in changes.items():
+            setattr(changed, keyword, value)
+        elements = self._elements | {int(one.tag): self._encoded(one) for one in changed}
+        yield b"".join(elements[tag] for tag in sorted(elements))
+        if self._native:
+            vr = b"" if self._implicit else b"OW\0\0"
+            yield _PIXEL_DATA + vr + struct.pack("<L", n_bytes)
+            yield from frames
+        else:
+            yield _PIXEL_DATA + b"OB\0\0\xff\xff\xff\xff" + _ITEM + b"\0\0\0\0"  # no offset table
+            for frame in frames:
+                even = frame + b"\0" * (len(frame) % 2)
+                yield _ITEM + struct.pack("<L", len(even)) + even
+            yield _SEQUENCE_END
+
+
+def _deflated(parts: Iterable[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    n_bytes = 0
+    for part in parts:
+        packed = packer.compress(part)
+        n_bytes += len(packed)
+        yield packed
+    last = packer.flush()
+    yield last + b"\0" * ((n_bytes + len(last)) % 2)
+
+
+def decimal(value: float) -> str:
+    """A decimal string of at most 16 characters.
+
+    >>> decimal(-95.625)
+    '-95.625'
+    """
+    return f"{value:.6f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"

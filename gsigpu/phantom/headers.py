@@ -1,0 +1,284 @@
+"""Headers of CT images as four vendors' scanners write them, as far as a reader of files can tell.
+
+What differs between vendors and is imitated: manufacturer and model, how a series description names
+energy and phase, ImageType, what the vendor's iodine and water series are called and stored in, and
+private blocks. The blocks bear the vendors' private creators but hold nothing about the energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
+
+from gsigpu.phantom.files import decimal, phantom_uid
+from gsigpu.phantom.settings import PhantomSettings
+from gsigpu.volume import VolumeGeometry
+
+STUDY_DATE = "20240102"
+# Seconds from the first scan to each phase's acquisition, as after one injection.
+PHASE_DELAYS_S = {"NC": 0, "AP": 95, "PVP": 130, "DP": 240}
+_FIRST_SCAN_S = 10 * 3600 + 15 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """How a vendor stores a derived quantity: value = step * stored + intercept, times `factor`.
+
+    factor : the stored unit per mg/mL; 10 for 100 µg/cm³
+    offset : added before, in mg/mL; -1000 makes HU of a water density
+    """
+
+    description: str
+    image_type: str
+    rescale_type: str
+    step: float
+    factor: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """One vendor's ways.
+
+    mono : series description; `{phase}` and `{kev}` are filled in
+    interleaved : the description of a series that holds all energies
+    phase_names : of NC, AP, PVP, DP
+    private : (group, creator, element, VR, value) of private blocks
+    """
+
+    manufacturer: str
+    model: str
+    software: str
+    kernel: str
+    kvp: str
+    mono: str
+    interleaved: str
+    conventional: str
+    image_type: tuple[str, ...]
+    phase_names: Mapping[str, str]
+    iodine: Quantity
+    water: Quantity
+    private: tuple[tuple[int, str, int, str, object], ...]
+
+
+VENDORS: Mapping[str, Vendor] = {
+    "ge": Vendor(
+        manufacturer="GE MEDICAL SYSTEMS",
+        model="Revolution CT",
+        software="phantom",
+        kernel="STANDARD",
+        kvp="140",
+        mono="{phase} Mono {kev} keV",
+        interleaved="{phase} GSI Mono 40-140 keV",
+        conventional="{phase} 120kVp-like",
+        image_type=("DERIVED", "SECONDARY", "AXIAL"),
+        phase_names={"NC": "NC", "AP": "AP", "PVP": "PVP", "DP": "Delayed"},
+        iodine=Quantity("{phase} Iodine(Water)", "MAT_SPECIFIC", "100ug/cc", 0.1, factor=10.0),
+        water=Quantity("{phase} Water(Iodine)", "MAT_SPECIFIC", "mg/cc", 1.0),
+        private=(
+            (0x0009, "GEMS_IDEN_01", 0x01, "LO", "CT_LIGHTSPEED"),
+            (0x0009, "GEMS_IDEN_01", 0x02, "SH", "CT01"),
+            (0x0019, "GEMS_ACQU_01", 0x02, "SL", 912),
+            (0x0021, "GEMS_RELA_01", 0x03, "SS", 1),
+            (0x0043, "GEMS_PARM_01", 0x10, "US", 400),
+            (0x0045, "GEMS_HELIOS_01", 0x01, "SS", 64),
+        ),
+    ),
+    "siemens": Vendor(
+        manufacturer="SIEMENS",
+        model="SOMATOM Force",
+        software="phantom",
+        kernel="Qr40d",
+        kvp="100",
+        mono="{phase} Monoenergetic Plus {kev} keV",
+        interleaved="{phase} Monoenergetic Plus 40-140 keV",
+        conventional="{phase} DE Mixed 0.6",
+        image_type=("DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 SPI"),
+        phase_names={"NC": "Native", "AP": "Arterial", "PVP": "Portal venous", "DP": "Delayed"},
+        iodine=Quantity("{phase} Iodine Map", "MAT_SPECIFIC", "MGML", 0.01),
+        water=Quantity("{phase} VNC", "MAT_REMOVED", "HU", 1.0, offset=-1000.0),
+        private=(
+            (0x0021, "SIEMENS MED", 0x10, "DS", "1"),
+            (0x0029, "SIEMENS CSA HEADER", 0x08, "CS", "SOM 5"),
+        ),
+    ),
+    "philips": Vendor(
+        manufacturer="Philips",
+        model="IQon - Spectral CT",
+        software="phantom",
+        kernel="B",
+        kvp="120",
+        mono="{phase} MonoE {kev}keV[HU]",
+        interleaved="{phase} MonoE 40-140keV[HU]",
+        conventional="{phase} Conventional",
+        image_type=("DERIVED", "SECONDARY", "AXIAL", "SPECTRAL"),
+        phase_names={"NC": "Non-contrast", "AP": "Arterial", "PVP": "Venous", "DP": "Delayed"},
+        iodine=Quantity("{phase} Iodine Density[mg/ml]", "MAT_SPECIFIC", "MGML", 0.01),
+        water=Quantity("{phase} VNC[HU]", "MAT_REMOVED", "HU", 1.0, offset=-1000.0),
+        private=((0x00E1, "ELSCINT1", 0x50, "DS", "1"), (0x01F1, "ELSCINT1", 0x26, "DS", "0.5")),
+    ),
+    "canon": Vendor(
+        manufacturer="CANON_MEC",
+        model="Aquilion ONE",
+        software="phantom",
+        kernel="FC08",
+        kvp="135",
+        mono="{phase} Monochromatic {kev}keV",
+        interleaved="{phase} Monochromatic 40-140keV",
+        conventional="{phase} Body 120kV equivalent",
+        image_type=("DERIVED", "PRIMARY", "AXIAL"),
+        phase_names={"NC": "Plain", "AP": "Arterial", "PVP": "Portal", "DP": "Delayed"},
+        iodine=Quantity("{phase} Iodine Map", "MAT_SPECIFIC", "MGML", 0.01),
+        water=Quantity("{phase} VNC", "MAT_REMOVED", "HU", 1.0, offset=-1000.0),
+        private=((0x7005, "TOSHIBA_MEC_CT3", 0x1D, "UL", 1), (0x7005, "TOSHIBA_MEC_CT3", 0x22, "UI", "2.25.1")),
+    ),
+}  # fmt: skip
+
+
+def clock(seconds: float) -> str:
+    """HHMMSS."""
+    whole = int(seconds)
+    return f"{whole // 3600:02d}{whole // 60 % 60:02d}{whole % 60:02d}"
+
+
+def study_dataset(settings: PhantomSettings, study_uid: str) -> Dataset:
+    """Patient and study: what every object of the study shares."""
+    ds = Dataset()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.StudyDate = STUDY_DATE
+    ds.StudyTime = clock(_FIRST_SCAN_S - 60)
+    ds.AccessionNumber = f"SYN{settings.seed:06d}"
+    ds.ReferringPhysicianName = ""
+    ds.StudyDescription = "Synthetic liver phantom"
+    ds.PatientName = settings.wanted_patient_name
+    ds.PatientID = settings.wanted_patient_id
+    ds.PatientBirthDate = ""
+    ds.PatientSex = "O"
+    ds.PatientComments = "Synthetic data made by gsigpu; not a patient"
+    ds.StudyInstanceUID = study_uid
+    ds.StudyID = "1"
+    vendor = VENDORS[settings.vendor]
+    ds.Manufacturer = vendor.manufacturer
+    ds.ManufacturerModelName = vendor.model
+    ds.DeviceSerialNumber = "PHANTOM"
+    ds.SoftwareVersions = vendor.software
+    ds.InstitutionName = "gsigpu phantom"
+    ds.StationName = "PHANTOM"
+    return ds
+
+
+def series_dataset(
+    settings: PhantomSettings,
+    study_uid: str,
+    geometry: VolumeGeometry,
+    *,
+    number: int,
+    description: str,
+    phase: str,
+) -> Dataset:
+    """Study, series, frame of reference and equipment of one CT series."""
+    ds = study_dataset(settings, study_uid)
+    acquired = clock(_FIRST_SCAN_S + PHASE_DELAYS_S[phase])
+    ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = STUDY_DATE
+    ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = acquired
+    ds.Modality = "CT"
+    ds.SeriesDescription = description
+    ds.SeriesInstanceUID = phantom_uid(study_uid, "series", number)
+    ds.SeriesNumber = number
+    ds.BodyPartExamined = "ABDOMEN"
+    ds.ProtocolName = "Liver spectral"
+    ds.PatientPosition = "HFS"
+    ds.FrameOfReferenceUID = geometry.frame_of_reference_uid
+    ds.PositionReferenceIndicator = "XY"
+    return ds
+
+
+def add_classic_image(
+    ds: Dataset, settings: PhantomSettings, geometry: VolumeGeometry, phase: str
+) -> None:
+    """The CT Image module and its neighbours, but what differs from slice to slice."""
+    vendor = VENDORS[settings.vendor]
+    ds.SOPClassUID = CTImageStorage
+    ds.SOPInstanceUID = ""
+    ds.ImageType = list(vendor.image_type)
+    ds.AcquisitionNumber = 1 + settings.phases.index(phase)
+    ds.InstanceNumber = 1
+    if phase != "NC":
+        ds.ContrastBolusAgent = "IODINE (SYNTHETIC)"
+    ds.ScanOptions = "HELICAL MODE"
+    ds.SliceThickness = decimal(geometry.spacing_mm[0])
+    ds.KVP = vendor.kvp
+    ds.DataCollectionDiameter = ds.ReconstructionDiameter = decimal(
+        geometry.spacing_mm[2] * geometry.shape[2]
+    )
+    ds.GantryDetectorTilt = "0"
+    ds.ConvolutionKernel = vendor.kernel
+    add_pixel_module(ds, geometry)
+    ds.ImagePositionPatient = ["0", "0", "0"]
+    ds.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
+    ds.SliceLocation = "0"
+    ds.PixelSpacing = [decimal(mm) for mm in geometry.spacing_mm[1:]]
+    add_rescale(ds, slope=1.0, intercept=-1024.0, rescale_type="HU", window=(60.0, 360.0))
+    if settings.with_padding:
+        # Signed like the stored values: written as SS because Pixel Representation is 1.
+        ds.PixelPaddingValue = PADDING
+    for group, creator, element, vr, value in vendor.private:
+        ds.private_block(group, creator, create=True).add_new(element, vr, value)
+
+
+PADDING = -2000
+
+
+def add_pixel_module(ds: Dataset, geometry: VolumeGeometry) -> None:
+    """Image Pixel: int16, one sample."""
+    ds.SamplesPerPixel = 1
+    ds.PhotometricInterpretation = "MONOCHROME2"
+    ds.Rows, ds.Columns = geometry.shape[1:]
+    ds.BitsAllocated = ds.BitsStored = 16
+    ds.HighBit = 15
+    ds.PixelRepresentation = 1
+
+
+def add_rescale(
+    ds: Dataset, *, slope: float, intercept: float, rescale_type: str, window: tuple[float, float]
+) -> None:
+    """Modality LUT and window."""
+    ds.RescaleIntercept = decimal(intercept)
+    ds.RescaleSlope = decimal(slope)
+    ds.RescaleType = rescale_type
+    ds.WindowCenter, ds.WindowWidth = decimal(window[0]), decimal(window[1])
+
+
+def item(**values: object) -> Dataset:
+    """A sequence item."""
+    ds = Dataset()
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def code(value: str, scheme: str, meaning: str) -> Dataset:
+    """A coded concept."""
+    return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
+def add_multi_energy(ds: Dataset, image_type: str, energy_kev: float | None) -> None:
+    """Supplement 188: the Multi-energy CT Image module, and value 4 of ImageType."""
+    ds.ImageType = [*ds.ImageType[:2], "AXIAL", image_type]
+    ds.MultienergyCTAcquisition = "YES"
+    if energy_kev is not None:
+        ds.MultienergyCTCharacteristicsSequence = [item(MonoenergeticEnergyEquivalent=energy_kev)]
+
+
+def energy_changes(settings: PhantomSettings, energy_kev: float) -> dict[str, Any]:
+    """What tells the energy of one image in a series that holds several."""
+    changes: dict[str, Any] = {"ImageComments": f"Mono {energy_kev:g} keV"}
+    if settings.supplement_188:
+        changes["MultienergyCTCharacteristicsSequence"] = [
+            item(MonoenergeticEnergyEquivalent=energy_kev)
+        ]
+    return changes

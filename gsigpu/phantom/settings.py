@@ -1,0 +1,157 @@
+"""What a synthetic study is made of: every choice, in one place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gsigpu.errors import SettingsError
+from gsigpu.physics import HIGH_KEV, LOW_KEV
+
+PRIMARIES = ("colorectal", "gastric", "pancreatic", "lung", "breast")
+PHASES = ("NC", "AP", "PVP", "DP")
+VENDORS = ("ge", "siemens", "philips", "canon")
+LAYOUTS = ("classic", "interleaved", "enhanced", "enhanced-interleaved")
+TRANSFER_SYNTAXES = (
+    "explicit", "implicit", "deflated", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000", "htj2k",
+)  # fmt: skip
+EXTRAS = (
+    "iodine", "water", "conventional", "localizer", "secondary-capture", "report", "text", "dicomdir",
+)  # fmt: skip
+GSI_ENERGIES_KEV = tuple(float(kev) for kev in range(40, 141, 10))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhantomSettings:
+    """A synthetic study; the same settings give the same bytes.
+
+    shape, spacing_mm : of the grid, (z, y, x). The anatomy has a fixed size in mm and is centred
+        in the grid: an abdomen 336 mm wide, 232 mm deep and 120 mm or more long.
+    energies_kev : monoenergetic series written, 40-140 keV, ascending
+    phases : of NC, AP, PVP, DP (none, arterial, portal venous, delayed)
+    primary : where the metastases come from; chooses their iodine (gsigpu.phantom.lesions)
+    n_lesions, diameter_mm : how many, and (smallest, largest) longest axial diameter
+    rim_mm : thickness of the enhancing rim; at most half the lesion's smallest radius is used
+    iodine_variation : relative SD of a lesion's iodine around its primary's table value
+    noise_hu : noise SD at 70 keV, where it is least; 0 for none
+    noise_ratio_40 : noise SD at 40 keV over that at 70 keV
+    noise_independent : part of the SD at 70 keV that differs from energy to energy
+    noise_peak_per_mm : spatial frequency at which the noise power is largest, 1/mm
+    texture_mg_per_ml : SD of the slow variation of ρw in soft tissue; iodine has none
+    partial_volume : boundaries mix what they separate; False for hard boundaries
+    seed : of everything random
+    vendor : whose headers to imitate
+    layout : a series per energy, all energies in one series, or multi-frame files of either kind
+    transfer_syntax : how pixels are encoded
+    supplement_188 : write the multi-energy attributes that DICOM added in 2018
+    extras : what else the export holds
+    with_padding : outside the reconstruction circle hold PixelPaddingValue
+    shuffle_names : file names without order or extension
+    patient_id, patient_name : "" for ones made of the seed
+    """
+
+    shape: tuple[int, int, int] = (40, 256, 256)
+    spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5)
+    energies_kev: tuple[float, ...] = GSI_ENERGIES_KEV
+    phases: tuple[str, ...] = ("AP", "PVP")
+    primary: str = "colorectal"
+    n_lesions: int = 5
+    diameter_mm: tuple[float, float] = (8.0, 30.0)
+    rim_mm: float = 3.0
+    iodine_variation: float = 0.1
+    noise_hu: float = 12.0
+    noise_ratio_40: float = 2.5
+    noise_independent: float = 0.1
+    noise_peak_per_mm: float = 0.2
+    texture_mg_per_ml: float = 3.0
+    partial_volume: bool = True
+    seed: int = 0
+    vendor: str = "ge"
+    layout: str = "classic"
+    transfer_syntax: str = "explicit"
+    supplement_188: bool = False
+    extras: tuple[str, ...] = EXTRAS[:-1]
+    with_padding: bool = True
+    shuffle_names: bool = False
+    patient_id: str = ""
+    patient_name: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for what makes no sense."""
+        _one_of("primary", self.primary, PRIMARIES)
+        _one_of("vendor", self.vendor, VENDORS)
+        _one_of("layout", self.layout, LAYOUTS)
+        _one_of("transfer syntax", self.transfer_syntax, TRANSFER_SYNTAXES)
+        for phase in self.phases:
+            _one_of("phase", phase, PHASES)
+        for extra in self.extras:
+            _one_of("extra", extra, EXTRAS)
+        _hold(
+            len(set(self.phases)) == len(self.phases) > 0,
+            f"phases {', '.join(self.phases) or '(none)'}",
+            "name one phase or more, each once",
+        )
+        _hold(
+            len(self.energies_kev) > 0
+            and all(LOW_KEV <= kev <= HIGH_KEV for kev in self.energies_kev)
+            and all(a < b for a, b in zip(self.energies_kev, self.energies_kev[1:], strict=False)),
+            f"energies {', '.join(f'{kev:g}' for kev in self.energies_kev) or '(none)'} keV",
+            f"use ascending energies in {LOW_KEV:g}-{HIGH_KEV:g} keV",
+        )
+        _hold(min(self.shape) >= 1, f"shape {self.shape}", "use one voxel or more along each axis")
+        _hold(
+            all(0.0 < mm < math.inf for mm in self.spacing_mm),
+            f"spacing {self.spacing_mm} mm",
+            "use lengths above 0 mm",
+        )
+        _hold(self.n_lesions >= 0, f"{self.n_lesions} lesions", "use 0 or more")
+        low, high = self.diameter_mm
+        _hold(
+            0.0 < low <= high <= 100.0,
+            f"diameters {low:g}-{high:g} mm",
+            "give the smaller first, 100 mm at most",
+        )
+        for name in (
+            "rim_mm", "iodine_variation", "noise_hu", "noise_independent", "texture_mg_per_ml",
+        ):  # fmt: skip
+            value = getattr(self, name)
+            _hold(0.0 <= value < math.inf, f"{name} {value:g}", "use 0 or more")
+        _hold(
+            self.noise_independent <= 1.0,
+            f"noise_independent {self.noise_independent:g}",
+            "use a part of the whole, 0-1",
+        )
+        _hold(
+            self.noise_ratio_40 >= 1.0,
+            f"noise_ratio_40 {self.noise_ratio_40:g}",
+            "noise is least at 70 keV; use 1 or more",
+        )
+        _hold(
+            self.noise_peak_per_mm > 0.0,
+            f"noise_peak_per_mm {self.noise_peak_per_mm:g}",
+            "use a frequency above 0",
+        )
+        if "dicomdir" in self.extras and self.layout.startswith("enhanced"):
+            raise SettingsError(
+                "a DICOMDIR is written for classic layouts only", remedy="leave out dicomdir"
+            )
+
+    @property
+    def wanted_patient_id(self) -> str:
+        """As asked, or made of the seed."""
+        return self.patient_id or f"GSIGPU-PHANTOM-{self.seed:04d}"
+
+    @property
+    def wanted_patient_name(self) -> str:
+        """As asked, or made of the seed; obviously nobody's."""
+        return self.patient_name or f"Phantom^Synthetic {self.seed:04d}"
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SettingsError(f"unknown {what} {value!r}", remedy=f"use one of {', '.join(known)}")
+
+
+def _hold(condition: bool, what: str, remedy: str) -> None:
+    if not condition:
+        raise SettingsError(f"{what} makes no phantom", remedy=remedy)
