@@ -17,6 +17,8 @@ from scipy.interpolate import PchipInterpolator
 from gsigpu.maps.definitions import Combine, Energies, LinearRows
 from gsigpu.physics import element_mass_attenuation, water_mass_attenuation
 
+_LEAST_OF_WATER = 0.1
+
 # Noise. Second differences at a lag beyond the noise's own correlation length: a sum of three
 # independent values with squared weights 1 + 1/4 + 1/4, in which linear gradients cancel.
 NOISE_LAG_PIXELS = 5
@@ -69,16 +71,18 @@ def _zeff_table(low_kev: float, high_kev: float) -> tuple[NDArray[np.float64], N
 def effective_atomic_number(energies: Energies) -> Combine:
     """Zeff: the Z whose elemental ratio µ(low)/µ(high) is the voxel's.
 
-    NaN where either attenuation is not positive (air, noise) or no element has that ratio.
+    NaN where either attenuation is below a tenth of water's (air, whose ratio is that of its noise),
+    or no element has that ratio.
     """
     log_ratios, z = _zeff_table(energies[0], energies[-1])
+    least_low, least_high = _LEAST_OF_WATER * water_mass_attenuation([energies[0], energies[-1]])
 
     def combine(planes: Any) -> Any:
         xp = array_namespace(planes)
         low, high = planes[0], planes[1]
         with np.errstate(invalid="ignore", divide="ignore"):
             log_ratio = xp.log(low / high)
-            log_ratio[~((low > 0) & (high > 0))] = xp.nan
+            log_ratio[~((low > least_low) & (high > least_high))] = xp.nan
         found = xp.interp(
             log_ratio, xp.asarray(log_ratios), xp.asarray(z), left=xp.nan, right=xp.nan
         )
