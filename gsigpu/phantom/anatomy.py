@@ -6,6 +6,7 @@ back, +z to the head. Organs are listed from the outside in; each one covers wha
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def _ribs() -> Iterator[Organ]:
                 for a in angles
             )
             for tissue, radius in ((t.CORTICAL_BONE, 5.6), (t.MARROW, 3.6)):
-                for piece in zip(line, line[1:], strict=False):  # one by one: small boxes
+                for piece in itertools.pairwise(line):  # one by one: small boxes
                     yield Organ("bone", tissue, Tube(piece, (radius, radius)))
 
 

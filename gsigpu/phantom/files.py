@@ -26,7 +26,8 @@ from pydicom.uid import UID
 Stored = NDArray[np.int16]
 
 # A UID made from a UUID needs no registered root (DICOM PS3.5 B.2).
-_IMPLEMENTATION = UID("2.25.289207434563274569148271136184561827934")
+IMPLEMENTATION_UID = UID("2.25.289207434563274569148271136184561827934")
+IMPLEMENTATION_VERSION = "GSIGPU_PHANTOM"
 _PIXEL_DATA = b"\xe0\x7f\x10\0"
 _ITEM = b"\xfe\xff\0\xe0"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
@@ -94,8 +95,8 @@ def file_start(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) 
     meta.MediaStorageSOPClassUID = UID(sop_class_uid)
     meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
     meta.TransferSyntaxUID = _CODECS[transfer_syntax][0]
-    meta.ImplementationClassUID = _IMPLEMENTATION
-    meta.ImplementationVersionName = "GSIGPU_PHANTOM"
+    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
     buffer = DicomBytesIO()
     write_file_meta_info(buffer, meta)
     return b"\0" * 128 + b"DICM" + buffer.getvalue()

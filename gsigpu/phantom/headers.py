@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
@@ -22,22 +21,36 @@ STUDY_DATE = "20240102"
 # Seconds from the first scan to each phase's acquisition, as after one injection.
 PHASE_DELAYS_S = {"NC": 0, "AP": 95, "PVP": 130, "DP": 240}
 _FIRST_SCAN_S = 10 * 3600 + 15 * 60
+INTERCEPT_HU = -1024.0
+PADDING = -2000  # stored, as GE writes it
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """How a vendor stores a derived quantity: value = step * stored + intercept, times `factor`.
+    """A vendor's map: (iodine or water density in mg/mL + offset) * factor = step * stored.
 
-    factor : the stored unit per mg/mL; 10 for 100 µg/cm³
-    offset : added before, in mg/mL; -1000 makes HU of a water density
+    of_iodine : of iodine; otherwise of water
+    factor : the shown unit per mg/mL; 10 for 100 µg/cm³
+    offset : mg/mL; -1000 makes HU of a water density
+    window : (centre, width) in the shown unit
     """
 
+    of_iodine: bool
     description: str
     image_type: str
     rescale_type: str
     step: float
+    window: tuple[float, float]
     factor: float = 1.0
     offset: float = 0.0
+
+
+def _iodine(description: str) -> Quantity:
+    return Quantity(True, description, "MAT_SPECIFIC", "MGML", 0.01, (2.5, 5.0))
+
+
+def _vnc(description: str) -> Quantity:
+    return Quantity(False, description, "MAT_REMOVED", "HU", 1.0, (50.0, 300.0), offset=-1000.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,7 @@ class Vendor:
     mono : series description; `{phase}` and `{kev}` are filled in
     interleaved : the description of a series that holds all energies
     phase_names : of NC, AP, PVP, DP
+    technique : how two energies are had: `switching` of the tube, two `sources`, two `layers`
     private : (group, creator, element, VR, value) of private blocks
     """
 
@@ -62,6 +76,7 @@ class Vendor:
     phase_names: Mapping[str, str]
     iodine: Quantity
     water: Quantity
+    technique: str
     private: tuple[tuple[int, str, int, str, object], ...]
 
 
@@ -77,8 +92,9 @@ VENDORS: Mapping[str, Vendor] = {
         conventional="{phase} 120kVp-like",
         image_type=("DERIVED", "SECONDARY", "AXIAL"),
         phase_names={"NC": "NC", "AP": "AP", "PVP": "PVP", "DP": "Delayed"},
-        iodine=Quantity("{phase} Iodine(Water)", "MAT_SPECIFIC", "100ug/cc", 0.1, factor=10.0),
-        water=Quantity("{phase} Water(Iodine)", "MAT_SPECIFIC", "mg/cc", 1.0),
+        iodine=Quantity(True, "{phase} Iodine(Water)", "MAT_SPECIFIC", "100ug/cc", 0.1, (25.0, 50.0), factor=10.0),
+        water=Quantity(False, "{phase} Water(Iodine)", "MAT_SPECIFIC", "mg/cc", 1.0, (1050.0, 300.0)),
+        technique="switching",
         private=(
             (0x0009, "GEMS_IDEN_01", 0x01, "LO", "CT_LIGHTSPEED"),
             (0x0009, "GEMS_IDEN_01", 0x02, "SH", "CT01"),
@@ -99,8 +115,9 @@ VENDORS: Mapping[str, Vendor] = {
         conventional="{phase} DE Mixed 0.6",
         image_type=("DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 SPI"),
         phase_names={"NC": "Native", "AP": "Arterial", "PVP": "Portal venous", "DP": "Delayed"},
-        iodine=Quantity("{phase} Iodine Map", "MAT_SPECIFIC", "MGML", 0.01),
-        water=Quantity("{phase} VNC", "MAT_REMOVED", "HU", 1.0, offset=-1000.0),
+        iodine=_iodine("{phase} Iodine Map"),
+        water=_vnc("{phase} VNC"),
+        technique="sources",
         private=(
             (0x0021, "SIEMENS MED", 0x10, "DS", "1"),
             (0x0029, "SIEMENS CSA HEADER", 0x08, "CS", "SOM 5"),
@@ -117,8 +134,9 @@ VENDORS: Mapping[str, Vendor] = {
         conventional="{phase} Conventional",
         image_type=("DERIVED", "SECONDARY", "AXIAL", "SPECTRAL"),
         phase_names={"NC": "Non-contrast", "AP": "Arterial", "PVP": "Venous", "DP": "Delayed"},
-        iodine=Quantity("{phase} Iodine Density[mg/ml]", "MAT_SPECIFIC", "MGML", 0.01),
-        water=Quantity("{phase} VNC[HU]", "MAT_REMOVED", "HU", 1.0, offset=-1000.0),
+        iodine=_iodine("{phase} Iodine Density[mg/ml]"),
+        water=_vnc("{phase} VNC[HU]"),
+        technique="layers",
         private=((0x00E1, "ELSCINT1", 0x50, "DS", "1"), (0x01F1, "ELSCINT1", 0x26, "DS", "0.5")),
     ),
     "canon": Vendor(
@@ -132,9 +150,10 @@ VENDORS: Mapping[str, Vendor] = {
         conventional="{phase} Body 120kV equivalent",
         image_type=("DERIVED", "PRIMARY", "AXIAL"),
         phase_names={"NC": "Plain", "AP": "Arterial", "PVP": "Portal", "DP": "Delayed"},
-        iodine=Quantity("{phase} Iodine Map", "MAT_SPECIFIC", "MGML", 0.01),
-        water=Quantity("{phase} VNC", "MAT_REMOVED", "HU", 1.0, offset=-1000.0),
-        private=((0x7005, "TOSHIBA_MEC_CT3", 0x1D, "UL", 1), (0x7005, "TOSHIBA_MEC_CT3", 0x22, "UI", "2.25.1")),
+        iodine=_iodine("{phase} Iodine Map"),
+        water=_vnc("{phase} VNC"),
+        technique="switching",
+        private=((0x7005, "TOSHIBA_MEC_CT3", 0x1D, "UL", 1),),
     ),
 }  # fmt: skip
 
@@ -222,15 +241,12 @@ def add_classic_image(
     ds.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
     ds.SliceLocation = "0"
     ds.PixelSpacing = [decimal(mm) for mm in geometry.spacing_mm[1:]]
-    add_rescale(ds, slope=1.0, intercept=-1024.0, rescale_type="HU", window=(60.0, 360.0))
+    add_rescale(ds, slope=1.0, intercept=INTERCEPT_HU, rescale_type="HU", window=(60.0, 360.0))
     if settings.with_padding:
         # Signed like the stored values: written as SS because Pixel Representation is 1.
         ds.PixelPaddingValue = PADDING
     for group, creator, element, vr, value in vendor.private:
         ds.private_block(group, creator, create=True).add_new(element, vr, value)
-
-
-PADDING = -2000
 
 
 def add_pixel_module(ds: Dataset, geometry: VolumeGeometry) -> None:
@@ -264,21 +280,3 @@ def item(**values: object) -> Dataset:
 def code(value: str, scheme: str, meaning: str) -> Dataset:
     """A coded concept."""
     return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
-
-
-def add_multi_energy(ds: Dataset, image_type: str, energy_kev: float | None) -> None:
-    """Supplement 188: the Multi-energy CT Image module, and value 4 of ImageType."""
-    ds.ImageType = [*ds.ImageType[:2], "AXIAL", image_type]
-    ds.MultienergyCTAcquisition = "YES"
-    if energy_kev is not None:
-        ds.MultienergyCTCharacteristicsSequence = [item(MonoenergeticEnergyEquivalent=energy_kev)]
-
-
-def energy_changes(settings: PhantomSettings, energy_kev: float) -> dict[str, Any]:
-    """What tells the energy of one image in a series that holds several."""
-    changes: dict[str, Any] = {"ImageComments": f"Mono {energy_kev:g} keV"}
-    if settings.supplement_188:
-        changes["MultienergyCTCharacteristicsSequence"] = [
-            item(MonoenergeticEnergyEquivalent=energy_kev)
-        ]
-    return changes

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from gsigpu.phantom.anatomy import VESSELS, Anatomy
 from gsigpu.phantom.lesions import Lesion
-from gsigpu.phantom.shapes import Box, Shape
+from gsigpu.phantom.shapes import Box, Ellipsoid, Shape
 from gsigpu.phantom.tissues import Tissue, calcium_hu_per_mg_per_ml
 from gsigpu.physics import iodine_hu_per_mg_per_ml
 from gsigpu.volume import VolumeGeometry
 
 Plane = NDArray[np.float32]
+Line = NDArray[np.float64]
 
 _N_SUBSAMPLES = 4
 _N_WAVES = 24
@@ -76,9 +77,9 @@ class Painter:
         self._partial_volume = partial_volume
         n_z, n_y, n_x = geometry.shape
         x0, y0, z0 = geometry.origin_mm
-        self._z = z0 + geometry.spacing_mm[0] * np.arange(n_z)
-        self._y = y0 + geometry.spacing_mm[1] * np.arange(n_y)
-        self._x = x0 + geometry.spacing_mm[2] * np.arange(n_x)
+        self._z: Line = z0 + geometry.spacing_mm[0] * np.arange(n_z, dtype=float)
+        self._y: Line = y0 + geometry.spacing_mm[1] * np.arange(n_y, dtype=float)
+        self._x: Line = x0 + geometry.spacing_mm[2] * np.arange(n_x, dtype=float)
         self._width_mm = (geometry.spacing_mm[1] + geometry.spacing_mm[2]) / 2.0
         rng = np.random.default_rng((seed, 2))
         directions = rng.normal(size=(_N_WAVES, 3))
@@ -121,13 +122,9 @@ class Painter:
         return PaintedSlice(Composition(planes[0], planes[1], iodine_planes), masks)
 
     def _values(self, tissue: Tissue) -> NDArray[np.float32]:
-        return np.float32(
-            [
-                tissue.water_mg_per_ml,
-                tissue.calcium_mg_per_ml,
-                tissue.texture,
-                *(tissue.iodine_mg_per_ml[phase] for phase in self._phases),
-            ]
+        iodine = (tissue.iodine_mg_per_ml[phase] for phase in self._phases)
+        return np.array(
+            [tissue.water_mg_per_ml, tissue.calcium_mg_per_ml, tissue.texture, *iodine], np.float32
         )
 
     def _window(self, box: Box, z: float, margin_mm: float) -> tuple[slice, slice] | None:
@@ -158,11 +155,7 @@ class Painter:
     ) -> tuple[tuple[slice, slice], Plane, Plane] | None:
         """Shares of each voxel inside the whole lesion and inside its core."""
         spacing = self.geometry.spacing_mm
-        low, high = (
-            tuple(c + sign * r for c, r in zip(lesion.centre_mm, lesion.radii_mm, strict=True))
-            for sign in (-1, 1)
-        )
-        box = ((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        box = Ellipsoid(lesion.centre_mm, lesion.radii_mm).box
         window = self._window(box, z, max(spacing))
         if window is None:
             return None
@@ -170,9 +163,7 @@ class Painter:
         n = _N_SUBSAMPLES if self._partial_volume else 1
         steps = (np.arange(n) + 0.5) / n - 0.5
 
-        def squares(
-            centres: NDArray[np.float64], axis: int, radius_mm: float
-        ) -> NDArray[np.float64]:
+        def squares(centres: Line, axis: int, radius_mm: float) -> Line:
             points = centres[:, None] + steps * spacing[2 - axis] - lesion.centre_mm[axis]
             return np.asarray((points / radius_mm) ** 2)
 
@@ -182,7 +173,8 @@ class Painter:
             x2 = squares(self._x[columns], 0, radii_mm[0])[None, :, None, None, :]
             y2 = squares(self._y[rows], 1, radii_mm[1])[:, None, None, :, None]
             z2 = squares(np.array([z]), 2, radii_mm[2])[:, None, :, None, None]
-            return ((x2 + y2 + z2) <= 1.0).mean(axis=(2, 3, 4), dtype=np.float32)
+            inside = x2 + y2 + z2 <= 1.0
+            return np.asarray(inside.mean(axis=(2, 3, 4), dtype=np.float32))
 
         whole = share(lesion.radii_mm)
         return (window, whole, share(lesion.core_radii_mm)) if whole.any() else None
@@ -192,7 +184,7 @@ class Painter:
         k_x, k_y, k_z = self._waves.T
         rows = np.exp(1j * np.outer(self._y, k_y))
         columns = np.exp(1j * (np.outer(k_x, self._x) + (k_z * z + self._offsets)[:, None]))
-        return (self._wave_height * (rows @ columns).real).astype(np.float32)
+        return np.asarray(self._wave_height * (rows @ columns).real, np.float32)
 
 
 def _cover(planes: NDArray[np.float32], coverage: Plane, values: NDArray[np.float32]) -> None:

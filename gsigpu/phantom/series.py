@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from pydicom.dataset import Dataset
 
 from gsigpu.phantom.files import HeaderTemplate, Stored, decimal, encode_frame, phantom_uid
+from gsigpu.phantom.settings import PhantomSettings
 from gsigpu.volume import VolumeGeometry
 
 
@@ -24,35 +25,31 @@ class Sink(Protocol):
         """Everything was written."""
 
 
-def export_name(folder: Path, series_uid: str, number: int, instance: int, naming: str) -> Path:
-    """Where a file goes.
+def export_path(folder: Path, header: Dataset, instance: int, settings: PhantomSettings) -> Path:
+    """Where the `instance`-th file of a series goes.
 
-    naming : `plain` SER00003/IMG00012.dcm, `file-id` without extension as a DICOMDIR needs it,
-        `shuffled` without order
+    SER00301/IMG00012.dcm; with shuffled names neither order nor extension, as some exports have it.
     """
-    if naming == "shuffled":
-        name = hashlib.sha256(f"{series_uid}/{instance}".encode()).hexdigest().upper()
-        return folder / name[:2] / name[2:12]
-    suffix = "" if naming == "file-id" else ".dcm"
-    return folder / f"SER{number:05d}" / f"IMG{instance:05d}{suffix}"
+    if settings.shuffle_names:
+        name = hashlib.sha256(f"{header.SeriesInstanceUID}/{instance}".encode()).hexdigest().upper()
+        return folder / name[:2] / name[2:10]
+    return folder / f"SER{int(header.SeriesNumber):05d}" / f"IMG{instance:05d}.dcm"
 
 
 @dataclass
 class ClassicSink:
     """One file per slice and energy.
 
-    header : the template's dataset
+    header : everything but the pixels; what differs from slice to slice is set here
     geometry : where slices lie
-    n_images : energies in this series; 1 unless interleaved
     path_of : instance number -> file
-    per_image : further changes for the i-th energy
+    per_image : elements of the i-th image of a slice, by keyword; more than one if interleaved
     """
 
     header: Dataset
     geometry: VolumeGeometry
     transfer_syntax: str
     path_of: Callable[[int], Path]
-    n_images: int = 1
     per_image: tuple[dict[str, Any], ...] = ({},)
     _template: HeaderTemplate = field(init=False)
 
@@ -63,7 +60,7 @@ class ClassicSink:
     def write(self, z_index: int, image: int, stored: Stored) -> None:
         """Slices are numbered from the head down, as most scanners do."""
         n_z = self.geometry.shape[0]
-        instance = (n_z - 1 - z_index) * self.n_images + image + 1
+        instance = (n_z - 1 - z_index) * len(self.per_image) + image + 1
         position = self.geometry.position_mm(z_index, 0, 0)
         frame = encode_frame(stored, self.transfer_syntax)
         changes = {

@@ -44,7 +44,7 @@ class PhantomSettings:
     layout : a series per energy, all energies in one series, or multi-frame files of either kind
     transfer_syntax : how pixels are encoded
     supplement_188 : write the multi-energy attributes that DICOM added in 2018
-    extras : what else the export holds
+    extras : what else the export holds; a DICOMDIR renames all files to names it can hold
     with_padding : outside the reconstruction circle hold PixelPaddingValue
     shuffle_names : file names without order or extension
     patient_id, patient_name : "" for ones made of the seed
@@ -131,10 +131,6 @@ class PhantomSettings:
             f"noise_peak_per_mm {self.noise_peak_per_mm:g}",
             "use a frequency above 0",
         )
-        if "dicomdir" in self.extras and self.layout.startswith("enhanced"):
-            raise SettingsError(
-                "a DICOMDIR is written for classic layouts only", remedy="leave out dicomdir"
-            )
 
     @property
     def wanted_patient_id(self) -> str:

@@ -8,6 +8,7 @@ broadcastable x, y, z in mm.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,7 +112,7 @@ class Tube:
         """See Shape; the deepest of all pieces."""
         depth = np.full(np.broadcast(x, y, z).shape, -np.inf)
         ends = list(zip(self.points_mm, self.radii_mm, strict=True))
-        for (start, r0), (end, r1) in zip(ends, ends[1:], strict=False):
+        for (start, r0), (end, r1) in itertools.pairwise(ends):
             along = [b - a for a, b in zip(start, end, strict=True)]
             offset = [p - a for p, a in zip((x, y, z), start, strict=True)]
             length2 = max(sum(v * v for v in along), _TINY)
