@@ -1,5 +1,6 @@
 """Synthetic spectral studies with known truth."""
 
+from gsigpu.phantom.from_ct import CtTruth, IodineRegion, disc_mask, write_spectral_from_ct
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.painting import Composition
 from gsigpu.phantom.settings import (
@@ -22,9 +23,13 @@ __all__ = [
     "TRANSFER_SYNTAXES",
     "VENDORS",
     "Composition",
+    "CtTruth",
+    "IodineRegion",
     "Lesion",
     "PhantomSettings",
     "PhantomTruth",
+    "disc_mask",
     "plan_phantom",
     "write_phantom",
+    "write_spectral_from_ct",
 ]

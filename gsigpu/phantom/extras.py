@@ -176,7 +176,7 @@ def _write_dicomdir(folder: Path, study_uid: str) -> None:
     """Move all files to where a DICOMDIR can name them, and write it."""
     files = FileSet()
     files.ID = "PHANTOM"
-    files.UID = phantom_uid(study_uid, "file-set")
+    files.UID = UID(phantom_uid(study_uid, "file-set"))
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         files.add(path)
     named = folder.with_name(f"{folder.name}.named")

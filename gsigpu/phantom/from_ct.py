@@ -1,0 +1,315 @@
+"""A spectral study made of a real single-energy CT, whose anatomy, noise and headers it keeps.
+
+Each voxel of CT number HU₀, taken to be of the effective energy E₀, is split into water and iodine:
+
+    inside a region    c as asked, so that its truth is known
+    elsewhere          c = max(HU₀ - soft tissue, 0) / r(E₀): what is brighter is contrast, or bone
+    everywhere         ρw = 1000 + HU₀ - c r(E₀)
+
+so that the monoenergetic image at E₀ is the real image, and all others follow as
+HU(E) = ρw + c r(E) - 1000. The noise of the scan goes into ρw; it is equal at all energies.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from gsigpu.errors import (
+    GridMismatch,
+    InputError,
+    NonUniformSpacing,
+    SettingsError,
+    UnsupportedPixelData,
+)
+from gsigpu.phantom.files import HeaderTemplate, encode_frame, phantom_uid
+from gsigpu.phantom.output import TRUTH_FILE, output_folder
+from gsigpu.phantom.painting import Composition
+from gsigpu.phantom.settings import GSI_ENERGIES_KEV
+from gsigpu.phantom.truth import expected
+from gsigpu.physics import iodine_hu_per_mg_per_ml
+from gsigpu.volume import Vector, VolumeGeometry
+
+PHASE = "PVP"
+_LEAST_HU, _MOST_HU = -1024.0, 3071.0
+_SPACING_TOLERANCE_MM = 0.01
+# Not of the new study: links to the old one, and group lengths, which no longer hold.
+_DROPPED = (
+    "ReferencedStudySequence", "ReferencedImageSequence", "ReferencedPerformedProcedureStepSequence",
+    "SourceImageSequence",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class IodineRegion:
+    """Where iodine is known.
+
+    mask : (z, y, x) bool on the grid of the CT, slices ascending along the slice normal
+    iodine_mg_per_ml : c of all its voxels
+    """
+
+    name: str
+    mask: NDArray[np.bool_]
+    iodine_mg_per_ml: float
+
+
+@dataclass(frozen=True)
+class CtTruth:
+    """What is known of a spectral study made of a CT.
+
+    composition : ρw and c of every voxel, NaN where the CT holds padding
+    """
+
+    folder: Path
+    geometry: VolumeGeometry
+    composition: Composition
+    regions: tuple[IodineRegion, ...]
+    effective_kev: float
+
+    @property
+    def dicom_folder(self) -> Path:
+        """The monoenergetic series."""
+        return self.folder / "dicom"
+
+
+@dataclass(frozen=True)
+class _Ct:
+    headers: tuple[Dataset, ...]
+    hu: NDArray[np.float32]
+    geometry: VolumeGeometry
+    padding: NDArray[np.bool_] = field(repr=False)
+
+
+def write_spectral_from_ct(
+    ct_files: Sequence[Path] | Path,
+    out: Path,
+    *,
+    regions: Sequence[IodineRegion] = (),
+    energies_kev: Sequence[float] = GSI_ENERGIES_KEV,
+    effective_kev: float = 70.0,
+    soft_tissue_hu: float = 60.0,
+    patient_id: str = "GSIGPU-CT-PHANTOM",
+    patient_name: str = "Phantom^From CT",
+    overwrite: bool = False,
+) -> CtTruth:
+    """Write monoenergetic series with the headers of a real CT series.
+
+    ct_files : classic CT images of one series, or the folder they lie in
+    out : gets `dicom/`, `truth/` (water and iodine as NIfTI), `truth.json`
+    regions : later ones win where they overlap
+    effective_kev : E₀; the series of this energy holds the real pixels
+    soft_tissue_hu : outside all regions, brighter voxels hold iodine
+    Raises InputError where the files are no CT series, GridMismatch where slices or masks differ in
+    size, NonUniformSpacing, OutputError if `out` holds something.
+    """
+    ct = _read_ct(ct_files)
+    for region in regions:
+        if region.mask.shape != ct.geometry.shape:
+            raise GridMismatch(
+                f"mask {region.name!r} has shape {region.mask.shape}, the CT {ct.geometry.shape}",
+                remedy="give masks on the grid of the CT",
+            )
+    if not energies_kev:
+        raise SettingsError("no energies were asked for", remedy="give one or more in keV")
+    composition = _split(ct, regions, effective_kev, soft_tissue_hu)
+    with output_folder(Path(out), overwrite=overwrite) as folder:
+        truth = CtTruth(folder, ct.geometry, composition, tuple(regions), effective_kev)
+        for index, header in enumerate(ct.headers):
+            _write_slice(ct, index, header, truth, energies_kev, (patient_id, patient_name))
+        _write_truth(truth, energies_kev)
+    return CtTruth(Path(out), ct.geometry, composition, tuple(regions), effective_kev)
+
+
+def disc_mask(geometry: VolumeGeometry, centre_mm: Vector, radius_mm: float) -> NDArray[np.bool_]:
+    """(z, y, x) True where a voxel's centre lies within `radius_mm` of the axis through `centre_mm`.
+
+    The axis is along z of the grid: a disc of the same place in every slice.
+    """
+    _, n_y, n_x = geometry.shape
+    index = np.linalg.inv(geometry.affine_lps) @ (*centre_mm, 1.0)
+    y = (np.arange(n_y)[:, None] - index[1]) * geometry.spacing_mm[1]
+    x = (np.arange(n_x)[None, :] - index[0]) * geometry.spacing_mm[2]
+    return np.broadcast_to(np.hypot(y, x) <= radius_mm, geometry.shape)
+
+
+def _read_ct(ct_files: Sequence[Path] | Path) -> _Ct:
+    paths = sorted(Path(ct_files).iterdir()) if isinstance(ct_files, Path) else list(ct_files)
+    headers: list[Dataset] = []
+    for path in paths:
+        try:
+            ds = dcmread(path)
+        except InvalidDicomError:
+            continue
+        if ds.get("Modality") == "CT" and "ImagePositionPatient" in ds and "PixelData" in ds:
+            headers.append(ds)
+    if not headers:
+        raise InputError(
+            "no CT image among the files", where=ct_files, remedy="name the slices of one CT series"
+        )
+    if len({ds.SeriesInstanceUID for ds in headers}) > 1:
+        raise InputError(
+            "the files are of more than one CT series", where=ct_files, remedy="name one series"
+        )
+    row, column = np.reshape(headers[0].ImageOrientationPatient, (2, 3)).astype(float)
+    normal = np.cross(row, column)
+    headers.sort(key=lambda ds: float(normal @ np.array(ds.ImagePositionPatient, float)))
+    if len({(ds.Rows, ds.Columns, *ds.PixelSpacing) for ds in headers}) > 1:
+        raise GridMismatch(
+            "slices differ in size or pixel spacing", where=ct_files, remedy="name one series"
+        )
+    heights = [float(normal @ np.array(ds.ImagePositionPatient, float)) for ds in headers]
+    steps = np.diff(heights) if len(heights) > 1 else np.array([float(headers[0].SliceThickness)])
+    if np.ptp(steps) > _SPACING_TOLERANCE_MM:
+        raise NonUniformSpacing(
+            f"slice distances between {steps.min():g} and {steps.max():g} mm",
+            where=ct_files,
+            remedy="name all slices of one series",
+        )
+    x, y, z = (float(v) for v in headers[0].ImagePositionPatient)
+    geometry = VolumeGeometry(
+        (len(headers), int(headers[0].Rows), int(headers[0].Columns)),
+        (float(steps.mean()), float(headers[0].PixelSpacing[0]), float(headers[0].PixelSpacing[1])),
+        (x, y, z),
+        _vector(row),
+        _vector(column),
+        _vector(normal),
+        phantom_uid(headers[0].FrameOfReferenceUID, "spectral"),
+    )
+    stored = np.stack([_int16(ds) for ds in headers])
+    slopes, intercepts = (
+        np.array([float(ds[name].value) for ds in headers], np.float32)[:, None, None]
+        for name in ("RescaleSlope", "RescaleIntercept")
+    )
+    paddings = [ds.get("PixelPaddingValue") for ds in headers]
+    is_padding = np.stack(
+        [
+            np.zeros(plane.shape, bool) if value is None else plane == value
+            for plane, value in zip(stored, paddings, strict=True)
+        ]
+    )
+    return _Ct(tuple(headers), stored * slopes + intercepts, geometry, is_padding)
+
+
+def _int16(ds: Dataset) -> NDArray[np.int16]:
+    pixels = ds.pixel_array
+    if pixels.ndim != 2 or pixels.min() < -32768 or pixels.max() > 32767:
+        raise UnsupportedPixelData(
+            "pixels do not fit int16", where=ds.filename, remedy="give classic CT images"
+        )
+    return np.asarray(pixels, np.int16)
+
+
+def _vector(values: NDArray[np.float64]) -> Vector:
+    x, y, z = (float(value) for value in values)
+    return (x, y, z)
+
+
+def _split(
+    ct: _Ct, regions: Sequence[IodineRegion], effective_kev: float, soft_tissue_hu: float
+) -> Composition:
+    r_0 = np.float32(iodine_hu_per_mg_per_ml([effective_kev])[0])
+    iodine = np.maximum(ct.hu - np.float32(soft_tissue_hu), 0.0) / r_0
+    for region in regions:
+        iodine[region.mask] = region.iodine_mg_per_ml
+    water = np.float32(1000.0) + ct.hu - r_0 * iodine
+    water[ct.padding] = iodine[ct.padding] = np.nan
+    return Composition(water, np.zeros((1, 1, 1), np.float32), {PHASE: iodine})
+
+
+def _write_slice(
+    ct: _Ct,
+    index: int,
+    header: Dataset,
+    truth: CtTruth,
+    energies_kev: Sequence[float],
+    patient: tuple[str, str],
+) -> None:
+    """One slice at all energies; its real header is encoded once."""
+    study_uid = phantom_uid(header.StudyInstanceUID, "spectral")
+    slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
+    padding = header.get("PixelPaddingValue", 0)
+    template = HeaderTemplate(_spectral_header(header, truth, study_uid, patient), "explicit")
+    single = Composition(
+        truth.composition.water[index],
+        np.zeros((1, 1), np.float32),
+        {PHASE: truth.composition.iodine[PHASE][index]},
+    )
+    for number, kev in enumerate(energies_kev, start=301):
+        hu = np.clip(single.hu(PHASE, kev), _LEAST_HU, _MOST_HU)
+        stored = np.where(ct.padding[index], padding, np.rint((hu - intercept) / slope))
+        series_uid = phantom_uid(study_uid, "series", number)
+        changes: dict[str, Any] = {
+            "SOPInstanceUID": phantom_uid(series_uid, index),
+            "SeriesInstanceUID": series_uid,
+            "SeriesNumber": str(number),
+            "SeriesDescription": f"{PHASE} Mono {kev:g} keV",
+        }
+        frame = encode_frame(stored.astype(np.int16), "explicit")
+        path = truth.dicom_folder / f"SER{number:05d}" / f"IMG{index + 1:05d}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(template.file_parts(changes, [frame], len(frame))))
+
+
+def _spectral_header(
+    header: Dataset, truth: CtTruth, study_uid: str, patient: tuple[str, str]
+) -> Dataset:
+    """The real header, of another study and of nobody."""
+    ds = Dataset()
+    for element in header:
+        group_length = element.tag.element == 0
+        if not group_length and element.keyword not in _DROPPED and element.tag.group < 0x7FE0:
+            ds[element.tag] = copy.deepcopy(element)
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
+    ds.StudyInstanceUID = study_uid
+    ds.FrameOfReferenceUID = truth.geometry.frame_of_reference_uid
+    ds.PatientID, ds.PatientName = patient
+    ds.AccessionNumber = ""
+    ds.BodyPartExamined = ds.get("BodyPartExamined") or "ABDOMEN"
+    ds.StudyDescription = "Spectral phantom made of a CT"
+    ds.PixelRepresentation = 1
+    ds.BitsAllocated = ds.BitsStored = 16
+    ds.HighBit = 15
+    ds.DerivationDescription = (
+        "Synthetic monoenergetic image: each voxel of a single-energy CT split into water and "
+        f"iodine, effective energy {truth.effective_kev:g} keV; not for diagnosis"
+    )
+    return ds
+
+
+def _write_truth(truth: CtTruth, energies_kev: Sequence[float]) -> None:
+    folder = truth.folder / "truth"
+    folder.mkdir()
+    volumes = {"water": truth.composition.water, "iodine": truth.composition.iodine[PHASE]}
+    for name, volume in volumes.items():
+        image: Any = nibabel.Nifti1Image(volume.T, truth.geometry.affine_ras)  # type: ignore[no-untyped-call]  # nibabel has few types
+        (folder / f"{name}.nii").write_bytes(image.to_bytes())
+    regions = {
+        region.name: {
+            "n_voxels": int(region.mask.sum()),
+            **expected(
+                float(np.nanmean(truth.composition.water[region.mask])),
+                region.iodine_mg_per_ml,
+                tuple(energies_kev),
+            ),
+        }
+        for region in truth.regions
+    }
+    record = {
+        "format": "gsigpu-ct-phantom-1",
+        "effective_kev": truth.effective_kev,
+        "regions": regions,
+    }
+    text = json.dumps(record, indent=1) + "\n"
+    (truth.folder / TRUTH_FILE).write_text(text, encoding="utf-8")
