@@ -11,6 +11,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.uid import UID
 
 from gsigpu.dicom.model import PixelFormat
 from gsigpu.errors import UnsupportedPixelData
@@ -80,3 +81,20 @@ def decode_frame(encoded: bytes, image: PixelFormat) -> NDArray[Any]:
     if decoded.dtype.kind not in "iu" or decoded.dtype.itemsize > 2:
         raise UnsupportedPixelData(f"decodes to {decoded.dtype}")
     return decoded
+
+
+def available_codecs() -> dict[str, str]:
+    """Transfer syntax name -> what decodes it here."""
+    codecs = {
+        _rle: imagecodecs.DICOMRLE,
+        _jpeg_lossless: imagecodecs.LJPEG,
+        _jpeg_ls: imagecodecs.JPEGLS,
+        _jpeg_2000: imagecodecs.JPEG2K,
+        _htj2k: imagecodecs.HTJ2K,
+    }
+    return {
+        UID(uid).name: f"imagecodecs {imagecodecs.__version__}"
+        if codecs[decode].available
+        else "pydicom's plugins, if any"
+        for uid, decode in CODECS.items()
+    }

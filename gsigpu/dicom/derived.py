@@ -37,7 +37,6 @@ _COPIED = (
     ("PositionReferenceIndicator", True),
     ("PatientPosition", False),
     ("BodyPartExamined", False),
-    ("Laterality", True),
 )
 
 
@@ -76,6 +75,8 @@ def derived_dataset(source: FileDataset, sop_class_uid: str, sop_instance_uid: s
             setattr(ds, keyword, value)
         elif always:
             setattr(ds, keyword, "")
+    if "BodyPartExamined" not in ds:  # then PS3.3 asks for Laterality, which may be empty
+        ds.Laterality = ""
     ds.ReferringPhysicianName = ""
     for what in ("Series", "Content"):
         ds.add_new(f"{what}Date", "DA", _first(source, "ContentDate", "SeriesDate", "StudyDate"))

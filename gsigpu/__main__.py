@@ -1,0 +1,5 @@
+"""`python -m gsigpu`."""
+
+from gsigpu.cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""The commands and what they have in common.
+
+Results go to stdout, messages and progress to stderr. The exit code is 0 only on full success: 1 for an
+error of the input or the machine, 2 for a command line that cannot be understood, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from gsigpu.cli import demo, info, map_command, phantom, scan
+from gsigpu.errors import GsigpuError
+
+app = typer.Typer(
+    name="gsigpu",
+    help="Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def common(
+    *,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error; works after any command."),
+    ] = False,
+) -> None:
+    """Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files."""
+    del debug  # `main` takes it out before the parser sees it
+
+
+app.command("demo")(demo.demo)
+app.command("scan")(scan.scan)
+app.command("map")(map_command.map_command)
+app.command("phantom")(phantom.phantom)
+app.command("info")(info.info)
+
+
+def main() -> None:
+    """Entry point of the `gsigpu` program."""
+    debug = "--debug" in sys.argv
+    sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        app()
+    except GsigpuError as error:
+        _fail(str(error), debug=debug)
+    except BrokenPipeError:  # the reader of a pipe went away: nothing to tell it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001  # the last place that can say something useful
+        _fail(
+            f"unexpected {type(error).__name__}: {' '.join(str(error).split())};"
+            " run again with --debug and report the traceback",
+            debug=debug,
+        )
+
+
+def _fail(line: str, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"gsigpu: error: {line}", err=True)
+    sys.exit(1)

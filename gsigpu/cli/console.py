@@ -1,0 +1,106 @@
+"""What the commands print with: progress on a terminal, aligned tables, warnings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gsigpu.errors import SettingsError
+
+
+class TerminalWatcher:
+    """Progress bars on stderr where that is a terminal, silence elsewhere."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        """names : stage -> what to call it."""
+        self._names = names
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar for one stage."""
+        if not sys.stderr.isatty():
+            yield lambda _done, _total: None
+            return
+        columns = (
+            TextColumn("{task.description:<20}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+            task = bars.add_task(self._names.get(name, name), total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def warn(lines: Iterable[str]) -> None:
+    """One line each on stderr."""
+    for line in lines:
+        typer.echo(f"gsigpu: warning: {line}", err=True)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Text in aligned columns; numbers to the right.
+
+    >>> print(table(["map", "n"], [["iodine", 3], ["vnc", 12]]))
+    map      n
+    iodine   3
+    vnc     12
+    """
+    body = [list(row) for row in rows]
+    cells = [list(header), *([("" if cell is None else str(cell)) for cell in row] for row in body)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    right = [
+        bool(body) and all(isinstance(row[column], int | float | None) for row in body)
+        for column in range(len(header))
+    ]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        )
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def split_list(text: str) -> list[str]:
+    """The parts of a comma-separated option.
+
+    >>> split_list("lambda-hu, iodine")
+    ['lambda-hu', 'iodine']
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def split_numbers(text: str, option: str) -> list[float]:
+    """The numbers of a comma-separated option.
+
+    Raises SettingsError, naming the option.
+    """
+    try:
+        return [float(part) for part in split_list(text)]
+    except ValueError as error:
+        raise SettingsError(
+            f"{option} {text!r} is not a list of numbers", remedy=f"write {option} 50,70,100"
+        ) from error
+
+
+def split_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
+    """SERIES_UID=VALUE options.
+
+    Raises SettingsError, naming the option.
+    """
+    found = {}
+    for pair in pairs:
+        uid, equals, value = pair.rpartition("=")
+        if not equals or not uid or not value:
+            raise SettingsError(
+                f"{option} {pair!r} is not SERIES_UID=VALUE", remedy=f"write {option} 1.2.3=70"
+            )
+        found[uid] = value
+    return found

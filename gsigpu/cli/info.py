@@ -1,0 +1,70 @@
+"""`gsigpu info`: what is installed and what can be used."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import typer
+
+import gsigpu
+from gsigpu.backends.device import device_summary, why_no_gpu
+from gsigpu.cli import options
+from gsigpu.cli.console import table
+from gsigpu.dicom.codecs import available_codecs
+from gsigpu.pipeline.stream import default_workers
+
+_SHOWN = ("numpy", "scipy", "pydicom", "imagecodecs", "highdicom", "SimpleITK", "xraydb")
+
+
+def info(*, as_json: options.AsJson = False) -> None:
+    """Show version, backends, why the GPU is or is not usable, and the codecs found.
+
+    Example: gsigpu info --json
+    """
+    found = _found()
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    gpu = found["gpu"]
+    rows = [
+        ["gsigpu", found["version"]],
+        ["Python", found["python"]],
+        ["libraries", ", ".join(f"{name} {number}" for name, number in found["libraries"].items())],
+        ["backend cpu", f"NumPy, {found['threads']} threads"],
+        [
+            "backend gpu",
+            f"{gpu['name']}, {gpu['memory_gib']:.0f} GiB, compute capability {gpu['compute_capability']},"
+            f" CUDA {gpu['runtime_version']}, driver {gpu['driver_version']}, CuPy {gpu['cupy_version']}"
+            if gpu
+            else f"not usable: {found['why_no_gpu']}",
+        ],
+        ["backend auto", f"takes {'the GPU' if gpu else 'the CPU'}"],
+        *(["codec", f"{name}: {decoder}"] for name, decoder in found["codecs"].items()),
+    ]
+    typer.echo(table(["", ""], rows).lstrip("\n"))
+
+
+def _found() -> dict[str, Any]:
+    reason = why_no_gpu()
+    summary = None if reason else device_summary()
+    return {
+        "version": gsigpu.__version__,
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in _SHOWN},
+        "threads": default_workers(),
+        "gpu": None
+        if summary is None
+        else {name: getattr(summary, name) for name in type(summary).__dataclass_fields__},
+        "why_no_gpu": reason,
+        "codecs": available_codecs(),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

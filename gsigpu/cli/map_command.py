@@ -1,0 +1,151 @@
+"""`gsigpu map`: maps of a study, written as DICOM or as volumes."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsigpu.backends.device import why_no_gpu
+from gsigpu.cli import options
+from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers, table, warn
+from gsigpu.dicom.study import read_study
+from gsigpu.maps.registry import DEFAULT_SLOPE
+from gsigpu.pipeline.map_study import DEFAULT_MAPS, MapResult, map_study
+
+
+class Backend(StrEnum):
+    """--backend."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class Format(StrEnum):
+    """--format."""
+
+    ct = "ct"
+    pm = "pm"
+    nifti = "nifti"
+    nrrd = "nrrd"
+    rgb = "rgb"
+
+
+def map_command(
+    folder: options.StudyFolder,
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="OUT", help="Folder to write; complete or absent afterwards."
+        ),
+    ],
+    maps: Annotated[
+        str,
+        typer.Option(
+            "--maps",
+            help="lambda-hu, lambda-hu[A-B], iodine, water, vnc, mono-E, electron-density, zeff, residual, sigma-lambda-hu, sigma-iodine; by comma.",
+        ),
+    ] = ",".join(DEFAULT_MAPS),
+    slope: Annotated[
+        str, typer.Option("--slope", help="What lambda-hu means: paper, A-B, A-B/D or fit:A-B.")
+    ] = DEFAULT_SLOPE,
+    phase: Annotated[
+        str | None, typer.Option("--phase", help="Which phase, where the folder holds several.")
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--series",
+            help="Only series with this number, UID or words in the description; repeatable.",
+        ),
+    ] = None,
+    energies: Annotated[
+        str, typer.Option("--energies", metavar="KEV,KEV", help="Use only these energies.")
+    ] = "",
+    output_format: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="ct: CT series; pm: Parametric Map; rgb: colour overlay as secondary capture.",
+        ),
+    ] = Format.ct,
+    backend: Annotated[
+        Backend, typer.Option("--backend", help="auto takes the GPU where one is usable.")
+    ] = Backend.auto,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")
+    ] = None,
+    energy: options.Energy = None,
+    phase_of: options.PhaseOf = None,
+    patterns: options.PatternFile = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT, once the new is complete.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compute λHU, iodine and other maps of a spectral study, and write them.
+
+    Example: gsigpu map /data/study-0042 -o maps --phase PVP --slope 40-100
+    """
+    watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
+    with watcher.stage("scan") as progress:
+        study = read_study(
+            folder,
+            energy_overrides=options.energies_said(energy),
+            phase_overrides=options.phases_said(phase_of),
+            patterns=options.patterns_said(patterns),
+            progress=progress,
+        )
+    result = map_study(
+        study,
+        out,
+        maps=split_list(maps),
+        slope=slope,
+        phase=phase,
+        series=series or (),
+        energies_kev=split_numbers(energies, "--energies"),
+        output_format=output_format.value,
+        backend=backend.value,
+        n_workers=workers,
+        overwrite=overwrite,
+        watcher=watcher,
+    )
+    warn(result.warnings)
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        typer.echo(summary(result))
+
+
+def summary(result: MapResult) -> str:
+    """What a run did, for a person."""
+    stack, report = result.stack, result.report
+    shape = " x ".join(map(str, stack.geometry.shape))
+    kev = ", ".join(f"{one:g}" for one in stack.energies_kev)
+    used = (
+        f"GPU, {report.slab_slices} slices at a time"
+        if report.backend == "gpu"
+        else f"CPU, {report.n_workers} threads"
+    )
+    if report.backend == "cpu" and (reason := why_no_gpu()):
+        used += f" (no GPU: {reason.split(' (')[0]})"
+    lines = [
+        f"read     {len(stack.series)} energies ({kev} keV), {shape} voxels"
+        + (f", phase {stack.phase}" if stack.phase else ""),
+        f"backend  {used}",
+        f"took     {report.seconds['elapsed']:.2f} s, {report.n_slices / report.seconds['elapsed']:.0f} slices/s",
+        "",
+        table(
+            ["map", "unit", "definition", "written to"],
+            [
+                [one.name, one.unit.display or "1", one.formula, result.folders[one.name]]
+                for one in result.definitions
+            ],
+        ),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""Pictures of maps, for people: the anatomical image, and maps in colour with colour bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ANATOMY_WINDOW = (60.0, 400.0)  # soft tissue: centre, width in HU
+_BACKGROUND = "#101418"
+_INK = "#e8eaed"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One image of a picture.
+
+    plane : (rows, columns) float, NaN shown as background
+    title, unit : above the image and beside the colour bar
+    window : (centre, width), in the unit
+    overlay_on : an anatomical plane shown in grey beneath, in HU; None to show `plane` alone
+    shown_mask : where an overlay is drawn
+    """
+
+    plane: NDArray[Any]
+    title: str
+    unit: str
+    window: tuple[float, float]
+    colormap: str
+    overlay_on: NDArray[Any] | None = None
+    shown_mask: NDArray[np.bool_] | None = None
+
+
+def save_panels(
+    path: Path, panels: Sequence[Panel], *, pixel_spacing_mm: tuple[float, float], caption: str = ""
+) -> None:
+    """Panels side by side in one PNG (or whatever the suffix says), with colour bars and units.
+
+    pixel_spacing_mm : (between rows, between columns)
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows, columns = panels[0].plane.shape
+    height_mm, width_mm = rows * pixel_spacing_mm[0], columns * pixel_spacing_mm[1]
+    panel_height = 4.4 * height_mm / width_mm
+    figure = Figure(
+        figsize=(5.1 * len(panels), panel_height + 1.0), facecolor=_BACKGROUND, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, panel in zip(axes, panels, strict=True):
+        _draw(figure, axis, panel, pixel_spacing_mm)
+    if caption:
+        figure.supxlabel(caption, color=_INK, fontsize=9)
+    figure.savefig(path, dpi=130)
+
+
+def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, float]) -> None:
+    rows, columns = panel.plane.shape
+    place = {
+        "extent": (0, columns * pixel_spacing_mm[1], rows * pixel_spacing_mm[0], 0),
+        "interpolation": "bilinear",
+    }
+    if panel.overlay_on is not None:
+        low, high = _limits(ANATOMY_WINDOW)
+        axis.imshow(panel.overlay_on, cmap="gray", vmin=low, vmax=high, **place)
+    low, high = _limits(panel.window)
+    shown = (
+        panel.plane if panel.shown_mask is None else np.where(panel.shown_mask, panel.plane, np.nan)
+    )
+    image = axis.imshow(
+        shown, cmap=panel.colormap, vmin=low, vmax=high, **(place | {"interpolation": "nearest"})
+    )
+    axis.set_title(panel.title, color=_INK, fontsize=12)
+    axis.set_facecolor("black")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    bar = figure.colorbar(image, ax=axis, fraction=0.046, pad=0.02)
+    bar.set_label(panel.unit, color=_INK)
+    bar.ax.tick_params(colors=_INK, labelsize=8)
+    bar.outline.set_visible(False)
+
+
+def _limits(window: tuple[float, float]) -> tuple[float, float]:
+    centre, width = window
+    return centre - width / 2, centre + width / 2
