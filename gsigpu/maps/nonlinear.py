@@ -55,7 +55,8 @@ def _zeff_table(low_kev: float, high_kev: float) -> tuple[NDArray[np.float64], N
     """(log ratio, Z) with the log ratio ascending, Z in steps of 0.01.
 
     An element's ratio of per-electron cross sections is that of its mass attenuations. It rises
-    with Z up to the element whose K edge passes the lower energy; the table ends before it.
+    with Z until photoelectric absorption dominates at both energies, near Z = 45; beyond, a second
+    element shares each ratio. The table ends at the turn: the lighter element is meant.
     """
     kev = (low_kev, high_kev)
     log_ratio = np.array(
