@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import errno
-import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gsigpu.errors import OutputError
 
 _SPARE_BYTES = 16 * 2**20
+_ONLY_WRITING_FAILS_SO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 @contextmanager
-def staged_folder(final: Path, *, overwrite: bool = False, n_bytes: int = 0) -> Iterator[Path]:
+def staged_folder(
+    final: Path, *, overwrite: bool = False, n_bytes: int = 0, protected: Iterable[Path] = ()
+) -> Iterator[Path]:
     """A temporary folder beside `final` that takes its place when the block ends well.
 
     overwrite : replace what is there, once the new is complete; otherwise an existing file or
         non-empty folder is refused before anything is done
     n_bytes : what will be written; refused at once if the disk has not that much room
+    protected : files and folders (the input) that `overwrite` must not take away with `final`; the
+        current and the home folder are always among them
     After an exception nothing is left behind, and what was there is untouched.
 
     Raises OutputError if the place is taken, or cannot be written to, or the disk is or gets full.
     """
     final = final.absolute()
     _require_place(final, overwrite=overwrite)
+    if overwrite:
+        _require_replaceable(final, [*protected, Path.cwd(), Path.home()])
+    staged = final.with_name(f".{final.name}.partial-{secrets.token_hex(4)}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         _require_room(final.parent, n_bytes)
-        staged = Path(tempfile.mkdtemp(prefix=f".{final.name}.partial-", dir=final.parent))
+        staged.mkdir()
     except OSError as error:
         raise _cannot_write(final, error) from error
     try:
-        staged.chmod(0o777 & ~_umask())
         yield staged
         _move_into_place(staged, final)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno in _ONLY_WRITING_FAILS_SO or _is_in(staged, error):
             raise _cannot_write(final, error) from error
         raise
     finally:
@@ -56,6 +62,16 @@ def _require_place(final: Path, *, overwrite: bool) -> None:
     )
 
 
+def _require_replaceable(final: Path, protected: Iterable[Path]) -> None:
+    for path in protected:
+        if path.resolve().is_relative_to(final.resolve()):
+            raise OutputError(
+                f"cannot be overwritten: {path} is in it",
+                where=final,
+                remedy="choose another output",
+            )
+
+
 def _require_room(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if n_bytes + _SPARE_BYTES > free:
@@ -66,22 +82,27 @@ def _require_room(folder: Path, n_bytes: int) -> None:
         )
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _move_into_place(staged: Path, final: Path) -> None:
-    if final.is_symlink() or final.is_file():
-        final.unlink()
-    if final.is_dir():
-        old = Path(tempfile.mkdtemp(prefix=f".{final.name}.old-", dir=final.parent))
-        final.rename(old / "content")
+    if not (final.exists() or final.is_symlink()):
         staged.rename(final)
+        return
+    old = final.with_name(f".{final.name}.old-{secrets.token_hex(4)}")
+    final.rename(old)
+    try:
+        staged.rename(final)
+    except OSError:
+        old.rename(final)
+        raise
+    if old.is_dir() and not old.is_symlink():
         shutil.rmtree(old, ignore_errors=True)
     else:
-        staged.rename(final)
+        old.unlink()
+
+
+def _is_in(staged: Path, error: OSError) -> bool:
+    """Whether the error is about a file of the output, and not of the input."""
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, str | Path)]
+    return any(Path(name).is_relative_to(staged) for name in names)
 
 
 def _cannot_write(final: Path, error: OSError) -> OutputError:

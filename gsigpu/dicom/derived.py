@@ -1,50 +1,178 @@
-"""What all objects derived from a study share: patient, study and equipment modules, references.
+"""What all objects derived from a study share: identity, patient, study and equipment, references.
 
-Copied from the source is what the Patient, General Study and Frame of Reference modules need, and how
-and where the patient lay; nothing else: no private elements, no institution, no operators or physicians, no device numbers.
-Dates and times are the source's, so that the same input gives the same bytes.
+Copied from the source is what the Patient, General Study and Frame of Reference modules need, and
+how and where the patient lay; nothing else: no private elements, no institution, no operators or
+physicians, no device numbers. Dates and times are the source's, so that the same input gives the
+same bytes. Text is written as UTF-8 whatever the source uses.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from pydicom import dcmread
+from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import validate_value
 
 import gsigpu
-from gsigpu.dicom.model import Plane
-from gsigpu.maps.definitions import Code
+from gsigpu.dicom.model import Plane, Series, SpectralStack
+from gsigpu.dicom.uids import derived_uid
+from gsigpu.maps.definitions import Code, MapDefinition
 
 IMPLEMENTATION_CLASS_UID = "2.25.188117363212935402842371034217018443073"
 _SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+_ACQUIRED_WITH = Code("109101", "DCM", "Acquisition Equipment")
+_PROCESSED_WITH = Code("109102", "DCM", "Processing Equipment")
 
-# (keyword, written even if the source has none)
-_COPIED = (
-    ("PatientName", True),
-    ("PatientID", True),
-    ("PatientBirthDate", True),
-    ("PatientSex", True),
-    ("StudyInstanceUID", True),
-    ("StudyDate", True),
-    ("StudyTime", True),
-    ("StudyID", True),
-    ("AccessionNumber", True),
-    ("StudyDescription", False),
-    ("FrameOfReferenceUID", True),
-    ("PositionReferenceIndicator", True),
-    ("PatientPosition", False),
-    ("BodyPartExamined", False),
+# Types 1 and 2: written even where the source has none. UIDs have their own rule.
+_REQUIRED = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "PatientPosition",
+    "PositionReferenceIndicator",
+    "Laterality",  # of type 2C: needed wherever the body part is not known to be unpaired
 )
+_OPTIONAL = ("StudyDescription", "BodyPartExamined", "BurnedInAnnotation")
+_ALLOWED = {
+    "PatientSex": ("M", "F", "O"),
+    "Laterality": ("L", "R"),
+    "BurnedInAnnotation": ("YES", "NO"),
+}
+# Where these are malformed they are worth nothing. Names and numbers are kept as they are, because
+# an archive matches them with what it holds.
+_CHECKED_VRS = ("DA", "TM", "CS")
 
 
-def source_header(plane: Plane) -> FileDataset:
-    """The header of a source file, without pixel data."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is odd in the source is not this program's to mend
-        return dcmread(plane.path, stop_before_pixels=True, force=True)
+class DerivedSeries:
+    """One map as a new series of the source's study: what it is made of, and its identity.
+
+    definition : the map
+    stack : just the series that the map is computed from
+    uid : of the new series. It follows from the source images, the energies they were taken for,
+        the definition, the kind of object and the version of gsigpu, and from nothing else.
+    number : Series Number, after the source's
+    """
+
+    def __init__(
+        self,
+        definition: MapDefinition,
+        stack: SpectralStack,
+        *,
+        sop_class_uid: str,
+        index: int,
+        beside: Sequence[MapDefinition] = (),
+        settings_key: str = "",
+    ) -> None:
+        """Reads the header of the first file of each series.
+
+        index : position among the maps of this run
+        beside : other maps shown in the same object
+        settings_key : whatever else decides about the output
+        """
+        self.definition = definition
+        self.stack = series_used(stack, (definition, *beside))
+        self.sop_class_uid = sop_class_uid
+        self._source = _source_header(self.stack.series)
+        self.uid = derived_uid(
+            "series",
+            gsigpu.__version__,
+            sop_class_uid,
+            settings_key,
+            *(f"{one.name} {one.formula} {one.step!r}" for one in (definition, *beside)),
+            *(
+                f"{one.energy_kev} {plane.sop_instance_uid} {plane.frame}"
+                for one in self.stack.series
+                for plane in one.planes
+            ),
+        )
+        source_number = self.stack.series[0].evidence.series_number or 0
+        self.number = 100 * (source_number if 0 < source_number < 10**7 else 900) + 1 + index
+
+    @property
+    def title(self) -> str:
+        """Series Description: the map, and the phase where one is known."""
+        return " ".join(part for part in (self.definition.title, self.stack.phase) if part)[:64]
+
+    @property
+    def derivation(self) -> str:
+        """Derivation Description: the definition in full, as one reads it."""
+        one = self.definition
+        energies = ", ".join(f"{kev:g}" for kev in self.stack.energies_kev)
+        unit = f", in {one.unit.display}" if one.unit.display else ""
+        return f"{one.title}{unit}: {one.formula}; from monoenergetic images at {energies} keV"[
+            :1024
+        ]
+
+    def image_uid(self, z: int) -> str:
+        """SOP Instance UID of slice z, or of the one object where there is one only."""
+        return derived_uid("image", self.uid, z)
+
+    def sources(self, z: int) -> tuple[Plane, ...]:
+        """The source images of slice z, ascending in energy."""
+        return tuple(one.planes[z] for one in self.stack.series)
+
+    def dataset(self, sop_instance_uid: str) -> FileDataset:
+        """A new object of the series, with the modules that objects of all kinds share."""
+        with _without_warnings():
+            return self._dataset(sop_instance_uid)
+
+    def _dataset(self, sop_instance_uid: str) -> FileDataset:
+        meta = FileMetaDataset()
+        meta.FileMetaInformationVersion = b"\0\1"
+        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+        meta.ImplementationVersionName = f"GSIGPU_{gsigpu.__version__}"[:16]
+        ds = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        ds.SOPClassUID = UID(self.sop_class_uid)
+        ds.SOPInstanceUID = UID(sop_instance_uid)
+        evidence = self.stack.series[0].evidence
+        ds.StudyInstanceUID = UID(evidence.study_uid or derived_uid("study", evidence.series_uid))
+        ds.FrameOfReferenceUID = UID(
+            evidence.frame_of_reference_uid or derived_uid("frame", evidence.series_uid)
+        )
+        for keyword in _REQUIRED:
+            setattr(ds, keyword, _copied(self._source, keyword))
+        for keyword in _OPTIONAL:
+            if value := _copied(self._source, keyword):
+                setattr(ds, keyword, value)
+        ds.ReferringPhysicianName = ""
+        date, time = _content_date_and_time(self._source)
+        ds.SeriesDate = ds.ContentDate = date
+        ds.SeriesTime = ds.ContentTime = time
+        ds.Modality = "CT"
+        ds.SeriesInstanceUID = UID(self.uid)
+        ds.SeriesNumber = self.number
+        ds.SeriesDescription = self.title
+        ds.DerivationDescription = self.derivation
+        ds.Manufacturer = "gsigpu"
+        ds.ManufacturerModelName = "gsigpu"
+        ds.SoftwareVersions = gsigpu.__version__
+        ds.ContributingEquipmentSequence = _equipment(self._source)
+        _carry_history(self._source, ds)
+        return ds
+
+
+def series_used(stack: SpectralStack, definitions: Sequence[MapDefinition]) -> SpectralStack:
+    """The stack of just the energies that these maps are computed from."""
+    used = {kev for one in definitions for kev in one.energies_for(stack.energies_kev)}
+    series = [one for one, kev in zip(stack.series, stack.energies_kev, strict=True) if kev in used]
+    return replace(stack, series=tuple(series))
 
 
 def code_item(code: Code) -> Dataset:
@@ -56,77 +184,105 @@ def code_item(code: Code) -> Dataset:
     return item
 
 
-def derived_dataset(source: FileDataset, sop_class_uid: str, sop_instance_uid: str) -> FileDataset:
-    """A new object of the source's patient and study, with the modules that all objects share."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = f"GSIGPU_{gsigpu.__version__}"[:16]
-    ds = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
-    ds.SpecificCharacterSet = source.get("SpecificCharacterSet") or "ISO_IR 192"
-    ds.SOPClassUID = UID(sop_class_uid)
-    ds.SOPInstanceUID = UID(sop_instance_uid)
-    for keyword, always in _COPIED:
-        value = source.get(keyword)
-        if value not in (None, ""):
-            setattr(ds, keyword, value)
-        elif always:
-            setattr(ds, keyword, "")
-    if "BodyPartExamined" not in ds:  # then PS3.3 asks for Laterality, which may be empty
-        ds.Laterality = ""
-    ds.ReferringPhysicianName = ""
-    for what in ("Series", "Content"):
-        ds.add_new(f"{what}Date", "DA", _first(source, "ContentDate", "SeriesDate", "StudyDate"))
-        ds.add_new(f"{what}Time", "TM", _first(source, "ContentTime", "SeriesTime", "StudyTime"))
-    ds.Manufacturer = "gsigpu"
-    ds.ManufacturerModelName = "gsigpu"
-    ds.SoftwareVersions = gsigpu.__version__
-    ds.ContributingEquipmentSequence = [_equipment(source)]
-    _carry_lossy_history(source, ds)
-    return ds
-
-
-def _first(source: Dataset, *keywords: str) -> str:
-    return next((str(source.get(keyword)) for keyword in keywords if source.get(keyword)), "")
-
-
-def _equipment(source: Dataset) -> Dataset:
-    """The scanner that acquired the source; gsigpu itself is the equipment of the new object."""
+def quantity_item(definition: MapDefinition) -> Dataset:
+    """An item of Quantity Definition Sequence: what the numbers of a map are."""
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = [
-        code_item(Code("109101", "DCM", "Acquisition Equipment"))
-    ]
-    item.Manufacturer = source.get("Manufacturer") or "unknown"
-    if source.get("ManufacturerModelName"):
-        item.ManufacturerModelName = source.ManufacturerModelName
+    item.ValueType = "CODE"
+    item.ConceptNameCodeSequence = [code_item(Code("246205007", "SCT", "Quantity"))]
+    item.ConceptCodeSequence = [code_item(definition.quantity)]
     return item
 
 
-def _carry_lossy_history(source: Dataset, ds: Dataset) -> None:
-    """Once lossy, always lossy (PS3.3 C.7.6.1.1.5)."""
+def unit_code(definition: MapDefinition) -> Code:
+    """A map's unit, in UCUM."""
+    return Code(definition.unit.ucum, "UCUM", definition.unit.display or "no units")
+
+
+def source_image_items(
+    planes: Sequence[Plane], uids: Sequence[str], frame_numbers: Sequence[str]
+) -> list[Dataset]:
+    """Items of Source Image Sequence, of undefined length.
+
+    uids, frame_numbers : SOP Instance UID and frame from 1 of each plane; the frame is written
+        where the plane's file has several
+    """
+    items = []
+    for plane, uid, frame in zip(planes, uids, frame_numbers, strict=True):
+        item = Dataset()
+        item.ReferencedSOPClassUID = UID(plane.evidence.sop_class_uid)
+        item.ReferencedSOPInstanceUID = UID(uid)
+        if plane.evidence.n_frames > 1:
+            item.ReferencedFrameNumber = frame
+        item.PurposeOfReferenceCodeSequence = [code_item(_SOURCE_IMAGE)]
+        item.is_undefined_length_sequence_item = True
+        items.append(item)
+    return items
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """What is odd in the source is not this program's to mend, nor to complain of twice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _source_header(series: Sequence[Series]) -> FileDataset:
+    """The header of the first series' first file; lossy if that of any series is."""
+    with _without_warnings():
+        headers = [
+            dcmread(one.planes[0].path, stop_before_pixels=True, force=True) for one in series
+        ]
+    return next((one for one in headers if one.get("LossyImageCompression") == "01"), headers[0])
+
+
+def _copied(source: Dataset, keyword: str) -> str:
+    """The source's value as text; "" where it has none, or none that the standard allows."""
+    value = source.get(keyword)
+    parts = value if isinstance(value, MultiValue) else [value]
+    text = "\\".join("" if part is None else str(part) for part in parts)
+    if text not in _ALLOWED.get(keyword, (text,)):
+        return ""
+    vr = dictionary_VR(keyword)
+    if vr in _CHECKED_VRS:
+        try:
+            validate_value(vr, text, RAISE)
+        except ValueError:
+            return ""
+    return text
+
+
+def _content_date_and_time(source: Dataset) -> tuple[str, str]:
+    """When the source was made: date and time of the first of its events that has a date."""
+    for event in ("Content", "Acquisition", "Series", "Study"):
+        if date := _copied(source, f"{event}Date"):
+            return date, _copied(source, f"{event}Time")
+    return "", ""
+
+
+def _equipment(source: Dataset) -> list[Dataset]:
+    """The scanner, and this program: an object derived from the new one will keep both."""
+    scanner = Dataset()
+    scanner.PurposeOfReferenceCodeSequence = [code_item(_ACQUIRED_WITH)]
+    scanner.Manufacturer = _copied(source, "Manufacturer") or "unknown"
+    if model := _copied(source, "ManufacturerModelName"):
+        scanner.ManufacturerModelName = model
+    program = Dataset()
+    program.PurposeOfReferenceCodeSequence = [code_item(_PROCESSED_WITH)]
+    program.Manufacturer = program.ManufacturerModelName = "gsigpu"
+    program.SoftwareVersions = gsigpu.__version__
+    program.ContributionDescription = "Maps of spectral CT"
+    return [scanner, program]
+
+
+def _carry_history(source: Dataset, ds: Dataset) -> None:
+    """Once lossy, always lossy (PS3.3 C.7.6.1.1.5); and de-identified stays de-identified."""
     if source.get("LossyImageCompression") == "01":
         ds.LossyImageCompression = "01"
         for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
             if source.get(keyword):
                 setattr(ds, keyword, source.get(keyword))
-
-
-def source_image_items(planes: Sequence[Plane], uids: Sequence[str]) -> list[Dataset]:
-    """Items of Source Image Sequence, of undefined length.
-
-    uids : what to write as SOP Instance UID of each plane, which may be markers
-    """
-    items = []
-    for plane, uid in zip(planes, uids, strict=True):
-        item = Dataset()
-        item.ReferencedSOPClassUID = UID(plane.evidence.sop_class_uid)
-        item.ReferencedSOPInstanceUID = UID(uid)
-        if plane.evidence.n_frames > 1:
-            item.ReferencedFrameNumber = plane.frame + 1
-        item.PurposeOfReferenceCodeSequence = [code_item(_SOURCE_IMAGE)]
-        item.is_undefined_length_sequence_item = True
-        items.append(item)
-    return items
+    method = _copied(source, "DeidentificationMethod")
+    if source.get("PatientIdentityRemoved") == "YES" and method:
+        ds.PatientIdentityRemoved = "YES"
+        ds.DeidentificationMethod = method

@@ -42,9 +42,22 @@ def open_sink(
     definitions: Sequence[MapDefinition],
     stack: SpectralStack,
     *,
-    settings_key: str,
+    settings_key: str = "",
 ) -> MapSink:
-    """The sink of a format, writing into `folder`, which exists and is empty."""
-    from gsigpu.dicom.write_ct import CtSeriesSink
+    """The sink of a format, writing into `folder`, which exists and is empty.
 
-    return CtSeriesSink(folder, definitions, stack, settings_key=settings_key)
+    definitions : what the planes are, as `planes_for` gave them
+    stack : the series that the maps are made of
+    settings_key : whatever beside source, definitions and version decides about the output; it goes
+        into the UIDs
+    """
+    if name == "ct":
+        from gsigpu.dicom.write_ct import CtSeriesSink
+
+        return CtSeriesSink(folder, definitions, stack, settings_key=settings_key)
+    from gsigpu.volume_files import VolumeSink
+
+    return VolumeSink(folder, definitions, stack.geometry, suffix=SUFFIXES[name])
+
+
+SUFFIXES = {"nifti": ".nii", "nrrd": ".nrrd"}

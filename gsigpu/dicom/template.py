@@ -12,6 +12,7 @@ import io
 import re
 import struct
 from collections.abc import Mapping
+from typing import Literal
 
 from pydicom.dataset import FileDataset
 from pydicom.filewriter import dcmwrite
@@ -34,10 +35,18 @@ def decimal(value: float) -> str:
 class HeaderTemplate:
     """The header of a file up to the value of its last element, Pixel Data."""
 
-    def __init__(self, ds: FileDataset, markers: Mapping[str, str], n_pixel_bytes: int) -> None:
+    def __init__(
+        self,
+        ds: FileDataset,
+        markers: Mapping[str, str],
+        *,
+        n_pixel_bytes: int,
+        pixel_vr: Literal["OB", "OW"] = "OW",
+    ) -> None:
         """Encodes `ds`, which has no pixel data, explicit VR little endian.
 
         markers : name -> a text that stands in `ds` as the whole value of some elements, and nowhere else
+        n_pixel_bytes : of the pixel data that will follow; even
         """
         buffer = io.BytesIO()
         dcmwrite(buffer, ds, enforce_file_format=True)
@@ -54,7 +63,7 @@ class HeaderTemplate:
         for start, end, name in sorted(places):
             self._pieces.append((encoded[position:start], encoded[start : start + 6], name))
             position = end
-        pixel_element = b"\xe0\x7f\x10\x00OW\0\0" + struct.pack("<L", n_pixel_bytes)
+        pixel_element = struct.pack("<HH2s2xL", 0x7FE0, 0x0010, pixel_vr.encode(), n_pixel_bytes)
         self._tail = encoded[position:] + pixel_element
         # Group 2 ends where group 8 begins; only values within group 2 change its length.
         self._meta_end = _META_LENGTH_AT + 4 + struct.unpack_from("<L", encoded, _META_LENGTH_AT)[0]
