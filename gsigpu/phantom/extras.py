@@ -5,14 +5,11 @@ None of it holds anything to be measured; it is there so that readers of folders
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.fileset import FileSet
 from pydicom.uid import (
     UID,
     BasicTextSRStorage,
@@ -21,6 +18,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from gsigpu.phantom.dicomdir import write_dicomdir
 from gsigpu.phantom.export import CONVENTIONAL_KEV
 from gsigpu.phantom.files import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, decimal, phantom_uid
 from gsigpu.phantom.headers import (
@@ -48,7 +46,7 @@ def write_extras(truth: PhantomTruth, study_uid: str) -> None:
         if name in truth.settings.extras:
             _save(make(truth, study_uid, number), truth)
     if "dicomdir" in truth.settings.extras:
-        _write_dicomdir(truth.dicom_folder, study_uid)
+        write_dicomdir(truth.dicom_folder, phantom_uid(study_uid, "file-set"))
     if "text" in truth.settings.extras:
         (truth.dicom_folder / "README.TXT").write_text(_TEXT, encoding="utf-8")
 
@@ -72,7 +70,7 @@ def _start(
 
 def _without_frame_of_reference(ds: Dataset) -> None:
     for keyword in (
-        "FrameOfReferenceUID", "PositionReferenceIndicator", "BodyPartExamined", "ProtocolName",
+        "FrameOfReferenceUID", "PositionReferenceIndicator", "ProtocolName",
         "PatientPosition", "AcquisitionDate", "AcquisitionTime",
     ):  # fmt: skip
         delattr(ds, keyword)
@@ -170,16 +168,3 @@ def _save(ds: Dataset, truth: PhantomTruth) -> None:
     FileDataset(str(path), ds, file_meta=meta, preamble=b"\0" * 128).save_as(
         path, enforce_file_format=True
     )
-
-
-def _write_dicomdir(folder: Path, study_uid: str) -> None:
-    """Move all files to where a DICOMDIR can name them, and write it."""
-    files = FileSet()
-    files.ID = "PHANTOM"
-    files.UID = UID(phantom_uid(study_uid, "file-set"))
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        files.add(path)
-    named = folder.with_name(f"{folder.name}.named")
-    files.write(named)
-    shutil.rmtree(folder)
-    named.rename(folder)

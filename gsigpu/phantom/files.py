@@ -10,17 +10,15 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid as uids
 from pydicom.charset import convert_encodings
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_file_meta_info
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.uid import UID
 
 Stored = NDArray[np.int16]
@@ -88,18 +86,42 @@ def encode_frame(stored: Stored, transfer_syntax: str) -> bytes:
     return np.ascontiguousarray(stored, "<i2").tobytes() if codec is None else codec(stored)
 
 
+# What may differ between the files of one template; all of it text.
+_CHANGEABLE = {
+    "SOPInstanceUID": (0x00080018, "UI"),
+    "SeriesDescription": (0x0008103E, "LO"),
+    "SeriesInstanceUID": (0x0020000E, "UI"),
+    "SeriesNumber": (0x00200011, "IS"),
+    "InstanceNumber": (0x00200013, "IS"),
+    "ImagePositionPatient": (0x00200032, "DS"),
+    "SliceLocation": (0x00201041, "DS"),
+}
+
+
+def _text_element(tag: int, vr: str, text: str, *, implicit: bool = False) -> bytes:
+    """A data element of a text VR with a short length; values are separated by backslashes."""
+    value = text.encode()
+    if len(value) % 2:
+        value += b"\0" if vr == "UI" else b" "
+    start = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    if implicit:
+        return start + struct.pack("<L", len(value)) + value
+    return start + vr.encode() + struct.pack("<H", len(value)) + value
+
+
 def file_start(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) -> bytes:
-    """Preamble and file meta information."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\0\1"
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    meta.TransferSyntaxUID = _CODECS[transfer_syntax][0]
-    meta.ImplementationClassUID = IMPLEMENTATION_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta)
-    return b"\0" * 128 + b"DICM" + buffer.getvalue()
+    """Preamble and file meta information (PS3.10 section 7.1)."""
+    meta = b"\2\0\1\0OB\0\0\2\0\0\0\0\1" + b"".join(
+        _text_element(tag, vr, text)
+        for tag, vr, text in (
+            (0x00020002, "UI", sop_class_uid),
+            (0x00020003, "UI", sop_instance_uid),
+            (0x00020010, "UI", str(_CODECS[transfer_syntax][0])),
+            (0x00020012, "UI", IMPLEMENTATION_UID),
+            (0x00020013, "SH", IMPLEMENTATION_VERSION),
+        )
+    )
+    return b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0" + struct.pack("<L", len(meta)) + meta
 
 
 class HeaderTemplate:
@@ -111,22 +133,21 @@ class HeaderTemplate:
         self._native = _CODECS[transfer_syntax][1] is None
         self._implicit = transfer_syntax == "implicit"
         self._sop_class_uid = str(dataset.SOPClassUID)
-        self._encodings = convert_encodings(dataset.get("SpecificCharacterSet", ""))
-        known_vr = correct_ambiguous_vr(copy.deepcopy(dataset), is_little_endian=True)
-        self._elements = {int(element.tag): self._encoded(element) for element in known_vr}
-
-    def _encoded(self, element: DataElement) -> bytes:
-        buffer = DicomBytesIO()
-        buffer.is_little_endian, buffer.is_implicit_VR = True, self._implicit
-        write_data_element(buffer, element, self._encodings)
-        return buffer.getvalue()
+        encodings = convert_encodings(dataset.get("SpecificCharacterSet", ""))
+        self._elements: dict[int, bytes] = {}
+        for element in correct_ambiguous_vr(copy.deepcopy(dataset), is_little_endian=True):
+            buffer = DicomBytesIO()
+            buffer.is_little_endian, buffer.is_implicit_VR = True, self._implicit
+            write_data_element(buffer, element, encodings)
+            self._elements[int(element.tag)] = buffer.getvalue()
 
     def file_parts(
-        self, changes: Mapping[str, Any], frames: Iterable[bytes], n_bytes: int
+        self, changes: Mapping[str, str], frames: Iterable[bytes], n_bytes: int
     ) -> Iterator[bytes]:
         """A whole file, piece by piece.
 
-        changes : values by keyword, in place of the template's; SOPInstanceUID must be among them
+        changes : text by keyword, in place of the template's; SOPInstanceUID must be among them,
+            and _CHANGEABLE names what else may
         frames : from `encode_frame`
         n_bytes : of all frames together; only uncompressed files need it
         """
@@ -135,16 +156,16 @@ class HeaderTemplate:
         yield from _deflated(parts) if self._transfer_syntax == "deflated" else parts
 
     def _dataset_parts(
-        self, changes: Mapping[str, Any], frames: Iterable[bytes], n_bytes: int
+        self, changes: Mapping[str, str], frames: Iterable[bytes], n_bytes: int
     ) -> Iterator[bytes]:
-        changed = Dataset()
-        for keyword, value in changes.items():
-            setattr(changed, keyword, value)
-        elements = self._elements | {int(one.tag): self._encoded(one) for one in changed}
+        elements = dict(self._elements)
+        for keyword, text in changes.items():
+            tag, vr = _CHANGEABLE[keyword]
+            elements[tag] = _text_element(tag, vr, text, implicit=self._implicit)
         yield b"".join(elements[tag] for tag in sorted(elements))
         if self._native:
-            vr = b"" if self._implicit else b"OW\0\0"
-            yield _PIXEL_DATA + vr + struct.pack("<L", n_bytes)
+            representation = b"" if self._implicit else b"OW\0\0"
+            yield _PIXEL_DATA + representation + struct.pack("<L", n_bytes)
             yield from frames
         else:
             yield _PIXEL_DATA + b"OB\0\0\xff\xff\xff\xff" + _ITEM + b"\0\0\0\0"  # no offset table

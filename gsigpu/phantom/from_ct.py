@@ -8,6 +8,10 @@ Each voxel of CT number HU₀, taken to be of the effective energy E₀, is spli
 
 so that the monoenergetic image at E₀ is the real image, and all others follow as
 HU(E) = ρw + c r(E) - 1000. The noise of the scan goes into ρw; it is equal at all energies.
+
+HU₀ was rounded when it was stored. Rounding HU₀ + c (r(E) - r(E₀)) once more would shift a region of
+one c by the same fraction everywhere, so that averaging does not help; a uniform random number in
+place of the lost fraction makes it average out, and leaves the image at E₀ what it was.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +39,7 @@ from gsigpu.errors import (
 )
 from gsigpu.phantom.files import HeaderTemplate, encode_frame, phantom_uid
 from gsigpu.phantom.output import TRUTH_FILE, output_folder
-from gsigpu.phantom.painting import Composition
+from gsigpu.phantom.painting import Composition, Plane
 from gsigpu.phantom.settings import GSI_ENERGIES_KEV
 from gsigpu.phantom.truth import expected
 from gsigpu.physics import iodine_hu_per_mg_per_ml
@@ -44,6 +48,7 @@ from gsigpu.volume import Vector, VolumeGeometry
 PHASE = "PVP"
 _LEAST_HU, _MOST_HU = -1024.0, 3071.0
 _SPACING_TOLERANCE_MM = 0.01
+_MOST_LOST = 0.499  # of a step: rounding leads back to the stored value even in float32
 # Not of the new study: links to the old one, and group lengths, which no longer hold.
 _DROPPED = (
     "ReferencedStudySequence", "ReferencedImageSequence", "ReferencedPerformedProcedureStepSequence",
@@ -88,7 +93,8 @@ class _Ct:
     headers: tuple[Dataset, ...]
     hu: NDArray[np.float32]
     geometry: VolumeGeometry
-    padding: NDArray[np.bool_] = field(repr=False)
+    padding: NDArray[np.bool_]
+    steps: NDArray[np.float32]  # (z, 1, 1) HU per stored step
 
 
 def write_spectral_from_ct(
@@ -198,7 +204,7 @@ def _read_ct(ct_files: Sequence[Path] | Path) -> _Ct:
             for plane, value in zip(stored, paddings, strict=True)
         ]
     )
-    return _Ct(tuple(headers), stored * slopes + intercepts, geometry, is_padding)
+    return _Ct(tuple(headers), stored * slopes + intercepts, geometry, is_padding, slopes)
 
 
 def _int16(ds: Dataset) -> NDArray[np.int16]:
@@ -219,10 +225,13 @@ def _split(
     ct: _Ct, regions: Sequence[IodineRegion], effective_kev: float, soft_tissue_hu: float
 ) -> Composition:
     r_0 = np.float32(iodine_hu_per_mg_per_ml([effective_kev])[0])
-    iodine = np.maximum(ct.hu - np.float32(soft_tissue_hu), 0.0) / r_0
+    rng = np.random.default_rng(0)
+    lost = rng.uniform(-_MOST_LOST, _MOST_LOST, ct.hu.shape)
+    hu = (ct.hu + lost * ct.steps).astype(np.float32)
+    iodine: Plane = np.maximum(hu - np.float32(soft_tissue_hu), np.float32(0.0)) / r_0
     for region in regions:
         iodine[region.mask] = region.iodine_mg_per_ml
-    water = np.float32(1000.0) + ct.hu - r_0 * iodine
+    water: Plane = np.float32(1000.0) + hu - r_0 * iodine
     water[ct.padding] = iodine[ct.padding] = np.nan
     return Composition(water, np.zeros((1, 1, 1), np.float32), {PHASE: iodine})
 
@@ -249,7 +258,7 @@ def _write_slice(
         hu = np.clip(single.hu(PHASE, kev), _LEAST_HU, _MOST_HU)
         stored = np.where(ct.padding[index], padding, np.rint((hu - intercept) / slope))
         series_uid = phantom_uid(study_uid, "series", number)
-        changes: dict[str, Any] = {
+        changes = {
             "SOPInstanceUID": phantom_uid(series_uid, index),
             "SeriesInstanceUID": series_uid,
             "SeriesNumber": str(number),

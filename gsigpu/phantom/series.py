@@ -28,12 +28,15 @@ class Sink(Protocol):
 def export_path(folder: Path, header: Dataset, instance: int, settings: PhantomSettings) -> Path:
     """Where the `instance`-th file of a series goes.
 
-    SER00301/IMG00012.dcm; with shuffled names neither order nor extension, as some exports have it.
+    SER00301/IMG00012.dcm; without extension where a DICOMDIR names it, since its file identifiers
+    allow no dot; with shuffled names neither order nor extension, as some exports have it. Folders
+    and files have at most 8 characters, which those identifiers ask for too.
     """
     if settings.shuffle_names:
         name = hashlib.sha256(f"{header.SeriesInstanceUID}/{instance}".encode()).hexdigest().upper()
         return folder / name[:2] / name[2:10]
-    return folder / f"SER{int(header.SeriesNumber):05d}" / f"IMG{instance:05d}.dcm"
+    suffix = "" if "dicomdir" in settings.extras else ".dcm"
+    return folder / f"SER{int(header.SeriesNumber):05d}" / f"IMG{instance:05d}{suffix}"
 
 
 @dataclass
@@ -51,11 +54,16 @@ class ClassicSink:
     transfer_syntax: str
     path_of: Callable[[int], Path]
     per_image: tuple[dict[str, Any], ...] = ({},)
-    _template: HeaderTemplate = field(init=False)
+    _templates: list[HeaderTemplate] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Encode the header."""
-        self._template = HeaderTemplate(self.header, self.transfer_syntax)
+        """Encode the header, once per image of a slice."""
+        self._templates = []
+        for elements in self.per_image:
+            header = Dataset(self.header)
+            for keyword, value in elements.items():
+                setattr(header, keyword, value)
+            self._templates.append(HeaderTemplate(header, self.transfer_syntax))
 
     def write(self, z_index: int, image: int, stored: Stored) -> None:
         """Slices are numbered from the head down, as most scanners do."""
@@ -66,13 +74,12 @@ class ClassicSink:
         changes = {
             "SOPInstanceUID": phantom_uid(self.header.SeriesInstanceUID, instance),
             "InstanceNumber": str(instance),
-            "ImagePositionPatient": [decimal(mm) for mm in position],
+            "ImagePositionPatient": "\\".join(decimal(mm) for mm in position),
             "SliceLocation": decimal(position[2]),
-            **self.per_image[image],
         }
         path = self.path_of(instance)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(self._template.file_parts(changes, [frame], len(frame))))
+        path.write_bytes(b"".join(self._templates[image].file_parts(changes, [frame], len(frame))))
 
     def close(self) -> None:
         """Nothing is left to do."""

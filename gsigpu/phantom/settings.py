@@ -44,7 +44,7 @@ class PhantomSettings:
     layout : a series per energy, all energies in one series, or multi-frame files of either kind
     transfer_syntax : how pixels are encoded
     supplement_188 : write the multi-energy attributes that DICOM added in 2018
-    extras : what else the export holds; a DICOMDIR renames all files to names it can hold
+    extras : what else the export holds; with a DICOMDIR no file name has an extension
     with_padding : outside the reconstruction circle hold PixelPaddingValue
     shuffle_names : file names without order or extension
     patient_id, patient_name : "" for ones made of the seed
