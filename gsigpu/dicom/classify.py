@@ -156,7 +156,9 @@ def classify(evidence: Evidence, patterns: Patterns) -> Classification:
     phase, why = _phase(evidence, patterns)
     if why:
         used.append(why)
-    return Classification(kind or SeriesKind.CONVENTIONAL, energy, phase, tuple(used), problem)
+    if kind is None:
+        kind = SeriesKind.CONVENTIONAL if evidence.rescale_type in ("", "HU") else SeriesKind.OTHER
+    return Classification(kind, energy, phase, tuple(used), problem)
 
 
 def _kind(evidence: Evidence, patterns: Patterns) -> tuple[SeriesKind | None, str]:
@@ -183,7 +185,7 @@ def _energies(evidence: Evidence, patterns: Patterns) -> list[tuple[float, str]]
         kev = evidence.mono_energy_kev
         found.append((kev, f"Monoenergetic Energy Equivalent (0018,937C) is {kev:g} keV"))
     named: set[str] = set()
-    for field in ("private", "image_comments", "series_description", "derivation"):
+    for field in ("private", "image_comments", "series_description"):
         for rule in patterns.energy:
             if field not in rule.fields or field in named:
                 continue

@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from gsigpu.physics import HIGH_KEV, LOW_KEV, iodine_hu_per_mg_per_ml
 
-# Soft tissue with contrast medium: fat and air are below, bone and metal above.
-_LOWEST_HU, _HIGHEST_HU = 0.0, 250.0
+# Soft tissue with contrast medium, at the energy where it is darkest, which is the highest one
+# whatever it is labelled: fat and air are below, bone and metal above.
+_LOWEST_HU, _HIGHEST_HU = 0.0, 120.0
 _BLOCK_PIXELS = 4
-_LEAST_BLOCKS = 100
+_LEAST_PAIRS = 200
+_TRIMMING_ROUNDS = 4
+_TRIMMED_BEYOND = 2.5  # times the median distance from the plane
 # Between whole-decade labels half the gap is 5 keV; a series is off when it reads past that.
 _LEAST_OFFSET_KEV = 5.0
 # Two energies: the mean difference must be negative by more than image noise leaves in a mean.
@@ -48,18 +51,19 @@ def check_labels(
     exchange shows: enhanced tissue must be brighter at the lower one.
     """
     labels = np.asarray(energies_kev, dtype=float)
-    blocks = _soft_tissue_blocks(np.asarray(stack_hu, dtype=np.float64))
-    if len(labels) < 2 or blocks.shape[1] < _LEAST_BLOCKS:
+    pairs = _soft_tissue_pairs(np.asarray(stack_hu, dtype=np.float64))
+    if len(labels) < 2 or pairs.shape[2] < _LEAST_PAIRS:
         return ()
     if len(labels) == 2:
-        bright = blocks[:, blocks.mean(axis=0) >= np.quantile(blocks.mean(axis=0), 0.75)]
+        tissue = pairs.mean(axis=0)
+        bright = tissue[:, tissue.mean(axis=0) >= np.quantile(tissue.mean(axis=0), 0.75)]
         if float((bright[0] - bright[1]).mean()) > -_LEAST_REVERSAL_HU:
             return ()
         low, high = float(labels[0]), float(labels[1])
         return (LabelDoubt(low, high), LabelDoubt(high, low))
     if len(labels) == 3:
         return ()
-    fitted = _fitted_energies(labels, _spectral_direction(blocks))
+    fitted = _fitted_energies(labels, _spectral_direction(pairs))
     gaps = np.abs(labels[:, None] - labels[None, :]) + np.where(np.eye(len(labels)) > 0, np.inf, 0)
     tolerance = np.maximum(gaps.min(axis=1) / 2, _LEAST_OFFSET_KEV)
     return tuple(
@@ -69,23 +73,38 @@ def check_labels(
     )
 
 
-def _soft_tissue_blocks(stack: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(E, n) means over 4 x 4 pixels of soft tissue: averaging keeps noise from tilting the fit."""
+def _soft_tissue_pairs(stack: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2, E, n) means over 4 x 4 pixels of soft tissue, in pairs of neighbours along x and along y."""
     n_y, n_x = (size // _BLOCK_PIXELS for size in stack.shape[2:])
     cut = stack[:, :, : n_y * _BLOCK_PIXELS, : n_x * _BLOCK_PIXELS]
     blocks = cut.reshape(*stack.shape[:2], n_y, _BLOCK_PIXELS, n_x, _BLOCK_PIXELS).mean(axis=(3, 5))
-    flat = blocks.reshape(len(stack), -1)
     with np.errstate(invalid="ignore"):
-        soft_mask = np.all((flat > _LOWEST_HU) & (flat < _HIGHEST_HU * 2), axis=0)
-        soft_mask &= np.median(flat, axis=0) < _HIGHEST_HU
-    return np.asarray(flat[:, soft_mask], dtype=np.float64)
+        darkest = blocks.min(axis=0)
+        soft_mask = (darkest > _LOWEST_HU) & (darkest < _HIGHEST_HU)
+    pairs = []
+    for one, other in ((np.s_[:, :, :-1], np.s_[:, :, 1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        both_mask = soft_mask[one] & soft_mask[other]
+        pairs.append(np.stack([blocks[:, *one][:, both_mask], blocks[:, *other][:, both_mask]]))
+    return np.concatenate(pairs, axis=2)
 
 
-def _spectral_direction(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(E,) direction of greatest variance once a change in density alone, equal at all energies, is taken out."""
-    across = blocks - blocks.mean(axis=0)
-    across -= across.mean(axis=1, keepdims=True)
-    direction = np.linalg.eigh(across @ across.T)[1][:, -1]
+def _spectral_direction(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(E,) direction in which neighbours vary together most, density alone (equal at all energies) taken out.
+
+    Tissue is alike in neighbouring blocks and noise is not, so the covariance between the two of
+    each pair is that of tissue. Bone follows calcium's curve, not iodine's, and so lies off the plane
+    of most pairs; what lies far off is left out, and the direction found again.
+    """
+    kept = pairs
+    for _ in range(_TRIMMING_ROUNDS):
+        across = kept - kept.mean(axis=1, keepdims=True)
+        across -= across.mean(axis=(0, 2), keepdims=True)
+        together = across[0] @ across[1].T
+        direction = np.linalg.eigh(together + together.T)[1][:, -1]
+        middle = across.mean(axis=0)
+        off_plane = middle - np.outer(direction, direction @ middle)
+        off_hu = np.sqrt((off_plane**2).mean(axis=0))
+        kept = kept[:, :, off_hu <= _TRIMMED_BEYOND * np.median(off_hu)]
     return np.asarray(direction, dtype=np.float64)
 
 

@@ -1,0 +1,184 @@
+"""The program as a user runs it."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import gsigpu
+from gsigpu.cli.app import app
+
+COMMANDS = ("demo", "scan", "map", "phantom", "info")
+SMALL = ["--shape", "4,48,64", "--spacing", "5,6,6", "--lesions", "0", "--phases", "PVP"]
+
+
+def run(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "gsigpu", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "phantom"
+    done = run("phantom", folder, *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return folder / "dicom"
+
+
+def test_every_command_has_help_with_an_example():
+    assert {one.name for one in app.registered_commands} == set(COMMANDS)
+    for command in COMMANDS:
+        done = run(command, "--help", env={**os.environ, "COLUMNS": "200"})
+        assert done.returncode == 0
+        assert f"Example: gsigpu {command}" in done.stdout
+
+
+def test_scan(study):
+    done = run("scan", study, "--why")
+    assert done.returncode == 0
+    assert done.stdout.count(" vmi ") == 11
+    assert "keV" in done.stdout
+    assert done.stderr == ""
+
+
+def test_scan_json_has_no_patient(study):
+    done = run("scan", study, "--json")
+    found = json.loads(done.stdout)
+    assert sorted(one["energy_kev"] for one in found["series"] if one["kind"] == "vmi") == list(
+        range(40, 141, 10)
+    )
+    assert "Phantom^" not in done.stdout
+    assert "GSIGPU-PHANTOM" not in done.stdout
+
+
+def test_map(study, tmp_path):
+    done = run("map", study, "-o", tmp_path / "maps", "--slope", "40-100", "--backend", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "(HU[40 keV] - HU[100 keV]) / 60 keV" in done.stdout
+    assert len(list((tmp_path / "maps" / "iodine").iterdir())) == 4
+    assert done.stderr == ""
+
+
+def test_map_json(study, tmp_path):
+    done = run(
+        "map", study, "-o", tmp_path / "maps", "--maps", "iodine", "--json", "--backend", "cpu"
+    )
+    found = json.loads(done.stdout)
+    assert found["backend"] == "cpu"
+    assert list(found["maps"]) == ["iodine"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (
+            ["scan", "{tmp}/none"],
+            1,
+            "gsigpu: error: {tmp}/none: no such folder; name the folder of a DICOM export",
+        ),
+        (["map", "{study}", "-o", "{tmp}/m", "--maps", "iodin"], 1, "did you mean iodine?"),
+        (
+            ["map", "{study}", "-o", "{tmp}/m", "--slope", "45-100"],
+            1,
+            "45 keV; available are 40, 50",
+        ),
+        (
+            ["map", "{study}", "-o", "{tmp}/m", "--phase", "AP"],
+            1,
+            "no monoenergetic series of phase AP; there are PVP",
+        ),
+        (
+            ["map", "{study}", "-o", "{tmp}/m", "--energy", "1.2.3=70"],
+            1,
+            "no series 1.2.3 in this folder",
+        ),
+        (["map", "{study}", "-o", "{tmp}/m", "--energy", "70"], 1, "is not SERIES_UID=VALUE"),
+        (["map", "{study}", "-o", "{tmp}/m", "--energies", "a"], 1, "is not a list of numbers"),
+        (["phantom", "{tmp}/p", "--vendor", "acme"], 1, "acme"),
+        (["map", "{study}"], 2, "--out"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_errors_are_one_line_with_a_remedy(study, tmp_path, words, code, message):
+    place = {"study": study, "tmp": tmp_path}
+    done = run(*(word.format(**place) for word in words))
+    assert done.returncode == code
+    assert message.format(**place) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    if code == 1:
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+
+
+def test_gpu_that_is_not_there_is_an_error(study, tmp_path):
+    from gsigpu.backends.device import why_no_gpu
+
+    if why_no_gpu() is None:
+        pytest.skip("this machine has a GPU")
+    done = run("map", study, "-o", tmp_path / "m", "--backend", "gpu")
+    assert done.returncode == 1
+    assert "no usable GPU" in done.stderr
+    assert "--backend cpu" in done.stderr
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path):
+    for words in (["--debug", "scan", tmp_path / "none"], ["scan", tmp_path / "none", "--debug"]):
+        done = run(*words)
+        assert done.returncode == 1
+        assert "Traceback" in done.stderr
+
+
+def test_info():
+    done = run("info", "--json")
+    found = json.loads(done.stdout)
+    assert found["version"] == gsigpu.__version__
+    assert (found["gpu"] is None) == (found["why_no_gpu"] is not None)
+    assert len(found["codecs"]) == 10
+    assert "backend auto" in run("info").stdout
+
+
+def test_progress_on_a_terminal_only(study, tmp_path):
+    parent, child = pty.openpty()
+    words = [
+        sys.executable,
+        "-m",
+        "gsigpu",
+        "map",
+        str(study),
+        "-o",
+        str(tmp_path / "m"),
+        "--backend",
+        "cpu",
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=child) as process:
+        os.close(child)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(parent, 4096)
+            except OSError:  # the terminal is closed when the program ends
+                break
+            if not piece:
+                break
+            shown += piece
+        process.communicate()
+    os.close(parent)
+    assert process.returncode == 0
+    assert b"computing maps" in shown
+
+
+def test_version_is_the_packages():
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+    assert tomllib.loads(text)["project"]["version"] == gsigpu.__version__
