@@ -12,8 +12,8 @@ SOURCES = sorted((ROOT / "gsigpu").rglob("*.py"))
 LAYERS = (
     ("cli", "__main__"),
     ("pipeline",),
-    ("dicom", "phantom", "pictures", "volume_files", "staging"),
-    ("maps", "physics"),
+    ("dicom", "masks", "tables", "phantom", "pictures", "volume_files", "staging"),
+    ("maps", "physics", "regions"),
     ("backends",),
     ("errors", "volume", "__init__", "kernels"),
 )
@@ -31,7 +31,7 @@ IO_LIBRARIES = {
     "os",
     "pathlib",
 }
-CORE = {"maps", "physics", "volume", "errors"}
+CORE = {"maps", "physics", "regions", "volume", "errors"}
 LONGEST_FILE = 420
 
 

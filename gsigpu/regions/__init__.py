@@ -1,0 +1,1 @@
+"""Regions of a lesion and its surroundings, and their statistics: pure functions on arrays."""

@@ -1,0 +1,64 @@
+"""A region of voxels, kept as its bounding box.
+
+Lesions fill a millionth of a study; a mask is therefore the box around it and the voxels within.
+Masks may overlap, as DICOM segments may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.errors import InputError
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionMask:
+    """Voxels of one region on the grid of a study.
+
+    name : what it is called: the segment's name, or `label 3`
+    label : its integer in the source; 0 where it has none
+    origin : (z, y, x) index in the study's grid of the box's first voxel
+    voxels : (z, y, x) bool, the box; NumPy or CuPy
+    """
+
+    name: str
+    label: int
+    origin: tuple[int, int, int]
+    voxels: Any
+
+    @property
+    def box(self) -> Box:
+        """The box as slices of the study's grid."""
+        z, y, x = (slice(o, o + n) for o, n in zip(self.origin, self.voxels.shape, strict=True))
+        return (z, y, x)
+
+    @property
+    def n_voxels(self) -> int:
+        """Voxels in the region."""
+        return int(self.voxels.sum())
+
+
+def region_mask(name: str, label: int, mask: NDArray[np.bool_]) -> RegionMask:
+    """The bounding box of a mask on the whole grid.
+
+    mask : (z, y, x) bool
+    Raises InputError if it is empty.
+
+    >>> region_mask("lesion", 1, np.pad(np.ones((1, 2, 2), bool), 3)).origin
+    (3, 3, 3)
+    """
+    if not mask.any():
+        raise InputError(f"mask {name!r} is empty", remedy="draw it on this study, or leave it out")
+    lows, highs = [], []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        lows.append(int(hit[0]))
+        highs.append(int(hit[-1]) + 1)
+    box = tuple(slice(low, high) for low, high in zip(lows, highs, strict=True))
+    return RegionMask(name, label, (lows[0], lows[1], lows[2]), mask[box].copy())
