@@ -1,3 +1,39 @@
-"""Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files."""
+"""Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files.
+
+The verbs of the command line are functions here:
+
+    study = gsigpu.scan("/data/study-0042")
+    result = gsigpu.map(study, Path("maps"), maps=["lambda-hu", "iodine"], phase="PVP")
+
+They are imported when first used, so that `import gsigpu` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gsigpu.dicom.study import read_study as scan
+    from gsigpu.phantom import PhantomSettings, write_phantom
+    from gsigpu.pipeline.map_study import map_study as map  # noqa: A004  # the verb of the command line
+
+__all__ = ["PhantomSettings", "__version__", "map", "scan", "write_phantom"]
+
+_HOMES = {
+    "scan": ("gsigpu.dicom.study", "read_study"),
+    "map": ("gsigpu.pipeline.map_study", "map_study"),
+    "write_phantom": ("gsigpu.phantom", "write_phantom"),
+    "PhantomSettings": ("gsigpu.phantom", "PhantomSettings"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gsigpu' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,12 +10,12 @@ SOURCES = sorted((ROOT / "gsigpu").rglob("*.py"))
 
 # From the top down; a module imports from its own layer and from those below.
 LAYERS = (
-    ("cli", "__main__"),
+    ("cli", "__main__", "__init__"),
     ("pipeline",),
     ("dicom", "masks", "tables", "phantom", "pictures", "volume_files", "staging"),
     ("maps", "physics", "regions"),
     ("backends",),
-    ("errors", "volume", "__init__", "kernels"),
+    ("errors", "volume", "kernels"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # A core function may call no I/O library.

@@ -9,7 +9,6 @@ import typer
 
 from gsigpu.cli.console import TerminalWatcher, table, warn
 from gsigpu.cli.map_command import summary
-from gsigpu.pipeline.demo import run_demo
 
 
 def demo(
@@ -25,6 +24,8 @@ def demo(
 
     Example: gsigpu demo /tmp/gsigpu-demo
     """
+    from gsigpu.pipeline.demo import run_demo  # brings matplotlib and SciPy along
+
     watcher = TerminalWatcher(
         {"phantom": "making a study", "scan": "reading headers", "map": "computing maps"}
     )

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from gsigpu.maps.definitions import Combine, Energies, LinearRows
 from gsigpu.physics import element_mass_attenuation, water_mass_attenuation
@@ -58,6 +57,8 @@ def _zeff_table(low_kev: float, high_kev: float) -> tuple[NDArray[np.float64], N
     with Z until photoelectric absorption dominates at both energies, near Z = 45; beyond, a second
     element shares each ratio. The table ends at the turn: the lighter element is meant.
     """
+    from scipy.interpolate import PchipInterpolator  # slow to import, and for this map alone
+
     kev = (low_kev, high_kev)
     log_ratio = np.array(
         [np.log(np.divide(*element_mass_attenuation(z, kev))) for z in range(1, 93)]

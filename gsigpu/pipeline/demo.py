@@ -95,7 +95,7 @@ def _volume(folder: Path) -> NDArray[np.float32]:
 
 def _mask(path: Path) -> NDArray[np.integer]:
     """(z, y, x) labels of a NIfTI file on the study's own grid."""
-    return np.asarray(nibabel.load(path).dataobj).T.astype(np.int32)
+    return np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj).T.astype(np.int32)
 
 
 def _compare(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import gsigpu
 from gsigpu.backends import BackendName, choose
-from gsigpu.dicom.formats import FORMATS, FormatName, open_sink
+from gsigpu.dicom.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.dicom.model import Series, SpectralStack, Study
 from gsigpu.dicom.pixels import PlaneReader
 from gsigpu.dicom.stack import select_stack
@@ -117,9 +117,9 @@ def map_study(
 
     Raises InputError and its kinds, SettingsError, OutputError, BackendError.
     """
-    definitions = define_all(maps, slope=slope)
     if output_format not in FORMATS:
         raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
+    definitions = planes_for(output_format, define_all(maps, slope=slope))
     processor = choose(backend)
     begun = perf_counter()
     if not isinstance(study, Study):
@@ -137,7 +137,7 @@ def map_study(
     warnings = [*study.warnings, *left_out, *label_warnings(stack, source)]
     key = _settings_key(plan, output_format)
     n_bytes = _output_bytes(stack, len(definitions), output_format)
-    with staged_folder(out, overwrite=overwrite, n_bytes=n_bytes) as folder:
+    with staged_folder(out, overwrite=overwrite, n_bytes=n_bytes, protected=[study.root]) as folder:
         with open_sink(output_format, folder, definitions, stack, settings_key=key) as sink:
             program = compile_program(
                 plan, stack.geometry.shape[1:], sink.dtype, **source.rescale()
