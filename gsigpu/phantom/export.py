@@ -70,7 +70,8 @@ class Export:
         together = self.settings.layout.endswith("interleaved")
         for group in [energies] if together else [(kev,) for kev in energies]:
             description = vendor.interleaved if together else vendor.mono
-            header = self._header(phase, description, kev=f"{group[0]:g}")
+            low, high = f"{group[0]:g}", f"{group[-1]:g}"
+            header = self._header(phase, description, kev=low, high=high)
             sink: Sink
             if self.settings.layout.startswith("enhanced"):
                 add_enhanced_image(header, self.settings, self.geometry, phase, group)

@@ -38,7 +38,7 @@ from gsigpu.errors import (
     UnsupportedPixelData,
 )
 from gsigpu.phantom.files import HeaderTemplate, encode_frame, phantom_uid
-from gsigpu.phantom.output import TRUTH_FILE, output_folder
+from gsigpu.phantom.output import TRUTH_FILE, phantom_folder
 from gsigpu.phantom.painting import Composition, Plane
 from gsigpu.phantom.settings import GSI_ENERGIES_KEV
 from gsigpu.phantom.truth import expected
@@ -129,7 +129,8 @@ def write_spectral_from_ct(
     if not energies_kev:
         raise SettingsError("no energies were asked for", remedy="give one or more in keV")
     composition = _split(ct, regions, effective_kev, soft_tissue_hu)
-    with output_folder(Path(out), overwrite=overwrite) as folder:
+    n_bytes = 2 * ct.hu.size * len(energies_kev)
+    with phantom_folder(Path(out), overwrite=overwrite, n_bytes=n_bytes) as folder:
         truth = CtTruth(folder, ct.geometry, composition, tuple(regions), effective_kev)
         for index, header in enumerate(ct.headers):
             _write_slice(ct, index, header, truth, energies_kev, (patient_id, patient_name))

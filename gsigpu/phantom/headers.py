@@ -58,7 +58,7 @@ class Vendor:
     """One vendor's ways.
 
     mono : series description; `{phase}` and `{kev}` are filled in
-    interleaved : the description of a series that holds all energies
+    interleaved : the description of a series that holds all energies from `{kev}` to `{high}`
     phase_names : of NC, AP, PVP, DP
     technique : how two energies are had: `switching` of the tube, two `sources`, two `layers`
     private : (group, creator, element, VR, value) of private blocks
@@ -88,7 +88,7 @@ VENDORS: Mapping[str, Vendor] = {
         kernel="STANDARD",
         kvp="140",
         mono="{phase} Mono {kev} keV",
-        interleaved="{phase} GSI Mono 40-140 keV",
+        interleaved="{phase} GSI Mono {kev}-{high} keV",
         conventional="{phase} 120kVp-like",
         image_type=("DERIVED", "SECONDARY", "AXIAL"),
         phase_names={"NC": "NC", "AP": "AP", "PVP": "PVP", "DP": "Delayed"},
@@ -111,7 +111,7 @@ VENDORS: Mapping[str, Vendor] = {
         kernel="Qr40d",
         kvp="100",
         mono="{phase} Monoenergetic Plus {kev} keV",
-        interleaved="{phase} Monoenergetic Plus 40-140 keV",
+        interleaved="{phase} Monoenergetic Plus {kev}-{high} keV",
         conventional="{phase} DE Mixed 0.6",
         image_type=("DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 SPI"),
         phase_names={"NC": "Native", "AP": "Arterial", "PVP": "Portal venous", "DP": "Delayed"},
@@ -130,7 +130,7 @@ VENDORS: Mapping[str, Vendor] = {
         kernel="B",
         kvp="120",
         mono="{phase} MonoE {kev}keV[HU]",
-        interleaved="{phase} MonoE 40-140keV[HU]",
+        interleaved="{phase} MonoE {kev}-{high}keV[HU]",
         conventional="{phase} Conventional",
         image_type=("DERIVED", "SECONDARY", "AXIAL", "SPECTRAL"),
         phase_names={"NC": "Non-contrast", "AP": "Arterial", "PVP": "Venous", "DP": "Delayed"},
@@ -146,7 +146,7 @@ VENDORS: Mapping[str, Vendor] = {
         kernel="FC08",
         kvp="135",
         mono="{phase} Monochromatic {kev}keV",
-        interleaved="{phase} Monochromatic 40-140keV",
+        interleaved="{phase} Monochromatic {kev}-{high}keV",
         conventional="{phase} Body 120kV equivalent",
         image_type=("DERIVED", "PRIMARY", "AXIAL"),
         phase_names={"NC": "Plain", "AP": "Arterial", "PVP": "Portal", "DP": "Delayed"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from gsigpu.phantom.extras import write_extras
 from gsigpu.phantom.files import phantom_uid
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.masks import mask_writers
-from gsigpu.phantom.output import TRUTH_FILE, output_folder
+from gsigpu.phantom.output import TRUTH_FILE, phantom_folder
 from gsigpu.phantom.settings import PhantomSettings
 from gsigpu.phantom.slices import SliceWriter
 from gsigpu.phantom.truth import PhantomTruth, plan_phantom
@@ -42,9 +43,9 @@ def write_phantom(
     """
     out = Path(out)
     planned = plan_phantom(settings or PhantomSettings(), lesions=lesions)
-    with output_folder(out, overwrite=overwrite) as folder:
+    with phantom_folder(out, overwrite=overwrite, n_bytes=_size(planned)) as folder:
         truth = replace(planned, folder=folder)
-        study_uid = phantom_uid(truth.settings, "study")
+        study_uid = phantom_uid(truth.settings, truth.lesions, "study")
         export = Export(truth.settings, truth.geometry, study_uid, truth.dicom_folder)
         _write_slices(truth, SliceWriter(truth, list(export.images())), progress)
         for sink in export.sinks:
@@ -52,6 +53,15 @@ def write_phantom(
         write_extras(truth, study_uid)
         truth.write_json(folder / TRUTH_FILE)
     return replace(planned, folder=out)
+
+
+def _size(truth: PhantomTruth) -> int:
+    """About how many bytes will be written, compression aside."""
+    settings = truth.settings
+    n_series = len(settings.energies_kev) + len(
+        {"iodine", "water", "conventional"} & {*settings.extras}
+    )
+    return 2 * math.prod(settings.shape) * n_series * len(settings.phases)
 
 
 def _write_slices(truth: PhantomTruth, writer: SliceWriter, progress: Progress | None) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 import gsigpu
+from gsigpu.errors import OutputError
 from gsigpu.maps.slope import parse_slope
 from gsigpu.phantom import tissues as t
 from gsigpu.phantom.anatomy import upper_abdomen
+from gsigpu.phantom.files import phantom_uid
 from gsigpu.phantom.lesions import Lesion, place_lesions
 from gsigpu.phantom.painting import Composition, Painter
 from gsigpu.phantom.settings import PhantomSettings
@@ -99,7 +101,9 @@ class PhantomTruth:
 
     def _in_folder(self, name: str) -> Path:
         if self.folder is None:
-            raise FileNotFoundError(f"{name} of a phantom that was not written")
+            raise OutputError(
+                f"{name} was not written", where="phantom", remedy="use write_phantom first"
+            )
         return self.folder / name
 
     def painter(self) -> Painter:
@@ -179,8 +183,6 @@ def plan_phantom(
     >>> [lesion.label for lesion in truth.lesions]
     [1, 2]
     """
-    from gsigpu.phantom.files import phantom_uid
-
     origin_z, origin_y, origin_x = (
         -(n - 1) / 2.0 * mm for n, mm in zip(settings.shape, settings.spacing_mm, strict=True)
     )

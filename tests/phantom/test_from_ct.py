@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813  # its customary name
 
 from gsigpu.errors import GridMismatch, InputError, NonUniformSpacing, OutputError
 from gsigpu.phantom import IodineRegion, disc_mask, write_spectral_from_ct
+from gsigpu.volume import VolumeGeometry
 
 DATA = Path(__file__).parents[1] / "data" / "liver-ct"
 SLICES = [DATA / name for name in ("01.dcm", "02.dcm", "03.dcm")]
@@ -26,15 +27,8 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("from-ct") / "study"
     first = sitk.ReadImage(str(DATA / "liver_seg.nrrd"))
     centre = first.TransformIndexToPhysicalPoint((x, y, 1))
-
-    class Grid:  # the grid of the CT, from SimpleITK
-        shape = liver.shape
-        spacing_mm = first.GetSpacing()[::-1]
-        affine_lps = np.eye(4)
-
-    Grid.affine_lps[:3, :3] = np.diag(first.GetSpacing())
-    Grid.affine_lps[:3, 3] = first.GetOrigin()
-    disc = disc_mask(Grid, centre, 15.0) & liver
+    grid = VolumeGeometry(liver.shape, first.GetSpacing()[::-1], first.GetOrigin())
+    disc = disc_mask(grid, centre, 15.0) & liver
     regions = [
         IodineRegion("liver", liver, LIVER_IODINE),
         IodineRegion("lesion", disc, LESION_IODINE),

@@ -119,7 +119,7 @@ def test_an_output_that_holds_something_is_refused(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.doc").write_text("years of work")
-    with pytest.raises(OutputError, match="not empty"):
+    with pytest.raises(OutputError, match="is there already"):
         write_phantom(out, tiny())
     with pytest.raises(OutputError, match="no phantom"):
         write_phantom(out, tiny(), overwrite=True)
@@ -342,6 +342,14 @@ def test_everything_passes_dciodvfy(tmp_path, vendor, supplement_188):
         errors = [line for line in (found.stdout + found.stderr).splitlines() if "Error" in line]
         assert not errors, path
         assert found.returncode == 0
+
+
+@pytest.mark.tools
+def test_the_dicomdir_passes_dciodvfy(tmp_path):
+    truth = write_phantom(tmp_path / "p", tiny(extras=EXTRAS))
+    path = truth.dicom_folder / "DICOMDIR"
+    found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+    assert "Error" not in found.stdout + found.stderr
 
 
 @pytest.mark.tools
