@@ -43,12 +43,10 @@ _REQUIRED = (
     "AccessionNumber",
     "PatientPosition",
     "PositionReferenceIndicator",
-    "Laterality",  # of type 2C: needed wherever the body part is not known to be unpaired
 )
-_OPTIONAL = ("StudyDescription", "BodyPartExamined", "BurnedInAnnotation")
+_OPTIONAL = ("StudyDescription", "BurnedInAnnotation")
 _ALLOWED = {
     "PatientSex": ("M", "F", "O"),
-    "Laterality": ("L", "R"),
     "BurnedInAnnotation": ("YES", "NO"),
 }
 # Where these are malformed they are worth nothing. Names and numbers are kept as they are, because
@@ -126,7 +124,7 @@ class DerivedSeries:
 
     def dataset(self, sop_instance_uid: str) -> FileDataset:
         """A new object of the series, with the modules that objects of all kinds share."""
-        with _without_warnings():
+        with quiet():
             return self._dataset(sop_instance_uid)
 
     def _dataset(self, sop_instance_uid: str) -> FileDataset:
@@ -151,7 +149,7 @@ class DerivedSeries:
         for keyword in _OPTIONAL:
             if value := _copied(self._source, keyword):
                 setattr(ds, keyword, value)
-        ds.ReferringPhysicianName = ""
+        ds.ReferringPhysicianName = ds.Laterality = ""
         date, time = _content_date_and_time(self._source)
         ds.SeriesDate = ds.ContentDate = date
         ds.SeriesTime = ds.ContentTime = time
@@ -220,7 +218,7 @@ def source_image_items(
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What is odd in the source is not this program's to mend, nor to complain of twice."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -229,7 +227,7 @@ def _without_warnings() -> Iterator[None]:
 
 def _source_header(series: Sequence[Series]) -> FileDataset:
     """The header of the first series' first file; lossy if that of any series is."""
-    with _without_warnings():
+    with quiet():
         headers = [
             dcmread(one.planes[0].path, stop_before_pixels=True, force=True) for one in series
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -36,6 +36,20 @@ class MapSink(Protocol):
         """Completes the files if there was no error."""
 
 
+def planes_for(name: FormatName, definitions: Sequence[MapDefinition]) -> tuple[MapDefinition, ...]:
+    """The planes that the sink of a format takes: the maps, and after them what it needs beside.
+
+    >>> from gsigpu.maps.registry import define_all
+    >>> [one.name for one in planes_for("rgb", define_all(["iodine"]))]
+    ['iodine', 'anatomy']
+    """
+    if name == "rgb":
+        from gsigpu.dicom.write_rgb import ANATOMY
+
+        return (*definitions, ANATOMY)
+    return tuple(definitions)
+
+
 def open_sink(
     name: FormatName,
     folder: Path,
@@ -51,13 +65,24 @@ def open_sink(
     settings_key : whatever beside source, definitions and version decides about the output; it goes
         into the UIDs
     """
-    if name == "ct":
-        from gsigpu.dicom.write_ct import CtSeriesSink
+    if name in ("nifti", "nrrd"):
+        from gsigpu.volume_files import VolumeSink
 
-        return CtSeriesSink(folder, definitions, stack, settings_key=settings_key)
-    from gsigpu.volume_files import VolumeSink
+        suffix = ".nii" if name == "nifti" else ".nrrd"
+        return VolumeSink(folder, definitions, stack.geometry, suffix=suffix)
+    dicom_sink = _dicom_sink(name)
+    return dicom_sink(folder, definitions, stack, settings_key=settings_key)
 
-    return VolumeSink(folder, definitions, stack.geometry, suffix=SUFFIXES[name])
 
+def _dicom_sink(name: FormatName) -> Callable[..., MapSink]:
+    if name == "pm":
+        from gsigpu.dicom.write_pm import ParametricMapSink
 
-SUFFIXES = {"nifti": ".nii", "nrrd": ".nrrd"}
+        return ParametricMapSink
+    if name == "rgb":
+        from gsigpu.dicom.write_rgb import OverlaySink
+
+        return OverlaySink
+    from gsigpu.dicom.write_ct import CtSeriesSink
+
+    return CtSeriesSink

@@ -119,7 +119,8 @@ def map_study(
     """
     if output_format not in FORMATS:
         raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
-    definitions = planes_for(output_format, define_all(maps, slope=slope))
+    definitions = define_all(maps, slope=slope)
+    planes = planes_for(output_format, definitions)
     processor = choose(backend)
     begun = perf_counter()
     if not isinstance(study, Study):
@@ -132,13 +133,13 @@ def map_study(
             )
     scan_seconds = perf_counter() - begun
     stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
-    plan, stack, left_out = plan_for(definitions, stack)
+    plan, stack, left_out = plan_for(planes, stack)
     source = StackSource(stack)
     warnings = [*study.warnings, *left_out, *label_warnings(stack, source)]
     key = _settings_key(plan, output_format)
-    n_bytes = _output_bytes(stack, len(definitions), output_format)
+    n_bytes = _output_bytes(stack, len(planes), output_format)
     with staged_folder(out, overwrite=overwrite, n_bytes=n_bytes, protected=[study.root]) as folder:
-        with open_sink(output_format, folder, definitions, stack, settings_key=key) as sink:
+        with open_sink(output_format, folder, planes, stack, settings_key=key) as sink:
             program = compile_program(
                 plan, stack.geometry.shape[1:], sink.dtype, **source.rescale()
             )
@@ -147,6 +148,7 @@ def map_study(
                     program, source, sink, n_workers=n_workers, progress=progress
                 )
             names = sink.names
+        report.n_clipped = report.n_clipped[: len(definitions)]
         warnings += _clip_warnings(definitions, report)
         result = MapResult(
             out,

@@ -1,0 +1,105 @@
+"""A map in colour over an anatomical image, with a colour bar beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from gsigpu.maps.definitions import MapDefinition
+
+# What lies below is air or lung, where a map is noise.
+_LEAST_TISSUE_HU = -200.0
+# Anatomy stays visible under the strongest colour, and little colour covers little values.
+_STRONGEST_COLOUR = 0.65
+_FULL_COLOUR_AT = 0.35
+
+_DOTS_PER_INCH = 100
+_BAR_SHARE = 5  # of the picture's columns, one in so many
+_LEAST_BAR_COLUMNS = 40
+
+
+def overlay(
+    anatomy_hu: NDArray[np.float32],
+    values: NDArray[np.float32],
+    definition: MapDefinition,
+    *,
+    anatomy_window: tuple[float, float],
+) -> NDArray[np.uint8]:
+    """The map over the image.
+
+    anatomy_hu, values : (y, x) float32; NaN where there is none
+    anatomy_window : (centre, width), HU
+    Colours span the window of the map. They grow from transparent at its lower end to 65 % at a
+    third of it, cover tissue only, and nothing where there is no value. A map whose colours are
+    greys is shown as it is, without the image below.
+    Returns (y, x, 3) uint8.
+    """
+    grey = _in_window(anatomy_hu, anatomy_window)[..., None] * np.float32(255)
+    level = _in_window(values, definition.window)
+    colour = _palette(definition.colormap)[(level * 255).astype(np.uint8)]
+    if definition.colormap == "gray":
+        strength = np.ones_like(level)
+    else:
+        strength = _STRONGEST_COLOUR * np.minimum(level / np.float32(_FULL_COLOUR_AT), 1)
+        strength[~(anatomy_hu > _LEAST_TISSUE_HU)] = 0
+    strength[np.isnan(values)] = 0
+    mixed = grey + strength[..., None] * (colour - grey)
+    picture: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    return picture
+
+
+def _in_window(values: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.float32]:
+    """0 at the lower end of the window, 1 at the upper; 0 where there is no value."""
+    centre, width = window
+    level = (values - np.float32(centre - width / 2)) / np.float32(width)
+    clipped: NDArray[np.float32] = np.clip(np.nan_to_num(level, nan=0.0), 0, 1)
+    return clipped
+
+
+def _palette(colormap: str) -> NDArray[np.float32]:
+    """(256, 3) float32, 0 to 255."""
+    return np.asarray(colormaps[colormap](np.arange(256))[:, :3] * 255, dtype=np.float32)
+
+
+def bar_columns(columns: int) -> int:
+    """How many columns the colour bar adds to a picture, so that their sum is even.
+
+    >>> bar_columns(512), bar_columns(25)
+    (102, 41)
+    """
+    wide = max(columns // _BAR_SHARE, _LEAST_BAR_COLUMNS)
+    return wide + (columns + wide) % 2
+
+
+def colour_bar(definition: MapDefinition, *, rows: int, columns: int) -> NDArray[np.uint8]:
+    """The colour bar of a map with its title and unit: (rows, columns, 3) uint8, white on black."""
+    size = (columns / _DOTS_PER_INCH, rows / _DOTS_PER_INCH)
+    figure = Figure(figsize=size, dpi=_DOTS_PER_INCH, facecolor="black")
+    canvas: Any = FigureCanvasAgg(figure)
+    centre, width = definition.window
+    axes = figure.add_axes((0.36, 0.08, 0.18, 0.84))
+    bar = Colorbar(
+        axes, cmap=definition.colormap, norm=Normalize(centre - width / 2, centre + width / 2)
+    )
+    text_points = 0.08 * columns
+    axes.tick_params(labelsize=text_points, colors="white", width=0.5, pad=2)
+    bar.outline.set_edgecolor("white")
+    figure.text(
+        0.16,
+        0.5,
+        ", ".join(filter(None, (definition.title, definition.unit.display))),
+        color="white",
+        fontsize=1.15 * text_points,
+        rotation=90,
+        horizontalalignment="center",
+        verticalalignment="center",
+    )
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:rows, :columns, :3].copy()
