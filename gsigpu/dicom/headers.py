@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -25,13 +24,16 @@ from pydicom.uid import (
 
 from gsigpu.dicom import elements as el
 from gsigpu.dicom.elements import Elements
+from gsigpu.dicom.header_walk import HeaderWalker
 from gsigpu.dicom.model import HeaderScan, Plane, Skipped
-from gsigpu.dicom.multiframe import frames_of
-from gsigpu.dicom.planes import IncompleteImage, PlaneDecoder
+from gsigpu.dicom.multiframe import InconsistentFrames, frames_of
+from gsigpu.dicom.planes import IncompleteImage, PlaneDecoder, integer
 from gsigpu.errors import InputError
 
 Progress = Callable[[int, int], None]
 
+# Philips Medical Systems, and its CT division in Haifa.
+_PHILIPS_ROOTS = ("1.3.46.670589.", "1.2.840.113704.")
 _MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 
@@ -40,9 +42,10 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
 
     root : a folder, or one DICOM file
     progress : called with (files done, files in all)
+    Returns planes and skipped files in the order of their paths, whatever the file system's.
     Raises InputError if `root` does not exist, cannot be listed, or is empty.
     """
-    paths = sorted(_files_below(root))
+    paths = _files_below(root)
     if not paths:
         raise InputError("folder is empty", where=root, remedy="name the folder of a DICOM export")
     scanner = _Scanner()
@@ -55,24 +58,43 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
     return HeaderScan(tuple(scanner.planes), tuple(scanner.skipped), len(paths))
 
 
-def _files_below(root: Path) -> Iterator[str]:
+def _files_below(root: Path) -> list[str]:
+    """All files, sorted; what is neither file nor folder is left out, for it may never end.
+
+    Links to folders are followed, after all real folders, and each folder is listed once.
+    """
     if root.is_file():
-        yield os.fspath(root)
-        return
+        return [os.fspath(root)]
     if not root.is_dir():
-        raise InputError("no such folder", where=root, remedy="name the folder of a DICOM export")
+        what = "is no folder" if root.exists() else "no such folder"
+        raise InputError(what, where=root, remedy="name the folder of a DICOM export")
+    files: list[str] = []
+    folders, links = [os.fspath(root)], list[str]()
+    listed: set[tuple[int, int]] = set()
+    while folders or links:
+        if not folders:
+            links.sort(reverse=True)
+        folder = folders.pop() if folders else links.pop()
+        try:
+            status = os.stat(folder)  # noqa: PTH116  a Path for each folder buys nothing
+            if (status.st_dev, status.st_ino) in listed:
+                continue
+            listed.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        (links if entry.is_symlink() else folders).append(entry.path)
+                    elif entry.is_file() or _dangles(entry):
+                        files.append(entry.path)
+        except OSError as error:
+            raise InputError(
+                f"cannot be listed ({error.strerror})", where=folder, remedy="check its permissions"
+            ) from error
+    return sorted(files)
 
-    def refuse(error: OSError) -> None:
-        raise InputError(
-            f"cannot be listed ({error.strerror})",
-            where=error.filename,
-            remedy="check its permissions",
-        )
 
-    # Links to folders are not followed, so a loop cannot trap the walk.
-    for folder, _, names in os.walk(root, onerror=refuse):
-        for name in names:
-            yield f"{folder}{os.sep}{name}"
+def _dangles(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not Path(entry.path).exists()
 
 
 class _Scanner:
@@ -81,65 +103,60 @@ class _Scanner:
     def __init__(self) -> None:
         self.planes: list[Plane] = []
         self.skipped: list[Skipped] = []
-        self._walker = el.HeaderWalker()
+        self._walker = HeaderWalker(CTImageStorage)
         self._decoder = PlaneDecoder()
 
     def add(self, name: str) -> None:
         path = Path(name)
         try:
-            with path.open("rb", buffering=0) as file:
-                self.planes.extend(self._planes_of(path, file))
+            with open(name, "rb", buffering=0) as file:  # noqa: PTH123  the same, faster
+                elements = self._elements(file)
+            self.planes.extend(
+                [self._decoder.plane(path, one, frame=frame) for frame, one in enumerate(elements)]
+            )
         except (NotAnImage, IncompleteImage) as reason:
             self.skipped.append(Skipped(path, str(reason)))
         except OSError as error:
             self.skipped.append(Skipped(path, f"cannot be read ({error.strerror or error})"))
 
-    def _planes_of(self, path: Path, file: BinaryIO) -> list[Plane]:
+    def _elements(self, file: BinaryIO) -> list[Elements]:
+        """Of each frame."""
         found = self._walker.read(file)
-        if found is not None and _sop_class(found) == CTImageStorage:
-            return [self._decoder.plane(path, found)]
-        if found is not None and _sop_class(found) not in _MULTI_FRAME:
-            raise NotAnImage(_what_else(found))
-        file.seek(0)
-        ds, found = read_with_pydicom(file)
-        if _sop_class(found) == CTImageStorage:
-            return [self._decoder.plane(path, found)]
-        if _sop_class(found) in _MULTI_FRAME:
-            return [
-                self._decoder.plane(path, one, frame=frame)
-                for frame, one in enumerate(frames_of(ds, found))
-            ]
-        raise NotAnImage(_what_else(found))
+        if found is None or _sop_class(found) in _MULTI_FRAME:
+            file.seek(0)
+            return frames_by_pydicom(file)
+        _refuse_unless_ct(found)
+        return [found]
 
 
 class NotAnImage(Exception):
     """Why a file gives no planes; never leaves the scan."""
 
 
-def read_with_pydicom(file: BinaryIO) -> tuple[Dataset, Elements]:
-    """The header and its elements, by the general reader.
+def frames_by_pydicom(file: BinaryIO) -> list[Elements]:
+    """The elements of each frame of an open file, by the general reader.
 
-    Raises NotAnImage if that cannot read it either.
+    Raises NotAnImage if that cannot read it either, or it is no CT image.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # a skipped or odd header is reported by its consequence
+            # A skipped or odd header is reported by its consequence.
+            warnings.simplefilter("ignore")
             ds = dcmread(file, stop_before_pixels=True, force=True)
+            _refuse_unless_image(ds)
+            implicit, little = ds.original_encoding
             syntax = str(ds.file_meta.get("TransferSyntaxUID", "") or _guessed_syntax(ds))
             found = el.elements_of_dataset(ds, syntax)
-    except InvalidDicomError as error:
-        raise NotAnImage("not DICOM") from error
+            _refuse_unless_ct(found)
+            if syntax != el.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+                _find_pixel_data(file, found, implicit=bool(implicit), little=bool(little))
+            return frames_of(ds, found) if _sop_class(found) in _MULTI_FRAME else [found]
+    except (NotAnImage, OSError):
+        raise
+    except InconsistentFrames as error:
+        raise NotAnImage(str(error)) from error
     except Exception as error:  # pydicom raises anything on a broken header
         raise NotAnImage(f"broken DICOM header ({type(error).__name__}: {error})") from error
-    if "SOPClassUID" not in ds and "TransferSyntaxUID" not in ds.file_meta:
-        raise NotAnImage("not DICOM")
-    if "DirectoryRecordSequence" in ds:
-        raise NotAnImage("DICOMDIR")
-    if syntax != el.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
-        _find_pixel_data(file, found)
-    return ds, found
 
 
 def _guessed_syntax(ds: Dataset) -> str:
@@ -150,11 +167,9 @@ def _guessed_syntax(ds: Dataset) -> str:
     return el.EXPLICIT_VR_LITTLE_ENDIAN if little else el.EXPLICIT_VR_BIG_ENDIAN
 
 
-def _find_pixel_data(file: BinaryIO, found: Elements) -> None:
+def _find_pixel_data(file: BinaryIO, found: Elements, *, implicit: bool, little: bool) -> None:
     """Note where Pixel Data begins; pydicom left the file in front of group 7FE0."""
-    order: Literal["big", "little"]
-    order = "big" if found.transfer_syntax_uid == el.EXPLICIT_VR_BIG_ENDIAN else "little"
-    implicit = found.transfer_syntax_uid == el.IMPLICIT_VR_LITTLE_ENDIAN
+    order: Literal["big", "little"] = "little" if little else "big"
     while len(head := file.read(8)) == 8:
         tag = int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:4], order)
         if tag >> 16 != 0x7FE0:
@@ -178,11 +193,34 @@ def _sop_class(found: Elements) -> str:
     return found.values.get(0x00080016, b"").rstrip(b"\0 ").decode("ascii", "replace")
 
 
-def _what_else(found: Elements) -> str:
+def _refuse_unless_image(ds: Dataset) -> None:
+    if "SOPClassUID" not in ds and "TransferSyntaxUID" not in ds.file_meta:
+        raise NotAnImage("not DICOM")
+    if "DirectoryRecordSequence" in ds:
+        raise NotAnImage("DICOMDIR")
+
+
+def _refuse_unless_ct(found: Elements) -> None:
     sop_class = _sop_class(found)
+    if sop_class == CTImageStorage:
+        n_frames = integer(found.values.get(el.NUMBER_OF_FRAMES))
+        if n_frames is not None and n_frames != 1:
+            raise NotAnImage(f"CT Image Storage holds one frame, this file claims {n_frames}")
+    elif sop_class not in _MULTI_FRAME:
+        raise NotAnImage(_what_else(sop_class))
+
+
+def _what_else(sop_class: str) -> str:
     if sop_class == MediaStorageDirectoryStorage:
         return "DICOMDIR"
     if not sop_class:
         return "DICOM without a SOP class"
     name = UID(sop_class).name
-    return f"not a CT image but {name if name != sop_class else f'SOP class {sop_class}'}"
+    if name != sop_class:
+        return f"not a CT image but {name}"
+    if sop_class.startswith(_PHILIPS_ROOTS):
+        return (
+            f"not a CT image but Philips' own SOP class {sop_class}; if it holds spectral base"
+            " images, export monoenergetic series from the vendor's workstation"
+        )
+    return f"not a CT image but SOP class {sop_class}"

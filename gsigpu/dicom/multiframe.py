@@ -18,6 +18,9 @@ from gsigpu.dicom.elements import (
 
 # The macros that hold the wanted elements: PS3.3 C.7.6.16.2 and C.8.15.3.
 _MACROS = (
+    # Legacy Converted Enhanced CT keeps here what has no place elsewhere; what has one overrides it.
+    "UnassignedSharedConvertedAttributesSequence",
+    "UnassignedPerFrameConvertedAttributesSequence",
     "PixelMeasuresSequence",
     "PlanePositionSequence",
     "PlaneOrientationSequence",
@@ -38,25 +41,37 @@ _FRAME_ACQUISITION, _ACQUISITION_DATETIME = 0x00189074, 0x0008002A
 _FRAME_COMMENTS, _IMAGE_COMMENTS = 0x00209158, 0x00204000
 
 
+class InconsistentFrames(Exception):
+    """The functional groups do not fit the number of frames; the scan reports it as skipped."""
+
+
 def frames_of(ds: Dataset, top: Elements) -> list[Elements]:
     """The elements of each frame of a multi-frame file, in the order of its pixel data.
 
     ds : parsed without pixel data
     top : what the file says outside the functional groups
+    Raises InconsistentFrames if the groups are not one per frame.
     """
     syntax = top.transfer_syntax_uid
     base = dict(top.values)
     for item in ds.get("SharedFunctionalGroupsSequence", [])[:1]:
         base.update(_group_values(item, syntax))
-    frames = []
     per_frame = ds.get("PerFrameFunctionalGroupsSequence", [])
-    for frame in range(max(int(ds.get("NumberOfFrames", 1) or 1), 1)):
-        values = dict(base)
-        if frame < len(per_frame):
-            values.update(_group_values(per_frame[frame], syntax))
-        # Stack positions count from 1 in every frame group; the frame number tells frames apart.
-        frames.append(Elements(values, syntax, top.private, top.pixel_offset, top.pixel_length))
-    return frames
+    n_frames = int(ds.get("NumberOfFrames", 1) or 1)
+    if len(per_frame) != n_frames:
+        raise InconsistentFrames(
+            f"{n_frames} frames but {len(per_frame)} items of Per-Frame Functional Groups"
+        )
+    return [
+        Elements(
+            base | _group_values(item, syntax),
+            syntax,
+            top.private,
+            top.pixel_offset,
+            top.pixel_length,
+        )
+        for item in per_frame
+    ]
 
 
 def _group_values(groups: Dataset, syntax: str) -> dict[int, bytes]:

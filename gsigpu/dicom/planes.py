@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from pydicom.charset import convert_encodings, decode_bytes
 
-from gsigpu.dicom.elements import WANTED, Elements, energy_kev
+from gsigpu.dicom.elements import PER_PLANE, WANTED, Elements, energy_kev
 from gsigpu.dicom.model import Evidence, PixelFormat, Plane
 
 _TAG = {name: tag for tag, name in WANTED.items()}
@@ -52,15 +52,20 @@ _FORMAT_TAGS = _tags(
     "samples_per_pixel", "photometric",
 )  # fmt: skip
 _VALUE_TAGS = _tags("slope", "intercept", "padding", "padding_limit")
-# Times differ from slice to slice and numbers from file to file; all else in a series is one evidence,
-# which carries the times of its first file.
 _EVIDENCE_TAGS = tuple(
     tag
-    for tag, name in WANTED.items()
-    if tag
-    not in {*_PLACE_TAGS, *_FORMAT_TAGS, *_VALUE_TAGS, _POSITION, _SOP_INSTANCE, _INSTANCE_NUMBER}
-    and not name.startswith(("acquisition_date", "acquisition_time", "content_"))
+    for tag in WANTED
+    if tag not in PER_PLANE and tag not in (*_PLACE_TAGS, *_FORMAT_TAGS, *_VALUE_TAGS)
 )
+
+
+class _Common(NamedTuple):
+    """What the planes of a series share."""
+
+    image: PixelFormat
+    evidence: Evidence
+    place: _Place
+    delivered: _Values
 
 
 class PlaneDecoder:
@@ -68,18 +73,15 @@ class PlaneDecoder:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], object] = {}
+        self._common_of: dict[tuple[object, ...], _Common] = {}
 
     def plane(self, path: Path, found: Elements, *, frame: int = 0) -> Plane:
         """The plane that `found` describes: of a file, or of one `frame` of a multi-frame file.
 
         Raises IncompleteImage if rows, columns or bits are missing.
         """
-        values = found.values
-        get = values.get
-        image = self._shared(_FORMAT_TAGS, found, found.transfer_syntax_uid, _format)
-        evidence = self._shared(_EVIDENCE_TAGS, found, found.private, _evidence)
-        place = self._shared(_PLACE_TAGS, found, "place", _place)
-        delivered = self._shared(_VALUE_TAGS, found, image, lambda one: _values(one, image))
+        get = found.values.get
+        image, evidence, place, delivered = self._common(found)
         position = _numbers(get(_POSITION))
         offset, length = found.pixel_offset, found.pixel_length
         if length >= 0 and evidence.n_frames > 1:
@@ -100,8 +102,23 @@ class PlaneDecoder:
             pixel_offset=offset,
             pixel_length=length,
             frame=frame,
-            instance_number=_integer(get(_INSTANCE_NUMBER)),
+            instance_number=integer(get(_INSTANCE_NUMBER)),
         )
+
+    def _common(self, found: Elements) -> _Common:
+        key = found.common_key
+        common = None if key is None else self._common_of.get(key)
+        if common is None:
+            image = self._shared(_FORMAT_TAGS, found, found.transfer_syntax_uid, _format)
+            common = _Common(
+                image,
+                self._shared(_EVIDENCE_TAGS, found, found.private, _evidence),
+                self._shared(_PLACE_TAGS, found, None, _place),
+                self._shared(_VALUE_TAGS, found, image, lambda one: _values(one, image)),
+            )
+            if key is not None:
+                self._common_of[key] = common
+        return common
 
     def _shared(
         self, tags: tuple[int, ...], found: Elements, more: object, make: Callable[[Elements], T]
@@ -133,7 +150,8 @@ def _number(raw: bytes | None) -> float | None:
     return numbers[0] if numbers else None
 
 
-def _integer(raw: bytes | None) -> int | None:
+def integer(raw: bytes | None) -> int | None:
+    """An integer string; None where absent or no number."""
     number = _number(raw)
     return None if number is None else int(number)
 
@@ -175,15 +193,22 @@ def _values(found: Elements, image: PixelFormat) -> _Values:
     slope_raw, intercept_raw, padding_raw, limit_raw = (
         found.values.get(tag) for tag in _VALUE_TAGS
     )
-    slope = _number(slope_raw)
-    slope = 1.0 if slope is None else slope
-    intercept = (_number(intercept_raw) or 0.0) + slope * image.bias
+    slope = _rescale("Slope", slope_raw, 1.0)
+    intercept = _rescale("Intercept", intercept_raw, 0.0) + slope * image.bias
     first = _short(padding_raw, signed=image.signed)
     if first is None:
         return _Values(slope, intercept, None)
     last = _short(limit_raw, signed=image.signed)
     low, high = sorted((first, first if last is None else last))
     return _Values(slope, intercept, _representable(low - image.bias, high - image.bias))
+
+
+def _rescale(name: str, raw: bytes | None, absent: float) -> float:
+    number = _number(raw)
+    if number is None and raw and raw.strip(b"\0 "):
+        # Read as 1 or 0 it would give wrong HU, and nobody would know.
+        raise IncompleteImage(f"CT image whose Rescale {name} is no number: {raw[:16]!r}")
+    return absent if number is None else number
 
 
 def _representable(low: int, high: int) -> tuple[int, int] | None:
@@ -211,7 +236,7 @@ def _evidence(found: Elements) -> Evidence:
         patient_id=text("patient_id"),
         manufacturer=text("manufacturer"),
         model=text("model"),
-        series_number=_integer(raw(_TAG["series_number"])),
+        series_number=integer(raw(_TAG["series_number"])),
         series_description=text("series_description"),
         protocol=text("protocol"),
         image_comments=text("image_comments"),
@@ -221,14 +246,14 @@ def _evidence(found: Elements) -> Evidence:
         multienergy=text("multienergy"),
         rescale_type=text("rescale_type"),
         derivation=text("derivation"),
-        acquisition_number=_integer(raw(_TAG["acquisition_number"])),
+        acquisition_number=integer(raw(_TAG["acquisition_number"])),
         acquisition_datetime=text("acquisition_datetime")
         or text("acquisition_date") + text("acquisition_time"),
         contrast_agent=text("contrast_agent"),
         convolution_kernel=text("convolution_kernel"),
         gantry_tilt_deg=_number(raw(_TAG["gantry_tilt"])),
         private=found.private,
-        n_frames=_integer(raw(_TAG["n_frames"])) or 1,
+        n_frames=integer(raw(_TAG["n_frames"])) or 1,
     )
 
 

@@ -20,8 +20,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from gsigpu.dicom import elements as el
-from gsigpu.dicom.headers import read_with_pydicom, scan_headers
+from gsigpu.dicom.header_walk import HeaderWalker
+from gsigpu.dicom.headers import frames_by_pydicom, scan_headers
 from gsigpu.dicom.planes import PlaneDecoder
 from gsigpu.errors import InputError
 from tests.support.dicom_files import ct_dataset, save
@@ -40,9 +40,9 @@ def encoded(ds, syntax=None):
 
 def both_planes(buffer):
     """The plane by the walker and the plane by pydicom."""
-    walked = el.HeaderWalker().read(buffer)
+    walked = HeaderWalker(CTImageStorage).read(buffer)
     buffer.seek(0)
-    _, general = read_with_pydicom(buffer)
+    (general,) = frames_by_pydicom(buffer)
     path = Path("file")
     decode = PlaneDecoder().plane
     return (None if walked is None else decode(path, walked)), PlaneDecoder().plane(path, general)
@@ -162,7 +162,7 @@ def test_private_text_that_names_a_kev_is_evidence():
 
 
 def test_equal_private_groups_are_stepped_over_and_different_ones_are_not():
-    walker = el.HeaderWalker()
+    walker = HeaderWalker(CTImageStorage)
     for kev in (40, 40, 50, 50, 40):
         ds = ct_dataset(PIXELS)
         ds.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x20, "LO", f"{kev} keV")
@@ -259,7 +259,7 @@ def test_damaged_headers_never_raise(data):
     raw = bytearray(encoded(ct_dataset(PIXELS)).getvalue())
     for _ in range(data.draw(st.integers(1, 8))):
         raw[data.draw(st.integers(132, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    el.HeaderWalker().read(io.BytesIO(bytes(raw)))
+    HeaderWalker(CTImageStorage).read(io.BytesIO(bytes(raw)))
 
 
 def test_file_without_preamble_or_meta_is_still_read(tmp_path):
