@@ -16,6 +16,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
+from pydicom.uid import AllTransferSyntaxes
+
 from gsigpu.dicom.elements import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     ENERGY_SEQUENCES,
@@ -43,6 +45,11 @@ _LONG = struct.Struct("<L").unpack_from
 _SHORT = struct.Struct("<H").unpack_from
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 _TRANSFER_SYNTAX = 0x00020010
+# All others of the standard begin like explicit VR little endian; private ones may do as they like.
+_UNDERSTOOD = frozenset(AllTransferSyntaxes) - {
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+}
 
 
 class _Odd(Exception):
@@ -132,11 +139,7 @@ class HeaderWalker:
     def _walk(self, buffer: bytes) -> _Header:
         """Every element up to Pixel Data, or up to a SOP class that is not wanted."""
         syntax, spans = _file_meta(buffer)
-        if (
-            syntax in (DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
-            # Private syntaxes may do as they like.
-            or not syntax.startswith("1.2.840.10008.")
-        ):
+        if syntax not in _UNDERSTOOD:
             raise _Odd
         explicit = syntax != IMPLICIT_VR_LITTLE_ENDIAN
         position, end, last_tag = spans[-1].end, len(buffer), -1

@@ -151,7 +151,7 @@ def frames_by_pydicom(file: BinaryIO) -> list[Elements]:
             if syntax != el.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
                 _find_pixel_data(file, found, implicit=bool(implicit), little=bool(little))
             return frames_of(ds, found) if _sop_class(found) in _MULTI_FRAME else [found]
-    except (NotAnImage, OSError):
+    except NotAnImage:
         raise
     except InconsistentFrames as error:
         raise NotAnImage(str(error)) from error

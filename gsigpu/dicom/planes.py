@@ -7,7 +7,9 @@ of elements are the key to the decoded object that the planes then share.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -262,8 +264,9 @@ def _encodings(raw: bytes | None) -> list[str]:
     if not raw:
         return ["latin-1"]
     try:
-        return list(convert_encodings(_ascii(raw).split("\\")))
-    except LookupError:
+        with _unwarned():
+            return list(convert_encodings(_ascii(raw).split("\\")))
+    except (LookupError, ValueError):
         return ["latin-1"]
 
 
@@ -272,4 +275,17 @@ def _text(raw: bytes | None, encodings: list[str]) -> str:
         return ""
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii").strip("\0 \r\n")
-    return str(decode_bytes(raw, encodings, _TEXT_DELIMITERS)).strip("\0 \r\n")
+    try:
+        with _unwarned():
+            text = str(decode_bytes(raw, encodings, _TEXT_DELIMITERS))
+    except (LookupError, ValueError):  # a damaged Specific Character Set can name any Python codec
+        text = raw.decode("latin-1")
+    return text.strip("\0 \r\n")
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Letters that cannot be decoded stand as U+FFFD; nobody need be told in passing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
