@@ -45,6 +45,18 @@ _REQUIRED = (
     "PositionReferenceIndicator",
 )
 _OPTIONAL = ("StudyDescription", "BurnedInAnnotation")
+_EVENTS = ("Content", "Acquisition", "Series", "Study")
+_LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_LOOKED_AT = (
+    "SpecificCharacterSet",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "LossyImageCompression",
+    *_LOSSY,
+    *(f"{event}{what}" for event in _EVENTS for what in ("Date", "Time")),
+)
 _ALLOWED = {
     "PatientSex": ("M", "F", "O"),
     "BurnedInAnnotation": ("YES", "NO"),
@@ -68,22 +80,22 @@ class DerivedSeries:
         self,
         definition: MapDefinition,
         stack: SpectralStack,
+        source: FileDataset,
         *,
         sop_class_uid: str,
         index: int,
         beside: Sequence[MapDefinition] = (),
         settings_key: str = "",
     ) -> None:
-        """Reads the header of the first file of each series.
+        """See `derive`, which makes these.
 
+        source : the header to take patient and study from
         index : position among the maps of this run
-        beside : other maps shown in the same object
-        settings_key : whatever else decides about the output
         """
         self.definition = definition
         self.stack = series_used(stack, (definition, *beside))
         self.sop_class_uid = sop_class_uid
-        self._source = _source_header(self.stack.series)
+        self._source = source
         self.uid = derived_uid(
             "series",
             gsigpu.__version__,
@@ -166,6 +178,35 @@ class DerivedSeries:
         return ds
 
 
+def derive(
+    definitions: Sequence[MapDefinition],
+    stack: SpectralStack,
+    *,
+    sop_class_uid: str,
+    beside: Sequence[MapDefinition] = (),
+    settings_key: str = "",
+) -> list[DerivedSeries]:
+    """One new series per map. Reads the header of the first file of each source series.
+
+    beside : further planes shown in every object
+    settings_key : whatever beside source, definitions and version decides about the output; it goes
+        into the UIDs
+    """
+    source = _source_header(stack.series)
+    return [
+        DerivedSeries(
+            one,
+            stack,
+            source,
+            sop_class_uid=sop_class_uid,
+            index=index,
+            beside=beside,
+            settings_key=settings_key,
+        )
+        for index, one in enumerate(definitions)
+    ]
+
+
 def series_used(stack: SpectralStack, definitions: Sequence[MapDefinition]) -> SpectralStack:
     """The stack of just the energies that these maps are computed from."""
     used = {kev for one in definitions for kev in one.energies_for(stack.energies_kev)}
@@ -226,10 +267,16 @@ def quiet() -> Iterator[None]:
 
 
 def _source_header(series: Sequence[Series]) -> FileDataset:
-    """The header of the first series' first file; lossy if that of any series is."""
+    """What is looked at of the first series' first file; lossy if that of any series is."""
     with quiet():
         headers = [
-            dcmread(one.planes[0].path, stop_before_pixels=True, force=True) for one in series
+            dcmread(
+                one.planes[0].path,
+                stop_before_pixels=True,
+                force=True,
+                specific_tags=[*_REQUIRED, *_OPTIONAL, *_LOOKED_AT],
+            )
+            for one in series
         ]
     return next((one for one in headers if one.get("LossyImageCompression") == "01"), headers[0])
 
@@ -252,7 +299,7 @@ def _copied(source: Dataset, keyword: str) -> str:
 
 def _content_date_and_time(source: Dataset) -> tuple[str, str]:
     """When the source was made: date and time of the first of its events that has a date."""
-    for event in ("Content", "Acquisition", "Series", "Study"):
+    for event in _EVENTS:
         if date := _copied(source, f"{event}Date"):
             return date, _copied(source, f"{event}Time")
     return "", ""
@@ -277,7 +324,7 @@ def _carry_history(source: Dataset, ds: Dataset) -> None:
     """Once lossy, always lossy (PS3.3 C.7.6.1.1.5); and de-identified stays de-identified."""
     if source.get("LossyImageCompression") == "01":
         ds.LossyImageCompression = "01"
-        for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        for keyword in _LOSSY:
             if source.get(keyword):
                 setattr(ds, keyword, source.get(keyword))
     method = _copied(source, "DeidentificationMethod")

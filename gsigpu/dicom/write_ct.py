@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import CTImageStorage
 
 from gsigpu.backends import LARGEST_STORED, PADDING
-from gsigpu.dicom.derived import DerivedSeries, code_item, quantity_item, unit_code
+from gsigpu.dicom.derived import DerivedSeries, code_item, derive, quantity_item, unit_code
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.template import decimal
 from gsigpu.dicom.write_slices import SliceFiles
@@ -54,9 +54,17 @@ class CtSeriesSink:
             goes into the UIDs
         """
         self.names = {one.name: file_name(one.name) for one in definitions}
+        _, rows, columns = stack.geometry.shape
         self.series = [
-            _ct_series(folder / self.names[one.name], one, stack, index, settings_key)
-            for index, one in enumerate(definitions)
+            SliceFiles(
+                folder / self.names[one.definition.name],
+                one,
+                partial(_describe, one),
+                n_pixel_bytes=rows * columns * 2,
+            )
+            for one in derive(
+                definitions, stack, sop_class_uid=CTImageStorage, settings_key=settings_key
+            )
         ]
 
     def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
@@ -71,18 +79,6 @@ class CtSeriesSink:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         """Nothing to do: every file is complete when it is written."""
-
-
-def _ct_series(
-    folder: Path, definition: MapDefinition, stack: SpectralStack, index: int, settings_key: str
-) -> SliceFiles:
-    derived = DerivedSeries(
-        definition, stack, sop_class_uid=CTImageStorage, index=index, settings_key=settings_key
-    )
-    _, rows, columns = stack.geometry.shape
-    return SliceFiles(
-        folder, derived, partial(_describe, derived), n_pixel_bytes=rows * columns * 2
-    )
 
 
 def _describe(derived: DerivedSeries, ds: FileDataset) -> None:

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sr.coding import Code as PydicomCode
-from pydicom.uid import ParametricMapStorage
+from pydicom.uid import CTImageStorage, ParametricMapStorage
 
 import gsigpu
 from gsigpu.dicom.derived import (
     DerivedSeries,
     code_item,
+    derive,
     quiet,
     source_image_items,
     unit_code,
@@ -38,6 +39,8 @@ from gsigpu.maps.definitions import Code, MapDefinition
 from gsigpu.volume_files import PlaneFile, file_name
 
 _IMAGE_PROCESSING = Code("110001", "DCM", "Image Processing")
+# Content Date may not be empty here, and today's would make the same input give other bytes.
+_NO_DATE = "19000101"
 _LONGEST_VALUE = 2**32 - 2
 
 
@@ -70,16 +73,11 @@ class ParametricMapSink:
             )
         self.names = {one.name: file_name(one.name) + ".dcm" for one in definitions}
         self._files: list[tuple[PlaneFile, list[int]]] = []
-        for index, one in enumerate(definitions):
-            derived = DerivedSeries(
-                one,
-                stack,
-                sop_class_uid=ParametricMapStorage,
-                index=index,
-                settings_key=settings_key,
-            )
-            header, frame_of = _encoded(derived)
-            path = folder / self.names[one.name]
+        for one in derive(
+            definitions, stack, sop_class_uid=ParametricMapStorage, settings_key=settings_key
+        ):
+            header, frame_of = _encoded(one)
+            path = folder / self.names[one.definition.name]
             self._files.append((PlaneFile(path, header, plane_bytes=rows * columns * 4), frame_of))
 
     def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
@@ -116,7 +114,7 @@ def _parametric_map(derived: DerivedSeries) -> Any:
     """The object with frames of one pixel."""
     one, grid = derived.definition, derived.stack.geometry
     shared = derived.dataset(derived.image_uid(0))
-    ds = ParametricMap(
+    ds: Any = ParametricMap(
         source_images=[_one_pixel(derived, z) for z in range(grid.shape[0])],
         pixel_array=np.zeros((grid.shape[0], 1, 1), np.float32),
         series_instance_uid=derived.uid,
@@ -149,6 +147,10 @@ def _parametric_map(derived: DerivedSeries) -> Any:
     for element in shared:
         if element.keyword not in ("SOPClassUID", "Modality", "PositionReferenceIndicator"):
             ds.add(element)
+    if not ds.ContentDate:
+        ds.ContentDate = _NO_DATE
+    if not ds.ContentTime:
+        ds.ContentTime = "000000"
     ds.file_meta = shared.file_meta
     for keyword in ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"):
         setattr(ds, keyword, float("nan"))
@@ -188,10 +190,10 @@ def _referenced(series: Series) -> Dataset:
 
 
 def _one_pixel(derived: DerivedSeries, z: int) -> FileDataset:
-    """A stand-in for the source slice at z: all that highdicom asks of one, with a single pixel."""
+    """A stand-in for the source slice at z: a CT image of one pixel, with all that highdicom asks."""
     plane, grid = derived.sources(z)[0], derived.stack.geometry
     ds = derived.dataset(plane.sop_instance_uid)
-    ds.SOPClassUID = plane.evidence.sop_class_uid
+    ds.SOPClassUID = CTImageStorage  # even if the source is multi-frame
     ds.SeriesInstanceUID = plane.evidence.series_uid
     ds.Rows = ds.Columns = 1
     ds.SliceThickness = decimal(plane.slice_thickness_mm or grid.spacing_mm[0])

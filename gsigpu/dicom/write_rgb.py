@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from gsigpu.dicom.derived import DerivedSeries
+from gsigpu.dicom.derived import derive
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.overlay import bar_columns, colour_bar, overlay
 from gsigpu.dicom.write_slices import SliceFiles
@@ -79,25 +79,22 @@ class OverlaySink:
         _, rows, columns = stack.geometry.shape
         n_bar = bar_columns(columns)
         self._bars = [colour_bar(one, rows=rows, columns=n_bar) for one in self._maps]
-        self._files = []
-        for index, one in enumerate(self._maps):
-            derived = DerivedSeries(
+        self._files = [
+            SliceFiles(
+                folder / self.names[one.definition.name],
                 one,
+                partial(_describe, columns + n_bar),
+                n_pixel_bytes=rows * (columns + n_bar) * 3,
+                pixel_vr="OB",
+            )
+            for one in derive(
+                self._maps,
                 stack,
                 sop_class_uid=SecondaryCaptureImageStorage,
-                index=index,
                 beside=(ANATOMY,),
                 settings_key=settings_key,
             )
-            self._files.append(
-                SliceFiles(
-                    folder / self.names[one.name],
-                    derived,
-                    partial(_describe, columns + n_bar),
-                    n_pixel_bytes=rows * (columns + n_bar) * 3,
-                    pixel_vr="OB",
-                )
-            )
+        ]
 
     def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
         """Planes of slice z, (rows, columns) float32, one per map, then the anatomical image in HU."""
