@@ -6,7 +6,7 @@ imagecodecs releases the GIL while it decodes, so threads scale; pydicom's plugi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from gsigpu.dicom.model import PixelFormat
-from gsigpu.errors import UnsupportedPixelData
+from gsigpu.errors import TruncatedPixelData, UnsupportedPixelData
 
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.57"
@@ -28,44 +28,103 @@ HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
 HTJ2K = "1.2.840.10008.1.2.4.203"
 
 
+# JPEG, JPEG-LS and JPEG 2000 all end like this; the bytes cannot occur in their coded data.
+_END_OF_IMAGE = b"\xff\xd9"
+_JPEG_SCAN = 0xDA
+# What may stand before the scan: SOF3, DHT, COM, APPn.
+_JPEG_PLAIN_MARKERS = frozenset({0xC3, 0xC4, 0xFE, *range(0xE0, 0xF0)})
+
+
 def _rle(encoded: bytes, image: PixelFormat) -> NDArray[Any]:
     dtype = np.dtype(f"<u{image.bits_allocated // 8}")
-    decoded = imagecodecs.dicomrle_decode(encoded, dtype=dtype)
+    try:
+        decoded = imagecodecs.dicomrle_decode(encoded, dtype=dtype)
+    except imagecodecs.DicomrleError as error:
+        # It takes padding behind the last run for data; pydicom knows how many bytes to expect.
+        raise UnsupportedPixelData(str(error)) from error
+    stored = np.frombuffer(decoded, dtype=dtype)
     n_pixels = image.rows * image.columns
-    return np.frombuffer(decoded, dtype=dtype, count=n_pixels).reshape(image.rows, image.columns)
+    return stored.reshape(image.rows, image.columns) if stored.size == n_pixels else stored
 
 
 def _jpeg_lossless(encoded: bytes, _image: PixelFormat) -> NDArray[Any]:
+    _check_end(encoded)
+    if not _is_plain_jpeg_lossless(encoded):
+        raise UnsupportedPixelData("JPEG Lossless with point transform or restart markers")
     return _array(imagecodecs.ljpeg_decode(encoded))
 
 
+def _is_plain_jpeg_lossless(encoded: bytes) -> bool:
+    """Whether the decoder gives what is meant: it ignores restarts and the point transform.
+
+    The last byte of a scan header holds the point transform in its lower half (ITU-T T.81 B.2.3).
+    """
+    position = 2
+    while encoded[position : position + 1] == b"\xff":
+        marker = encoded[position + 1]
+        end = position + 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
+        if marker == _JPEG_SCAN:
+            return encoded[end - 1] & 0x0F == 0
+        if marker not in _JPEG_PLAIN_MARKERS:
+            return False
+        position = end
+    return False
+
+
 def _jpeg_ls(encoded: bytes, _image: PixelFormat) -> NDArray[Any]:
+    _check_end(encoded)
     return _array(imagecodecs.jpegls_decode(encoded))
 
 
 def _jpeg_2000(encoded: bytes, _image: PixelFormat) -> NDArray[Any]:
+    _check_end(encoded)
     return _array(imagecodecs.jpeg2k_decode(encoded, numthreads=1))
 
 
 def _htj2k(encoded: bytes, _image: PixelFormat) -> NDArray[Any]:
+    _check_end(encoded)
     return _array(imagecodecs.htj2k_decode(encoded))
+
+
+def _check_end(encoded: bytes) -> None:
+    """Some decoders fill up what is missing at the end of a frame, and say nothing."""
+    if not encoded.rstrip(b"\0").endswith(_END_OF_IMAGE):
+        raise TruncatedPixelData("end marker is missing")
 
 
 def _array(decoded: Any) -> NDArray[Any]:
     return np.asarray(decoded)
 
 
-CODECS: dict[str, Callable[[bytes, PixelFormat], NDArray[Any]]] = {
-    RLE_LOSSLESS: _rle,
-    JPEG_LOSSLESS: _jpeg_lossless,
-    JPEG_LOSSLESS_SV1: _jpeg_lossless,
-    JPEG_LS_LOSSLESS: _jpeg_ls,
-    JPEG_LS_NEAR_LOSSLESS: _jpeg_ls,
-    JPEG_2000_LOSSLESS: _jpeg_2000,
-    JPEG_2000: _jpeg_2000,
-    HTJ2K_LOSSLESS: _htj2k,
-    HTJ2K_LOSSLESS_RPCL: _htj2k,
-    HTJ2K: _htj2k,
+class Codec(NamedTuple):
+    """A decoder, and the name under which imagecodecs describes it."""
+
+    decode: Callable[[bytes, PixelFormat], NDArray[Any]]
+    name: str
+
+    @property
+    def available(self) -> bool:
+        """Whether this imagecodecs was built with it."""
+        return bool(getattr(imagecodecs, self.name).available)
+
+
+_RLE = Codec(_rle, "DICOMRLE")
+_JPEG = Codec(_jpeg_lossless, "LJPEG")
+_JPEG_LS = Codec(_jpeg_ls, "JPEGLS")
+_JPEG_2000 = Codec(_jpeg_2000, "JPEG2K")
+_HTJ2K = Codec(_htj2k, "HTJ2K")
+
+CODECS: dict[str, Codec] = {
+    RLE_LOSSLESS: _RLE,
+    JPEG_LOSSLESS: _JPEG,
+    JPEG_LOSSLESS_SV1: _JPEG,
+    JPEG_LS_LOSSLESS: _JPEG_LS,
+    JPEG_LS_NEAR_LOSSLESS: _JPEG_LS,
+    JPEG_2000_LOSSLESS: _JPEG_2000,
+    JPEG_2000: _JPEG_2000,
+    HTJ2K_LOSSLESS: _HTJ2K,
+    HTJ2K_LOSSLESS_RPCL: _HTJ2K,
+    HTJ2K: _HTJ2K,
 }
 
 
@@ -73,11 +132,15 @@ def decode_frame(encoded: bytes, image: PixelFormat) -> NDArray[Any]:
     """Stored values of one frame.
 
     encoded : the frame's fragments, joined
-    Returns (rows, columns) of an 8- or 16-bit integer type.
-    Raises UnsupportedPixelData where the codec's result is of another type, and whatever the codec
-    raises on broken data.
+    Returns an array of an 8- or 16-bit integer type: (rows, columns), or another shape where the
+    data are not what the header says.
+    Raises UnsupportedPixelData where imagecodecs cannot decode what may still be good data,
+    TruncatedPixelData where the end is missing, and whatever the codec raises on broken data.
     """
-    decoded = CODECS[image.transfer_syntax_uid](encoded, image)
+    try:
+        decoded = CODECS[image.transfer_syntax_uid].decode(encoded, image)
+    except ImportError as error:  # imagecodecs was built without this codec
+        raise UnsupportedPixelData(str(error)) from error
     if decoded.dtype.kind not in "iu" or decoded.dtype.itemsize > 2:
         raise UnsupportedPixelData(f"decodes to {decoded.dtype}")
     return decoded
@@ -85,16 +148,9 @@ def decode_frame(encoded: bytes, image: PixelFormat) -> NDArray[Any]:
 
 def available_codecs() -> dict[str, str]:
     """Transfer syntax name -> what decodes it here."""
-    codecs = {
-        _rle: imagecodecs.DICOMRLE,
-        _jpeg_lossless: imagecodecs.LJPEG,
-        _jpeg_ls: imagecodecs.JPEGLS,
-        _jpeg_2000: imagecodecs.JPEG2K,
-        _htj2k: imagecodecs.HTJ2K,
-    }
     return {
         UID(uid).name: f"imagecodecs {imagecodecs.__version__}"
-        if codecs[decode].available
+        if codec.available
         else "pydicom's plugins, if any"
-        for uid, decode in CODECS.items()
+        for uid, codec in CODECS.items()
     }

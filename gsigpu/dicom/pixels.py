@@ -21,7 +21,11 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
 from gsigpu.dicom.codecs import CODECS, decode_frame
-from gsigpu.dicom.elements import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from gsigpu.dicom.elements import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 from gsigpu.dicom.fragments import FrameIndex, index_frames
 from gsigpu.dicom.model import PixelFormat, Plane
 from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
@@ -52,16 +56,16 @@ class PlaneReader:
             self.read_plane(plane, target)
 
     def read_plane(self, plane: Plane, out: NDArray[np.int16]) -> None:
-        """One plane into `out`, (rows, columns) int16."""
+        """One plane into `out`, (rows, columns) int16, C-contiguous."""
         image = plane.format
-        if image.samples_per_pixel != 1:
-            raise UnsupportedPixelData(
-                f"{image.samples_per_pixel} samples per pixel",
+        _check_format(plane)
+        if out.shape != (image.rows, image.columns):
+            raise PixelDataError(
+                f"{image.rows} x {image.columns} pixels do not fit where"
+                f" {' x '.join(map(str, out.shape))} are wanted",
                 where=plane.path,
-                remedy="a CT image has one",
+                remedy="read planes of one size at a time",
             )
-        if plane.pixel_offset < 0 and plane.pixel_length == 0 and not _inside_deflate(plane):
-            raise TruncatedPixelData("has no pixel data", where=plane.path, remedy=_AGAIN)
         try:
             if _is_plain(plane):
                 self._read_native(plane, out)
@@ -99,6 +103,12 @@ class PlaneReader:
             return decode_frame(encoded, plane.format)
         except UnsupportedPixelData:
             return _with_pydicom(plane)
+        except TruncatedPixelData as error:
+            raise TruncatedPixelData(
+                f"compressed data of frame {plane.frame + 1} are cut off ({error})",
+                where=plane.path,
+                remedy=_AGAIN,
+            ) from error
         except Exception as error:  # imagecodecs raises a type per codec
             raise PixelDataError(
                 f"{UID(plane.format.transfer_syntax_uid).name} data of frame {plane.frame + 1} cannot be decoded ({error})",
@@ -122,17 +132,45 @@ class PlaneReader:
 _AGAIN = "export or transfer the file again"
 
 
+def read_planes(planes: Sequence[Plane], out: NDArray[np.int16]) -> None:
+    """Stored values of `planes` into `out`, as `PlaneReader.read` gives them; for reading once."""
+    PlaneReader().read(planes, out)
+
+
+def _check_format(plane: Plane) -> None:
+    """Raises where the header's claims make no single-channel image of 8 or 16 bits."""
+    image = plane.format
+    if image.samples_per_pixel != 1:
+        raise UnsupportedPixelData(
+            f"{image.samples_per_pixel} samples per pixel",
+            where=plane.path,
+            remedy="a CT image has one",
+        )
+    if image.bits_allocated not in (8, 16):
+        raise UnsupportedPixelData(
+            f"{image.bits_allocated} bits allocated",
+            where=plane.path,
+            remedy="CT images allocate 8 or 16",
+        )
+    if not 0 < image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
+        raise UnsupportedPixelData(
+            f"{image.bits_stored} bits stored up to bit {image.high_bit} of {image.bits_allocated}"
+            " is no layout",
+            where=plane.path,
+            remedy="convert the file with a program that writes correct headers",
+        )
+    # Deflated files keep their pixel data where no offset reaches.
+    deflated = image.transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+    if plane.pixel_offset < 0 and not deflated:
+        raise TruncatedPixelData("has no pixel data", where=plane.path, remedy=_AGAIN)
+
+
 def _is_plain(plane: Plane) -> bool:
     return (
         plane.format.transfer_syntax_uid in _NATIVE
         and plane.format.bits_allocated == 16
-        and plane.pixel_offset >= 0
         and plane.pixel_length >= 0
     )
-
-
-def _inside_deflate(plane: Plane) -> bool:
-    return plane.format.transfer_syntax_uid not in _NATIVE and plane.pixel_offset < 0
 
 
 def _read_fully(file: Any, target: memoryview) -> int:
@@ -168,18 +206,23 @@ def _with_pydicom(plane: Plane) -> NDArray[Any]:
                 ds.file_meta.TransferSyntaxUID = UID(plane.format.transfer_syntax_uid)
             frame = plane.frame if plane.evidence.n_frames > 1 else None
             return pixel_array(ds, index=frame, raw=True)
-    except (NotImplementedError, RuntimeError) as error:
-        raise UnsupportedPixelData(
-            f"no decoder for {UID(plane.format.transfer_syntax_uid).name} ({error})",
+    except Exception as error:  # pydicom and its plugins raise anything
+        raise _as_ours(error, plane) from error
+
+
+def _as_ours(error: Exception, plane: Plane) -> PixelDataError:
+    """What went wrong inside pydicom, which tells by its words alone."""
+    words = str(error)
+    tried = "exceptions were raised" in words  # by decoders that are there
+    if isinstance(error, NotImplementedError | RuntimeError) and not tried:
+        return UnsupportedPixelData(
+            f"no decoder for {UID(plane.format.transfer_syntax_uid).name} ({words})",
             where=plane.path,
             remedy="convert the files to an uncompressed transfer syntax, e.g. with dcmdjpeg or gdcmconv --raw",
-        ) from error
-    except Exception as error:  # pydicom raises anything on broken data
-        if "length" in str(error) or "number of bytes" in str(error):
-            raise TruncatedPixelData(str(error), where=plane.path, remedy=_AGAIN) from error
-        raise PixelDataError(
-            f"cannot be decoded ({error})", where=plane.path, remedy=_AGAIN
-        ) from error
+        )
+    if "number of bytes" in words or "expected amount" in words:
+        return TruncatedPixelData(words, where=plane.path, remedy=_AGAIN)
+    return PixelDataError(f"cannot be decoded ({words})", where=plane.path, remedy=_AGAIN)
 
 
 def _deliver(found: NDArray[Any], image: PixelFormat, out: NDArray[np.int16], path: Path) -> None:
@@ -196,9 +239,7 @@ def _deliver(found: NDArray[Any], image: PixelFormat, out: NDArray[np.int16], pa
         _unpack(found.astype(np.int16).view(np.uint16), image, out)
     else:
         raise UnsupportedPixelData(
-            f"{image.bits_allocated} bits allocated",
-            where=path,
-            remedy="CT images allocate 8 or 16",
+            f"decodes to {found.dtype}", where=path, remedy="CT images have 16 bits at most"
         )
 
 
@@ -210,11 +251,10 @@ def _unpack(stored: NDArray[np.uint16], image: PixelFormat, out: NDArray[np.int1
     if image.bias:
         np.bitwise_xor(stored, np.uint16(0x8000), out=out.view(np.uint16))
         return
-    spare = max(15 - image.high_bit, 0)
-    if spare == 0 and image.bits_stored == 16:
+    if image.bits_stored == 16:
         np.copyto(out, stored.view(np.int16))
         return
-    np.left_shift(stored, np.uint16(spare), out=out.view(np.uint16))
+    np.left_shift(stored, np.uint16(15 - image.high_bit), out=out.view(np.uint16))
     shift = 16 - image.bits_stored
     if image.signed:
         np.right_shift(out, np.int16(shift), out=out)

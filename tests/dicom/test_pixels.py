@@ -225,7 +225,7 @@ def test_truncated_files_are_refused_by_name(tmp_path, syntax, n_lost):
 
 def test_broken_codestream_is_refused_by_name(tmp_path):
     ds = compressed(images(np.int16, 16), JPEGLSLossless, 16)
-    ds.PixelData = encapsulate([b"\xff\xd8\xff\xf7" + bytes(100)])
+    ds.PixelData = encapsulate([b"\xff\xd8\xff\xf7" + bytes(100) + b"\xff\xd9"])
     save(ds, tmp_path / "slice-3")
     with pytest.raises(PixelDataError, match=r"slice-3.*JPEG-LS Lossless.*export or transfer"):
         delivered(tmp_path)
