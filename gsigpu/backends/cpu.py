@@ -42,6 +42,7 @@ def linear_maps(
     n_energies, n_voxels = stored.shape[1:]
     n_maps = weights.shape[1]
     n_clipped = np.zeros(n_maps, dtype=np.int64)
+    is_integer = out.dtype == np.int16
     values, results = _buffers(n_energies, n_maps)
     for s, one in enumerate(stored):
         with_offset = np.concatenate([weights[s], offsets[s][:, None]], axis=1)
@@ -50,12 +51,12 @@ def linear_maps(
             n = block.shape[1]
             values[:n_energies, :n] = block
             target = out[s, :, start : start + n]
-            found = results[:, :n] if out.dtype == np.int16 else target
+            found = results[:, :n] if is_integer else target
             np.matmul(with_offset, values[:, :n], out=found)
             padded_mask = None if padding is None else _padded_mask(block, padding[s])
             if padded_mask is not None:
-                found[:, padded_mask] = np.nan
-            if out.dtype == np.int16:
+                found[:, padded_mask] = 0.0 if is_integer else np.nan
+            if is_integer:
                 _quantise(found, target, n_clipped)
                 if padded_mask is not None:
                     target[:, padded_mask] = PADDING
@@ -75,19 +76,12 @@ def _buffers(n_energies: int, n_maps: int) -> tuple[NDArray[np.float32], NDArray
 def _quantise(
     found: NDArray[np.float32], target: NDArray[np.int16], n_clipped: NDArray[np.int64]
 ) -> None:
-    """Round half to even into int16; clip and count only in a block where something is too large.
-
-    NaN becomes what the platform makes of it; the caller overwrites it.
-    """
+    """Round half to even into int16; clip and count only in a block where something is too large."""
     np.rint(found, out=found)
-    if (
-        np.fmax.reduce(found, axis=None) > LARGEST_STORED
-        or np.fmin.reduce(found, axis=None) < -LARGEST_STORED
-    ):
+    if found.max() > LARGEST_STORED or found.min() < -LARGEST_STORED:
         n_clipped += (np.abs(found) > LARGEST_STORED).sum(axis=1)
         np.clip(found, -LARGEST_STORED, LARGEST_STORED, out=found)
-    with np.errstate(invalid="ignore"):
-        target[...] = found
+    target[...] = found
 
 
 def _padded_mask(block: NDArray[np.int16], ranges: NDArray[np.int16]) -> NDArray[np.bool_] | None:

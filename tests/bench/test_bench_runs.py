@@ -1,0 +1,18 @@
+"""Every benchmark runs. How fast is not for a test."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in BENCH.glob("bench_*.py")))
+def test_quick_run(script):
+    done = subprocess.run(
+        [sys.executable, script, "--quick"], cwd=BENCH, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "|" in done.stdout
