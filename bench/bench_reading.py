@@ -31,7 +31,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gsigpu.dicom.codecs import decode_frame
+from gsigpu.dicom.fragments import index_frames
 from gsigpu.dicom.headers import scan_headers
 from gsigpu.dicom.pixels import PlaneReader
 
@@ -44,6 +44,14 @@ ENCODERS = {
         image, level=0, codecformat="j2k", bitspersample=16, reversible=True, mct=False
     ),
     HTJ2KLossless: lambda image: imagecodecs.htj2k_encode(image, reversible=True),
+}
+# The codecs as they are, without what gsigpu checks before and after.
+DECODERS = {
+    RLELossless: lambda frame: imagecodecs.dicomrle_decode(frame, dtype="<u2"),
+    JPEGLosslessSV1: imagecodecs.ljpeg_decode,
+    JPEGLSLossless: imagecodecs.jpegls_decode,
+    JPEG2000Lossless: lambda frame: imagecodecs.jpeg2k_decode(frame, numthreads=1),
+    HTJ2KLossless: imagecodecs.htj2k_decode,
 }
 
 
@@ -124,11 +132,11 @@ def compressed(folder: Path, n_slices: int, size: int, repeats: int) -> list[str
         frames = []
         for plane in planes:
             with plane.path.open("rb") as file:
-                frames.append(reader._index(plane, file).read(file, 0))
+                frames.append(index_frames(file, plane.path, plane.pixel_offset, 1).read(file, 0))
         seconds = interleaved(
             repeats,
-            codec=lambda planes=planes, frames=frames: on_all_cores(
-                lambda i: decode_frame(frames[i], planes[i].format), len(planes)
+            codec=lambda decode=DECODERS[syntax], frames=frames: on_all_cores(
+                lambda i: decode(frames[i]), len(frames)
             ),
             ours=lambda planes=planes, reader=reader, out=out: on_all_cores(
                 lambda i: reader.read_plane(planes[i], out[i]), len(planes)

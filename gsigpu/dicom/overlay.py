@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ _LEAST_TISSUE_HU = -200.0
 # Anatomy stays visible under the strongest colour, and little colour covers little values.
 _STRONGEST_COLOUR = 0.65
 _FULL_COLOUR_AT = 0.35
+
+_NOTHING = 256  # the entry of a blending table that leaves the image as it is
 
 _DOTS_PER_INCH = 100
 _BAR_SHARE = 5  # of the picture's columns, one in so many
@@ -41,17 +44,14 @@ def overlay(
     greys is shown as it is, without the image below.
     Returns (y, x, 3) uint8.
     """
+    level = (_in_window(values, definition.window) * 255).astype(np.int32)
+    shown_mask = ~np.isnan(values)
+    if definition.colormap != "gray":
+        shown_mask &= anatomy_hu > _LEAST_TISSUE_HU
+    entries = _blending_table(definition.colormap)[np.where(shown_mask, level, _NOTHING)]
     grey = _in_window(anatomy_hu, anatomy_window)[..., None] * np.float32(255)
-    level = _in_window(values, definition.window)
-    colour = _palette(definition.colormap)[(level * 255).astype(np.uint8)]
-    if definition.colormap == "gray":
-        strength = np.ones_like(level)
-    else:
-        strength = _STRONGEST_COLOUR * np.minimum(level / np.float32(_FULL_COLOUR_AT), 1)
-        strength[~(anatomy_hu > _LEAST_TISSUE_HU)] = 0
-    strength[np.isnan(values)] = 0
-    mixed = grey + strength[..., None] * (colour - grey)
-    picture: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    mixed = grey * entries[..., 3:] + entries[..., :3]
+    picture: NDArray[np.uint8] = (mixed + np.float32(0.5)).astype(np.uint8)
     return picture
 
 
@@ -63,9 +63,21 @@ def _in_window(values: NDArray[np.float32], window: tuple[float, float]) -> NDAr
     return clipped
 
 
-def _palette(colormap: str) -> NDArray[np.float32]:
-    """(256, 3) float32, 0 to 255."""
-    return np.asarray(colormaps[colormap](np.arange(256))[:, :3] * 255, dtype=np.float32)
+@cache
+def _blending_table(colormap: str) -> NDArray[np.float32]:
+    """(257, 4) float32: red, green, blue to add, and what is left of the image below.
+
+    Entries 0 to 255 are the levels of the window, 256 is no colour at all.
+    """
+    level = np.linspace(0, 1, 256)
+    strength = np.minimum(level / _FULL_COLOUR_AT, 1) * _STRONGEST_COLOUR
+    if colormap == "gray":
+        strength = np.ones(256)
+    table = np.zeros((257, 4), np.float32)
+    table[:256, :3] = colormaps[colormap](level)[:, :3] * 255 * strength[:, None]
+    table[:256, 3] = 1 - strength
+    table[_NOTHING, 3] = 1
+    return table
 
 
 def bar_columns(columns: int) -> int:

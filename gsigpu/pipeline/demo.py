@@ -138,17 +138,18 @@ def _picture(path: Path, maps: MapResult, written: dict[str, NDArray[np.float32]
     at = min(range(len(stack.series)), key=lambda i: abs(stack.energies_kev[i] - 70.0))
     anatomy = read_volume(stack.series[at], slices=[z])[0]
     body_mask = np.nan_to_num(anatomy, nan=-1000.0) > _BODY_HU
+    shown = _around(body_mask)
     panels = [
-        Panel(anatomy, f"VMI {stack.energies_kev[at]:g} keV", "HU", ANATOMY_WINDOW, "gray"),
+        Panel(anatomy[shown], f"VMI {stack.energies_kev[at]:g} keV", "HU", ANATOMY_WINDOW, "gray"),
         *(
             Panel(
-                written[one.name][z],
+                written[one.name][z][shown],
                 one.title.replace("Lambda HU", "λHU"),
                 one.unit.display,
                 one.window,
                 one.colormap,
-                overlay_on=anatomy,
-                shown_mask=body_mask,
+                overlay_on=anatomy[shown],
+                shown_mask=body_mask[shown],
             )
             for one in maps.definitions
         ),
@@ -158,4 +159,14 @@ def _picture(path: Path, maps: MapResult, written: dict[str, NDArray[np.float32]
         panels,
         pixel_spacing_mm=stack.geometry.spacing_mm[1:],
         caption=f"Synthetic study, {stack.phase}, slice {z + 1} of {stack.geometry.shape[0]}",
+    )
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The box of a mask, with a margin of some pixels."""
+    margin = 6
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
     )
