@@ -107,8 +107,8 @@ class Painter:
                 masks["vessels"][window][inside] = 1
             elif organ.name == "aorta":
                 masks["aorta"][window][inside] = 1
-        if (found := self._coverage(self._anatomy.liver, z)) is not None:
-            masks["liver"][found[0]] = found[1] >= 0.5
+            else:  # what is painted over the liver is no part of it, but for its vessels
+                masks["liver"][window][inside] = organ.name == "liver"
         for lesion in self._lesions:
             if (shares := self._lesion_coverage(lesion, z)) is None:
                 continue
