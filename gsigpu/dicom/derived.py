@@ -71,8 +71,8 @@ class DerivedSeries:
 
     definition : the map
     stack : just the series that the map is computed from
-    uid : of the new series. It follows from the source images, the energies they were taken for,
-        the definition, the kind of object and the version of gsigpu, and from nothing else.
+    uid : of the new series. It follows from the source images, the energies and the phase they were
+        taken for, the definition, the kind of object and the version of gsigpu, and nothing else.
     number : Series Number, after the source's
     """
 
@@ -85,7 +85,6 @@ class DerivedSeries:
         sop_class_uid: str,
         index: int,
         beside: Sequence[MapDefinition] = (),
-        settings_key: str = "",
     ) -> None:
         """See `derive`, which makes these.
 
@@ -100,7 +99,7 @@ class DerivedSeries:
             "series",
             gsigpu.__version__,
             sop_class_uid,
-            settings_key,
+            stack.phase,
             *(f"{one.name} {one.formula} {one.step!r}" for one in (definition, *beside)),
             *(
                 f"{one.energy_kev} {plane.sop_instance_uid} {plane.frame}"
@@ -184,13 +183,10 @@ def derive(
     *,
     sop_class_uid: str,
     beside: Sequence[MapDefinition] = (),
-    settings_key: str = "",
 ) -> list[DerivedSeries]:
     """One new series per map. Reads the header of the first file of each source series.
 
     beside : further planes shown in every object
-    settings_key : whatever beside source, definitions and version decides about the output; it goes
-        into the UIDs
     """
     source = _source_header(stack.series)
     return [
@@ -201,7 +197,6 @@ def derive(
             sop_class_uid=sop_class_uid,
             index=index,
             beside=beside,
-            settings_key=settings_key,
         )
         for index, one in enumerate(definitions)
     ]

@@ -55,15 +55,11 @@ def open_sink(
     folder: Path,
     definitions: Sequence[MapDefinition],
     stack: SpectralStack,
-    *,
-    settings_key: str = "",
 ) -> MapSink:
     """The sink of a format, writing into `folder`, which exists and is empty.
 
     definitions : what the planes are, as `planes_for` gave them
     stack : the series that the maps are made of
-    settings_key : whatever beside source, definitions and version decides about the output; it goes
-        into the UIDs
     """
     if name in ("nifti", "nrrd"):
         from gsigpu.volume_files import VolumeSink
@@ -71,7 +67,7 @@ def open_sink(
         suffix = ".nii" if name == "nifti" else ".nrrd"
         return VolumeSink(folder, definitions, stack.geometry, suffix=suffix)
     dicom_sink = _dicom_sink(name)
-    return dicom_sink(folder, definitions, stack, settings_key=settings_key)
+    return dicom_sink(folder, definitions, stack)
 
 
 def _dicom_sink(name: FormatName) -> Callable[..., MapSink]:

@@ -44,14 +44,10 @@ class CtSeriesSink:
         folder: Path,
         definitions: Sequence[MapDefinition],
         stack: SpectralStack,
-        *,
-        settings_key: str = "",
     ) -> None:
         """Prepares the headers of each map, and a folder for each inside `folder`.
 
         stack : the series that the maps are made of
-        settings_key : whatever beside source, definitions and version decides about the output; it
-            goes into the UIDs
         """
         self.names = {one.name: file_name(one.name) for one in definitions}
         _, rows, columns = stack.geometry.shape
@@ -62,9 +58,7 @@ class CtSeriesSink:
                 partial(_describe, one),
                 n_pixel_bytes=rows * columns * 2,
             )
-            for one in derive(
-                definitions, stack, sop_class_uid=CTImageStorage, settings_key=settings_key
-            )
+            for one in derive(definitions, stack, sop_class_uid=CTImageStorage)
         ]
 
     def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:

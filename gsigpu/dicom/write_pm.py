@@ -57,8 +57,6 @@ class ParametricMapSink:
         folder: Path,
         definitions: Sequence[MapDefinition],
         stack: SpectralStack,
-        *,
-        settings_key: str = "",
     ) -> None:
         """Creates the files with their headers.
 
@@ -73,9 +71,7 @@ class ParametricMapSink:
             )
         self.names = {one.name: file_name(one.name) + ".dcm" for one in definitions}
         self._files: list[tuple[PlaneFile, list[int]]] = []
-        for one in derive(
-            definitions, stack, sop_class_uid=ParametricMapStorage, settings_key=settings_key
-        ):
+        for one in derive(definitions, stack, sop_class_uid=ParametricMapStorage):
             header, frame_of = _encoded(one)
             path = folder / self.names[one.definition.name]
             self._files.append((PlaneFile(path, header, plane_bytes=rows * columns * 4), frame_of))

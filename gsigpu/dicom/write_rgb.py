@@ -66,8 +66,6 @@ class OverlaySink:
         folder: Path,
         definitions: Sequence[MapDefinition],
         stack: SpectralStack,
-        *,
-        settings_key: str = "",
     ) -> None:
         """Prepares the headers and the colour bar of each map, and a folder for each.
 
@@ -92,7 +90,6 @@ class OverlaySink:
                 stack,
                 sop_class_uid=SecondaryCaptureImageStorage,
                 beside=(ANATOMY,),
-                settings_key=settings_key,
             )
         ]
 

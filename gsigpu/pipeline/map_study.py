@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -136,10 +135,9 @@ def map_study(
     plan, stack, left_out = plan_for(planes, stack)
     source = StackSource(stack)
     warnings = [*study.warnings, *left_out, *label_warnings(stack, source)]
-    key = _settings_key(plan, output_format)
     n_bytes = _output_bytes(stack, len(planes), output_format)
     with staged_folder(out, overwrite=overwrite, n_bytes=n_bytes, protected=[study.root]) as folder:
-        with open_sink(output_format, folder, planes, stack, settings_key=key) as sink:
+        with open_sink(output_format, folder, planes, stack) as sink:
             program = compile_program(
                 plan, stack.geometry.shape[1:], sink.dtype, **source.rescale()
             )
@@ -278,17 +276,6 @@ def _output_bytes(stack: SpectralStack, n_maps: int, output_format: FormatName) 
     per_voxel = {"ct": 2, "rgb": 3}.get(output_format, 4)
     n_slices, rows, columns = stack.geometry.shape
     return n_maps * n_slices * (rows * columns * per_voxel + 8192)
-
-
-def _settings_key(plan: MapPlan, output_format: FormatName) -> str:
-    """What beside the source images decides about the output."""
-    said = [
-        gsigpu.__version__,
-        output_format,
-        *(f"{one.name}={one.formula}" for one in plan.definitions),
-        *map(str, plan.energies_kev),
-    ]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
 def _write_provenance(
