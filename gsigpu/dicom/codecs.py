@@ -6,7 +6,7 @@ imagecodecs releases the GIL while it decodes, so threads scale; pydicom's plugi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import imagecodecs
 import numpy as np
@@ -35,23 +35,24 @@ _JPEG_SCAN = 0xDA
 _JPEG_PLAIN_MARKERS = frozenset({0xC3, 0xC4, 0xFE, *range(0xE0, 0xF0)})
 
 
-def _rle(encoded: bytes, image: PixelFormat) -> NDArray[Any]:
-    dtype = np.dtype(f"<u{image.bits_allocated // 8}")
+def _rle(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+    n_bytes = image.bits_allocated // 8
+    stored = out if n_bytes == 2 else np.empty(out.shape, np.uint8)
+    target = memoryview(cast("Any", stored)).cast("B")
     try:
-        decoded = imagecodecs.dicomrle_decode(encoded, dtype=dtype)
+        decoded = imagecodecs.dicomrle_decode(encoded, dtype=f"<u{n_bytes}", out=target)
     except imagecodecs.DicomrleError as error:
         # It takes padding behind the last run for data; pydicom knows how many bytes to expect.
         raise UnsupportedPixelData(str(error)) from error
-    stored = np.frombuffer(decoded, dtype=dtype)
-    n_pixels = image.rows * image.columns
-    return stored.reshape(image.rows, image.columns) if stored.size == n_pixels else stored
+    if len(decoded) != len(target):
+        raise TruncatedPixelData(f"{len(decoded)} of {len(target)} bytes")
+    return stored
 
 
-def _jpeg_lossless(encoded: bytes, _image: PixelFormat) -> NDArray[Any]:
-    _check_end(encoded)
+def _jpeg_lossless(encoded: bytes, _image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     if not _is_plain_jpeg_lossless(encoded):
         raise UnsupportedPixelData("JPEG Lossless with point transform or restart markers")
-    return _array(imagecodecs.ljpeg_decode(encoded))
+    return _into(out, imagecodecs.ljpeg_decode, encoded)
 
 
 def _is_plain_jpeg_lossless(encoded: bytes) -> bool:
@@ -71,35 +72,36 @@ def _is_plain_jpeg_lossless(encoded: bytes) -> bool:
     return False
 
 
-def _jpeg_ls(encoded: bytes, _image: PixelFormat) -> NDArray[Any]:
-    _check_end(encoded)
-    return _array(imagecodecs.jpegls_decode(encoded))
+def _jpeg_ls(encoded: bytes, _image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+    return _into(out, imagecodecs.jpegls_decode, encoded)
 
 
-def _jpeg_2000(encoded: bytes, _image: PixelFormat) -> NDArray[Any]:
-    _check_end(encoded)
-    return _array(imagecodecs.jpeg2k_decode(encoded, numthreads=1))
+def _jpeg_2000(encoded: bytes, _image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+    return _into(out, imagecodecs.jpeg2k_decode, encoded, numthreads=1)
 
 
-def _htj2k(encoded: bytes, _image: PixelFormat) -> NDArray[Any]:
-    _check_end(encoded)
-    return _array(imagecodecs.htj2k_decode(encoded))
+def _htj2k(encoded: bytes, _image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+    return _into(out, imagecodecs.htj2k_decode, encoded)
 
 
-def _check_end(encoded: bytes) -> None:
-    """Some decoders fill up what is missing at the end of a frame, and say nothing."""
+def _into(
+    out: NDArray[np.int16], decode: Callable[..., Any], encoded: bytes, **options: int
+) -> NDArray[Any]:
+    """Decoded straight into `out`, whatever the sign; elsewhere if its shape or size is another."""
+    # Some decoders fill up what is missing at the end of a frame, and say nothing.
     if not encoded.rstrip(b"\0").endswith(_END_OF_IMAGE):
         raise TruncatedPixelData("end marker is missing")
-
-
-def _array(decoded: Any) -> NDArray[Any]:
+    try:
+        decoded = decode(encoded, out=out, **options)
+    except ValueError:
+        decoded = decode(encoded, **options)
     return np.asarray(decoded)
 
 
 class Codec(NamedTuple):
     """A decoder, and the name under which imagecodecs describes it."""
 
-    decode: Callable[[bytes, PixelFormat], NDArray[Any]]
+    decode: Callable[[bytes, PixelFormat, NDArray[np.int16]], NDArray[Any]]
     name: str
 
     @property
@@ -128,17 +130,18 @@ CODECS: dict[str, Codec] = {
 }
 
 
-def decode_frame(encoded: bytes, image: PixelFormat) -> NDArray[Any]:
+def decode_frame(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     """Stored values of one frame.
 
     encoded : the frame's fragments, joined
-    Returns an array of an 8- or 16-bit integer type: (rows, columns), or another shape where the
-    data are not what the header says.
+    out : (rows, columns), C-contiguous, to decode into; fresh memory for each frame would cost more
+        than copying it
+    Returns `out`, or another array where the frame is of 8 bits or not what the header says.
     Raises UnsupportedPixelData where imagecodecs cannot decode what may still be good data,
     TruncatedPixelData where the end is missing, and whatever the codec raises on broken data.
     """
     try:
-        decoded = CODECS[image.transfer_syntax_uid].decode(encoded, image)
+        decoded = CODECS[image.transfer_syntax_uid].decode(encoded, image, out)
     except ImportError as error:  # imagecodecs was built without this codec
         raise UnsupportedPixelData(str(error)) from error
     if decoded.dtype.kind not in "iu" or decoded.dtype.itemsize > 2:

@@ -70,7 +70,7 @@ class PlaneReader:
             if _is_plain(plane):
                 self._read_native(plane, out)
             elif plane.pixel_length < 0 and image.transfer_syntax_uid in CODECS:
-                _deliver(self._decode(plane), image, out, plane.path)
+                _deliver(self._decode(plane, out), image, out, plane.path)
             else:
                 _deliver(_with_pydicom(plane), image, out, plane.path)
         except OSError as error:
@@ -94,13 +94,13 @@ class PlaneReader:
         if image.bits_stored < 16 or image.bias:
             _unpack(out.view(np.uint16), image, out)
 
-    def _decode(self, plane: Plane) -> NDArray[Any]:
+    def _decode(self, plane: Plane, out: NDArray[np.int16]) -> NDArray[Any]:
         with plane.path.open("rb", buffering=0) as file:
             encoded = self._index(plane, file).read(file, plane.frame)
         if not encoded:
             raise _truncated(plane, 0)
         try:
-            return decode_frame(encoded, plane.format)
+            return decode_frame(encoded, plane.format, out)
         except UnsupportedPixelData:
             return _with_pydicom(plane)
         except TruncatedPixelData as error:
@@ -226,7 +226,7 @@ def _as_ours(error: Exception, plane: Plane) -> PixelDataError:
 
 
 def _deliver(found: NDArray[Any], image: PixelFormat, out: NDArray[np.int16], path: Path) -> None:
-    """Decoded values of whatever integer type into the int16 buffer."""
+    """Decoded values of whatever integer type into the int16 buffer, where they may be already."""
     if found.shape != out.shape:
         raise PixelDataError(
             f"decodes to {' x '.join(map(str, found.shape))} pixels, the header says {image.rows} x {image.columns}",
@@ -252,7 +252,8 @@ def _unpack(stored: NDArray[np.uint16], image: PixelFormat, out: NDArray[np.int1
         np.bitwise_xor(stored, np.uint16(0x8000), out=out.view(np.uint16))
         return
     if image.bits_stored == 16:
-        np.copyto(out, stored.view(np.int16))
+        if not np.may_share_memory(stored, out):
+            np.copyto(out, stored.view(np.int16))
         return
     np.left_shift(stored, np.uint16(15 - image.high_bit), out=out.view(np.uint16))
     shift = 16 - image.bits_stored
