@@ -10,9 +10,11 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pydicom.config import IGNORE
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.uid import UID
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
@@ -201,6 +203,11 @@ def _energy_in_sequence(ds: Dataset, sequence_tag: int) -> float | None:
                 if element.tag == MONOENERGETIC_EQUIVALENT and isinstance(value, float):
                     return value
     return None
+
+
+def uid_name(uid: str) -> str:
+    """The standard's name of a UID, or the UID; a malformed one without complaint."""
+    return UID(uid, validation_mode=IGNORE).name
 
 
 _NESTED_ENERGY = (

@@ -15,7 +15,6 @@ from typing import BinaryIO, Literal
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
-    UID,
     CTImageStorage,
     EnhancedCTImageStorage,
     LegacyConvertedEnhancedCTImageStorage,
@@ -215,7 +214,7 @@ def _what_else(sop_class: str) -> str:
         return "DICOMDIR"
     if not sop_class:
         return "DICOM without a SOP class"
-    name = UID(sop_class).name
+    name = el.uid_name(sop_class)
     if name != sop_class:
         return f"not a CT image but {name}"
     if sop_class.startswith(_PHILIPS_ROOTS):
@@ -223,4 +222,4 @@ def _what_else(sop_class: str) -> str:
             f"not a CT image but Philips' own SOP class {sop_class}; if it holds spectral base"
             " images, export monoenergetic series from the vendor's workstation"
         )
-    return f"not a CT image but SOP class {sop_class}"
+    return f"not a CT image but SOP class {sop_class!r}"

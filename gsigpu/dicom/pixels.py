@@ -25,6 +25,7 @@ from gsigpu.dicom.elements import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    uid_name,
 )
 from gsigpu.dicom.fragments import FrameIndex, index_frames
 from gsigpu.dicom.model import PixelFormat, Plane
@@ -111,7 +112,7 @@ class PlaneReader:
             ) from error
         except Exception as error:  # imagecodecs raises a type per codec
             raise PixelDataError(
-                f"{UID(plane.format.transfer_syntax_uid).name} data of frame {plane.frame + 1} cannot be decoded ({error})",
+                f"{uid_name(plane.format.transfer_syntax_uid)} data of frame {plane.frame + 1} cannot be decoded ({error})",
                 where=plane.path,
                 remedy=_AGAIN,
             ) from error
@@ -216,7 +217,7 @@ def _as_ours(error: Exception, plane: Plane) -> PixelDataError:
     tried = "exceptions were raised" in words  # by decoders that are there
     if isinstance(error, NotImplementedError | RuntimeError) and not tried:
         return UnsupportedPixelData(
-            f"no decoder for {UID(plane.format.transfer_syntax_uid).name} ({words})",
+            f"no decoder for {uid_name(plane.format.transfer_syntax_uid)} ({words})",
             where=plane.path,
             remedy="convert the files to an uncompressed transfer syntax, e.g. with dcmdjpeg or gdcmconv --raw",
         )

@@ -1,7 +1,10 @@
 """The header scan finds every CT image, says what else there is, and agrees with pydicom."""
 
 import io
+import os
 import struct
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +20,12 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    LegacyConvertedEnhancedCTImageStorage,
     SecondaryCaptureImageStorage,
 )
 
 from gsigpu.dicom.header_walk import HeaderWalker
-from gsigpu.dicom.headers import frames_by_pydicom, scan_headers
+from gsigpu.dicom.headers import NotAnImage, frames_by_pydicom, scan_headers
 from gsigpu.dicom.planes import PlaneDecoder
 from gsigpu.errors import InputError
 from tests.support.dicom_files import ct_dataset, save
@@ -38,14 +42,16 @@ def encoded(ds, syntax=None):
     return buffer
 
 
+def plane_of(elements):
+    return PlaneDecoder().plane(Path("file"), elements)
+
+
 def both_planes(buffer):
     """The plane by the walker and the plane by pydicom."""
     walked = HeaderWalker(CTImageStorage).read(buffer)
     buffer.seek(0)
     (general,) = frames_by_pydicom(buffer)
-    path = Path("file")
-    decode = PlaneDecoder().plane
-    return (None if walked is None else decode(path, walked)), PlaneDecoder().plane(path, general)
+    return (None if walked is None else plane_of(walked)), plane_of(general)
 
 
 def test_what_a_plane_says(tmp_path):
@@ -245,21 +251,196 @@ def headers(draw):
     return ds
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(headers(), st.sampled_from([None, ImplicitVRLittleEndian]))
-def test_walker_and_pydicom_agree(ds, syntax):
-    walked, general = both_planes(encoded(ds, syntax))
-    assert walked is not None
-    assert walked == general
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(headers(), min_size=1, max_size=4), st.sampled_from([None, ImplicitVRLittleEndian]))
+def test_walker_and_pydicom_agree(datasets, syntax):
+    """One walker over several files, twice, so that they meet the templates of one another."""
+    walker = HeaderWalker(CTImageStorage)
+    files = [encoded(ds, syntax) for ds in datasets]
+    for buffer in [*files, *files]:
+        buffer.seek(0)
+        walked = walker.read(buffer)
+        buffer.seek(0)
+        assert walked is not None
+        assert plane_of(walked) == plane_of(*frames_by_pydicom(buffer))
 
 
-@settings(max_examples=60, deadline=None)
+def slices_of_a_series(n):
+    """Headers that differ as those of a series do: lengths of values, an optional private element."""
+    for i in range(n):
+        ds = ct_dataset(
+            PIXELS,
+            position_mm=(-1.5, 2.25, 10.0 ** (i % 4)),
+            instance_number=10**i,
+            ImageComments="x" * (i % 3),
+            AcquisitionTime=f"1011{i:02}.5",
+        )
+        block = ds.private_block(0x0043, "GEMS_PARM_01", create=True)
+        block.add_new(0x20, "LO", f"{40 + 10 * (i // 2)} keV")
+        if i % 3 == 0:
+            block.add_new(0x21, "LO", "Mono 70 keV")
+        item = Dataset()
+        item.ReferencedSOPInstanceUID = f"1.2.{10**i}"
+        ds.SourceImageSequence = [item]
+        ds["SourceImageSequence"].is_undefined_length = True
+        yield ds
+
+
+@pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian])
+def test_slices_of_a_series_agree_with_pydicom_and_share_what_is_equal(syntax):
+    walker, decoder = HeaderWalker(CTImageStorage), PlaneDecoder()
+    planes = []
+    for ds in slices_of_a_series(9):
+        buffer = encoded(ds, syntax)
+        planes.append(decoder.plane(Path("file"), walker.read(buffer)))
+        buffer.seek(0)
+        general = plane_of(*frames_by_pydicom(buffer))
+        # Planes of a series share the times of its first file.
+        shared = replace(planes[-1].evidence, acquisition_datetime="")
+        assert shared == replace(general.evidence, acquisition_datetime="")
+        assert replace(planes[-1], evidence=general.evidence) == general
+    assert len({id(plane.format) for plane in planes}) == 1
+    by_value = {plane.evidence for plane in planes}
+    assert len({id(plane.evidence) for plane in planes}) == len(by_value)
+    assert planes[0].evidence.private == (
+        ("GEMS_PARM_01:20", "40 keV"),
+        ("GEMS_PARM_01:21", "Mono 70 keV"),
+    )
+
+
+@pytest.fixture(scope="module")
+def intact():
+    ds = ct_dataset(PIXELS)
+    ds.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x20, "LO", "70 keV")
+    item = Dataset()
+    item.CodeMeaning = "nested"
+    ds.ProcedureCodeSequence = [item]
+    ds["ProcedureCodeSequence"].is_undefined_length = True
+    return [encoded(ds, syntax).getvalue() for syntax in (None, ImplicitVRLittleEndian)]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
-def test_damaged_headers_never_raise(data):
-    raw = bytearray(encoded(ct_dataset(PIXELS)).getvalue())
-    for _ in range(data.draw(st.integers(1, 8))):
-        raw[data.draw(st.integers(132, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    HeaderWalker(CTImageStorage).read(io.BytesIO(bytes(raw)))
+def test_damaged_headers_never_raise_and_never_give_two_answers(intact, tmp_path_factory, data):
+    """Damage where the walk does not look passes it; what both readers accept is the same plane."""
+    raw = bytearray(data.draw(st.sampled_from(intact)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(132, len(raw) - PIXELS.nbytes - 1))] = data.draw(
+            st.integers(0, 255)
+        )
+    raw = raw[: data.draw(st.sampled_from([len(raw), len(raw) // 2]))]
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(raw)
+    scan = scan_headers(path)
+    assert len(scan.planes) + len(scan.skipped) == 1
+    walked = HeaderWalker(CTImageStorage).read(io.BytesIO(raw))
+    if walked is not None and scan.planes:
+        try:
+            (general,) = frames_by_pydicom(io.BytesIO(raw))
+        except NotAnImage:
+            return
+        assert plane_of(walked) == plane_of(general)
+
+
+@pytest.mark.parametrize("n_levels", [3, 400])
+def test_deeply_nested_sequences(n_levels):
+    inner = Dataset()
+    inner.CodeMeaning = "deep"
+    for _ in range(n_levels):
+        outer = Dataset()
+        outer.ProcedureCodeSequence = [inner]
+        outer["ProcedureCodeSequence"].is_undefined_length = True
+        inner.is_undefined_length_sequence_item = True
+        inner = outer
+    ds = ct_dataset(PIXELS)
+    ds.ProcedureCodeSequence = inner.ProcedureCodeSequence
+    ds["ProcedureCodeSequence"].is_undefined_length = True
+    depth = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        buffer = encoded(ds)
+    finally:
+        sys.setrecursionlimit(depth)
+    walked = HeaderWalker(CTImageStorage).read(buffer)
+    assert walked is None or walked.pixel_length == PIXELS.nbytes
+
+
+def test_energy_at_the_top_counts_before_the_sequences():
+    ds = ct_dataset(PIXELS, MonoenergeticEnergyEquivalent=50.0)
+    for keyword, kev in (
+        ("MultienergyCTProcessingSequence", 60.0),
+        ("MultienergyCTCharacteristicsSequence", 70.0),
+    ):
+        item = Dataset()
+        item.MonoenergeticEnergyEquivalent = kev
+        setattr(ds, keyword, [item])
+    walked, general = both_planes(encoded(ds))
+    assert walked == general
+    assert walked.evidence.mono_energy_kev == 50.0
+    del ds.MonoenergeticEnergyEquivalent
+    walked, general = both_planes(encoded(ds))
+    assert walked == general
+    assert walked.evidence.mono_energy_kev == 70.0
+
+
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        ("ISO_IR 144", "печень"),
+        (["", "ISO 2022 IR 87"], "肝臓"),
+        ("GB18030", "肝脏"),
+        ("ISO_IR 192", "肝 70 keV"),
+    ],
+)
+def test_character_sets(declared, text):
+    ds = ct_dataset(PIXELS, SpecificCharacterSet=declared, SeriesDescription=text)
+    walked, general = both_planes(encoded(ds))
+    assert walked == general
+    assert walked.evidence.series_description == text
+
+
+@pytest.mark.parametrize("declared", ["NONSENSE", "rot13", "ISO_IR 999"])
+def test_unknown_character_sets_still_give_a_plane(tmp_path, declared):
+    raw = encoded(ct_dataset(PIXELS, SeriesDescription="größer")).getvalue()
+    (tmp_path / "a").write_bytes(raw.replace(b"ISO_IR 192", declared.ljust(10).encode()))
+    (plane,) = scan_headers(tmp_path).planes
+    assert plane.evidence.series_description.startswith("gr")
+
+
+def test_a_rescale_that_is_no_number_is_not_read_as_one(tmp_path):
+    raw = encoded(ct_dataset(PIXELS, slope=1.5)).getvalue()
+    (tmp_path / "a").write_bytes(raw.replace(b"1.5 ", b"1,5 "))
+    scan = scan_headers(tmp_path)
+    assert not scan.planes
+    assert "Rescale Slope is no number: b'1,5 '" in scan.skipped[0].reason
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    save(ct_dataset(PIXELS), tmp_path / "elsewhere" / "deep" / "a")
+    study = tmp_path / "study"
+    save(ct_dataset(PIXELS), study / "z" / "b")
+    (study / "a").symlink_to(study / "z")
+    (study / "loop").symlink_to(study)
+    (study / "one").symlink_to(tmp_path / "elsewhere")
+    (study / "two").symlink_to(tmp_path / "elsewhere" / "deep")
+    found = [plane.path.relative_to(study).as_posix() for plane in scan_headers(study).planes]
+    assert found == ["one/deep/a", "z/b"]
+
+
+def test_a_named_pipe_does_not_block(tmp_path):
+    save(ct_dataset(PIXELS), tmp_path / "a")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to-pipe").symlink_to(tmp_path / "pipe")
+    assert scan_headers(tmp_path).n_files == 1
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"cannot be listed \(Permission denied\); check"):
+        scan_headers(tmp_path)
 
 
 def test_file_without_preamble_or_meta_is_still_read(tmp_path):
@@ -297,5 +478,45 @@ def test_enhanced_multi_frame_gives_a_plane_per_frame(tmp_path):
         assert raw[plane.pixel_offset :][: plane.pixel_length] == image.tobytes()
 
 
-def test_sop_class_of_the_fixture():
-    assert ct_dataset(PIXELS).SOPClassUID == CTImageStorage
+def test_legacy_converted_keeps_what_classic_images_said(tmp_path):
+    from tests.support.enhanced import enhanced_ct
+
+    ds = enhanced_ct(np.stack([PIXELS, PIXELS]), z_mm=[0, 1])
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = LegacyConvertedEnhancedCTImageStorage
+    unassigned = Dataset()
+    unassigned.ImageComments = "Mono 55 keV"
+    unassigned.GantryDetectorTilt = "-3"
+    ds.SharedFunctionalGroupsSequence[0].UnassignedSharedConvertedAttributesSequence = [unassigned]
+    save(ds, tmp_path / "mf")
+    for plane in scan_headers(tmp_path).planes:
+        assert plane.evidence.image_comments == "Mono 55 keV"
+        assert plane.evidence.gantry_tilt_deg == -3
+
+
+@pytest.mark.parametrize("n_frames", [1, 3, 2_000_000_000])
+def test_frames_that_do_not_fit_their_groups_are_refused(tmp_path, n_frames):
+    from tests.support.enhanced import enhanced_ct
+
+    save(enhanced_ct(np.stack([PIXELS] * 2), z_mm=[0, 1], NumberOfFrames=1), tmp_path / "mf")
+    raw = (tmp_path / "mf").read_bytes()
+    two = bytes.fromhex("28000800") + b"IS\x02\x002 "
+    claimed = f"{n_frames}".encode().ljust(10)
+    (tmp_path / "mf").write_bytes(raw.replace(two, two[:6] + b"\x0a\x00" + claimed))
+    (skipped,) = scan_headers(tmp_path).skipped
+    assert skipped.reason == f"{n_frames} frames but 2 items of Per-Frame Functional Groups"
+
+
+def test_a_classic_image_of_several_frames_is_refused(tmp_path):
+    save(ct_dataset(PIXELS, NumberOfFrames=3), tmp_path / "a")
+    save(ct_dataset(PIXELS, NumberOfFrames=1), tmp_path / "b")
+    scan = scan_headers(tmp_path)
+    assert [plane.path.name for plane in scan.planes] == ["b"]
+    assert scan.skipped[0].reason == "CT Image Storage holds one frame, this file claims 3"
+
+
+def test_philips_own_objects_are_named_with_what_to_do(tmp_path):
+    ds = ct_dataset(PIXELS, SOPClassUID="1.3.46.670589.33.1.4.1")
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    save(ds, tmp_path / "sbi")
+    (skipped,) = scan_headers(tmp_path).skipped
+    assert "export monoenergetic series from the vendor's workstation" in skipped.reason
