@@ -30,21 +30,24 @@ HTJ2K = "1.2.840.10008.1.2.4.203"
 
 # JPEG, JPEG-LS and JPEG 2000 all end like this; the bytes cannot occur in their coded data.
 _END_OF_IMAGE = b"\xff\xd9"
+_RLE_PADDING = 64
 _JPEG_SCAN = 0xDA
 # What may stand before the scan: SOF3, DHT, COM, APPn.
 _JPEG_PLAIN_MARKERS = frozenset({0xC3, 0xC4, 0xFE, *range(0xE0, 0xF0)})
 
 
 def _rle(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
-    n_bytes = image.bits_allocated // 8
-    stored = out if n_bytes == 2 else np.empty(out.shape, np.uint8)
+    dtype = np.dtype(f"<u{image.bits_allocated // 8}")
+    stored = out if dtype.itemsize == 2 else np.empty(out.shape, dtype)
     target = memoryview(cast("Any", stored)).cast("B")
     try:
-        decoded = imagecodecs.dicomrle_decode(encoded, dtype=f"<u{n_bytes}", out=target)
-    except imagecodecs.DicomrleError as error:
-        # It takes padding behind the last run for data; pydicom knows how many bytes to expect.
-        raise UnsupportedPixelData(str(error)) from error
-    if len(decoded) != len(target):
+        decoded = imagecodecs.dicomrle_decode(encoded, dtype=dtype, out=target)
+    except imagecodecs.DicomrleError:
+        # Padding behind the last run reads like one more run, of a few pixels.
+        room = bytearray(len(target) + _RLE_PADDING)
+        decoded = imagecodecs.dicomrle_decode(encoded, dtype=dtype, out=room)[: len(target)]
+        target[: len(decoded)] = decoded
+    if len(decoded) < len(target):
         raise TruncatedPixelData(f"{len(decoded)} of {len(target)} bytes")
     return stored
 
