@@ -21,8 +21,8 @@ def test_scan_and_map(tmp_path):
         shape=(3, 32, 40), spacing_mm=(5.0, 9.0, 9.0), n_lesions=0, phases=("AP",), extras=()
     )
     phantom = gsigpu.write_phantom(tmp_path / "phantom", small)
-    study = gsigpu.scan(phantom.dicom_folder)
-    result = gsigpu.map(study, tmp_path / "maps", maps=["iodine"], backend="cpu")
+    study = gsigpu.scan(str(phantom.dicom_folder))
+    result = gsigpu.map(study, str(tmp_path / "maps"), maps=["iodine"], backend="cpu")
     assert result.report.n_slices == 3
 
 

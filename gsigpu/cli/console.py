@@ -17,7 +17,7 @@ class TerminalWatcher:
     """Progress bars on stderr where that is a terminal, silence elsewhere."""
 
     def __init__(self, names: dict[str, str]) -> None:
-        """names : stage -> what to call it."""
+        """A bar is called after its stage: `names` maps the one to the other."""
         self._names = names
 
     @contextmanager

@@ -132,6 +132,10 @@ def classify(evidence: Evidence, patterns: Patterns) -> Classification:
     used: list[str] = []
     if "LOCALIZER" in evidence.image_type:
         return Classification(SeriesKind.OTHER, None, "", ("Image Type says localizer",))
+    if evidence.manufacturer == "gsigpu":  # a map never becomes the input of another
+        return Classification(
+            SeriesKind.OTHER, None, "", ("Manufacturer says it was made by gsigpu",)
+        )
     kind, why = _kind(evidence, patterns)
     if why:
         used.append(why)
@@ -139,7 +143,7 @@ def classify(evidence: Evidence, patterns: Patterns) -> Classification:
     problem: EnergyConflict | None = None
     if kind in (None, SeriesKind.VMI):
         found = _energies(evidence, patterns)
-        if not found and kind is SeriesKind.VMI:
+        if not found and kind is SeriesKind.VMI and not _names_an_energy(evidence, patterns):
             found = _energy_from_kvp(evidence)
         if found:
             kind = SeriesKind.VMI
@@ -197,6 +201,11 @@ def _energies(evidence: Evidence, patterns: Patterns) -> list[tuple[float, str]]
                     found.append((energies.pop(), f"{label} {text!r}"))
                     named.add(field)
     return found
+
+
+def _names_an_energy(evidence: Evidence, patterns: Patterns) -> bool:
+    """Whether any words name a keV, be it an impossible one."""
+    return any(True for _ in _matches(patterns.energy, evidence))
 
 
 def _energy_from_kvp(evidence: Evidence) -> list[tuple[float, str]]:

@@ -157,7 +157,7 @@ def _require_distinct(planes: Sequence[Plane], along_mm: NDArray[np.float64]) ->
 
 def _require_uniform(planes: Sequence[Plane], along_mm: NDArray[np.float64]) -> None:
     steps = np.diff(along_mm)
-    if np.ptp(steps) <= 2 * POSITION_TOLERANCE_MM and np.ptp(steps) < 0.5 * steps.min():
+    if np.ptp(steps) <= 2 * POSITION_TOLERANCE_MM + 1e-6 and np.ptp(steps) < 0.5 * steps.min():
         return
     typical = float(np.median(steps[steps < 1.5 * steps.min()]))
     multiples = np.rint(steps / typical)

@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 
 def read_study(
-    root: Path,
+    root: Path | str,
     *,
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
@@ -36,6 +36,7 @@ def read_study(
     phase_overrides : SeriesInstanceUID -> phase
     Raises InputError if the folder cannot be read, SettingsError if an override names no series.
     """
+    root = Path(root)
     return study_from_scan(
         root,
         scan_headers(root, progress=progress),

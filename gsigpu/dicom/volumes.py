@@ -26,7 +26,7 @@ def read_volume(series: Series, *, slices: Sequence[int] | None = None) -> NDArr
     volume = np.empty(stored.shape, np.float32)
     for plane, values, target in zip(planes, stored, volume, strict=True):
         np.multiply(values, np.float32(plane.slope), out=target)
-        target += np.float32(plane.intercept)
+        np.add(target, np.float32(plane.intercept), out=target)
         if plane.padding is not None:
             low, high = plane.padding
             target[(values >= low) & (values <= high)] = np.nan

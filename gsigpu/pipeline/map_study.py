@@ -89,8 +89,8 @@ class MapResult:
 
 
 def map_study(
-    study: Path | Study,
-    out: Path,
+    study: Path | str | Study,
+    out: Path | str,
     *,
     maps: Sequence[str] = DEFAULT_MAPS,
     slope: str = DEFAULT_SLOPE,
@@ -116,6 +116,7 @@ def map_study(
 
     Raises InputError and its kinds, SettingsError, OutputError, BackendError.
     """
+    out = Path(out)
     if output_format not in FORMATS:
         raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
     definitions = define_all(maps, slope=slope)

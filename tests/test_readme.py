@@ -1,0 +1,52 @@
+"""The README shows what the commands print today."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from gsigpu.cli.app import app
+from gsigpu.maps.registry import KNOWN_NAMES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def without_what_differs(text):
+    """Times, rates, threads, the GPU's state, and the padding that path lengths cause."""
+    text = re.sub(r"\d+\.\d+ s\b", "T s", text)
+    text = re.sub(r"\d+ slices/s", "N slices/s", text)
+    text = re.sub(r"backend .*", "backend", text)
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def test_demo_output(tmp_path):
+    shown = re.search(r"<!-- demo -->\n```\n(.*?)```", README, re.S)[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "gsigpu", "demo", "demo-output"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert without_what_differs(done.stdout) == without_what_differs(shown)
+    assert done.stderr == ""
+    assert (tmp_path / "demo-output" / "maps.png").stat().st_size > 50_000
+
+
+def test_every_command_and_map_is_in_the_readme():
+    for command in app.registered_commands:
+        assert f"gsigpu {command.name}" in README or f"make {command.name}" in README
+    for name in KNOWN_NAMES:
+        assert name in README or name.startswith("mono-")
+
+
+def test_links_lead_somewhere():
+    for page in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "design").glob("*.md"),
+        *(ROOT / "bench").glob("*.md"),
+    ]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
