@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers
-from gsigpu.errors import SettingsError
+from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers, split_pairs
+from gsigpu.dicom.study import read_study
+from gsigpu.errors import InputError, SettingsError
 from gsigpu.phantom import (
     EXTRAS,
     LAYOUTS,
@@ -19,6 +20,7 @@ from gsigpu.phantom import (
     PhantomSettings,
     write_phantom,
 )
+from gsigpu.phantom.from_ct import IodineRegion, disc_mask, write_spectral_from_ct
 
 
 def phantom(
@@ -66,6 +68,22 @@ def phantom(
     shuffle_names: Annotated[
         bool, typer.Option("--shuffle-names", help="File names without order or extension.")
     ] = False,
+    anatomy: Annotated[
+        Path | None,
+        typer.Option(
+            "--anatomy",
+            metavar="DIR",
+            help="A real CT series: its anatomy, noise and headers instead of synthetic ones.",
+        ),
+    ] = None,
+    disc: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--disc",
+            metavar="X,Y,RADIUS=C",
+            help="With --anatomy: C mg/mL of iodine within RADIUS mm of (X, Y) mm, LPS; repeatable.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a phantom that is there.")
     ] = False,
@@ -74,6 +92,17 @@ def phantom(
 
     Example: gsigpu phantom phantom-lung --primary lung --vendor philips --noise-hu 10
     """
+    if anatomy is not None:
+        _from_ct(
+            anatomy,
+            out,
+            disc or [],
+            tuple(split_numbers(energies, "--energies")),
+            overwrite=overwrite,
+        )
+        return
+    if disc:
+        raise SettingsError("--disc needs a real CT", remedy="add --anatomy DIR")
     settings = PhantomSettings(
         shape=_three_whole(shape),
         spacing_mm=_three(spacing, "--spacing"),
@@ -96,6 +125,39 @@ def phantom(
         truth = write_phantom(out, settings, overwrite=overwrite, progress=progress)
     typer.echo(f"{truth.dicom_folder}  the study, as a PACS exports it")
     typer.echo(f"{truth.lesion_mask.parent}  masks: lesions, liver, vessels, aorta")
+    typer.echo(f"{out / 'truth.json'}  what measuring must find")
+
+
+def _from_ct(
+    anatomy: Path, out: Path, discs: list[str], energies_kev: tuple[float, ...], *, overwrite: bool
+) -> None:
+    """A spectral study on the slices of a real CT."""
+    study = read_study(anatomy)
+    usable = [one for one in study.series if one.problem is None]
+    if len(usable) != 1:
+        raise InputError(
+            f"holds {len(usable)} usable CT series", where=anatomy, remedy="name a folder with one"
+        )
+    geometry = usable[0].geometry
+    assert geometry is not None
+    regions = []
+    for place, value in split_pairs(discs, "--disc").items():
+        x_mm, y_mm, radius_mm = _three(place, "--disc")
+        centre_mm = (x_mm, y_mm, geometry.origin_mm[2])
+        (iodine_mg_per_ml,) = split_numbers(value, "--disc")
+        regions.append(
+            IodineRegion(
+                f"disc {place}", disc_mask(geometry, centre_mm, radius_mm), iodine_mg_per_ml
+            )
+        )
+    truth = write_spectral_from_ct(
+        [plane.path for plane in usable[0].planes],
+        out,
+        regions=regions,
+        energies_kev=energies_kev,
+        overwrite=overwrite,
+    )
+    typer.echo(f"{truth.dicom_folder}  the study")
     typer.echo(f"{out / 'truth.json'}  what measuring must find")
 
 

@@ -140,6 +140,19 @@ def test_debug_shows_the_traceback_wherever_it_stands(tmp_path):
         assert "Traceback" in done.stderr
 
 
+def test_phantom_on_a_real_ct(tmp_path):
+    real = Path(__file__).parents[1] / "data" / "liver-ct"
+    done = run("phantom", tmp_path / "p", "--anatomy", real, "--disc", "-100,-70,20=2.5")
+    assert done.returncode == 0, done.stderr
+    done = run(
+        "map", tmp_path / "p" / "dicom", "-o", tmp_path / "maps", "--json", "--backend", "cpu"
+    )
+    assert json.loads(done.stdout)["shape"] == [3, 512, 512]
+    assert done.stderr == ""
+    done = run("phantom", tmp_path / "q", "--disc", "0,0,1=2")
+    assert "--anatomy DIR" in done.stderr
+
+
 def test_info():
     done = run("info", "--json")
     found = json.loads(done.stdout)
