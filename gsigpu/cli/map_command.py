@@ -12,7 +12,6 @@ import typer
 from gsigpu.backends.device import why_no_gpu
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers, table, warn
-from gsigpu.dicom.study import read_study
 from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.pipeline.map_study import DEFAULT_MAPS, MapResult, map_study
 
@@ -93,14 +92,7 @@ def map_command(
     Example: gsigpu map /data/study-0042 -o maps --phase PVP --slope 40-100
     """
     watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
-    with watcher.stage("scan") as progress:
-        study = read_study(
-            folder,
-            energy_overrides=options.energies_said(energy),
-            phase_overrides=options.phases_said(phase_of),
-            patterns=options.patterns_said(patterns),
-            progress=progress,
-        )
+    study = options.read_folder(folder, watcher, energy, phase_of, patterns)
     result = map_study(
         study,
         out,

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from gsigpu.cli.console import split_pairs
-from gsigpu.dicom.classify import Patterns, load_patterns
+from gsigpu.cli.console import TerminalWatcher, split_pairs
+from gsigpu.dicom.classify import load_patterns
+from gsigpu.dicom.model import Study
+from gsigpu.dicom.study import read_study
 from gsigpu.errors import SettingsError
 
 StudyFolder = Annotated[
@@ -33,11 +35,29 @@ PatternFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def energies_said(pairs: list[str] | None) -> dict[str, float]:
-    """--energy options as SeriesInstanceUID -> keV.
+def read_folder(
+    folder: Path,
+    watcher: TerminalWatcher,
+    energy: list[str] | None,
+    phase_of: list[str] | None,
+    patterns: Path | None,
+) -> Study:
+    """The study of a folder, with what the user said of its series.
 
-    Raises SettingsError if one is not a number.
+    Raises SettingsError for an option that makes no sense, InputError for the folder.
     """
+    with watcher.stage("scan") as progress:
+        return read_study(
+            folder,
+            energy_overrides=_energies_said(energy),
+            phase_overrides=split_pairs(phase_of or [], "--phase-of"),
+            patterns=load_patterns(patterns),
+            progress=progress,
+        )
+
+
+def _energies_said(pairs: list[str] | None) -> dict[str, float]:
+    """SeriesInstanceUID -> keV."""
     found = {}
     for uid, value in split_pairs(pairs or [], "--energy").items():
         try:
@@ -47,13 +67,3 @@ def energies_said(pairs: list[str] | None) -> dict[str, float]:
                 f"--energy {uid}={value} names no keV", remedy="write --energy 1.2.3=70"
             ) from error
     return found
-
-
-def phases_said(pairs: list[str] | None) -> dict[str, str]:
-    """--phase-of options as SeriesInstanceUID -> phase."""
-    return split_pairs(pairs or [], "--phase-of")
-
-
-def patterns_said(path: Path | None) -> Patterns:
-    """The pattern table, with a user's file in front."""
-    return load_patterns(path)

@@ -9,7 +9,7 @@ import typer
 
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, table, warn
-from gsigpu.dicom.study import describe, read_study
+from gsigpu.dicom.study import describe
 
 
 def scan(
@@ -28,14 +28,7 @@ def scan(
     Example: gsigpu scan /data/study-0042 --why
     """
     watcher = TerminalWatcher({"scan": "reading headers"})
-    with watcher.stage("scan") as progress:
-        study = read_study(
-            folder,
-            energy_overrides=options.energies_said(energy),
-            phase_overrides=options.phases_said(phase_of),
-            patterns=options.patterns_said(patterns),
-            progress=progress,
-        )
+    study = options.read_folder(folder, watcher, energy, phase_of, patterns)
     found = describe(study)
     if as_json:
         typer.echo(json.dumps(found, indent=2))

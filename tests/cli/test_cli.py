@@ -3,8 +3,10 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -190,6 +192,34 @@ def test_progress_on_a_terminal_only(study, tmp_path):
     os.close(parent)
     assert process.returncode == 0
     assert b"computing maps" in shown
+
+
+def test_interrupt_leaves_nothing_behind(study, tmp_path):
+    """Ctrl-C at any moment of the run: exit code 130, no traceback, no partial output."""
+    for delay_s in (0.5, 1.0, 1.5):
+        words = [
+            sys.executable,
+            "-m",
+            "gsigpu",
+            "map",
+            str(study),
+            "-o",
+            str(tmp_path / "maps"),
+            "--maps",
+            "sigma-iodine,residual",
+        ]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+        left = [path.name for path in tmp_path.iterdir()]
+        if process.returncode == 0:  # it was faster
+            assert left == ["maps"]
+            break
+        assert process.returncode in (130, -signal.SIGINT)  # the latter while Python itself starts
+        assert left == []
+        if process.returncode == 130:
+            assert errors == ""
 
 
 def test_version_is_the_packages():
