@@ -235,7 +235,8 @@ def _deliver(found: NDArray[Any], image: PixelFormat, out: NDArray[np.int16], pa
             remedy=_AGAIN,
         )
     if found.dtype.itemsize == 2:
-        _unpack(found.view(np.uint16), image, out)
+        native = found.astype(found.dtype.newbyteorder("="), copy=False)
+        _unpack(native.view(np.uint16), image, out)
     elif found.dtype.itemsize == 1:
         _unpack(found.astype(np.int16).view(np.uint16), image, out)
     else:
