@@ -55,10 +55,15 @@ def region_mask(name: str, label: int, mask: NDArray[np.bool_]) -> RegionMask:
     """
     if not mask.any():
         raise InputError(f"mask {name!r} is empty", remedy="draw it on this study, or leave it out")
-    lows, highs = [], []
+    return trimmed(RegionMask(name, label, (0, 0, 0), mask))
+
+
+def trimmed(mask: RegionMask) -> RegionMask:
+    """The same region in the smallest box that holds it; it may not be empty."""
+    sides = []
     for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        lows.append(int(hit[0]))
-        highs.append(int(hit[-1]) + 1)
-    box = tuple(slice(low, high) for low, high in zip(lows, highs, strict=True))
-    return RegionMask(name, label, (lows[0], lows[1], lows[2]), mask[box].copy())
+        hit = mask.voxels.any(axis=tuple(other for other in range(3) if other != axis))
+        where = [i for i, one in enumerate(hit.tolist()) if one]
+        sides.append(slice(where[0], where[-1] + 1))
+    z, y, x = (o + side.start for o, side in zip(mask.origin, sides, strict=True))
+    return RegionMask(mask.name, mask.label, (z, y, x), mask.voxels[tuple(sides)])

@@ -1,0 +1,213 @@
+"""Rim, core and shells against closed forms of spheres, and as laws."""
+
+import numpy as np
+import pytest
+import SimpleITK
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from gsigpu.errors import InputError, SettingsError
+from gsigpu.regions.mask import RegionMask, region_mask
+from gsigpu.regions.shells import depth_mm, lesion_regions, parenchyma, parse_rim, profile_shells
+from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
+
+SPACINGS = [(1.0, 1.0, 1.0), (2.5, 0.75, 0.75), (1.25, 0.6, 0.9)]
+
+
+def sphere(radius_mm, spacing_mm, centre_shift=(0.0, 0.0, 0.0), margin_mm=14.0, radii=None):
+    """Boolean mask of a sphere (or ellipsoid) in the middle of a grid; a voxel is in when its centre is."""
+    radii = radii or (radius_mm,) * 3
+    shape = [2 * int((r + margin_mm) / s) + 1 for r, s in zip(radii, spacing_mm, strict=True)]
+    axes = [
+        (np.arange(n) - n // 2) * s + shift
+        for n, s, shift in zip(shape, spacing_mm, centre_shift, strict=True)
+    ]
+    z, y, x = np.meshgrid(*axes, indexing="ij")
+    return (z / radii[0]) ** 2 + (y / radii[1]) ** 2 + (x / radii[2]) ** 2 <= 1
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_depth_in_a_sphere(spacing):
+    """At distance r from the centre of a sphere of radius R the depth is R - r, within half a voxel diagonal."""
+    radius = 12.0
+    mask = sphere(radius, spacing)
+    depth = depth_mm(mask, spacing)
+    index = np.argwhere(mask) - np.array(mask.shape) // 2
+    true = radius - np.linalg.norm(index * np.array(spacing), axis=1)
+    error = depth[mask] - true
+    assert np.abs(error).max() < 0.75 * np.linalg.norm(spacing)
+    assert abs(error.mean()) < 0.12 * max(spacing)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("radius", [6.0, 10.0, 15.0])
+def test_rim_of_a_sphere_has_its_closed_form_volume(spacing, radius):
+    found = lesion_regions(
+        region_mask("a", 1, sphere(radius, spacing)), spacing, (999, 999, 999), rim=parse_rim("3mm")
+    )
+    fraction = found.regions["rim"].n_voxels / found.regions["lesion"].n_voxels
+    true = 1 - ((radius - 3.0) / radius) ** 3
+    surface_voxels = 4 * np.pi * radius**2 * np.mean(spacing)
+    bound = 0.5 * surface_voxels / (4 / 3 * np.pi * radius**3)  # half a voxel all round
+    assert abs(fraction - true) < bound
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_size_of_an_ellipsoid(spacing):
+    radii = (9.0, 14.0, 7.0)
+    mask = region_mask("a", 1, sphere(0, spacing, radii=radii))
+    assert volume_ml(mask, spacing) == pytest.approx(
+        4 / 3 * np.pi * np.prod(radii) / 1000, rel=0.03
+    )
+    assert longest_axial_diameter_mm(mask, spacing) == pytest.approx(
+        28.0, abs=1.5 * max(spacing[1:])
+    )
+    assert feret_diameter_mm(mask, spacing) == pytest.approx(28.0, abs=1.5 * max(spacing[1:]))
+
+
+def test_feret_diameter_agrees_with_simpleitk():
+    mask = sphere(0, (1.0, 1.0, 1.0), radii=(5.0, 11.0, 8.0)) | np.roll(
+        sphere(0, (1.0, 1.0, 1.0), radii=(5.0, 11.0, 8.0)), 3, 2
+    )
+    reference = SimpleITK.LabelShapeStatisticsImageFilter()
+    reference.ComputeFeretDiameterOn()
+    reference.Execute(SimpleITK.GetImageFromArray(mask.astype(np.uint8)))
+    # SimpleITK measures between centres: at most a voxel diagonal less.
+    ours = feret_diameter_mm(region_mask("a", 1, mask), (1.0, 1.0, 1.0))
+    assert 0 <= ours - reference.GetFeretDiameter(1) <= np.sqrt(3)
+
+
+def test_one_voxel_is_one_voxel_wide():
+    mask = RegionMask("a", 1, (0, 0, 0), np.ones((1, 1, 1), bool))
+    assert longest_axial_diameter_mm(mask, (5.0, 3.0, 4.0)) == pytest.approx(5.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(bool, (4, 6, 5)), st.sampled_from(SPACINGS), st.sampled_from(["auto", "2mm", "30%"]))
+def test_rim_and_core_part_the_lesion(voxels, spacing, rim):
+    voxels[1, 2, 3] = True
+    lesion = region_mask("a", 1, voxels)
+    found = lesion_regions(lesion, spacing, (4, 6, 5), rim=parse_rim(rim))
+    painted = np.zeros((4, 6, 5), int)
+    for name in ("rim", "core"):
+        if name in found.regions:
+            painted[found.regions[name].box] += found.regions[name].voxels
+    np.testing.assert_array_equal(painted == 1, voxels)
+    assert painted.max() == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(bool, (4, 5, 6)), st.sampled_from([0, 1, 2]))
+def test_depth_does_not_depend_on_the_way_round(voxels, axis):
+    spacing = (2.0, 0.7, 1.1)
+    depth = depth_mm(voxels, spacing)
+    np.testing.assert_allclose(np.flip(depth_mm(np.flip(voxels, axis), spacing), axis), depth)
+    np.testing.assert_array_equal(depth > 0, voxels)
+
+
+def test_auto_rim_is_three_millimetres_or_half_the_depth():
+    small, large = (
+        lesion_regions(
+            region_mask("a", 1, sphere(r, (1.0, 1.0, 1.0))), (1.0, 1.0, 1.0), (99, 99, 99)
+        )
+        for r in (3.0, 12.0)
+    )
+    assert small.rim_mm == pytest.approx(small.largest_depth_mm / 2)
+    assert large.rim_mm == 3.0
+    assert {"rim", "core"} <= set(small.regions)
+
+
+def test_shell_stays_in_the_liver_and_off_other_lesions():
+    spacing = (2.0, 1.0, 1.0)
+    mask = sphere(5.0, spacing)
+    lesion = region_mask("a", 1, mask)
+    liver_mask = np.zeros_like(mask)
+    liver_mask[:, :, : mask.shape[2] // 2 + 3] = True
+    other = np.zeros_like(mask)
+    other[mask.shape[0] // 2, :6, :] = True
+    shell = lesion_regions(
+        lesion,
+        spacing,
+        mask.shape,
+        others=[region_mask("b", 2, other)],
+        liver=region_mask("liver", 1, liver_mask),
+    ).regions["perilesional"]
+    whole = np.zeros_like(mask)
+    whole[shell.box] = shell.voxels
+    assert not (whole & (mask | other | ~liver_mask)).any()
+    index = np.argwhere(whole) - np.array(mask.shape) // 2
+    distance = np.linalg.norm(index * np.array(spacing), axis=1) - 5.0
+    assert distance.max() < 5.0 + 1.2
+    assert distance.min() > -0.6
+
+
+def test_parenchyma_keeps_clear_of_lesions_and_vessels():
+    spacing = (1.0, 1.0, 1.0)
+    mask = sphere(4.0, spacing, margin_mm=20.0)
+    vessel = np.zeros_like(mask)
+    vessel[:, :3, :] = True
+    liver = region_mask("liver", 1, np.ones_like(mask))
+    found = parenchyma(
+        liver,
+        [region_mask("a", 1, mask)],
+        spacing,
+        mask.shape,
+        vessels=[region_mask("v", 1, vessel)],
+    )
+    index = np.argwhere(found.voxels) - np.array(mask.shape) // 2
+    assert np.linalg.norm(index, axis=1).min() == pytest.approx(14.0, abs=1.0)
+    assert not (found.voxels & vessel).any()
+
+
+def test_profile_shells_part_the_surroundings():
+    spacing = (1.5, 1.0, 1.0)
+    mask = sphere(7.0, spacing)
+    shells = profile_shells(region_mask("a", 1, mask), spacing, mask.shape)
+    middles = [middle for middle, _ in shells]
+    assert middles == sorted(middles)
+    assert middles[-1] == 9.5
+    painted = np.zeros(mask.shape, int)
+    for middle, shell in shells:
+        painted[shell.box] += shell.voxels
+        index = np.argwhere(shell.voxels) + np.array(shell.origin) - np.array(mask.shape) // 2
+        distance = np.linalg.norm(index * np.array(spacing), axis=1) - 7.0
+        assert abs(distance.mean() - middle) < 0.6
+    assert painted.max() == 1
+    np.testing.assert_array_equal(painted[mask], 1)
+
+
+@pytest.mark.parametrize(
+    ("voxels", "grid", "flag"),
+    [
+        (np.ones((1, 4, 4), bool), (9, 9, 9), "one-slice"),
+        (np.ones((1, 1, 2), bool), (9, 9, 9), "few-voxels:lesion"),
+        (np.ones((3, 4, 9), bool), (9, 9, 9), "touches-edge"),
+    ],
+)
+def test_flags(voxels, grid, flag):
+    origin = (4, 3, 0) if flag == "touches-edge" else (4, 3, 2)
+    found = lesion_regions(RegionMask("a", 1, origin, voxels), (1.0, 1.0, 1.0), grid)
+    assert flag in found.flags
+
+
+def test_a_lesion_that_is_all_rim_has_no_core():
+    found = lesion_regions(
+        RegionMask("a", 1, (3, 3, 3), np.ones((2, 2, 2), bool)),
+        (1.0, 1.0, 1.0),
+        (9, 9, 9),
+        rim=parse_rim("3mm"),
+    )
+    assert "core" not in found.regions
+    assert "core-empty" in found.flags
+
+
+@pytest.mark.parametrize("text", ["", "3", "-2mm", "0mm", "130%", "thick"])
+def test_bad_rims_are_refused(text):
+    with pytest.raises(SettingsError):
+        parse_rim(text)
+
+
+def test_empty_masks_are_refused():
+    with pytest.raises(InputError, match="empty"):
+        region_mask("a", 1, np.zeros((2, 2, 2), bool))
