@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from gsigpu.backends import LARGEST_STORED, PADDING
 from gsigpu.errors import GridMismatch
 
-# 8192 voxels x 12 rows x 4 bytes = 384 KiB beside 128 KiB of results; measured best of 4 Ki to 64 Ki.
-BLOCK_VOXELS = 8192
+# Values, ones and results of a block, as float32, stay in the L2 cache: 8192 voxels for eleven energies
+# and four maps, measured best of 4 Ki to 64 Ki; more for fewer, where calls would else cost as much as maths.
+BLOCK_BYTES = 512 * 1024
 
 _scratch = threading.local()
 
@@ -44,10 +45,11 @@ def linear_maps(
     n_clipped = np.zeros(n_maps, dtype=np.int64)
     is_integer = out.dtype == np.int16
     values, results = _buffers(n_energies, n_maps)
+    block_voxels = values.shape[1]
     for s, one in enumerate(stored):
         with_offset = np.concatenate([weights[s], offsets[s][:, None]], axis=1)
-        for start in range(0, n_voxels, BLOCK_VOXELS):
-            block = one[:, start : start + BLOCK_VOXELS]
+        for start in range(0, n_voxels, block_voxels):
+            block = one[:, start : start + block_voxels]
             n = block.shape[1]
             values[:n_energies, :n] = block
             target = out[s, :, start : start + n]
@@ -65,10 +67,11 @@ def linear_maps(
 
 def _buffers(n_energies: int, n_maps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """This thread's blocks of values (E + 1, B), the last row ones, and of results (K, B)."""
-    key = (n_energies, n_maps)
+    key = (n_energies, n_maps, BLOCK_BYTES)
     if getattr(_scratch, "key", None) != key:
-        _scratch.values = np.ones((n_energies + 1, BLOCK_VOXELS), np.float32)
-        _scratch.results = np.empty((n_maps, BLOCK_VOXELS), np.float32)
+        block_voxels = max(BLOCK_BYTES // (4 * (n_energies + 1 + n_maps)), 1)
+        _scratch.values = np.ones((n_energies + 1, block_voxels), np.float32)
+        _scratch.results = np.empty((n_maps, block_voxels), np.float32)
         _scratch.key = key
     return _scratch.values, _scratch.results
 

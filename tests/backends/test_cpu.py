@@ -10,6 +10,7 @@ from gsigpu.backends import cpu
 from gsigpu.errors import GridMismatch, SettingsError
 
 RNG = np.random.default_rng(4)
+BLOCK = cpu.BLOCK_BYTES // (4 * 6)  # voxels of a block for three energies and two maps
 
 
 def run(stored, weights, offsets, dtype=np.float32, **options):
@@ -26,9 +27,7 @@ def inputs(n_slices=2, n_energies=3, n_maps=2, n_voxels=100):
     )
 
 
-@pytest.mark.parametrize(
-    "n_voxels", [1, cpu.BLOCK_VOXELS - 1, cpu.BLOCK_VOXELS, 3 * cpu.BLOCK_VOXELS + 5]
-)
+@pytest.mark.parametrize("n_voxels", [1, BLOCK - 1, BLOCK, 3 * BLOCK + 5])
 def test_blocks_agree_with_float64(n_voxels):
     stored, weights, offsets = inputs(n_voxels=n_voxels)
     out, _ = run(stored, weights, offsets)
@@ -39,10 +38,8 @@ def test_blocks_agree_with_float64(n_voxels):
 def test_result_does_not_depend_on_the_block_size(monkeypatch):
     stored, weights, offsets = inputs(n_voxels=999)
     whole, _ = run(stored, weights, offsets)
-    monkeypatch.setattr(cpu, "BLOCK_VOXELS", 64)
-    monkeypatch.setattr(cpu._scratch, "key", None, raising=False)
+    monkeypatch.setattr(cpu, "BLOCK_BYTES", 6 * 4 * 64)
     split, _ = run(stored, weights, offsets)
-    monkeypatch.setattr(cpu._scratch, "key", None, raising=False)
     np.testing.assert_allclose(split, whole, rtol=1e-6, atol=1e-3)
 
 
