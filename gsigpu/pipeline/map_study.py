@@ -31,7 +31,7 @@ from gsigpu.staging import staged_folder
 
 DEFAULT_MAPS = ("lambda-hu", "iodine")
 # Slices looked at by the label check, spread over the stack.
-_CHECKED_SLICES = 5
+_CHECKED_SLICES = 3
 
 
 class Watcher(Protocol):
