@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -46,18 +47,25 @@ app.command("phantom")(phantom.phantom)
 app.command("info")(info.info)
 
 
-def main() -> None:
-    """Entry point of the `gsigpu` program."""
+def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
+    """Run the command that `sys.argv` names, and leave with its exit code.
+
+    was_interrupted : whether Ctrl-C was pressed; an error after it is the interrupt in another dress
+    """
     debug = "--debug" in sys.argv
     sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         app()
     except GsigpuError as error:
+        if was_interrupted():
+            raise KeyboardInterrupt from error
         _fail(str(error), debug=debug)
     except BrokenPipeError:  # the reader of a pipe went away: nothing to tell it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001  # the last place that can say something useful
+    except Exception as error:  # the last place that can say something useful
+        if was_interrupted():
+            raise KeyboardInterrupt from error
         _fail(
             f"unexpected {type(error).__name__}: {' '.join(str(error).split())};"
             " run again with --debug and report the traceback",
