@@ -16,9 +16,16 @@ GsigpuError
 │   │   ├── MixedOrientations
 │   │   ├── GantryTilt
 │   │   └── GridMismatch           two grids that must be equal are not
-│   └── PixelDataError         what the pixel data hold
-│       ├── TruncatedPixelData
-│       └── UnsupportedPixelData   a transfer syntax or layout nothing here decodes
+│   ├── PixelDataError         what the pixel data hold
+│   │   ├── TruncatedPixelData
+│   │   └── UnsupportedPixelData   a transfer syntax or layout nothing here decodes
+│   └── MaskError              what a mask holds, or where it belongs
+│       ├── WrongPatient           a mask of another patient or study
+│       ├── WrongPhase             a mask drawn on another contrast phase
+│       ├── EmptyMask
+│       ├── OutsideStudy           no voxel of it lies in the study
+│       ├── UnmappedLabel          a label that the mapping of roles does not name
+│       └── NoValidVoxels          none of its voxels has a value
 ├── SettingsError              an option or argument that makes no sense
 ├── OutputError                the output exists already, or cannot be written
 ├── BackendError               the processor asked for
@@ -26,6 +33,8 @@ GsigpuError
 │   └── DeviceOutOfMemory
 └── MissingDependency          an optional package is not installed
 """
+
+import re
 
 
 class GsigpuError(Exception):
@@ -40,6 +49,15 @@ class GsigpuError(Exception):
         super().__init__(
             " ".join(f"{line}; {remedy}".split()) if remedy else " ".join(line.split())
         )
+
+    @property
+    def code(self) -> str:
+        """The kind of error as a word for tables: `wrong-patient`.
+
+        >>> WrongPatient("belongs to another patient").code
+        'wrong-patient'
+        """
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the keyword arguments when an error crosses a process boundary."""
@@ -112,6 +130,34 @@ class TruncatedPixelData(PixelDataError):
 
 class UnsupportedPixelData(PixelDataError):
     """A transfer syntax or layout that nothing here decodes."""
+
+
+class MaskError(InputError):
+    """What a mask holds, or where it belongs."""
+
+
+class WrongPatient(MaskError):
+    """A mask of another patient or study."""
+
+
+class WrongPhase(MaskError):
+    """A mask drawn on another contrast phase."""
+
+
+class EmptyMask(MaskError):
+    """A mask, or a region named in one, without voxels."""
+
+
+class OutsideStudy(MaskError):
+    """No voxel of a region lies in the study."""
+
+
+class UnmappedLabel(MaskError):
+    """A label that the mapping of roles does not name."""
+
+
+class NoValidVoxels(MaskError):
+    """None of a region's voxels has a value."""
 
 
 class SettingsError(GsigpuError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +47,44 @@ def staged_folder(
     except OSError as error:
         if error.errno in _ONLY_WRITING_FAILS_SO or _is_in(staged, error):
             raise _cannot_write(final, error) from error
+        raise
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+@contextmanager
+def staged_files(finals: Sequence[Path], *, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder whose files take their places, in the order of `finals`, when the block ends well.
+
+    finals : files of one folder; those that the block did not write are left out
+    overwrite : replace what is there; otherwise an existing file is refused before anything is done
+    After an exception nothing is left behind, and what was there is untouched. Name the file that others
+    look for last: where it is new, all are.
+
+    Raises OutputError as `staged_folder` does.
+    """
+    finals = [one.absolute() for one in finals]
+    for one in finals:
+        if one.is_dir() or (one.exists() and not overwrite):
+            raise OutputError(
+                "is there already", where=one, remedy="choose another output, or add --overwrite"
+            )
+    last = finals[-1]
+    staged = last.with_name(f".{last.name}.partial-{secrets.token_hex(4)}")
+    try:
+        last.parent.mkdir(parents=True, exist_ok=True)
+        _require_room(last.parent, 0)
+        staged.mkdir()
+    except OSError as error:
+        raise _cannot_write(last, error) from error
+    try:
+        yield staged
+        for one in finals:
+            if (staged / one.name).exists():
+                (staged / one.name).replace(one)
+    except OSError as error:
+        if error.errno in _ONLY_WRITING_FAILS_SO or _is_in(staged, error):
+            raise _cannot_write(last, error) from error
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from gsigpu.cli import demo, info, map_command, phantom, scan
+from gsigpu.cli import demo, info, map_command, measure_command, phantom, scan
 from gsigpu.errors import GsigpuError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ def common(
 app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
 app.command("map")(map_command.map_command)
+app.command("measure")(measure_command.measure_command)
 app.command("phantom")(phantom.phantom)
 app.command("info")(info.info)
 

@@ -43,6 +43,13 @@ def warn(lines: Iterable[str]) -> None:
         typer.echo(f"gsigpu: warning: {line}", err=True)
 
 
+def fail(lines: Sequence[str]) -> None:
+    """Errors beside which the rest went well: one line each on stderr, exit code 1."""
+    for line in lines:
+        typer.echo(f"gsigpu: error: {line}", err=True)
+    sys.exit(1)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Text in aligned columns; numbers to the right.
 

@@ -1,4 +1,4 @@
-"""Whole series as float volumes, for what needs one series at a time and not the stream."""
+"""Planes as floats in the unit of their series, for what does not need the stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.dicom.model import Series
+from gsigpu.dicom.model import Plane, Series
 from gsigpu.dicom.pixels import PlaneReader
 
 
@@ -21,13 +21,21 @@ def read_volume(series: Series, *, slices: Sequence[int] | None = None) -> NDArr
     if series.problem is not None:
         raise series.problem
     planes = series.planes if slices is None else [series.planes[z] for z in slices]
+    return read_planes(PlaneReader(), planes)
+
+
+def read_planes(reader: PlaneReader, planes: Sequence[Plane]) -> NDArray[np.float32]:
+    """Planes of one size, rescaled; (n, rows, columns) float32, NaN where there is no value.
+
+    Raises PixelDataError if a file cannot be decoded.
+    """
     stored = np.empty((len(planes), planes[0].format.rows, planes[0].format.columns), np.int16)
-    PlaneReader().read(planes, stored)
-    volume = np.empty(stored.shape, np.float32)
-    for plane, values, target in zip(planes, stored, volume, strict=True):
-        np.multiply(values, np.float32(plane.slope), out=target)
+    reader.read(planes, stored)
+    values = np.empty(stored.shape, np.float32)
+    for plane, raw, target in zip(planes, stored, values, strict=True):
+        np.multiply(raw, np.float32(plane.slope), out=target)
         np.add(target, np.float32(plane.intercept), out=target)
         if plane.padding is not None:
             low, high = plane.padding
-            target[(values >= low) & (values <= high)] = np.nan
-    return volume
+            target[(raw >= low) & (raw <= high)] = np.nan
+    return values

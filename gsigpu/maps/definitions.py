@@ -72,6 +72,7 @@ class MapDefinition:
     energies_for : the energies to read, out of those available, ascending; raises TooFewEnergies
     rows : the linear rows over just those energies
     combine : None for a linear map (one row), else (R, y, x) planes -> (y, x) plane
+    needs_neighbours : a voxel's value depends on the voxels around it; it cannot be computed alone
     """
 
     name: str
@@ -87,6 +88,7 @@ class MapDefinition:
     energies_for: Callable[[Energies], Energies]
     rows: Callable[[Energies], LinearRows]
     combine: Callable[[Energies], Combine] | None = None
+    needs_neighbours: bool = False
 
     @property
     def is_linear(self) -> bool:

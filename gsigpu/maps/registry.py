@@ -78,6 +78,7 @@ def _sigma(
         window=window,
         colormap="magma",
         combine=lambda _energies: lambda planes: nonlinear.local_noise_sd(planes[0]),
+        needs_neighbours=True,
     )
 
 

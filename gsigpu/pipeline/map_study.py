@@ -20,6 +20,7 @@ from gsigpu.dicom.model import Series, SpectralStack, Study
 from gsigpu.dicom.pixels import PlaneReader
 from gsigpu.dicom.stack import select_stack
 from gsigpu.dicom.study import read_study
+from gsigpu.dicom.volumes import read_planes
 from gsigpu.errors import SettingsError, TooFewEnergies
 from gsigpu.maps.definitions import MapDefinition, nearest
 from gsigpu.maps.label_check import check_labels
@@ -231,15 +232,7 @@ class StackSource:
 
     def read_hu(self, z: int) -> NDArray[np.float32]:
         """Slice z in HU, (E, rows, columns) float32, NaN where there is no value."""
-        planes = [one.planes[z] for one in self._stack.series]
-        stored = np.empty((len(planes), *self._stack.geometry.shape[1:]), np.int16)
-        self.read(z, stored)
-        hu = np.empty(stored.shape, np.float32)
-        for values, plane, target in zip(stored, planes, hu, strict=True):
-            target[:] = plane.slope * values.astype(np.float32) + plane.intercept
-            if plane.padding is not None:
-                target[(values >= plane.padding[0]) & (values <= plane.padding[1])] = np.nan
-        return hu
+        return read_planes(self._reader, [one.planes[z] for one in self._stack.series])
 
 
 def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:

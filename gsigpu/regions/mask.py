@@ -6,6 +6,7 @@ Masks may overlap, as DICOM segments may.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import InputError
+from gsigpu.maps.nonlinear import array_namespace
 
 Box = tuple[slice, slice, slice]
 
@@ -67,3 +69,42 @@ def trimmed(mask: RegionMask) -> RegionMask:
         sides.append(slice(where[0], where[-1] + 1))
     z, y, x = (o + side.start for o, side in zip(mask.origin, sides, strict=True))
     return RegionMask(mask.name, mask.label, (z, y, x), mask.voxels[tuple(sides)])
+
+
+def union(name: str, masks: Sequence[RegionMask]) -> RegionMask:
+    """The voxels of any of several masks, as one.
+
+    >>> one = RegionMask("a", 1, (0, 0, 0), np.ones((1, 1, 1), bool))
+    >>> union("both", [one, RegionMask("b", 2, (0, 0, 2), one.voxels)]).voxels
+    array([[[ True, False,  True]]])
+    """
+    if len(masks) == 1:
+        return RegionMask(name, masks[0].label, masks[0].origin, masks[0].voxels)
+    lows = [min(one.origin[axis] for one in masks) for axis in range(3)]
+    highs = [max(one.box[axis].stop for one in masks) for axis in range(3)]
+    xp = array_namespace(masks[0].voxels)
+    voxels = xp.zeros([high - low for low, high in zip(lows, highs, strict=True)], dtype=bool)
+    for one in masks:
+        inner = tuple(
+            slice(side.start - low, side.stop - low)
+            for side, low in zip(one.box, lows, strict=True)
+        )
+        voxels[inner] |= one.voxels
+    return RegionMask(name, 0, (lows[0], lows[1], lows[2]), voxels)
+
+
+def parts(mask: RegionMask) -> list[RegionMask]:
+    """The separate parts of a mask, voxels joined by faces, edges or corners, from the largest down.
+
+    mask : on the host
+    """
+    from scipy.ndimage import find_objects, label
+
+    labels, n = label(mask.voxels, structure=np.ones((3, 3, 3), int))
+    if n <= 1:
+        return [mask]
+    found = []
+    for number, box in enumerate(find_objects(labels), start=1):
+        z, y, x = (o + side.start for o, side in zip(mask.origin, box, strict=True))
+        found.append(RegionMask(mask.name, mask.label, (z, y, x), labels[box] == number))
+    return sorted(found, key=lambda one: (-one.n_voxels, one.origin))

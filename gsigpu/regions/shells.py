@@ -85,7 +85,8 @@ class LesionRegions:
     regions : lesion, rim, core, perilesional; one that would be empty is absent and flagged
     rim_mm : the thickness used
     largest_depth_mm : of the lesion
-    flags : `core-empty`, `perilesional-empty`, `few-voxels:NAME`, `touches-edge`, `one-slice`
+    flags : `core-empty`, `perilesional-empty`, `few-voxels:NAME`, `touches-edge`, `one-slice`,
+        `overlaps-lesion`, `touches-lesion`
     """
 
     regions: dict[str, RegionMask]
@@ -160,6 +161,7 @@ def lesion_regions(
         if one.n_voxels < FEW_VOXELS:
             flags.append(f"few-voxels:{name}")
     flags += _placement_flags(lesion, grid_shape)
+    flags += _neighbour_flags(lesion, others)
     return LesionRegions(regions, rim_mm, largest_depth_mm, tuple(flags))
 
 
@@ -173,6 +175,33 @@ def _placement_flags(lesion: RegionMask, grid_shape: tuple[int, int, int]) -> li
     if lesion.voxels.shape[0] == 1:
         flags.append("one-slice")
     return flags
+
+
+def _neighbour_flags(lesion: RegionMask, others: Sequence[RegionMask]) -> list[str]:
+    """Whether another lesion shares voxels with this one, or lies against it by a face, edge or corner."""
+    flags = []
+    if any(_within(lesion, other).n_voxels for other in others):
+        flags.append("overlaps-lesion")
+    dilated = _dilated(lesion)
+    if any(_within(_without(dilated, lesion), other).n_voxels for other in others):
+        flags.append("touches-lesion")
+    return flags
+
+
+def _dilated(mask: RegionMask) -> RegionMask:
+    """The mask and the 26 neighbours of its voxels; its box may reach beyond the grid."""
+    xp = array_namespace(mask.voxels)
+    voxels = xp.pad(mask.voxels, 1)
+    for axis in range(3):
+        spread = voxels.copy()
+        ahead = [slice(None)] * 3
+        behind = [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        spread[tuple(ahead)] |= voxels[tuple(behind)]
+        spread[tuple(behind)] |= voxels[tuple(ahead)]
+        voxels = spread
+    z, y, x = mask.origin
+    return RegionMask(mask.name, mask.label, (z - 1, y - 1, x - 1), voxels)
 
 
 def grown_box(

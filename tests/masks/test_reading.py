@@ -11,7 +11,7 @@ from pydicom.sr.codedict import codes
 
 from gsigpu.dicom.stack import select_stack
 from gsigpu.dicom.study import read_study
-from gsigpu.errors import GridMismatch, InputError
+from gsigpu.errors import GridMismatch, InputError, OutsideStudy
 from gsigpu.masks import read_masks
 from gsigpu.masks.placement import LabelVolume, place
 from gsigpu.volume import VolumeGeometry
@@ -234,7 +234,7 @@ def test_a_part_outside_is_told_and_no_overlap_is_refused(tmp_path):
     assert "outside the study" in found.warnings[0]
     far = VolumeGeometry(GRID.shape, GRID.spacing_mm, (900.0, 900.0, 900.0), ROW, COLUMN, NORMAL)
     write(tmp_path / "far.nrrd", chiral(), far)
-    with pytest.raises(GridMismatch, match="does not meet the study"):
+    with pytest.raises(OutsideStudy, match="does not meet the study"):
         read_masks(tmp_path / "far.nrrd", GRID)
 
 

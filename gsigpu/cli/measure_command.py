@@ -1,0 +1,316 @@
+"""`gsigpu measure`: statistics of lesions, rims and surroundings from masks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsigpu.cli import options
+from gsigpu.cli.console import TerminalWatcher, fail, split_list, split_numbers, table, warn
+from gsigpu.errors import SettingsError
+from gsigpu.maps.registry import DEFAULT_SLOPE
+from gsigpu.masks.roles import merged, parse_roles, read_role_file
+from gsigpu.pipeline.measure import (
+    Measurement,
+    MeasureSettings,
+    measure_study,
+    write_measurement,
+)
+from gsigpu.pipeline.measure_rows import CaseLabels
+from gsigpu.pipeline.parameters import ParameterSettings
+from gsigpu.pipeline.study_masks import MaskFiles
+from gsigpu.regions.layout import REGIONS, RegionSettings
+from gsigpu.regions.shells import parse_rim
+from gsigpu.tables.measurement import MeasurementRow
+
+
+def measure_command(
+    folder: options.StudyFolder,
+    *,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--mask",
+            metavar="FILE",
+            help="Lesions: SEG, RTSTRUCT, NIfTI, NRRD or MetaImage; repeatable. Regions named liver, aorta, vein, ... are taken as such.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT.csv",
+            help="Table to write, .csv or .parquet; OUT.json goes with it.",
+        ),
+    ],
+    slope: Annotated[
+        str,
+        typer.Option(
+            "--slope",
+            help="Definitions of lambda_hu by comma, the first is the plain one: paper, A-B, A-B/D, fit:A-B.",
+        ),
+    ] = DEFAULT_SLOPE,
+    rim: Annotated[
+        str, typer.Option("--rim", help="auto (3 mm, at most half the depth), 2mm, or 30%.")
+    ] = "auto",
+    phase: Annotated[
+        str | None, typer.Option("--phase", help="Which phase, where the folder holds several.")
+    ] = None,
+    liver_mask: Annotated[
+        Path | None, typer.Option("--liver-mask", metavar="FILE", help="The liver.")
+    ] = None,
+    vessel_mask: Annotated[
+        Path | None, typer.Option("--vessel-mask", metavar="FILE", help="Vessels of the liver.")
+    ] = None,
+    aorta_mask: Annotated[
+        Path | None, typer.Option("--aorta-mask", metavar="FILE", help="Aorta, for NIC.")
+    ] = None,
+    normal_mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--normal-mask",
+            metavar="FILE",
+            help="Normal liver, instead of what the liver mask leaves.",
+        ),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="LABEL=ROLE",
+            help="What a label or name (with *) is: lesion, liver, vessels, aorta, normal, ignore; repeatable.",
+        ),
+    ] = None,
+    roles: Annotated[
+        Path | None, typer.Option("--roles", metavar="FILE", help="The same as a YAML file.")
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="LABEL=NAME", help="What to call a lesion; repeatable."),
+    ] = None,
+    split_lesions: Annotated[
+        bool, typer.Option("--split-lesions", help="Every separate part of a label is a lesion.")
+    ] = False,
+    any_mask_phase: Annotated[
+        bool, typer.Option("--any-mask-phase", help="Accept masks drawn on another phase.")
+    ] = False,
+    regions: Annotated[str, typer.Option("--regions", help="Which regions, by comma.")] = ",".join(
+        REGIONS
+    ),
+    perilesional: Annotated[
+        str, typer.Option("--perilesional", metavar="MM-MM", help="Shell outside the boundary.")
+    ] = "0-5",
+    maps: Annotated[
+        str, typer.Option("--maps", help="Maps beside lambda-hu, by comma; names as of gsigpu map.")
+    ] = "iodine",
+    ct_value: Annotated[
+        str, typer.Option("--ct-value", help="keV of the image for ct_value, or conventional.")
+    ] = "70",
+    curve: Annotated[
+        bool, typer.Option("--curve/--no-curve", help="Measure every monoenergetic series.")
+    ] = True,
+    vendor_iodine_unit: Annotated[
+        str,
+        typer.Option(
+            "--vendor-iodine-unit", help="Of the scanner's iodine series: mg/mL or 100ug/mL."
+        ),
+    ] = "",
+    case: Annotated[str, typer.Option("--case", help="case_id of the table.")] = "",
+    patient: Annotated[
+        str, typer.Option("--patient", help="patient_id of the table; the study's if not given.")
+    ] = "",
+    group: Annotated[str, typer.Option("--group", help="Primary tumour.")] = "",
+    reader: Annotated[str, typer.Option("--reader", help="Who drew the masks.")] = "",
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Also OUT.wide.csv, a row per lesion, for spreadsheets.")
+    ] = False,
+    series: Annotated[
+        list[str] | None,
+        typer.Option("--series", help="Only series with this number, UID or words; repeatable."),
+    ] = None,
+    energies: Annotated[
+        str, typer.Option("--energies", metavar="KEV,KEV", help="Use only these energies.")
+    ] = "",
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")
+    ] = None,
+    energy: options.Energy = None,
+    phase_of: options.PhaseOf = None,
+    patterns: options.PatternFile = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT and what goes with it.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure lesions, rim, core and surroundings from masks, into a table.
+
+    Example: gsigpu measure /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o study-0042.csv
+    """
+    settings = MeasureSettings(
+        ParameterSettings(
+            slopes=tuple(split_list(slope)),
+            maps=tuple(split_list(maps)),
+            ct_value=ct_value,
+            curve=curve,
+            vendor_iodine_unit=vendor_iodine_unit,
+        ),
+        RegionSettings(
+            regions=tuple(split_list(regions)),
+            rim=parse_rim(rim),
+            perilesional_mm=_range(perilesional),
+        ),
+    )
+    said = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
+    if roles is not None:
+        said.append(read_role_file(roles))
+    masks = MaskFiles(
+        tuple(mask or ()),
+        liver=liver_mask,
+        vessels=vessel_mask,
+        aorta=aorta_mask,
+        normal=normal_mask,
+        roles=merged(said),
+        split=split_lesions,
+        any_phase=any_mask_phase,
+    )
+    watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
+    study = options.read_folder(folder, watcher, energy, phase_of, patterns)
+    found = measure_study(
+        study,
+        masks,
+        settings=settings,
+        labels=CaseLabels(case or folder.resolve().name, patient, group, reader),
+        phase=phase,
+        series=series or (),
+        energies_kev=split_numbers(energies, "--energies"),
+        n_workers=workers,
+        watcher=watcher,
+    )
+    written = write_measurement(found, out, masks=masks, with_wide=wide, overwrite=overwrite)
+    warn(found.warnings)
+    if as_json:
+        typer.echo(json.dumps(_as_dict(found, written), indent=2))
+    else:
+        typer.echo(summary(found, written))
+    if found.failures:
+        fail([str(one.error) for one in found.failures])
+
+
+def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
+    """LABEL=VALUE options."""
+    found = {}
+    for text in texts or []:
+        key, equals, value = text.rpartition("=")
+        if not (key and equals and value):
+            raise SettingsError(
+                f"{option} {text!r} is not LABEL=VALUE", remedy=f"write {option} 2=lesion"
+            )
+        found[key] = value
+    return found
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, _, high = text.removesuffix("mm").partition("-")
+    try:
+        return float(low), float(high)
+    except ValueError as error:
+        raise SettingsError(
+            f"--perilesional {text!r} is no range", remedy="write --perilesional 0-5"
+        ) from error
+
+
+def _as_dict(found: Measurement, written: list[Path]) -> dict[str, object]:
+    return {
+        "files": [str(path) for path in written],
+        "phase": found.stack.phase,
+        "n_rows": len(found.rows),
+        "lesions": [one.lesion.lesion_id for one in found.layout.lesions],
+        "roles": [asdict(one) for one in found.masks.roles],
+        "n_slices_read": len(found.slices),
+        "failures": [
+            {"lesion_id": one.lesion_id, "reason": str(one.error)} for one in found.failures
+        ],
+        "warnings": list(found.warnings),
+        "vendor_iodine": [asdict(one) for one in found.vendor_iodine],
+        "seconds": found.seconds,
+    }
+
+
+def summary(found: Measurement, written: list[Path]) -> str:
+    """What was measured, for a person."""
+    stack = found.stack
+    lines = [
+        f"read     {len(found.slices)} of {stack.geometry.shape[0]} slices, {len(found.measurand.series)} series"
+        + (f", phase {stack.phase}" if stack.phase else ""),
+        f"regions  {_roles(found)}",
+        *(
+            f"vendor   {one.parameter} = {one.factor:.3f} x computed {one.offset_mg_per_ml:+.3f} mg/mL, correlation {one.correlation:.3f}"
+            for one in found.vendor_iodine
+        ),
+        f"wrote    {', '.join(str(path) for path in written)}",
+        "",
+        lesion_table(found.rows),
+    ]
+    return "\n".join(lines)
+
+
+def _roles(found: Measurement) -> str:
+    masks = found.masks.masks
+    others = [
+        one for one in ("liver", "vessels", "aorta", "normal") if getattr(masks, one) is not None
+    ]
+    n = len(masks.lesions)
+    return ", ".join([f"{n} lesion{'s' if n != 1 else ''}", *others])
+
+
+def lesion_table(rows: Sequence[MeasurementRow]) -> str:
+    """Size, λHU and iodine per lesion, in text."""
+    value = {
+        (one.lesion_id, one.region, one.parameter): one.value
+        for one in rows
+        if one.statistic in ("mean", "value")
+    }
+
+    def shown(lesion: str, region: str, parameter: str, digits: int) -> str:
+        number = value.get((lesion, region, parameter), math.nan)
+        return "-" if math.isnan(number) else f"{number:.{digits}f}"
+
+    flags: dict[str, dict[str, None]] = {}
+    for one in rows:
+        if one.region == "lesion":
+            known = flags.setdefault(one.lesion_id, {})
+            known.update(dict.fromkeys(flag for flag in one.flags.split(";") if flag))
+    body = [
+        [
+            lesion,
+            shown(lesion, "lesion", "longest_axial_diameter", 1),
+            shown(lesion, "lesion", "volume", 2),
+            *(shown(lesion, region, "lambda_hu", 3) for region in ("core", "rim")),
+            *(shown(lesion, region, "iodine", 2) for region in ("core", "rim")),
+            ";".join(of_lesion),
+        ]
+        for lesion, of_lesion in flags.items()
+    ]
+    body += [
+        [
+            region,
+            "",
+            shown("", region, "volume", 2),
+            shown("", region, "lambda_hu", 3),
+            "",
+            shown("", region, "iodine", 2),
+            "",
+            "",
+        ]
+        for region in ("parenchyma", "aorta")
+        if ("", region, "lambda_hu") in value
+    ]
+    header = ["lesion", "diameter mm", "mL", "λHU core", "rim", "iodine core", "rim", "flags"]
+    return table(header, body)

@@ -1,0 +1,86 @@
+"""What every mask format is read into, before it is placed on a study's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gsigpu.errors import GridMismatch, MaskError, WrongPatient, WrongPhase
+from gsigpu.masks.placement import LabelVolume
+from gsigpu.volume import VolumeGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Labels that do not overlap, and their names.
+
+    names : label -> name; a label that is named and has no voxels is an empty region, and told
+    """
+
+    volume: LabelVolume
+    names: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a DICOM mask must belong to. What is "" is not checked.
+
+    phase : of the images that are measured
+    phase_of_series : SeriesInstanceUID -> phase, of all series of the study
+    any_phase : accept a mask that was drawn on another phase
+    """
+
+    patient_id: str = ""
+    study_uid: str = ""
+    phase: str = ""
+    phase_of_series: Mapping[str, str] = field(default_factory=dict)
+    any_phase: bool = False
+
+
+def require_owner(
+    header: Any, series_uids: set[str], frame_uids: set[str], geometry: VolumeGeometry, owner: Owner
+) -> None:
+    """Whether a DICOM mask may be laid over a study.
+
+    header : a pydicom dataset
+    series_uids : of the images it refers to
+    frame_uids : its frames of reference
+    Raises WrongPatient, GridMismatch or WrongPhase. No identity is in the message.
+    """
+    patient_id = str(header.get("PatientID", "") or "").strip()
+    if owner.patient_id and patient_id and patient_id != owner.patient_id:
+        raise WrongPatient(
+            "belongs to another patient than the study",
+            remedy="use a mask that was drawn on this study",
+        )
+    known = geometry.frame_of_reference_uid
+    if known and frame_uids and known not in frame_uids:
+        raise GridMismatch(
+            "has another frame of reference than the study",
+            remedy="use a mask that was drawn on this study",
+        )
+    study_uid = str(header.get("StudyInstanceUID", "") or "")
+    if not (known and frame_uids) and owner.study_uid and study_uid not in ("", owner.study_uid):
+        raise WrongPatient(
+            "belongs to another study, and no frame of reference says that they share a space",
+            remedy="use a mask that was drawn on this study",
+        )
+    _require_phase(series_uids, owner)
+
+
+def _require_phase(series_uids: set[str], owner: Owner) -> None:
+    phases = {owner.phase_of_series[uid] for uid in series_uids if uid in owner.phase_of_series}
+    phases -= {""}
+    if owner.any_phase or not owner.phase or not phases or owner.phase in phases:
+        return
+    drawn = ", ".join(sorted(phases))
+    raise WrongPhase(
+        f"was drawn on phase {drawn}, and {owner.phase} is measured",
+        remedy=f"measure --phase {sorted(phases)[0]}, or accept the shift between breaths with --any-mask-phase",
+    )
+
+
+def with_file(error: MaskError | GridMismatch, path: object) -> MaskError | GridMismatch:
+    """The same error, naming the file."""
+    return type(error)(error.what, where=path, remedy=error.remedy)

@@ -1,0 +1,145 @@
+"""RT Structure Sets: planar contours, filled on the slices they were drawn on.
+
+A voxel belongs to a region if its centre lies inside an odd number of the slice's contours: a contour
+within another is a hole, as in keyhole and CLOSEDPLANAR_XOR contours. Contours that do not lie on the
+study's slices make a volume of their own slices, which is resampled like any other mask.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.errors import InputError
+from gsigpu.masks.layers import Layer, Owner, require_owner
+from gsigpu.masks.placement import LabelVolume
+from gsigpu.volume import VolumeGeometry
+
+# Contours within a hundredth of a slice distance are on one plane.
+_ON_PLANE = 0.01
+_FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+Contour = NDArray[np.float64]  # (n, 3) index (x, y, z) on the study's grid
+
+
+def read_structures(
+    path: Path, header: Any, geometry: VolumeGeometry, owner: Owner
+) -> tuple[list[Layer], list[str]]:
+    """One layer per structure, and warnings about what could not be filled.
+
+    header : the RT Structure Set
+    Raises InputError for contours that are not parallel to the slices, and what `require_owner` raises.
+    """
+    rois = {int(item.ROINumber): item for item in header.get("StructureSetROISequence", None) or []}
+    frames = {str(item.get("ReferencedFrameOfReferenceUID", "")) for item in rois.values()}
+    require_owner(header, _series_referred(header), frames - {""}, geometry, owner)
+    to_index: NDArray[np.float64] = np.linalg.inv(geometry.affine_lps).astype(np.float64)
+    layers, warnings = [], []
+    for item in header.get("ROIContourSequence", None) or []:
+        number = int(item.ReferencedROINumber)
+        name = str(rois[number].get("ROIName", "")) if number in rois else ""
+        name = name or f"label {number}"
+        contours, left_out = _contours(item, to_index)
+        if left_out:
+            warnings.append(
+                f"{path}: {name}: {left_out} contours that enclose nothing are left out"
+            )
+        volume = (
+            _filled(contours, number, geometry, f"{path}: {name}")
+            if contours
+            else _nothing(geometry)
+        )
+        layers.append(Layer(volume, {number: name}))
+    return layers, warnings
+
+
+def _series_referred(header: Any) -> set[str]:
+    found = set()
+    for frame in header.get("ReferencedFrameOfReferenceSequence", None) or []:
+        for study in frame.get("RTReferencedStudySequence", None) or []:
+            for series in study.get("RTReferencedSeriesSequence", None) or []:
+                found.add(str(series.get("SeriesInstanceUID", "")))
+    return found - {""}
+
+
+def _contours(item: Any, to_index: NDArray[np.float64]) -> tuple[list[Contour], int]:
+    """Closed contours on the study's index axes, and how many others there were."""
+    contours, left_out = [], 0
+    for one in item.get("ContourSequence", None) or []:
+        points = np.asarray(one.ContourData, dtype=np.float64).reshape(-1, 3)
+        if one.get("ContourGeometricType", "CLOSED_PLANAR") not in _FILLED or len(points) < 3:
+            left_out += 1
+            continue
+        contours.append(points @ to_index[:3, :3].T + to_index[:3, 3])
+    return contours, left_out
+
+
+def _filled(
+    contours: Sequence[Contour], number: int, geometry: VolumeGeometry, where: str
+) -> LabelVolume:
+    """The region on slices of its own: the study's rows and columns, the contours' planes."""
+    from skimage.draw import polygon2mask
+
+    thickness = max(float(np.ptp(one[:, 2])) for one in contours)
+    if thickness > 0.5:
+        raise InputError(
+            "has contours that are not parallel to the slices",
+            where=where,
+            remedy="export the structure on the slices of this study",
+        )
+    planes = _planes(contours)
+    heights = np.array(sorted(planes))
+    step, first = _spacing(heights, where)
+    lows = np.floor(np.min([one.min(axis=0) for one in contours], axis=0)).astype(int) - 1
+    highs = np.ceil(np.max([one.max(axis=0) for one in contours], axis=0)).astype(int) + 2
+    n_slices = round((heights[-1] - first) / step) + 1
+    labels = np.zeros((n_slices, highs[1] - lows[1], highs[0] - lows[0]), np.int32)
+    for height, members in planes.items():
+        z = round((height - first) / step)
+        inside = np.zeros(labels.shape[1:], bool)
+        for one in members:
+            inside ^= polygon2mask(inside.shape, one[:, [1, 0]] - lows[[1, 0]])  # type: ignore[no-untyped-call]  # skimage has few types
+        labels[z][inside] = number
+    # Index on those slices -> index on the study's grid -> LPS.
+    to_study = np.diag([1.0, 1.0, step, 1.0])
+    to_study[:3, 3] = (lows[0], lows[1], first)
+    return LabelVolume(labels, geometry.affine_lps @ to_study)
+
+
+def _planes(contours: Sequence[Contour]) -> dict[float, list[Contour]]:
+    """Contours by the slice index they lie at; whole indices where they are as good as whole."""
+    planes: dict[float, list[Contour]] = defaultdict(list)
+    for one in contours:
+        height = float(one[:, 2].mean())
+        if abs(height - round(height)) <= _ON_PLANE:
+            height = float(round(height))
+        known = [other for other in planes if abs(other - height) <= _ON_PLANE]
+        planes[known[0] if known else height].append(one)
+    return planes
+
+
+def _spacing(heights: NDArray[np.float64], where: str) -> tuple[float, float]:
+    """Distance between the contours' planes and the first plane, in slices of the study."""
+    on_slices = bool(np.all(heights == np.rint(heights)))
+    gaps = np.diff(heights)
+    if heights.size == 1:
+        return 1.0, float(heights[0])
+    step = float(gaps.min())
+    if on_slices and step == 1.0:
+        return 1.0, float(heights[0])
+    whole = gaps / step
+    if np.abs(whole - np.rint(whole)).max() > 0.05:
+        raise InputError(
+            "has contours at uneven distances that are not on the study's slices",
+            where=where,
+            remedy="export the structure on the slices of this study",
+        )
+    return step, float(heights[0])
+
+
+def _nothing(geometry: VolumeGeometry) -> LabelVolume:
+    return LabelVolume(np.zeros((1, 1, 1), np.int32), geometry.affine_lps)

@@ -1,0 +1,77 @@
+"""Label volumes: NIfTI, NRRD (also 3D Slicer's .seg.nrrd) and MetaImage, read by SimpleITK."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.errors import InputError
+from gsigpu.masks.layers import Layer
+from gsigpu.masks.placement import LabelVolume
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+
+
+def read_volume_masks(path: Path) -> list[Layer]:
+    """The layers of a label volume; 3D Slicer's overlapping segments are channels of one.
+
+    Raises InputError if it cannot be read, or does not hold labels.
+    """
+    import SimpleITK
+
+    try:
+        image: Any = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(
+            f"cannot be read ({reason})", where=path, remedy="save the mask again"
+        ) from error
+    if image.GetDimension() != 3:
+        raise InputError(
+            f"has {image.GetDimension()} dimensions", where=path, remedy="save a volume of labels"
+        )
+    values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
+    channels = values[..., None] if values.ndim == 3 else values
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    names = _slicer_names(image)
+    return [
+        Layer(LabelVolume(_as_labels(channels[..., layer], path), affine), names.get(layer, {}))
+        for layer in range(channels.shape[-1])
+    ]
+
+
+def _slicer_names(image: Any) -> dict[int, dict[int, str]]:
+    """Layer -> label -> name, of a 3D Slicer segmentation; empty for any other file."""
+    keys = set(image.GetMetaDataKeys())
+    names: dict[int, dict[int, str]] = {}
+    number = 0
+    while f"Segment{number}_Name" in keys:
+
+        def value(what: str, prefix: str = f"Segment{number}_") -> str:
+            return str(image.GetMetaData(prefix + what)) if prefix + what in keys else ""
+
+        layer, label = int(value("Layer") or 0), int(value("LabelValue") or number + 1)
+        names.setdefault(layer, {})[label] = value("Name")
+        number += 1
+    return names
+
+
+def _as_labels(values: NDArray[np.generic], path: Path) -> NDArray[np.integer]:
+    """Whole, non-negative numbers, whatever type they are stored as."""
+    labels = np.asarray(values)
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
+        raise InputError(
+            "holds values that are no labels",
+            where=path,
+            remedy="save a label map, not an image",
+        )
+    if labels.size and (labels.min() < 0 or labels.max() > 65535):
+        raise InputError(
+            "holds labels outside 0-65535", where=path, remedy="number the regions from 1"
+        )
+    return labels.astype(np.int32)

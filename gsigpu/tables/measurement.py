@@ -1,0 +1,142 @@
+"""The measurement table: one row per value.
+
+The columns are a contract between `gsigpu measure`, `gsigpu cohort` and everybody's own scripts; their
+order does not change, and new ones come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gsigpu.errors import SettingsError
+
+# Of a region's values, as they stand in the table; what each is: gsigpu.regions.statistics.
+TABLE_STATISTICS = (
+    "mean", "sd", "median", "p10", "p90", "iqr", "min", "max", "skewness", "kurtosis", "entropy",
+)  # fmt: skip
+# Statistics that the wide table shows.
+_WIDE_STATISTICS = ("mean", "sd", "median", "ratio", "value")
+_KEYS = ("case_id", "patient_id", "group", "reader", "phase", "lesion_id")
+SUFFIXES = (".csv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementRow:
+    """One value.
+
+    case_id, patient_id, group, reader, phase : of the measurement; "" where nobody said
+    lesion_id : "" for regions of the study (parenchyma, aorta)
+    region : lesion, rim, core, perilesional, parenchyma, aorta, profile
+    parameter : lambda_hu, lambda_hu[60-100], iodine, ct_value, mono_70, volume, ...; "" in the row of
+        a region that could not be measured
+    statistic : mean, sd, ...; `value` for a size, `ratio` for a ratio of means
+    value : NaN where it is not defined
+    unit : as printed, HU/keV; 1 for a pure number
+    definition : how the parameter is defined
+    n_voxels, n_valid : of the region, and those with a value
+    flags : what to know about the value, separated by ";"
+    distance_mm : of a profile's shell from the boundary, negative inside; NaN elsewhere
+    """
+
+    case_id: str
+    patient_id: str
+    group: str
+    reader: str
+    phase: str
+    lesion_id: str
+    region: str
+    parameter: str
+    statistic: str
+    value: float
+    unit: str
+    definition: str
+    n_voxels: int
+    n_valid: int
+    flags: str
+    distance_mm: float = float("nan")
+
+
+COLUMNS = tuple(one.name for one in fields(MeasurementRow))
+_TEXT = tuple(one.name for one in fields(MeasurementRow) if one.type == "str")
+
+
+def frame(rows: Iterable[MeasurementRow]) -> pd.DataFrame:
+    """The rows as a data frame with the contract's columns and types."""
+    table = pd.DataFrame([astuple(row) for row in rows], columns=list(COLUMNS))
+    return table.astype(
+        dict.fromkeys(_TEXT, "str")
+        | dict.fromkeys(("n_voxels", "n_valid"), "int64")
+        | dict.fromkeys(("value", "distance_mm"), "float64")
+    )
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """CSV or Parquet, by the suffix; full precision, the same bytes for the same table.
+
+    Raises SettingsError for another suffix.
+    """
+    require_suffix(path)
+    if path.suffix.lower() == ".csv":
+        table.to_csv(path, index=False, lineterminator="\n")
+    else:
+        table.to_parquet(path, index=False, engine="pyarrow")
+
+
+def require_suffix(path: Path) -> None:
+    """Raises SettingsError unless the name ends in .csv or .parquet."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise SettingsError(
+            f"{path.name!r} is no table that can be written", remedy="end it in .csv or .parquet"
+        )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table as `write_table` wrote it."""
+    if path.suffix.lower() == ".parquet":
+        return pd.read_parquet(path, engine="pyarrow")
+    dtype: Any = dict.fromkeys(_TEXT, "str")
+    return pd.read_csv(
+        path, dtype=dtype, keep_default_na=False, na_values={"value": [""], "distance_mm": [""]}
+    )
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per lesion (and one per study for its reference regions), a column per region and value.
+
+    Columns are `region parameter statistic (unit)`, in the order of the long table; means, SDs, medians,
+    ratios and sizes. Profiles are left out.
+    """
+    shown = table[
+        table.statistic.isin(_WIDE_STATISTICS)
+        & (table.region != "profile")
+        & (table.parameter != "")
+    ]
+    units = np.where(shown.unit == "1", "", " (" + shown.unit + ")")
+    columns = shown.region + " " + shown.parameter + " " + shown.statistic + units
+    named = shown.assign(column=columns)
+    keys = list(_KEYS)
+    named = shown.assign(column=columns).drop_duplicates([*keys, "column"])
+    values = named.set_index([*keys, "column"])["value"].unstack("column")
+    values = values.reindex(columns=_in_order(columns)).reset_index()
+    values.columns.name = None
+    flags = (
+        table[table.region != "profile"]
+        .groupby(keys, sort=False)["flags"]
+        .agg(_all_flags)
+        .reset_index()
+    )
+    return flags.merge(values, on=keys, how="left")
+
+
+def _in_order(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _all_flags(flags: Sequence[str]) -> str:
+    return ";".join(_in_order(one for text in flags for one in text.split(";") if one))
