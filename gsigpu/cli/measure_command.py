@@ -131,6 +131,16 @@ def measure_command(
     wide: Annotated[
         bool, typer.Option("--wide", help="Also OUT.wide.csv, a row per lesion, for spreadsheets.")
     ] = False,
+    dicom: Annotated[
+        bool,
+        typer.Option(
+            "--dicom", help="Also OUT.seg.dcm and OUT.sr.dcm: the regions and a report on them."
+        ),
+    ] = False,
+    plot: Annotated[
+        bool,
+        typer.Option("--plot", help="Also OUT.profile.png: λHU and iodine across the boundary."),
+    ] = False,
     series: Annotated[
         list[str] | None,
         typer.Option("--series", help="Only series with this number, UID or words; repeatable."),
@@ -193,7 +203,15 @@ def measure_command(
         n_workers=workers,
         watcher=watcher,
     )
-    written = write_measurement(found, out, masks=masks, with_wide=wide, overwrite=overwrite)
+    written = write_measurement(
+        found,
+        out,
+        masks=masks,
+        with_wide=wide,
+        with_dicom=dicom,
+        with_plot=plot,
+        overwrite=overwrite,
+    )
     warn(found.warnings)
     if as_json:
         typer.echo(json.dumps(_as_dict(found, written), indent=2))

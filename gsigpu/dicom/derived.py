@@ -22,7 +22,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import validate_value
 
 import gsigpu
-from gsigpu.dicom.model import Plane, Series, SpectralStack
+from gsigpu.dicom.model import Evidence, Plane, Series, SpectralStack
 from gsigpu.dicom.uids import derived_uid
 from gsigpu.maps.definitions import Code, MapDefinition
 
@@ -139,42 +139,53 @@ class DerivedSeries:
             return self._dataset(sop_instance_uid)
 
     def _dataset(self, sop_instance_uid: str) -> FileDataset:
-        meta = FileMetaDataset()
-        meta.FileMetaInformationVersion = b"\0\1"
-        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
-        meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-        meta.ImplementationVersionName = f"GSIGPU_{gsigpu.__version__}"[:16]
-        ds = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
-        ds.SpecificCharacterSet = "ISO_IR 192"
-        ds.SOPClassUID = UID(self.sop_class_uid)
-        ds.SOPInstanceUID = UID(sop_instance_uid)
         evidence = self.stack.series[0].evidence
-        ds.StudyInstanceUID = UID(evidence.study_uid or derived_uid("study", evidence.series_uid))
+        ds = shared_dataset(self._source, evidence, self.sop_class_uid, sop_instance_uid)
         ds.FrameOfReferenceUID = UID(
             evidence.frame_of_reference_uid or derived_uid("frame", evidence.series_uid)
         )
-        for keyword in _REQUIRED:
-            setattr(ds, keyword, _copied(self._source, keyword))
-        for keyword in _OPTIONAL:
-            if value := _copied(self._source, keyword):
-                setattr(ds, keyword, value)
-        ds.ReferringPhysicianName = ds.Laterality = ""
-        date, time = _content_date_and_time(self._source)
-        ds.SeriesDate = ds.ContentDate = date
-        ds.SeriesTime = ds.ContentTime = time
         ds.Modality = "CT"
         ds.SeriesInstanceUID = UID(self.uid)
         ds.SeriesNumber = self.number
         ds.SeriesDescription = self.title
         ds.DerivationDescription = self.derivation
-        ds.Manufacturer = "gsigpu"
-        ds.ManufacturerModelName = "gsigpu"
-        ds.SoftwareVersions = gsigpu.__version__
-        ds.ContributingEquipmentSequence = _equipment(self._source)
-        _carry_history(self._source, ds)
         return ds
+
+
+def shared_dataset(
+    source: Dataset, evidence: Evidence, sop_class_uid: str, sop_instance_uid: str
+) -> FileDataset:
+    """A new object of the source's study: patient, study, dates, equipment and history.
+
+    source : header of a source image, as `source_header` read it
+    """
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = f"GSIGPU_{gsigpu.__version__}"[:16]
+    ds = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SOPClassUID = UID(sop_class_uid)
+    ds.SOPInstanceUID = UID(sop_instance_uid)
+    ds.StudyInstanceUID = UID(evidence.study_uid or derived_uid("study", evidence.series_uid))
+    for keyword in _REQUIRED:
+        setattr(ds, keyword, _copied(source, keyword))
+    for keyword in _OPTIONAL:
+        if value := _copied(source, keyword):
+            setattr(ds, keyword, value)
+    ds.ReferringPhysicianName = ds.Laterality = ""
+    date, time = _content_date_and_time(source)
+    ds.SeriesDate = ds.ContentDate = date
+    ds.SeriesTime = ds.ContentTime = time
+    ds.Manufacturer = "gsigpu"
+    ds.ManufacturerModelName = "gsigpu"
+    ds.SoftwareVersions = gsigpu.__version__
+    ds.ContributingEquipmentSequence = _equipment(source)
+    _carry_history(source, ds)
+    return ds
 
 
 def derive(
@@ -188,7 +199,7 @@ def derive(
 
     beside : further planes shown in every object
     """
-    source = _source_header(stack.series)
+    source = source_header(stack.series)
     return [
         DerivedSeries(
             one,
@@ -253,6 +264,20 @@ def source_image_items(
     return items
 
 
+def referenced_series(planes: Sequence[Plane]) -> Dataset:
+    """An item of Referenced Series Sequence: every file of a series' planes, once."""
+    item = Dataset()
+    item.SeriesInstanceUID = planes[0].evidence.series_uid
+    item.ReferencedInstanceSequence = []
+    for uid, sop_class in {
+        one.sop_instance_uid: one.evidence.sop_class_uid for one in planes
+    }.items():
+        instance = Dataset()
+        instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = sop_class, uid
+        item.ReferencedInstanceSequence.append(instance)
+    return item
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """What is odd in the source is not this program's to mend, nor to complain of twice."""
@@ -261,7 +286,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _source_header(series: Sequence[Series]) -> FileDataset:
+def source_header(series: Sequence[Series]) -> FileDataset:
     """What is looked at of the first series' first file; lossy if that of any series is."""
     with quiet():
         headers = [

@@ -28,10 +28,11 @@ from gsigpu.dicom.derived import (
     code_item,
     derive,
     quiet,
+    referenced_series,
     source_image_items,
     unit_code,
 )
-from gsigpu.dicom.model import Plane, Series, SpectralStack
+from gsigpu.dicom.model import Plane, SpectralStack
 from gsigpu.dicom.template import decimal
 from gsigpu.dicom.uids import derived_uid
 from gsigpu.errors import OutputError
@@ -152,7 +153,7 @@ def _parametric_map(derived: DerivedSeries) -> Any:
         setattr(ds, keyword, float("nan"))
     # These name one energy only; each frame names its sources at all.
     del ds.SourceImageSequence
-    ds.ReferencedSeriesSequence = [_referenced(one) for one in derived.stack.series]
+    ds.ReferencedSeriesSequence = [referenced_series(one.planes) for one in derived.stack.series]
     return ds
 
 
@@ -169,20 +170,6 @@ def _complete_frames(ds: Dataset, derived: DerivedSeries) -> list[int]:
         frame_of[z] = frame
         groups.DerivationImageSequence = [_derivation(derived, z)]
     return frame_of
-
-
-def _referenced(series: Series) -> Dataset:
-    """An item of Referenced Series Sequence: every file of a series, once."""
-    item = Dataset()
-    item.SeriesInstanceUID = series.evidence.series_uid
-    item.ReferencedInstanceSequence = []
-    for uid, sop_class in {
-        one.sop_instance_uid: one.evidence.sop_class_uid for one in series.planes
-    }.items():
-        instance = Dataset()
-        instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = sop_class, uid
-        item.ReferencedInstanceSequence.append(instance)
-    return item
 
 
 def _one_pixel(derived: DerivedSeries, z: int) -> FileDataset:

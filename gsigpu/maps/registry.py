@@ -31,10 +31,10 @@ from gsigpu.physics import HIGH_KEV, LOW_KEV
 
 DEFAULT_SLOPE = "paper"
 
-_OWN_SCHEME = "99GSIGPU"
-_HOUNSFIELD = Code("112031", "DCM", "Attenuation Coefficient")
-_CONCENTRATION = Code("122093", "DCM", "Concentration")
-_SLOPE_CODE = Code("SLOPE", _OWN_SCHEME, "Slope of spectral HU curve")
+OWN_SCHEME = "99GSIGPU"
+HOUNSFIELD = Code("112031", "DCM", "Attenuation Coefficient")
+IODINE_CONCENTRATION = Code("122093", "DCM", "Concentration")
+_SLOPE_CODE = Code("SLOPE", OWN_SCHEME, "Slope of spectral HU curve")
 _WATER_IODINE = (
     "water-iodine fit 1000 + HU(E) = rho_w + c r(E), r = (mu/rho)_I / (mu/rho)_w (XrayDB, Elam)"
 )
@@ -109,7 +109,7 @@ _IODINE = MapDefinition(
     title="Iodine",
     formula=f"c of the {_WATER_IODINE}",
     unit=MG_PER_ML,
-    quantity=_CONCENTRATION,
+    quantity=IODINE_CONCENTRATION,
     rescale_type="MGML",
     step=0.01,
     window=(2.5, 5.0),
@@ -125,7 +125,7 @@ _VNC = _basis_map(
     f"rho_w - 1000 of the {_WATER_IODINE}",
     water_iodine.vnc_rows,
     unit=HU,
-    quantity=_HOUNSFIELD,
+    quantity=HOUNSFIELD,
     rescale_type="HU",
     step=1.0,
     window=(40.0, 400.0),
@@ -185,7 +185,7 @@ _RESIDUAL = MapDefinition(
     title="Residual of the water-iodine fit",
     formula=f"RMS over energies of what the {_WATER_IODINE} leaves",
     unit=HU,
-    quantity=Code("RESIDUAL", _OWN_SCHEME, "Residual of water-iodine fit"),
+    quantity=Code("RESIDUAL", OWN_SCHEME, "Residual of water-iodine fit"),
     rescale_type="HU",
     step=0.01,
     window=(10.0, 20.0),
@@ -199,7 +199,7 @@ _SIGMA_IODINE = _sigma(
     _IODINE,
     step=0.001,
     window=(0.5, 1.0),
-    code=Code("SDIODINE", _OWN_SCHEME, "Standard deviation of iodine concentration"),
+    code=Code("SDIODINE", OWN_SCHEME, "Standard deviation of iodine concentration"),
 )
 
 _FIXED = {
@@ -231,7 +231,7 @@ def define(name: str, *, slope: str = DEFAULT_SLOPE) -> MapDefinition:
         base = _lambda_hu(parse_slope(own or slope), is_default=own is None)
         if not found["sigma"]:
             return base
-        code = Code("SDSLOPE", _OWN_SCHEME, "Standard deviation of slope of spectral HU curve")
+        code = Code("SDSLOPE", OWN_SCHEME, "Standard deviation of slope of spectral HU curve")
         return _sigma(base, step=0.0001, window=(0.25, 0.5), code=code)
     if found := _MONO.fullmatch(wanted):
         kev = float(found["kev"])

@@ -31,6 +31,13 @@ from gsigpu.tables.measurement import MeasurementRow, frame, require_suffix, wid
 
 # A vendor's iodine that is so many times the computed one, or more, is in another unit than it says.
 _DOUBTFUL_FACTOR = 3.0
+_BESIDE = {
+    "json": ".json",
+    "wide": ".wide.csv",
+    "seg": ".seg.dcm",
+    "sr": ".sr.dcm",
+    "plot": ".profile.png",
+}
 _LIBRARIES = ("numpy", "scipy", "pydicom", "highdicom", "pandas", "xraydb")
 
 
@@ -216,24 +223,42 @@ def write_measurement(
     *,
     masks: MaskFiles,
     with_wide: bool = False,
+    with_dicom: bool = False,
+    with_plot: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
     """Writes the table and what goes with it; all of it or nothing.
 
-    out : .csv or .parquet; beside it OUT.json with the provenance, and OUT.wide.csv if asked
+    out : .csv or .parquet; beside it OUT.json with the provenance and, if asked, OUT.wide.csv, OUT.seg.dcm
+        and OUT.sr.dcm, OUT.profile.png
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
     require_suffix(out)
-    sidecar = out.with_suffix(".json")
-    spread = out.with_suffix(".wide.csv")
-    finals = [sidecar, *([spread] if with_wide else []), out]
+    beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
+    asked = {
+        "json": True,
+        "wide": with_wide,
+        "seg": with_dicom,
+        "sr": with_dicom,
+        "plot": with_plot,
+    }
+    finals = [*(path for what, path in beside.items() if asked[what]), out]
     with staged_files(finals, overwrite=overwrite) as folder:
+        staged = {what: folder / path.name for what, path in beside.items()}
         write_table(measurement.table, folder / out.name)
         if with_wide:
-            write_table(wide(measurement.table), folder / spread.name)
+            write_table(wide(measurement.table), staged["wide"])
+        if with_dicom:
+            from gsigpu.pipeline.measure_dicom import write_dicom
+
+            write_dicom(measurement, staged["seg"], staged["sr"])
+        if with_plot:
+            from gsigpu.pipeline.profile_plot import save_profiles
+
+            save_profiles(staged["plot"], measurement)
         text = json.dumps(provenance(measurement, masks), indent=2)
-        (folder / sidecar.name).write_text(text + "\n", "utf-8")
-    return finals[::-1]
+        staged["json"].write_text(text + "\n", "utf-8")
+    return [out, *finals[:-1]]
 
 
 def provenance(measurement: Measurement, masks: MaskFiles) -> dict[str, Any]:
