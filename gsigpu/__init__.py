@@ -4,6 +4,7 @@ The verbs of the command line are functions here:
 
     study = gsigpu.scan("/data/study-0042")
     result = gsigpu.map(study, Path("maps"), maps=["lambda-hu", "iodine"], phase="PVP")
+    found = gsigpu.measure(study, gsigpu.MaskFiles((Path("lesions.nii.gz"),)), phase="PVP")
 
 They are imported when first used, so that `import gsigpu` costs nothing.
 """
@@ -17,12 +18,24 @@ if TYPE_CHECKING:
     from gsigpu.dicom.study import read_study as scan
     from gsigpu.phantom import PhantomSettings, write_phantom
     from gsigpu.pipeline.map_study import map_study as map  # noqa: A004  # the verb of the command line
+    from gsigpu.pipeline.measure import measure_study as measure
+    from gsigpu.pipeline.study_masks import MaskFiles
 
-__all__ = ["PhantomSettings", "__version__", "map", "scan", "write_phantom"]
+__all__ = [
+    "MaskFiles",
+    "PhantomSettings",
+    "__version__",
+    "map",
+    "measure",
+    "scan",
+    "write_phantom",
+]
 
 _HOMES = {
     "scan": ("gsigpu.dicom.study", "read_study"),
     "map": ("gsigpu.pipeline.map_study", "map_study"),
+    "measure": ("gsigpu.pipeline.measure", "measure_study"),
+    "MaskFiles": ("gsigpu.pipeline.study_masks", "MaskFiles"),
     "write_phantom": ("gsigpu.phantom", "write_phantom"),
     "PhantomSettings": ("gsigpu.phantom", "PhantomSettings"),
 }

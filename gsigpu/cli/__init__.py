@@ -13,10 +13,13 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 
 class _Interrupt:
-    """Ctrl-C: leave at once while importing, else raise KeyboardInterrupt and remember it."""
+    """Ctrl-C: leave at once while importing; raise KeyboardInterrupt in the command, and remember it; after
+    the command, when the interpreter only tidies up, nothing.
+    """
 
     def __init__(self) -> None:
         self.importing = True
+        self.ended = False
         self.seen = False
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
@@ -24,7 +27,8 @@ class _Interrupt:
         if self.importing:  # nothing has been written yet
             os._exit(_INTERRUPTED)
         self.seen = True
-        raise KeyboardInterrupt
+        if not self.ended:
+            raise KeyboardInterrupt
 
 
 def main() -> None:
@@ -36,11 +40,18 @@ def main() -> None:
         signal.signal(signal.SIGINT, interrupt)
     from gsigpu.cli.app import run
 
-    interrupt.importing = False
     try:
-        run(was_interrupted=lambda: interrupt.seen)
+        interrupt.importing = False
+        try:
+            run(was_interrupted=lambda: interrupt.seen)
+        finally:
+            interrupt.ended = True
     except KeyboardInterrupt:
+        interrupt.ended = True
         sys.exit(_INTERRUPTED)
+    finally:
+        # While it ends, the interpreter gives handlers of its own back to the system, which would kill.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 __all__ = ["main"]

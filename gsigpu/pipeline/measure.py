@@ -153,9 +153,8 @@ def measure_study(
         layout, gathered, measurand, grid.spacing_mm, labels, stack.phase, collected.failures
     )
     vendor, doubts = _vendor_iodine(measurand, layout, gathered)
-    if len(found.failures) > len(collected.failures) and not any(
-        row.n_valid and row.parameter for row in found.rows
-    ):
+    failed = {one.lesion_id for one in found.failures}
+    if failed >= {one.lesion.lesion_id for one in layout.lesions}:
         raise found.failures[-1].error
     return Measurement(
         labels=labels,

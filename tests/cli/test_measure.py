@@ -1,0 +1,124 @@
+"""`gsigpu measure` as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+
+from gsigpu.phantom import PhantomSettings, write_phantom
+from gsigpu.tables.measurement import read_table
+
+SMALL = PhantomSettings(
+    shape=(12, 64, 80),
+    spacing_mm=(10.0, 4.4, 4.4),
+    n_lesions=2,
+    diameter_mm=(28.0, 30.0),
+    energies_kev=(60.0, 70.0, 100.0),
+    extras=("iodine",),
+)
+
+
+def run(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "gsigpu", "measure", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return write_phantom(tmp_path_factory.mktemp("study") / "phantom", SMALL)
+
+
+def test_measures_and_says_what_it_did(truth, tmp_path):
+    done = run(
+        truth.dicom_folder, "--mask", truth.lesion_mask, "--liver-mask", truth.liver_mask,
+        "--phase", "PVP", "--slope", "paper,60-100", "-o", tmp_path / "t.csv", "--wide", "--plot",
+        "--case", "c-7", "--group", "lung", "--reader", "A", "--name", "2=second",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "2 lesions, liver" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "t.csv", "t.json", "t.wide.csv", "t.profile.png",
+    }  # fmt: skip
+    table = read_table(tmp_path / "t.csv")
+    assert set(table.case_id) == {"c-7"}
+    assert set(table.group) == {"lung"}
+    assert set(table.reader) == {"A"}
+    assert set(table.lesion_id) == {"1", "second", ""}
+    both = table[(table.region == "core") & (table.statistic == "mean")].set_index(
+        ["lesion_id", "parameter"]
+    )
+    ratio = both.value["1", "lambda_hu[60-100]"] / both.value["1", "lambda_hu"]
+    assert ratio == pytest.approx(1.5, rel=1e-4)  # 60 keV over 40 keV
+
+
+def test_json(truth, tmp_path):
+    done = run(
+        truth.dicom_folder, "--mask", truth.lesion_mask, "--phase", "AP", "--json",
+        "-o", tmp_path / "t.parquet",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["phase"] == "AP"
+    assert said["lesions"] == ["1", "2"]
+    assert said["n_rows"] == len(read_table(tmp_path / "t.parquet"))
+
+
+def test_a_failure_beside_success_is_exit_code_1_and_one_line(truth, tmp_path):
+    empty = tmp_path / "empty.nii.gz"
+    affine = truth.geometry.affine_ras
+    nibabel.save(nibabel.Nifti1Image(np.zeros(SMALL.shape[::-1], np.uint8), affine), empty)
+    done = run(
+        truth.dicom_folder, "--mask", truth.lesion_mask, "--mask", empty, "--phase", "PVP",
+        "-o", tmp_path / "out" / "t.csv",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        f"gsigpu: error: {empty}: holds no region; draw one on this study"
+    )
+    table = read_table(tmp_path / "out" / "t.csv")
+    assert table[table.parameter == ""]["flags"].tolist() == ["failed:empty-mask"]
+    assert len(table) > 100
+
+
+def test_roles_by_file_and_by_option(truth, tmp_path):
+    (tmp_path / "roles.yaml").write_text("lesion: [1]\nnames: {1: S4a}\n")
+    done = run(
+        truth.dicom_folder, "--mask", truth.lesion_mask, "--phase", "PVP",
+        "--roles", tmp_path / "roles.yaml", "--role", "2=normal", "-o", tmp_path / "t.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = read_table(tmp_path / "t.csv")
+    assert set(table.lesion_id) == {"S4a", ""}
+    assert "parenchyma" in set(table.region)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rim", "thick"], "unknown rim 'thick'"),
+        (["--role", "2"], "'2' is not LABEL=VALUE"),
+        (["--role", "2=tumour"], "unknown role 'tumour'"),
+        (["--perilesional", "near"], "is no range"),
+        (["--perilesional", "5-2"], "perilesional range"),
+        (["--slope", "100-60"], "does not rise"),
+        (["--regions", "edge"], "unknown region 'edge'"),
+        (["--ct-value", "bone"], "unknown CT value"),
+    ],
+)
+def test_bad_options_are_one_line_and_nothing_is_written(truth, tmp_path, words, message):
+    done = run(
+        truth.dicom_folder, "--mask", truth.lesion_mask, "--phase", "PVP",
+        "-o", tmp_path / "t.csv", *words,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
