@@ -9,6 +9,7 @@ import typer
 
 from gsigpu.cli.console import TerminalWatcher, table, warn
 from gsigpu.cli.map_command import summary
+from gsigpu.cli.measure_command import summary as measured
 
 
 def demo(
@@ -20,14 +21,19 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace an earlier demo.")
     ] = False,
 ) -> None:
-    """Make a synthetic study, scan it, map λHU and iodine, and save a picture.
+    """Make a synthetic study, scan it, map λHU and iodine, save a picture, and measure its lesions.
 
     Example: gsigpu demo /tmp/gsigpu-demo
     """
     from gsigpu.pipeline.demo import run_demo  # brings matplotlib and SciPy along
 
     watcher = TerminalWatcher(
-        {"phantom": "making a study", "scan": "reading headers", "map": "computing maps"}
+        {
+            "phantom": "making a study",
+            "scan": "reading headers",
+            "map": "computing maps",
+            "measure": "measuring",
+        }
     )
     result = run_demo(out, overwrite=overwrite, watcher=watcher)
     warn(result.maps.warnings)
@@ -52,4 +58,5 @@ def demo(
             ],
         )
     )
-    typer.echo(f"\npicture  {result.picture}")
+    typer.echo(f"\npicture  {result.picture}\n")
+    typer.echo(measured(result.measurement, [result.table]))

@@ -116,6 +116,10 @@ def measure_command(
     curve: Annotated[
         bool, typer.Option("--curve/--no-curve", help="Measure every monoenergetic series.")
     ] = True,
+    se: Annotated[
+        bool,
+        typer.Option("--se", help="Standard errors of the means, for noise that is correlated."),
+    ] = False,
     vendor_iodine_unit: Annotated[
         str,
         typer.Option(
@@ -176,6 +180,7 @@ def measure_command(
             rim=parse_rim(rim),
             perilesional_mm=_range(perilesional),
         ),
+        with_se=se,
     )
     said = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
     if roles is not None:

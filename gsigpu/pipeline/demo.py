@@ -1,4 +1,4 @@
-"""The main job on a synthetic study: make it, scan it, map it, compare with the truth, picture it."""
+"""The main job on a synthetic study: make it, scan it, map it, compare with the truth, picture and measure it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from gsigpu.dicom.volumes import read_volume
 from gsigpu.phantom import PhantomSettings, PhantomTruth, write_phantom
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.map_study import MapResult, Watcher, map_study
+from gsigpu.pipeline.measure import Measurement, measure_study, write_measurement
+from gsigpu.pipeline.measure_rows import CaseLabels
+from gsigpu.pipeline.study_masks import MaskFiles
 from gsigpu.staging import staged_folder
 
 _PHASE = "PVP"
@@ -55,6 +58,8 @@ class DemoResult:
     maps: MapResult
     regions: list[RegionComparison]
     picture: Path
+    measurement: Measurement
+    table: Path
 
 
 def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
@@ -83,9 +88,25 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
         largest = max(truth.lesions, key=lambda one: one.longest_axial_diameter_mm)
         z = int(np.flatnonzero((lesions == largest.label).any(axis=(1, 2))).mean())
         _picture(folder / "maps.png", maps, written, z)
+        masks = MaskFiles(
+            (truth.lesion_mask,),
+            liver=truth.liver_mask,
+            vessels=truth.vessel_mask,
+            aorta=truth.aorta_mask,
+        )
+        labels = CaseLabels("demo", group=_SETTINGS.primary)
+        measured = measure_study(study, masks, labels=labels, phase=_PHASE, watcher=watcher)
+        write_measurement(
+            measured,
+            folder / "measurements.csv",
+            masks=masks,
+            with_wide=True,
+            with_dicom=True,
+            with_plot=True,
+        )
     folders = {name: out / path.relative_to(folder) for name, path in maps.folders.items()}
     moved = replace(maps, out=out / "maps", folders=folders)
-    return DemoResult(lines, moved, regions, out / "maps.png")
+    return DemoResult(lines, moved, regions, out / "maps.png", measured, out / "measurements.csv")
 
 
 def _volume(folder: Path) -> NDArray[np.float32]:

@@ -43,10 +43,14 @@ _LIBRARIES = ("numpy", "scipy", "pydicom", "highdicom", "pandas", "xraydb")
 
 @dataclass(frozen=True, slots=True)
 class MeasureSettings:
-    """What is measured, and in which regions."""
+    """What is measured, and in which regions.
+
+    with_se : also standard errors that account for the correlation of noise
+    """
 
     parameters: ParameterSettings = field(default_factory=ParameterSettings)
     regions: RegionSettings = field(default_factory=RegionSettings)
+    with_se: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,14 @@ def measure_study(
             labels.case_id, stack.series[0].evidence.patient_id, labels.group, labels.reader
         )
     found = measurement_rows(
-        layout, gathered, measurand, grid.spacing_mm, labels, stack.phase, collected.failures
+        layout,
+        gathered,
+        measurand,
+        grid.spacing_mm,
+        labels,
+        stack.phase,
+        collected.failures,
+        with_se=settings.with_se,
     )
     vendor, doubts = _vendor_iodine(measurand, layout, gathered)
     failed = {one.lesion_id for one in found.failures}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.errors import NoValidVoxels
+from gsigpu.errors import NoValidVoxels, SettingsError
 from gsigpu.pipeline.gather import Gathered
 from gsigpu.pipeline.parameters import Measurand, Parameter
 from gsigpu.pipeline.study_masks import Failure
 from gsigpu.regions.layout import Layout, LesionLayout, MeasuredRegion
 from gsigpu.regions.mask import RegionMask
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
+from gsigpu.regions.standard_error import noise_autocovariance, standard_error
 from gsigpu.regions.statistics import ratio, spectral_curve, statistics
 from gsigpu.tables.measurement import TABLE_STATISTICS, MeasurementRow
 
@@ -50,8 +51,15 @@ def measurement_rows(
     labels: CaseLabels,
     phase: str,
     failures: Sequence[Failure],
+    *,
+    with_se: bool = False,
 ) -> Rows:
-    """All rows of a study: lesion by lesion, the study's regions, then what failed."""
+    """All rows of a study: lesion by lesion, the study's regions, then what failed.
+
+    with_se : also the standard error of every mean, from the noise in the parenchyma
+    Raises SettingsError if that is asked and there is no parenchyma.
+    """
+    noise = _noise(layout, gathered, measurand, spacing_mm) if with_se else {}
     blank = MeasurementRow(
         labels.case_id, labels.patient_id, labels.group, labels.reader, phase,
         "", "", "", "", float("nan"), "", "", 0, 0, "",
@@ -67,7 +75,7 @@ def measurement_rows(
                 name = region.lesion_id or region.region
                 found.append(Failure(name, region.mask.n_voxels, error))
             continue
-        of_region = list(_region_rows(blank, region, values, measurand, means))
+        of_region = list(_region_rows(blank, region, values, measurand, means, noise))
         rows += of_region
         if region.region == "lesion" and not any(row.n_valid for row in of_region):
             found.append(_no_values(region))
@@ -110,6 +118,7 @@ def _region_rows(
     values: NDArray[np.float32],
     measurand: Measurand,
     means: dict[tuple[str, str, str], float],
+    noise: Mapping[str, NDArray[np.float64]],
 ) -> Iterator[MeasurementRow]:
     """Statistics of every parameter in one region; `means` is filled for the ratios."""
     is_profile = region.region == "profile"
@@ -133,10 +142,32 @@ def _region_rows(
         )
         for name in ("mean", "sd") if is_curve else wanted:
             yield replace(row, statistic=name, value=found[name])
+        if parameter.name in noise and not is_profile:
+            valid_mask = region.mask.voxels.copy()
+            valid_mask[valid_mask] = ~np.isnan(array)
+            error = standard_error(valid_mask, noise[parameter.name])
+            yield replace(row, statistic="se", value=error)
         if not is_profile:
             means[region.lesion_id, region.region, parameter.name] = found["mean"]
     if not is_profile:
         yield from _curve_rows(blank, region, values, measurand)
+
+
+def _noise(
+    layout: Layout, gathered: Gathered, measurand: Measurand, spacing_mm: _Spacing
+) -> dict[str, NDArray[np.float64]]:
+    """Autocovariance of each parameter's noise, in the parenchyma."""
+    for region, values in zip(layout.regions, gathered.values, strict=True):
+        if region.region == "parenchyma":
+            return {
+                parameter.name: noise_autocovariance(array, region.mask.voxels, spacing_mm)
+                for parameter, array in measurand.measured(values).items()
+                if not parameter.name.startswith("mono_")
+            }
+    raise SettingsError(
+        "the standard error needs the noise of the parenchyma",
+        remedy="give --liver-mask or --normal-mask, or leave out --se",
+    )
 
 
 def _mean_and_sd(array: NDArray[np.float32]) -> dict[str, float]:

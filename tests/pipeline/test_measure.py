@@ -270,6 +270,32 @@ def test_any_map_is_measured(tmp_path):
         assert one_value(found, "2", "lesion", parameter) == pytest.approx(expected, rel=1e-4)
 
 
+def test_standard_errors_account_for_correlated_noise(tmp_path):
+    truth = write_phantom(
+        tmp_path / "p",
+        replace(
+            CLEAN,
+            noise_hu=12.0,
+            phases=("PVP",),
+            extras=(),
+            spacing_mm=(4.0, 1.1, 1.1),
+            shape=(20, 256, 320),
+        ),
+    )
+    study = read_study(truth.dicom_folder)
+    settings = MeasureSettings(with_se=True)
+    found = measure_study(
+        study, MaskFiles((truth.lesion_mask,), liver=truth.liver_mask), settings=settings
+    )
+    for lesion in ("1", "2", "3"):
+        error = one_value(found, lesion, "core", "ct_value", "se")
+        n = values(found, lesion_id=lesion, region="core", parameter="ct_value").n_valid.max()
+        naive = one_value(found, lesion, "core", "ct_value", "sd") / np.sqrt(n)
+        assert 0.3 * naive < error < 10 * naive
+    with pytest.raises(SettingsError, match="parenchyma"):
+        measure_study(study, MaskFiles((truth.lesion_mask,)), settings=settings)
+
+
 def test_written_tables_hold_the_same(found, files, tmp_path):
     csv = write_measurement(found, tmp_path / "a" / "t.csv", masks=files, with_wide=True)
     write_measurement(found, tmp_path / "t.parquet", masks=files)

@@ -1,0 +1,106 @@
+"""Standard error of a region's mean under correlated noise.
+
+The noise of CT is correlated between neighbouring voxels, so SD/√n is wrong, mostly too small. With the noise's
+autocovariance C(h) over voxel offsets h, and A(h) the number of pairs of the region's voxels that lie h
+apart,
+
+    var(mean) = Σ_h C(h) A(h) / n²
+
+C is estimated in a reference region without structure: parenchyma, away from its boundary, where it mixes
+with what lies beside it, and without outliers, which are vessels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Noise of CT is uncorrelated beyond this; the reference's own slow structure is not.
+_REACH_MM = 8.0
+_BOUNDARY_MM = 5.0
+_OUTLIER_SD = 4.0
+_LEAST = 0.1  # of the variance of a mean of uncorrelated noise
+_Spacing = tuple[float, float, float]
+
+
+def noise_autocovariance(
+    values: NDArray[np.floating], mask: NDArray[np.bool_], spacing_mm: _Spacing
+) -> NDArray[np.float64]:
+    """Autocovariance of the noise in a reference region.
+
+    values : (n,) of the region's voxels in the order of `np.nonzero`; NaN is left out
+    mask : (z, y, x) bool, the region's box
+    Returns (2a+1, 2b+1, 2c+1) over offsets -a..a, -b..b, -c..c voxels; 0 beyond 8 mm and where the
+    region has fewer than 30 pairs.
+
+    >>> noise = np.random.default_rng(0).normal(0, 2, 8000)
+    >>> c = noise_autocovariance(noise, np.ones((20, 20, 20), bool), (4.0, 4.0, 4.0))
+    >>> c.shape, bool(abs(c[2, 2, 2] - 4) < 0.3)
+    ((5, 5, 5), True)
+    """
+    filled = np.zeros(mask.shape)
+    filled[mask] = values
+    valid = _homogeneous(filled, mask, spacing_mm)
+    centred = np.where(valid, filled - np.nanmean(np.where(valid, filled, np.nan)), 0.0)
+    reach = tuple(int(_REACH_MM / size) for size in spacing_mm)
+    products = _correlation(centred, reach)
+    pairs = np.rint(_correlation(valid.astype(np.float64), reach))
+    enough = pairs >= 30
+    covariance = np.where(enough, products / np.where(enough, pairs, 1.0), 0.0)
+    axes = np.meshgrid(
+        *(np.arange(-r, r + 1) * size for r, size in zip(reach, spacing_mm, strict=True)),
+        indexing="ij",
+    )
+    return np.where(sum(axis**2 for axis in axes) <= _REACH_MM**2, covariance, 0.0)
+
+
+def _homogeneous(
+    filled: NDArray[np.float64], mask: NDArray[np.bool_], spacing_mm: _Spacing
+) -> NDArray[np.bool_]:
+    """Voxels away from the region's boundary in their slice, and no outliers; all where none are left."""
+    from scipy.ndimage import binary_erosion
+
+    valid = np.asarray(mask & ~np.isnan(filled))
+    n_steps = max(round(_BOUNDARY_MM / min(spacing_mm[1:])), 1)
+    cross = np.zeros((3, 3, 3), bool)
+    cross[1, 1, :] = cross[1, :, 1] = True
+    inner = np.asarray(valid & binary_erosion(mask, cross, iterations=n_steps))
+    if inner.sum() < 1000:
+        inner = valid
+    median = np.median(filled[inner])
+    spread = 1.4826 * np.median(np.abs(filled[inner] - median))
+    return inner & (np.abs(filled - median) <= _OUTLIER_SD * spread)
+
+
+def standard_error(mask: NDArray[np.bool_], covariance: NDArray[np.float64]) -> float:
+    """Standard error of the mean of a region's voxels.
+
+    mask : (z, y, x) bool, its valid voxels
+    covariance : of the noise, see `noise_autocovariance`
+    Returns NaN for an empty mask.
+    """
+    n = int(mask.sum())
+    if n == 0:
+        return float("nan")
+    reach = tuple(side // 2 for side in covariance.shape)
+    pairs = np.rint(_correlation(mask.astype(np.float64), reach))
+    variance = float((covariance * pairs).sum()) / n**2
+    # An estimated autocovariance need not be positive definite. Noise of CT has little power at low
+    # frequencies, so that the mean of a large region is better known than SD/√n says, but not by far.
+    uncorrelated = float(covariance[reach]) / n
+    return float(np.sqrt(max(variance, _LEAST * uncorrelated)))
+
+
+def _correlation(array: NDArray[np.float64], reach: tuple[int, ...]) -> NDArray[Any]:
+    """Σ_x a(x) a(x + h) for |h| <= reach along each axis, zeros beyond the array."""
+    from scipy.fft import irfftn, next_fast_len, rfftn
+
+    shape = [next_fast_len(n + r, real=True) for n, r in zip(array.shape, reach, strict=True)]
+    spectrum = rfftn(array, shape)
+    circular = irfftn(spectrum * spectrum.conj(), shape)
+    indices = np.ix_(
+        *(np.arange(-r, r + 1) % n for r, n in zip(reach, circular.shape, strict=True))
+    )
+    return np.asarray(circular[indices])
