@@ -24,6 +24,7 @@ class Panel:
     window : (centre, width), in the unit
     overlay_on : an anatomical plane shown in grey beneath, in HU; None to show `plane` alone
     shown_mask : where an overlay is drawn
+    outline_mask : a region whose outline is drawn
     """
 
     plane: NDArray[Any]
@@ -33,6 +34,7 @@ class Panel:
     colormap: str
     overlay_on: NDArray[Any] | None = None
     shown_mask: NDArray[np.bool_] | None = None
+    outline_mask: NDArray[np.bool_] | None = None
 
 
 def save_panels(
@@ -57,7 +59,7 @@ def save_panels(
         _draw(figure, axis, panel, pixel_spacing_mm)
     if caption:
         figure.supxlabel(caption, color=_INK, fontsize=9)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, format=None if path.suffix else "png")
 
 
 def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, float]) -> None:
@@ -76,6 +78,10 @@ def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, f
     image = axis.imshow(
         shown, cmap=panel.colormap, vmin=low, vmax=high, **(place | {"interpolation": "nearest"})
     )
+    if panel.outline_mask is not None and panel.outline_mask.any():
+        x = (np.arange(columns) + 0.5) * pixel_spacing_mm[1]
+        y = (np.arange(rows) + 0.5) * pixel_spacing_mm[0]
+        axis.contour(x, y, panel.outline_mask, levels=[0.5], colors=["white"], linewidths=0.8)
     axis.set_title(panel.title, color=_INK, fontsize=12)
     axis.set_facecolor("black")
     axis.set_xticks([])

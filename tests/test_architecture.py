@@ -12,8 +12,8 @@ SOURCES = sorted((ROOT / "gsigpu").rglob("*.py"))
 LAYERS = (
     ("cli", "__main__", "__init__"),
     ("pipeline",),
-    ("dicom", "masks", "tables", "phantom", "pictures", "volume_files", "staging"),
-    ("maps", "physics", "regions"),
+    ("dicom", "masks", "tables", "phantom", "pictures", "report", "volume_files", "staging"),
+    ("maps", "physics", "regions", "cohort_statistics"),
     ("backends",),
     ("errors", "volume", "kernels"),
 )
@@ -31,7 +31,7 @@ IO_LIBRARIES = {
     "os",
     "pathlib",
 }
-CORE = {"maps", "physics", "regions", "volume", "errors"}
+CORE = {"maps", "physics", "regions", "cohort_statistics", "volume", "errors"}
 LONGEST_FILE = 420
 
 

@@ -16,10 +16,12 @@ class Layer:
     """Labels that do not overlap, and their names.
 
     names : label -> name; a label that is named and has no voxels is an empty region, and told
+    refused : why its regions cannot be laid over the study; "" where they can
     """
 
     volume: LabelVolume
     names: Mapping[int, str]
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from gsigpu.volume import VolumeGeometry
 
 # Two voxel centres are one when they lie within a hundredth of a voxel.
 _SAME_VOXEL = 0.01
+# Midway between two voxels the higher index is taken, whatever the rounding of the affines.
+_TIE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def place(volume: LabelVolume, geometry: VolumeGeometry) -> Placed:
         and np.abs(whole).sum() == 3
     )
     matrix, offset = (
-        (whole, np.rint(to_mask[:3, 3])) if is_exact else (to_mask[:3, :3], to_mask[:3, 3])
+        (whole, np.rint(to_mask[:3, 3])) if is_exact else (to_mask[:3, :3], to_mask[:3, 3] + _TIE)
     )
     moved = affine_transform(
         volume.labels,

@@ -133,7 +133,9 @@ def _problems(path: Path, layer: Layer, found: set[int]) -> Iterator[MaskProblem
     for label in sorted((there | set(layer.names)) - found):
         name = _name(layer.names, label)
         error: MaskError = (
-            OutsideStudy(
+            OutsideStudy(f"{name} {layer.refused}", where=path, remedy="draw it on this study")
+            if layer.refused
+            else OutsideStudy(
                 f"{name} lies outside the study, or between its voxels",
                 where=path,
                 remedy="draw it on this study",
@@ -156,7 +158,7 @@ def _warnings(
     )
     for one in found:
         after_ml = one.n_voxels * geometry.voxel_volume_ml
-        change = 100.0 * (after_ml / before_ml[one.label] - 1.0)
+        change = round(100.0 * (after_ml / before_ml[one.label] - 1.0), 1) + 0.0  # no -0.0
         yield (
             f"{path}: {one.name} was resampled to the study's grid, nearest label;"
             f" its volume changed by {change:+.1f} % to {after_ml:.2f} mL"

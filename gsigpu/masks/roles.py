@@ -42,7 +42,7 @@ _WORDS = (
     (Role.LESION, r"lesion|metasta|\bmet\d*\b|tumou?r|\bmass\b|nodule|\bhcc\b|\bcyst"),
     (Role.AORTA, r"aorta"),
     (Role.VESSELS, r"vessel|\bveins?\b|arter|\bportal\b|vena|\bivc\b"),
-    (Role.NORMAL, r"normal|parenchyma|reference"),
+    (Role.NORMAL, r"\bnormal|parenchyma|reference"),
     (Role.LIVER, r"\bliver\b|hepar|\bfoie\b|\bleber\b"),
 )
 # Names that say nothing, as programs give them.

@@ -8,7 +8,8 @@ study's slices make a volume of their own slices, which is resampled like any ot
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ from gsigpu.volume import VolumeGeometry
 # Contours within a hundredth of a slice distance are on one plane.
 _ON_PLANE = 0.01
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_LARGEST_LABEL = 65535
 Contour = NDArray[np.float64]  # (n, 3) index (x, y, z) on the study's grid
+
+
+@dataclass(frozen=True, slots=True)
+class _Structure:
+    name: str
+    frame_uid: str
+    contours: list[Contour]
+    n_left_out: int
 
 
 def read_structures(
@@ -34,27 +44,64 @@ def read_structures(
     header : the RT Structure Set
     Raises InputError for contours that are not parallel to the slices, and what `require_owner` raises.
     """
-    rois = {int(item.ROINumber): item for item in header.get("StructureSetROISequence", None) or []}
-    frames = {str(item.get("ReferencedFrameOfReferenceUID", "")) for item in rois.values()}
-    require_owner(header, _series_referred(header), frames - {""}, geometry, owner)
     to_index: NDArray[np.float64] = np.linalg.inv(geometry.affine_lps).astype(np.float64)
+    try:
+        structures = _structures(header, to_index)
+    except (AttributeError, TypeError, ValueError) as error:  # what pydicom and NumPy make of it
+        raise InputError(
+            f"cannot be read as RT Structure Set ({error})",
+            where=path,
+            remedy="export the structures again",
+        ) from error
+    frames = {one.frame_uid for one in structures.values()} - {""}
+    require_owner(header, _series_referred(header), frames, geometry, owner)
+    known = geometry.frame_of_reference_uid
     layers, warnings = [], []
-    for item in header.get("ROIContourSequence", None) or []:
-        number = int(item.ReferencedROINumber)
-        name = str(rois[number].get("ROIName", "")) if number in rois else ""
-        name = name or f"label {number}"
-        contours, left_out = _contours(item, to_index)
-        if left_out:
+    for label, one in structures.items():
+        name = one.name or f"label {label}"
+        if known and one.frame_uid not in ("", known):
+            refused = "has another frame of reference than the study"
+            layers.append(Layer(_nothing(geometry), {label: name}, refused))
+            continue
+        if one.n_left_out:
             warnings.append(
-                f"{path}: {name}: {left_out} contours that enclose nothing are left out"
+                f"{path}: {name}: {one.n_left_out} contours that enclose nothing are left out"
             )
         volume = (
-            _filled(contours, number, geometry, f"{path}: {name}")
-            if contours
+            _filled(one.contours, label, geometry, f"{path}: {name}")
+            if one.contours
             else _nothing(geometry)
         )
-        layers.append(Layer(volume, {number: name}))
+        layers.append(Layer(volume, {label: name}))
     return layers, warnings
+
+
+def _structures(header: Any, to_index: NDArray[np.float64]) -> dict[int, _Structure]:
+    """Label -> structure; one that is named and has no contours too."""
+    rois = {int(item.ROINumber): item for item in header.get("StructureSetROISequence", None) or []}
+    drawn: dict[int, list[Any]] = {number: [] for number in rois}
+    for item in header.get("ROIContourSequence", None) or []:
+        number = int(item.ReferencedROINumber)
+        drawn.setdefault(number, []).extend(item.get("ContourSequence", None) or [])
+    labels = _labels(drawn)
+    structures = {}
+    for number, items in drawn.items():
+        said = rois.get(number, {})
+        contours = _contours(items, to_index)
+        structures[labels[number]] = _Structure(
+            str(said.get("ROIName", "")),
+            str(said.get("ReferencedFrameOfReferenceUID", "")),
+            contours,
+            len(items) - len(contours),
+        )
+    return structures
+
+
+def _labels(numbers: Collection[int]) -> dict[int, int]:
+    """The label of each structure: its number, or a free one where that is no label, as 0 is not."""
+    usable = {one for one in numbers if 0 < one <= _LARGEST_LABEL}
+    free = (one for one in range(1, 2 * _LARGEST_LABEL) if one not in usable)
+    return {one: one if one in usable else next(free) for one in numbers}
 
 
 def _series_referred(header: Any) -> set[str]:
@@ -66,16 +113,14 @@ def _series_referred(header: Any) -> set[str]:
     return found - {""}
 
 
-def _contours(item: Any, to_index: NDArray[np.float64]) -> tuple[list[Contour], int]:
-    """Closed contours on the study's index axes, and how many others there were."""
-    contours, left_out = [], 0
-    for one in item.get("ContourSequence", None) or []:
+def _contours(items: Iterable[Any], to_index: NDArray[np.float64]) -> list[Contour]:
+    """The closed contours among a structure's, on the study's index axes."""
+    contours = []
+    for one in items:
         points = np.asarray(one.ContourData, dtype=np.float64).reshape(-1, 3)
-        if one.get("ContourGeometricType", "CLOSED_PLANAR") not in _FILLED or len(points) < 3:
-            left_out += 1
-            continue
-        contours.append(points @ to_index[:3, :3].T + to_index[:3, 3])
-    return contours, left_out
+        if one.get("ContourGeometricType", "CLOSED_PLANAR") in _FILLED and len(points) >= 3:
+            contours.append(points @ to_index[:3, :3].T + to_index[:3, 3])
+    return contours
 
 
 def _filled(

@@ -48,6 +48,8 @@ def read_segmentation(path: Path, geometry: VolumeGeometry, owner: Owner) -> lis
     affine[:3] = volume.affine[:3][:, [2, 1, 0, 3]]
     layers = []
     for channel, number in enumerate(seg.segment_numbers):
+        if number == 0:  # the background of a label map
+            continue
         inside = volume.array[..., channel] >= (_FRACTION_INSIDE if fractional else 1)
         name = str(seg.get_segment_description(number).segment_label)
         labels = inside.astype(np.int32) * int(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -149,17 +149,17 @@ def measure_study(
         )
     read = perf_counter()
     labels = labels or CaseLabels()
-    if not labels.patient_id:
-        labels = CaseLabels(
-            labels.case_id, stack.series[0].evidence.patient_id, labels.group, labels.reader
-        )
+    labels = replace(
+        labels,
+        patient_id=labels.patient_id or stack.series[0].evidence.patient_id,
+        phase=labels.phase or stack.phase,
+    )
     found = measurement_rows(
         layout,
         gathered,
         measurand,
         grid.spacing_mm,
         labels,
-        stack.phase,
         collected.failures,
         with_se=settings.with_se,
     )

@@ -27,12 +27,13 @@ _Spacing = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class CaseLabels:
-    """Whose measurement it is; what nobody says is ""."""
+    """Whose measurement it is; what nobody says is "", or the study's for patient and phase."""
 
     case_id: str = ""
     patient_id: str = ""
     group: str = ""
     reader: str = ""
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,6 @@ def measurement_rows(
     measurand: Measurand,
     spacing_mm: _Spacing,
     labels: CaseLabels,
-    phase: str,
     failures: Sequence[Failure],
     *,
     with_se: bool = False,
@@ -61,7 +61,7 @@ def measurement_rows(
     """
     noise = _noise(layout, gathered, measurand, spacing_mm) if with_se else {}
     blank = MeasurementRow(
-        labels.case_id, labels.patient_id, labels.group, labels.reader, phase,
+        labels.case_id, labels.patient_id, labels.group, labels.reader, labels.phase,
         "", "", "", "", float("nan"), "", "", 0, 0, "",
     )  # fmt: skip
     found = list(failures)

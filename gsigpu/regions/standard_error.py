@@ -71,7 +71,7 @@ def _homogeneous(
         inner = valid
     median = np.median(filled[inner])
     spread = 1.4826 * np.median(np.abs(filled[inner] - median))
-    return inner & (np.abs(filled - median) <= _OUTLIER_SD * spread)
+    return np.asarray(inner & (np.abs(filled - median) <= _OUTLIER_SD * spread))
 
 
 def standard_error(mask: NDArray[np.bool_], covariance: NDArray[np.float64]) -> float:

@@ -2,20 +2,17 @@
 
 from pathlib import Path
 
-import highdicom
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK
-from pydicom.sr.codedict import codes
 
-from gsigpu.dicom.stack import select_stack
 from gsigpu.dicom.study import read_study
 from gsigpu.errors import GridMismatch, InputError, OutsideStudy
 from gsigpu.masks import read_masks
 from gsigpu.masks.placement import LabelVolume, place
 from gsigpu.volume import VolumeGeometry
-from tests.support.dicom_files import ct_dataset, save
+from tests.support.segmentations import segmentation
 
 REAL = Path(__file__).parents[1] / "data" / "liver-ct"
 
@@ -120,33 +117,6 @@ def test_real_seg_and_nrrd_hold_the_same_liver():
     assert read_masks(REAL / "liver.dcm", geometry).masks[0].name == "Liver"
 
 
-@pytest.fixture
-def ct(tmp_path):
-    """A written CT on an oblique grid, as study geometry and as source datasets."""
-    datasets = []
-    for z in range(GRID.shape[0]):
-        ds = ct_dataset(
-            np.zeros(GRID.shape[1:], np.int16),
-            position_mm=GRID.position_mm(z, 0, 0),
-            instance_number=z + 1,
-            ImageOrientationPatient=[round(float(x), 9) for x in (*ROW, *COLUMN)],
-            PixelSpacing=list(GRID.spacing_mm[1:]),
-        )
-        save(ds, tmp_path / "ct" / f"{z}")
-        datasets.append(ds)
-    return select_stack(read_study(tmp_path / "ct")).geometry, datasets
-
-
-def segment(number, label):
-    return highdicom.seg.SegmentDescription(
-        segment_number=number,
-        segment_label=label,
-        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Lesion,
-        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
-    )
-
-
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL"])
 def test_overlapping_segments_of_a_seg_stay_apart(ct, tmp_path, kind):
     geometry, datasets = ct
@@ -154,23 +124,10 @@ def test_overlapping_segments_of_a_seg_stay_apart(ct, tmp_path, kind):
     second = np.zeros_like(first)
     second[2, 4:10, 2:6] = True
     assert (first & second).any()
-    pixels = np.stack([first, second], axis=-1)
-    seg = highdicom.seg.Segmentation(
-        source_images=datasets,
-        pixel_array=pixels.astype(np.float32) * 0.8
-        if kind == "FRACTIONAL"
-        else pixels.astype(np.uint8),
-        segmentation_type=kind,
-        segment_descriptions=[segment(1, "Tumour A"), segment(2, "Tumour B")],
-        series_instance_uid=highdicom.UID(),
-        series_number=9,
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer="m",
-        manufacturer_model_name="m",
-        software_versions="1",
-        device_serial_number="1",
-    )
+    pixels = np.stack([first, second], axis=-1).astype(np.uint8)
+    if kind == "FRACTIONAL":
+        pixels = pixels.astype(np.float32) * 0.8
+    seg = segmentation(datasets, pixels, kind, {1: "Tumour A", 2: "Tumour B"})
     seg.save_as(tmp_path / "seg.dcm")
     found = read_masks(tmp_path / "seg.dcm", geometry)
     assert [one.name for one in found.masks] == ["Tumour A", "Tumour B"]
@@ -221,6 +178,20 @@ def test_resampling_agrees_with_simpleitk():
     )
     expected = SimpleITK.GetArrayFromImage(reference)
     assert (placed.labels != expected).mean() < 0.01  # ties, and half a voxel at the rim
+
+
+def test_midway_between_two_slices_all_voxels_take_the_same():
+    """On an oblique grid, rounding must not send some voxels of a slice up and others down."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((2, 12, 17), np.int32)
+    labels[0, 2:6, 2:6] = labels[1, 6:10, 8:12] = 1
+    for _ in range(30):
+        origin_mm = tuple(rng.uniform(-300, 300, 3))
+        study = VolumeGeometry((6, 12, 17), (1.25, 0.8, 0.8), origin_mm, ROW, COLUMN, NORMAL)
+        every_second = study.affine_lps @ np.diag([1.0, 1.0, 2.0, 1.0])
+        placed = place(LabelVolume(labels, every_second), study)
+        assert placed.labels.sum(axis=(1, 2)).tolist() == [16, 16, 16, 0, 0, 0]
+        assert placed.labels[1, 8, 10] == 1  # the higher
 
 
 def test_a_part_outside_is_told_and_no_overlap_is_refused(tmp_path):

@@ -1,0 +1,1 @@
+"""Statistics of a cohort: pure functions on arrays and tables."""

@@ -1,0 +1,1 @@
+"""The report of a cohort: figures, tables and one HTML file."""

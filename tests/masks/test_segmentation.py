@@ -1,0 +1,150 @@
+"""DICOM SEG of every type, and whose segmentations are accepted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+
+from gsigpu.dicom.study import read_study
+from gsigpu.errors import EmptyMask, WrongPatient, WrongPhase
+from gsigpu.masks import read_masks
+from gsigpu.masks.layers import Owner
+from gsigpu.volume import VolumeGeometry
+from tests.masks.test_reading import REAL, chiral, on_grid
+from tests.support.segmentations import segmentation
+
+KINDS = ["BINARY", "FRACTIONAL", "LABELMAP"]
+
+
+def pixels_of(labels, kind, numbers):
+    """Labels as highdicom wants them for a type of SEG."""
+    if kind == "FRACTIONAL":
+        return np.stack([labels == number for number in numbers], axis=-1).astype(np.float32)
+    return labels
+
+
+def written(ct, path, labels, kind, names, **header):
+    _, datasets = ct
+    seg = segmentation(datasets, pixels_of(labels, kind, names), kind, names)
+    for keyword, value in header.items():
+        setattr(seg, keyword, value)
+    seg.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_oblique_chiral_mask_in_every_type(ct, tmp_path, kind):
+    geometry, _ = ct
+    path = written(ct, tmp_path / "seg.dcm", chiral(), kind, {1: "HCC", 2: "satellite"})
+    found = read_masks(path, geometry)
+    np.testing.assert_array_equal(on_grid(found, geometry), chiral())
+    assert [one.name for one in found.masks] == ["HCC", "satellite"]
+    assert found.warnings == found.problems == ()
+
+
+def test_segment_numbers_of_a_label_map_may_have_gaps(ct, tmp_path):
+    geometry, _ = ct
+    labels = np.array([0, 3, 7], np.uint8)[chiral()]
+    path = written(ct, tmp_path / "seg.dcm", labels, "LABELMAP", {3: "HCC", 7: "satellite"})
+    found = read_masks(path, geometry)
+    np.testing.assert_array_equal(on_grid(found, geometry), labels)
+    assert [(one.name, one.label) for one in found.masks] == [("HCC", 3), ("satellite", 7)]
+
+
+def test_the_background_of_a_label_map_is_no_region(ct, tmp_path):
+    """Not every program says by a pixel padding value that its segment 0 is the background."""
+    geometry, datasets = ct
+    seg = segmentation(datasets, chiral(), "LABELMAP", {1: "HCC", 2: "satellite"})
+    background = next((one for one in seg.SegmentSequence if one.SegmentNumber == 0), None)
+    assert background is not None
+    assert seg.PixelPaddingValue == 0
+    del seg.PixelPaddingValue
+    seg.save_as(tmp_path / "seg.dcm")
+    found = read_masks(tmp_path / "seg.dcm", geometry)
+    np.testing.assert_array_equal(on_grid(found, geometry), chiral())
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_slices_without_a_frame_are_empty(ct, tmp_path, kind):
+    geometry, _ = ct
+    labels = chiral()
+    labels[2] = 0
+    path = written(ct, tmp_path / "seg.dcm", labels, kind, {1: "HCC", 2: "satellite"})
+    assert pydicom.dcmread(path).NumberOfFrames == 3
+    np.testing.assert_array_equal(on_grid(read_masks(path, geometry), geometry), labels)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_segment_on_one_slice_lies_on_that_slice(ct, tmp_path, kind):
+    geometry, _ = ct
+    labels = chiral()
+    labels[[0, 1, 2, 4]] = 0
+    path = written(ct, tmp_path / "seg.dcm", labels, kind, {1: "HCC"})
+    found = read_masks(path, geometry)
+    np.testing.assert_array_equal(on_grid(found, geometry), labels)
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_segment_without_frames_is_told_and_the_other_kept(ct, tmp_path, kind):
+    geometry, _ = ct
+    labels = (chiral() == 1).astype(np.uint8)
+    path = written(ct, tmp_path / "seg.dcm", labels, kind, {1: "HCC", 2: "forgotten"})
+    found = read_masks(path, geometry)
+    assert [one.name for one in found.masks] == ["HCC"]
+    (problem,) = found.problems
+    assert (problem.name, problem.label, type(problem.error)) == ("forgotten", 2, EmptyMask)
+
+
+def test_another_patient_is_refused_without_naming_either(ct, tmp_path):
+    path = written(
+        ct, tmp_path / "seg.dcm", chiral(), "BINARY", {1: "a", 2: "b"}, PatientID="SECRET-7"
+    )
+    with pytest.raises(WrongPatient, match=r"seg\.dcm: belongs to another patient") as told:
+        read_masks(path, ct[0], owner=Owner(patient_id="SECRET-8"))
+    assert "SECRET" not in str(told.value)
+    assert read_masks(path, ct[0], owner=Owner(patient_id="SECRET-7")).masks
+
+
+def test_a_segmentation_of_another_phase_is_refused_unless_any_is_accepted(ct, tmp_path):
+    geometry, datasets = ct
+    path = written(ct, tmp_path / "seg.dcm", chiral(), "BINARY", {1: "a", 2: "b"})
+    owner = Owner(phase="PVP", phase_of_series={datasets[0].SeriesInstanceUID: "AP"})
+    with pytest.raises(WrongPhase, match=r"seg\.dcm: was drawn on phase AP, and PVP is measured"):
+        read_masks(path, geometry, owner=owner)
+    assert read_masks(path, geometry, owner=replace(owner, any_phase=True)).masks
+    assert read_masks(path, geometry, owner=replace(owner, phase="AP")).masks
+
+
+def test_real_overlapping_segments_have_the_voxels_of_their_frames():
+    seg = pydicom.dcmread(REAL / "partial_overlaps.dcm")
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    measures = shared.PixelMeasuresSequence[0]
+    orientation = [*map(float, shared.PlaneOrientationSequence[0].ImageOrientationPatient)]
+    frames = seg.PerFrameFunctionalGroupsSequence
+    origins = {
+        tuple(map(float, one.PlanePositionSequence[0].ImagePositionPatient)) for one in frames
+    }
+    geometry = VolumeGeometry(
+        (len(origins), seg.Rows, seg.Columns),
+        (float(measures.SpacingBetweenSlices), *map(float, measures.PixelSpacing)),
+        min(origins, key=lambda origin: origin[2]),
+        tuple(orientation[:3]),
+        tuple(orientation[3:]),
+        frame_of_reference_uid=seg.FrameOfReferenceUID,
+    )
+    assert geometry.same_grid(read_study(REAL).series[0].geometry)
+    names = {one.SegmentNumber: one.SegmentLabel for one in seg.SegmentSequence}
+    expected = dict.fromkeys(names.values(), 0)
+    for one, frame in zip(frames, seg.pixel_array, strict=True):
+        number = one.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        expected[names[number]] += int(frame.sum())
+    found = read_masks(REAL / "partial_overlaps.dcm", geometry)
+    assert {one.name: one.n_voxels for one in found.masks} == expected
+    assert found.warnings == found.problems == ()
+    times = np.zeros(geometry.shape, int)
+    for one in found.masks:
+        times[one.box] += one.voxels
+    assert times.max() > 1  # they do overlap
