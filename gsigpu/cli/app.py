@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from gsigpu.cli import demo, info, map_command, measure_command, phantom, scan
+from gsigpu.cli import cohort, demo, info, map_command, measure_command, phantom, scan
 from gsigpu.errors import GsigpuError
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.command("map")(map_command.map_command)
 app.command("measure")(measure_command.measure_command)
 app.command("phantom")(phantom.phantom)
 app.command("info")(info.info)
+app.add_typer(cohort.cohort)
 
 
 def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:

@@ -1,0 +1,17 @@
+"""`gsigpu cohort`: many studies; each command is a module of its own."""
+
+from __future__ import annotations
+
+import typer
+
+cohort = typer.Typer(
+    name="cohort",
+    help="Thousands of studies: measure them, watch it, compare the groups.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@cohort.callback()
+def common() -> None:
+    """Thousands of studies: measure them, watch it, compare the groups."""
