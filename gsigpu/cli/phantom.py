@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +18,33 @@ from gsigpu.phantom import (
     PRIMARIES,
     TRANSFER_SYNTAXES,
     VENDORS,
+    PhantomCohortSettings,
     PhantomSettings,
     write_phantom,
+    write_phantom_cohort,
 )
 from gsigpu.phantom.from_ct import IodineRegion, disc_mask, write_spectral_from_ct
 
+# Options that say how every study of a cohort looks, and the settings that they are.
+_OF_A_STUDY = {
+    "shape": "shape",
+    "spacing": "spacing_mm",
+    "energies": "energies_kev",
+    "phases": "phases",
+    "diameter": "diameter_mm",
+    "rim": "rim_mm",
+    "noise": "noise_hu",
+    "vendor": "vendor",
+    "layout": "layout",
+    "transfer_syntax": "transfer_syntax",
+    "supplement_188": "supplement_188",
+    "extras": "extras",
+    "shuffle_names": "shuffle_names",
+}
+
 
 def phantom(
+    context: typer.Context,
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder to write.", show_default=False)
     ],
@@ -84,11 +105,20 @@ def phantom(
             help="With --anatomy: C mg/mL of iodine within RADIUS mm of (X, Y) mm, LPS; repeatable.",
         ),
     ] = None,
+    cohort: Annotated[
+        str,
+        typer.Option(
+            "--cohort",
+            metavar="N,N,N,N,N",
+            help=f"A cohort with a manifest: patients with {', '.join(PRIMARIES)}; small studies by default.",
+            show_default=False,
+        ),
+    ] = "",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a phantom that is there.")
     ] = False,
 ) -> None:
-    """Write a synthetic spectral study of the liver, its masks, and the truth.
+    """Write a synthetic spectral study of the liver, its masks, and the truth; or a whole cohort.
 
     Example: gsigpu phantom phantom-lung --primary lung --vendor philips --noise-hu 10
     """
@@ -121,11 +151,53 @@ def phantom(
         extras=tuple(split_list(extras)),
         shuffle_names=shuffle_names,
     )
+    if cohort:
+        _cohort(out, cohort, settings, _given(context), overwrite=overwrite)
+        return
     with TerminalWatcher({"phantom": "writing slices"}).stage("phantom") as progress:
         truth = write_phantom(out, settings, overwrite=overwrite, progress=progress)
     typer.echo(f"{truth.dicom_folder}  the study, as a PACS exports it")
     typer.echo(f"{truth.lesion_mask.parent}  masks: lesions, liver, vessels, aorta")
     typer.echo(f"{out / 'truth.json'}  what measuring must find")
+
+
+def _given(context: typer.Context) -> set[str]:
+    """The options on the command line."""
+    return {
+        name
+        for name in context.params
+        if (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
+    }
+
+
+def _cohort(
+    out: Path, cohort: str, settings: PhantomSettings, given: set[str], *, overwrite: bool
+) -> None:
+    """Studies of many patients; what the command line says of a study holds for each."""
+    if given & {"primary", "lesions"}:
+        raise SettingsError(
+            "--primary and --lesions are of one study", remedy="leave them out with --cohort"
+        )
+    of_study = {
+        field: getattr(settings, field) for name, field in _OF_A_STUDY.items() if name in given
+    }
+    whole = PhantomCohortSettings(n_patients=_whole(cohort), seed=settings.seed)
+    whole = replace(whole, study=replace(whole.study, **of_study))
+    with TerminalWatcher({"phantom": "writing studies"}).stage("phantom") as progress:
+        written = write_phantom_cohort(out, whole, overwrite=overwrite, progress=progress)
+    n_lesions = sum(len(one.lesions) for one in written.truths)
+    typer.echo(f"{written.manifest}  {len(written.truths)} patients, {n_lesions} lesions")
+    typer.echo(f"{out / 'studies'}  a study of each, with masks and truth")
+
+
+def _whole(text: str) -> tuple[int, ...]:
+    numbers = split_numbers(text, "--cohort")
+    if any(number != int(number) for number in numbers):
+        raise SettingsError(
+            f"--cohort {text!r} is not whole numbers", remedy="write --cohort 11,6,9,8,4"
+        )
+    return tuple(int(number) for number in numbers)
 
 
 def _from_ct(

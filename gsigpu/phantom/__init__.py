@@ -1,5 +1,6 @@
 """Synthetic spectral studies with known truth."""
 
+from gsigpu.phantom.cohort import PhantomCohort, PhantomCohortSettings, write_phantom_cohort
 from gsigpu.phantom.from_ct import CtTruth, IodineRegion, disc_mask, write_spectral_from_ct
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.painting import Composition
@@ -26,10 +27,13 @@ __all__ = [
     "CtTruth",
     "IodineRegion",
     "Lesion",
+    "PhantomCohort",
+    "PhantomCohortSettings",
     "PhantomSettings",
     "PhantomTruth",
     "disc_mask",
     "plan_phantom",
     "write_phantom",
+    "write_phantom_cohort",
     "write_spectral_from_ct",
 ]

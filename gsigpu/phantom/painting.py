@@ -121,6 +121,16 @@ class Painter:
         iodine_planes = dict(zip(self._phases, planes[3:], strict=True))
         return PaintedSlice(Composition(planes[0], planes[1], iodine_planes), masks)
 
+    def lesion_labels(self, z_index: int) -> NDArray[np.uint8]:
+        """Labels (y, x) uint8 of the lesions in slice `z_index`, as `paint` leaves them in its masks."""
+        labels = np.zeros(self.geometry.shape[1:], np.uint8)
+        for lesion in self._lesions:
+            shares = self._lesion_coverage(lesion, float(self._z[z_index]))
+            if shares is not None:
+                window, whole, _ = shares
+                labels[window][whole >= 0.5] = lesion.label
+        return labels
+
     def _values(self, tissue: Tissue) -> NDArray[np.float32]:
         iodine = (tissue.iodine_mg_per_ml[phase] for phase in self._phases)
         return np.array(

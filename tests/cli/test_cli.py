@@ -143,6 +143,22 @@ def test_debug_shows_the_traceback_wherever_it_stands(tmp_path):
         assert "Traceback" in done.stderr
 
 
+def test_phantom_cohort(tmp_path):
+    small = ["--shape", "12,40,50", "--spacing", "6,5,5", "--energies", "60,100"]
+    done = run("phantom", tmp_path / "c", "--cohort", "1,0,0,0,1", "--phases", "PVP", *small)
+    assert done.returncode == 0, done.stderr
+    assert "2 patients" in done.stdout
+    manifest = (tmp_path / "c" / "manifest.csv").read_text("utf-8").splitlines()
+    assert [line.split(",")[2:4] for line in manifest[1:]] == [
+        ["colorectal", "PVP"],
+        ["breast", "PVP"],
+    ]
+    done = run("phantom", tmp_path / "d", "--cohort", "1,0,0,0,1", "--primary", "lung")
+    assert done.returncode == 1
+    assert "--primary and --lesions are of one study" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
 def test_phantom_on_a_real_ct(tmp_path):
     real = Path(__file__).parents[1] / "data" / "liver-ct"
     done = run("phantom", tmp_path / "p", "--anatomy", real, "--disc", "-100,-70,20=2.5")
