@@ -5,6 +5,13 @@ HU(E) + 1000 = ρw + c r(E). What varies between voxels beside ρw follows r(E) 
 added constant, whatever the labels say. So the direction d(E) of greatest variance across the
 energies is found from the data alone, the line d = a + b r(label) is fitted to the largest
 consistent set of series, and each series' energy is read off it: the E* where a + b r(E*) = d.
+
+Without contrast medium what varies is calcium and fat instead. All light elements share one curve up
+to a factor and a constant (photoelectric absorption falls alike in them), so calcium's is tried beside
+iodine's, and the one that more series agree on is taken.
+
+Three energies or fewer leave nothing to vote with; there only the order is checked: enhanced tissue
+grows darker as the energy rises.
 """
 
 from __future__ import annotations
@@ -16,19 +23,25 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.physics import HIGH_KEV, LOW_KEV, iodine_hu_per_mg_per_ml
+from gsigpu.physics import element_mass_attenuation, water_mass_attenuation
 
 # Soft tissue with contrast medium, at the energy where it is darkest, which is the highest one
 # whatever it is labelled: fat and air are below, bone and metal above.
 _LOWEST_HU, _HIGHEST_HU = 0.0, 120.0
 _BLOCK_PIXELS = 4
-_LEAST_PAIRS = 200
+_LEAST_PAIRS, _MOST_PAIRS = 200, 20_000  # enough to tell; more only take longer
 _TRIMMING_ROUNDS = 4
 _TRIMMED_BEYOND = 2.5  # times the median distance from the plane
 # Between whole-decade labels half the gap is 5 keV; a series is off when it reads past that.
 _LEAST_OFFSET_KEV = 5.0
-# Two energies: the mean difference must be negative by more than image noise leaves in a mean.
+# Few energies: a mean out of order must be so by more than image noise leaves in a mean.
 _LEAST_REVERSAL_HU = 2.0
+_PARTS = 8
+_LEAST_ERRORS = 3.0
+_LEAST_COSINE = 0.995  # between the directions of a part and of the whole; noise has no direction
+_IODINE, _CALCIUM = 53, 20
+# Energies that can be read off: above iodine's K edge, 33.2 keV, and beyond any scanner's highest.
+_READ_OFF_KEV = np.linspace(35.0, 200.0, 1101)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +60,38 @@ def check_labels(
     energies_kev : (E,) labels, ascending
     stack_hu : (E, z, y, x) HU, a few slices that show enhanced tissue; NaN where there is none
     Returns the doubtful series, ascending in label; empty where all fit, and where there is too
-    little enhanced tissue, or too few energies (three), to tell. With two energies only an
-    exchange shows: enhanced tissue must be brighter at the lower one.
+    little soft tissue, or too little in it that varies, to tell. With two or three energies only an exchange shows.
     """
     labels = np.asarray(energies_kev, dtype=float)
     pairs = _soft_tissue_pairs(np.asarray(stack_hu, dtype=np.float64))
     if len(labels) < 2 or pairs.shape[2] < _LEAST_PAIRS:
         return ()
-    if len(labels) == 2:
-        tissue = pairs.mean(axis=0)
-        bright = tissue[:, tissue.mean(axis=0) >= np.quantile(tissue.mean(axis=0), 0.75)]
-        if float((bright[0] - bright[1]).mean()) > -_LEAST_REVERSAL_HU:
-            return ()
-        low, high = float(labels[0]), float(labels[1])
-        return (LabelDoubt(low, high), LabelDoubt(high, low))
-    if len(labels) == 3:
-        return ()
-    fitted = _fitted_energies(labels, _spectral_direction(pairs))
+    if len(labels) <= 3:
+        return _out_of_order(labels, pairs.mean(axis=0))
+    direction, parts = _spectral_direction(pairs)
+    if np.median(np.abs(np.stack(parts) @ direction)) < _LEAST_COSINE:
+        return ()  # nothing but noise varies
+    fitted, error_kev = _fitted_energies(labels, direction, parts)
     gaps = np.abs(labels[:, None] - labels[None, :]) + np.where(np.eye(len(labels)) > 0, np.inf, 0)
-    tolerance = np.maximum(gaps.min(axis=1) / 2, _LEAST_OFFSET_KEV)
+    tolerance = np.maximum(gaps.min(axis=1) / 2, _LEAST_OFFSET_KEV) + _LEAST_ERRORS * error_kev
     return tuple(
         LabelDoubt(float(label), float(kev))
         for label, kev, allowed in zip(labels, fitted, tolerance, strict=True)
         if abs(label - kev) > allowed
+    )
+
+
+def _out_of_order(
+    labels: NDArray[np.float64], tissue: NDArray[np.float64]
+) -> tuple[LabelDoubt, ...]:
+    """Series whose place in the order of brightness is another's; tissue is (E, n) HU."""
+    overall = tissue.mean(axis=0)
+    bright_hu = tissue[:, overall >= np.quantile(overall, 0.75)].mean(axis=1)
+    rank = np.argsort(np.argsort(-bright_hu))
+    return tuple(
+        LabelDoubt(float(labels[i]), float(labels[place]))
+        for i, place in enumerate(rank)
+        if place != i and abs(bright_hu[i] - bright_hu[place]) > _LEAST_REVERSAL_HU
     )
 
 
@@ -85,49 +107,80 @@ def _soft_tissue_pairs(stack: NDArray[np.float64]) -> NDArray[np.float64]:
     for one, other in ((np.s_[:, :, :-1], np.s_[:, :, 1:]), (np.s_[:, :-1], np.s_[:, 1:])):
         both_mask = soft_mask[one] & soft_mask[other]
         pairs.append(np.stack([blocks[:, *one][:, both_mask], blocks[:, *other][:, both_mask]]))
-    return np.concatenate(pairs, axis=2)
+    found = np.concatenate(pairs, axis=2)
+    return found[:, :, :: -(-found.shape[2] // _MOST_PAIRS) or 1]
 
 
-def _spectral_direction(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _spectral_direction(
+    pairs: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
     """(E,) direction in which neighbours vary together most, density alone (equal at all energies) taken out.
 
     Tissue is alike in neighbouring blocks and noise is not, so the covariance between the two of
     each pair is that of tissue. Bone follows calcium's curve, not iodine's, and so lies off the plane
     of most pairs; what lies far off is left out, and the direction found again.
+    Returns it, and that of each of several parts of the tissue.
     """
     kept = pairs
     for _ in range(_TRIMMING_ROUNDS):
-        across = kept - kept.mean(axis=1, keepdims=True)
-        across -= across.mean(axis=(0, 2), keepdims=True)
-        together = across[0] @ across[1].T
-        direction = np.linalg.eigh(together + together.T)[1][:, -1]
+        direction, across = _leading(kept)
         middle = across.mean(axis=0)
         off_plane = middle - np.outer(direction, direction @ middle)
         off_hu = np.sqrt((off_plane**2).mean(axis=0))
         kept = kept[:, :, off_hu <= _TRIMMED_BEYOND * np.median(off_hu)]
-    return np.asarray(direction, dtype=np.float64)
+    return direction, [_leading(part)[0] for part in np.array_split(kept, _PARTS, axis=2)]
+
+
+def _leading(pairs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The direction of pairs, and (2, E, n) their deviations from the mean, density taken out."""
+    across = pairs - pairs.mean(axis=1, keepdims=True)
+    across -= across.mean(axis=(0, 2), keepdims=True)
+    together = across[0] @ across[1].T
+    return np.linalg.eigh(together + together.T)[1][:, -1], across
 
 
 def _fitted_energies(
-    labels: NDArray[np.float64], direction: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Energies read off the line d = a + b r(E) that most series agree on."""
-    r = iodine_hu_per_mg_per_ml(labels)
-    fine_kev = np.linspace(LOW_KEV - 5.0, HIGH_KEV + 40.0, 1001)  # above iodine's K edge, 33.2 keV
-    fine_r = iodine_hu_per_mg_per_ml(fine_kev)
+    labels: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    parts: Sequence[NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energies read off the line d = a + b r(E), of iodine or calcium, whichever suits more series.
 
-    def read_off(a: float, b: float) -> NDArray[np.float64]:
-        return np.interp(-(direction - a) / b, -fine_r, fine_kev)
+    parts : the direction of each of several parts of the tissue
+    Returns them and their standard errors, from the spread between the parts: where little varies,
+    and at high energies where r is flat, noise alone moves them far.
+    """
+    fits = {element: _read_off(element, labels, direction) for element in (_IODINE, _CALCIUM)}
+    element = max(fits, key=lambda one: _agreement(np.abs(fits[one] - labels)))
+    of_parts = [_read_off(element, labels, part) for part in parts]
+    return fits[element], np.std(of_parts, axis=0, ddof=1) / np.sqrt(len(parts))
+
+
+def _agreement(off_kev: NDArray[np.float64]) -> tuple[int, float]:
+    """The more series lie near their labels the better, then the nearer they lie."""
+    return int((off_kev <= _LEAST_OFFSET_KEV).sum()), -float(np.median(off_kev))
+
+
+def _read_off(
+    element: int, labels: NDArray[np.float64], direction: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Energies read off the line through the largest set of series that agrees with its labels."""
+    r, fine_r = (
+        element_mass_attenuation(element, kev) / water_mass_attenuation(kev)
+        for kev in (labels, _READ_OFF_KEV)
+    )
+
+    def on_line(a: float, b: float) -> NDArray[np.float64]:
+        return np.interp(-(direction - a) / b, -fine_r, _READ_OFF_KEV)
 
     agreeing_mask = np.ones(len(labels), dtype=bool)
-    best_score = (-1, -np.inf)
+    best = (-1, -np.inf)
     for i, j in combinations(range(len(labels)), 2):
         b = (direction[i] - direction[j]) / (r[i] - r[j])
         if b == 0.0:
             continue
-        off = np.abs(read_off(direction[i] - b * r[i], b) - labels)
-        score = (int((off <= _LEAST_OFFSET_KEV).sum()), -float(np.median(off)))
-        if score > best_score:
-            agreeing_mask, best_score = off <= _LEAST_OFFSET_KEV, score
+        off_kev = np.abs(on_line(direction[i] - b * r[i], b) - labels)
+        if _agreement(off_kev) > best:
+            agreeing_mask, best = off_kev <= _LEAST_OFFSET_KEV, _agreement(off_kev)
     b, a = np.polyfit(r[agreeing_mask], direction[agreeing_mask], 1)
-    return read_off(a, b)
+    return on_line(a, b)

@@ -11,14 +11,14 @@ from gsigpu.maps.label_check import check_labels
 ELEVEN = tuple(float(kev) for kev in range(40, 141, 10))
 
 
-def tissue(energies, noise_hu=10.0, seed=0):
-    """Three slices of enhanced soft tissue, fat, air and bone, with noise."""
+def tissue(energies, noise_hu=10.0, seed=0, enhancement=1.0):
+    """Three slices of soft tissue, fat, air and bone, with noise."""
     rng = np.random.default_rng(seed)
     shape = (3, 96, 96)
     water = np.full(shape, 1040.0) + rng.normal(0, 5, shape)
     iodine = np.zeros(shape)
-    iodine[:, 10:60, 10:60] = 1.5
-    iodine[:, 60:80, 20:60] = 4.0
+    iodine[:, 10:60, 10:60] = 1.5 * enhancement
+    iodine[:, 60:80, 20:60] = 4.0 * enhancement
     water[:, :8] = 0.0  # air
     water[:, 8:10] = 920.0  # fat
     r = physics.iodine_hu_per_mg_per_ml(energies)[:, None, None, None]
@@ -40,6 +40,21 @@ def test_right_labels_pass(energies, seed):
     assert check_labels(energies, tissue(energies, seed=seed)) == ()
 
 
+@pytest.mark.parametrize("highest_kev", [140, 190])
+def test_right_labels_pass_without_contrast_medium_and_up_to_190_kev(highest_kev):
+    """What varies is then calcium and fat, whose curve at high energies is not iodine's."""
+    energies = tuple(float(kev) for kev in range(40, highest_kev + 1, 10))
+    assert check_labels(energies, tissue(energies)) == ()
+    plain = tissue(energies, noise_hu=3.0, enhancement=0.0)
+    rng = np.random.default_rng(1)
+    calcium = physics.element_mass_attenuation(20, energies) / physics.water_mass_attenuation(
+        energies
+    )
+    patches = np.kron(rng.uniform(0, 8, (3, 12, 12)), np.ones((1, 8, 8)))  # mg/mL
+    plain = plain + patches * calcium[:, None, None, None]
+    assert check_labels(energies, plain) == ()  # noise alone
+
+
 @pytest.mark.parametrize(("i", "j"), list(combinations(range(11), 2)))
 def test_every_exchange_of_two_in_eleven_is_named(i, j):
     stack = tissue(ELEVEN)
@@ -53,6 +68,17 @@ def test_every_exchange_of_two_in_eleven_is_named(i, j):
 def test_exchanged_pair_of_a_two_point_slope_is_named():
     doubts = check_labels((60.0, 100.0), tissue((60.0, 100.0))[::-1])
     assert [doubt.label_kev for doubt in doubts] == [60.0, 100.0]
+
+
+@pytest.mark.parametrize(("i", "j"), [(0, 1), (0, 2), (1, 2)])
+def test_an_exchange_in_three_energies_is_named(i, j):
+    energies = (40.0, 70.0, 140.0)
+    stack = tissue(energies)
+    assert check_labels(energies, stack) == ()
+    stack[[i, j]] = stack[[j, i]]
+    doubts = check_labels(energies, stack)
+    assert [doubt.label_kev for doubt in doubts] == [energies[i], energies[j]]
+    assert [doubt.fitted_kev for doubt in doubts] == [energies[j], energies[i]]
 
 
 def test_one_series_with_a_wrong_label():
