@@ -10,6 +10,8 @@ from gsigpu.errors import GridMismatch, MaskError, WrongPatient, WrongPhase
 from gsigpu.masks.placement import LabelVolume
 from gsigpu.volume import VolumeGeometry
 
+LARGEST_LABEL = 65535
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:

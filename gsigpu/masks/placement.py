@@ -1,12 +1,14 @@
 """A label volume of one grid brought onto another.
 
 Where the voxels of both grids fall together (the same grid, or flipped, permuted or a part of it), every
-voxel moves exactly. Elsewhere the nearest label is taken, and the change of volume is told.
+voxel moves exactly. Elsewhere the nearest label is taken, and the change of volume is told. Only the box
+that holds labels is ever touched: a study has a hundred million voxels, its lesions some thousand.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +33,47 @@ class LabelVolume:
     labels: NDArray[np.integer]
     affine_lps: NDArray[np.float64]
 
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel, mL."""
+        return float(abs(np.linalg.det(self.affine_lps[:3, :3]))) / 1000.0
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
     """Labels on the grid of a study.
 
+    labels : (z, y, x) integers, the box that may hold labels; empty where the grids do not meet
+    origin : (z, y, x) index in the study's grid of the box's first voxel
     is_exact : every voxel moved as it was
     outside_share : share of labelled voxels that lie outside the study's grid
     """
 
     labels: NDArray[np.integer]
+    origin: tuple[int, int, int]
     is_exact: bool
     outside_share: float
+
+
+def cropped(labels: NDArray[np.generic], affine_lps: NDArray[np.float64]) -> LabelVolume:
+    """The smallest box of a label volume that holds all that is not 0; one voxel where nothing is.
+
+    >>> labels = np.zeros((4, 5, 6), np.uint8)
+    >>> labels[2, 3, 1:3] = 7
+    >>> one = cropped(labels, np.eye(4))
+    >>> one.labels.tolist(), one.affine_lps[:3, 3].tolist()
+    ([[[7, 7]]], [1.0, 3.0, 2.0])
+    """
+    box, inner = [], labels != 0
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        hit = np.flatnonzero(inner.any(axis=others))
+        side = slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 1)
+        box.append(side)
+        inner = inner[(slice(None),) * axis + (side,)]
+    moved = affine_lps.copy()
+    moved[:3, 3] += affine_lps[:3, :3] @ [side.start for side in reversed(box)]
+    return LabelVolume(labels[tuple(box)].astype(np.int32), moved)
 
 
 def place(volume: LabelVolume, geometry: VolumeGeometry) -> Placed:
@@ -58,29 +89,87 @@ def place(volume: LabelVolume, geometry: VolumeGeometry) -> Placed:
         and np.abs(np.linalg.det(whole)) == 1
         and np.abs(whole).sum() == 3
     )
-    matrix, offset = (
-        (whole, np.rint(to_mask[:3, 3])) if is_exact else (to_mask[:3, :3], to_mask[:3, 3] + _TIE)
+    if is_exact:
+        to_mask[:3, :3], to_mask[:3, 3] = whole, np.rint(to_mask[:3, 3])
+    outside_share = _outside_share(volume, geometry)
+    lows, highs = _box(volume, to_mask, geometry)
+    if np.any(lows >= highs):
+        return Placed(np.zeros((0, 0, 0), np.int32), (0, 0, 0), is_exact, outside_share)
+    moved = (_turned if is_exact else _nearest)(volume.labels, to_mask, lows, highs)
+    x, y, z = (int(low) for low in lows)
+    return Placed(moved, (z, y, x), is_exact, outside_share)
+
+
+def _box(
+    volume: LabelVolume, to_mask: NDArray[np.float64], geometry: VolumeGeometry
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """(x, y, z) from and to, on the study's grid, of all voxels that a voxel of the mask may reach."""
+    ends = [(-0.5, n - 0.5) for n in reversed(volume.labels.shape)]
+    corners = np.array(list(product(*ends))).T
+    to_study = np.linalg.inv(to_mask)
+    index = to_study[:3, :3] @ corners + to_study[:3, 3:]
+    limits = np.array(geometry.shape[::-1])
+    lows = np.clip(np.ceil(index.min(axis=1) - 2 * _TIE), 0, limits).astype(int)
+    highs = np.clip(np.floor(index.max(axis=1) + 2 * _TIE) + 1, 0, limits).astype(int)
+    return lows, highs
+
+
+def _turned(
+    labels: NDArray[np.integer],
+    to_mask: NDArray[np.float64],
+    lows: NDArray[np.integer],
+    highs: NDArray[np.integer],
+) -> NDArray[np.integer]:
+    """Labels with axes permuted and flipped, from `lows` to `highs` of the study's grid."""
+    order, sides = [], []
+    for axis in (2, 1, 0):  # z, y, x of the study
+        of_mask = int(np.flatnonzero(to_mask[:3, axis])[0])
+        sign, shift = int(to_mask[of_mask, axis]), int(to_mask[of_mask, 3])
+        order.append(2 - of_mask)
+        ends = [sign * int(lows[axis]) + shift, sign * (int(highs[axis]) - 1) + shift]
+        low, high = min(ends), max(ends) + 1
+        sides.append(
+            slice(low, high) if sign > 0 else slice(high - 1, low - 1 if low else None, -1)
+        )
+    return np.ascontiguousarray(labels.transpose(order)[tuple(sides)])
+
+
+def _nearest(
+    labels: NDArray[np.integer],
+    to_mask: NDArray[np.float64],
+    lows: NDArray[np.integer],
+    highs: NDArray[np.integer],
+) -> NDArray[np.integer]:
+    """The label nearest to each voxel from `lows` to `highs` of the study's grid."""
+    matrix = to_mask[:3, :3]
+    offset = to_mask[:3, 3] + matrix @ lows + _TIE
+    return np.asarray(
+        affine_transform(
+            labels,
+            matrix[::-1, ::-1],
+            offset=offset[::-1],
+            output_shape=tuple(reversed(highs - lows)),
+            order=0,
+            mode="grid-constant",
+            cval=0,
+            prefilter=False,
+        )
     )
-    moved = affine_transform(
-        volume.labels,
-        matrix[::-1, ::-1],
-        offset=offset[::-1],
-        output_shape=geometry.shape,
-        order=0,
-        mode="grid-constant",
-        cval=0,
-        prefilter=False,
-    )
-    return Placed(moved, is_exact, _outside_share(volume, geometry))
 
 
 def _outside_share(volume: LabelVolume, geometry: VolumeGeometry) -> float:
     """Share of labelled voxels whose centre is not within half a voxel of the study's grid."""
-    z, y, x = np.nonzero(volume.labels)
-    if z.size == 0:
-        return 0.0
     to_study = np.linalg.inv(geometry.affine_lps) @ volume.affine_lps
-    index = to_study[:3, :3] @ np.stack([x, y, z]) + to_study[:3, 3:]
     limits = np.array(geometry.shape[::-1])[:, None]
-    inside_mask = np.all((index > -0.5 - 1e-3) & (index < limits - 0.5 + 1e-3), axis=0)
-    return float(1.0 - inside_mask.mean())
+
+    def inside_mask(index: NDArray[np.integer]) -> NDArray[np.bool_]:
+        where = to_study[:3, :3] @ index + to_study[:3, 3:]
+        return np.asarray(
+            np.all((where > -0.5 - 1e-3) & (where < limits - 0.5 + 1e-3), axis=0), dtype=bool
+        )
+
+    corners = np.array(list(product(*((0, n - 1) for n in reversed(volume.labels.shape))))).T
+    if inside_mask(corners).all():
+        return 0.0
+    z, y, x = np.nonzero(volume.labels)
+    return float(1.0 - inside_mask(np.stack([x, y, z])).mean()) if z.size else 0.0

@@ -75,10 +75,11 @@ def read_masks(
     problems: list[MaskProblem] = []
     for layer in layers:
         placed = place(layer.volume, geometry)
-        found = _regions(placed.labels, layer.names)
+        found = _regions(placed, layer.names)
+        n_voxels = np.bincount(layer.volume.labels.ravel())
         masks += found
-        problems += _problems(path, layer, {one.label for one in found})
-        warnings += _warnings(path, layer, placed, found, geometry)
+        problems += _problems(path, layer, n_voxels, {one.label for one in found})
+        warnings += _warnings(path, layer, n_voxels, placed, found, geometry)
     if not masks:
         if not problems:
             raise EmptyMask("holds no region", where=path, remedy="draw one on this study")
@@ -112,13 +113,16 @@ def _layers(path: Path, geometry: VolumeGeometry, owner: Owner) -> tuple[list[La
     return read_segmentation(path, geometry, owner), []
 
 
-def _regions(labels: NDArray[np.integer], names: Mapping[int, str]) -> list[RegionMask]:
-    """One region per label, by one pass over the volume."""
+def _regions(placed: Placed, names: Mapping[int, str]) -> list[RegionMask]:
+    """One region per label, by one pass over the labels."""
+    if placed.labels.size == 0:
+        return []
     found = []
-    for label, box in enumerate(find_objects(labels), start=1):
+    for label, box in enumerate(find_objects(placed.labels), start=1):
         if box is not None:
-            origin = (box[0].start, box[1].start, box[2].start)
-            found.append(RegionMask(_name(names, label), label, origin, labels[box] == label))
+            z, y, x = (o + side.start for o, side in zip(placed.origin, box, strict=True))
+            voxels = placed.labels[box] == label
+            found.append(RegionMask(_name(names, label), label, (z, y, x), voxels))
     return found
 
 
@@ -127,9 +131,11 @@ def _name(names: Mapping[int, str], label: int) -> str:
     return known or f"label {label}"
 
 
-def _problems(path: Path, layer: Layer, found: set[int]) -> Iterator[MaskProblem]:
+def _problems(
+    path: Path, layer: Layer, n_voxels: NDArray[np.integer], found: set[int]
+) -> Iterator[MaskProblem]:
     """Regions that are in the file and not on the study's grid, or are named and have no voxels."""
-    there = set(np.unique(layer.volume.labels).tolist()) - {0}
+    there = set(np.flatnonzero(n_voxels).tolist()) - {0}
     for label in sorted((there | set(layer.names)) - found):
         name = _name(layer.names, label)
         error: MaskError = (
@@ -147,18 +153,21 @@ def _problems(path: Path, layer: Layer, found: set[int]) -> Iterator[MaskProblem
 
 
 def _warnings(
-    path: Path, layer: Layer, placed: Placed, found: list[RegionMask], geometry: VolumeGeometry
+    path: Path,
+    layer: Layer,
+    n_voxels: NDArray[np.integer],
+    placed: Placed,
+    found: list[RegionMask],
+    geometry: VolumeGeometry,
 ) -> Iterator[str]:
     if 0.0 < placed.outside_share < 1.0:
         yield f"{path}: {100 * placed.outside_share:.1f} % of the mask lies outside the study and is left out"
     if placed.is_exact:
         return
-    before_ml = np.bincount(layer.volume.labels.ravel()) * (
-        abs(np.linalg.det(layer.volume.affine_lps[:3, :3])) / 1000.0
-    )
     for one in found:
+        before_ml = n_voxels[one.label] * layer.volume.voxel_volume_ml
         after_ml = one.n_voxels * geometry.voxel_volume_ml
-        change = round(100.0 * (after_ml / before_ml[one.label] - 1.0), 1) + 0.0  # no -0.0
+        change = round(100.0 * (after_ml / before_ml - 1.0), 1) + 0.0  # no -0.0
         yield (
             f"{path}: {one.name} was resampled to the study's grid, nearest label;"
             f" its volume changed by {change:+.1f} % to {after_ml:.2f} mL"

@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import InputError
-from gsigpu.masks.layers import Layer, Owner, require_owner
+from gsigpu.masks.layers import LARGEST_LABEL, Layer, Owner, require_owner
 from gsigpu.masks.placement import LabelVolume
 from gsigpu.volume import VolumeGeometry
 
 # Contours within a hundredth of a slice distance are on one plane.
 _ON_PLANE = 0.01
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-_LARGEST_LABEL = 65535
 Contour = NDArray[np.float64]  # (n, 3) index (x, y, z) on the study's grid
 
 
@@ -99,8 +98,8 @@ def _structures(header: Any, to_index: NDArray[np.float64]) -> dict[int, _Struct
 
 def _labels(numbers: Collection[int]) -> dict[int, int]:
     """The label of each structure: its number, or a free one where that is no label, as 0 is not."""
-    usable = {one for one in numbers if 0 < one <= _LARGEST_LABEL}
-    free = (one for one in range(1, 2 * _LARGEST_LABEL) if one not in usable)
+    usable = {one for one in numbers if 0 < one <= LARGEST_LABEL}
+    free = (one for one in range(1, 2 * LARGEST_LABEL) if one not in usable)
     return {one: one if one in usable else next(free) for one in numbers}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from gsigpu.errors import InputError
 from gsigpu.masks.layers import Layer, Owner, require_owner
-from gsigpu.masks.placement import LabelVolume
+from gsigpu.masks.placement import LabelVolume, cropped
 from gsigpu.volume import VolumeGeometry
 
 _FRACTION_INSIDE = 0.5
@@ -32,29 +33,43 @@ def read_segmentation(path: Path, geometry: VolumeGeometry, owner: Owner) -> lis
         ) from error
     frame_uid = str(seg.get("FrameOfReferenceUID", "") or "")
     require_owner(seg, _series_referred(seg), {frame_uid} - {""}, geometry, owner)
-    fractional = seg.segmentation_type == highdicom.seg.SegmentationTypeValues.FRACTIONAL
     try:
-        volume = seg.get_volume(combine_segments=False, rescale_fractional=fractional)
+        return list(_layers(seg))
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"makes no volume ({error})", where=path, remedy="export the segmentation again"
         ) from error
+
+
+def _layers(seg: Any) -> Iterator[Layer]:
+    """Segments that may overlap one by one, so that never more than one is whole in memory."""
+    from highdicom.seg import SegmentationTypeValues
+
+    names = {
+        int(number): str(seg.get_segment_description(number).segment_label)
+        for number in seg.segment_numbers
+        if number != 0  # the background of a label map
+    }
+    if seg.segmentation_type == SegmentationTypeValues.LABELMAP:
+        yield Layer(_label_volume(seg.get_volume(combine_segments=True)), names)
+        return
+    fractional = seg.segmentation_type == SegmentationTypeValues.FRACTIONAL
+    least = _FRACTION_INSIDE * int(seg.MaximumFractionalValue) if fractional else 1
+    for number, name in names.items():
+        volume = seg.get_volume(segment_numbers=[number], rescale_fractional=False)
+        one = _label_volume(volume, channel=0, least=least)
+        yield Layer(LabelVolume(one.labels * number, one.affine_lps), {number: name})
+
+
+def _label_volume(volume: Any, channel: int | None = None, least: float = 1) -> LabelVolume:
+    """Labels as stored, or 1 where a channel is at least so much."""
     if volume is None:
-        raise InputError(
-            "has slices that make no volume", where=path, remedy="export the segmentation again"
-        )
+        raise ValueError("slices that are not parallel or not evenly spaced")
     # highdicom's index is (slice, row, column); ours is (x, y, z).
     affine = np.eye(4)
     affine[:3] = volume.affine[:3][:, [2, 1, 0, 3]]
-    layers = []
-    for channel, number in enumerate(seg.segment_numbers):
-        if number == 0:  # the background of a label map
-            continue
-        inside = volume.array[..., channel] >= (_FRACTION_INSIDE if fractional else 1)
-        name = str(seg.get_segment_description(number).segment_label)
-        labels = inside.astype(np.int32) * int(number)
-        layers.append(Layer(LabelVolume(labels, affine), {int(number): name}))
-    return layers
+    array = volume.array if channel is None else volume.array[..., channel] >= least
+    return cropped(array, affine)
 
 
 def _series_referred(seg: Any) -> set[str]:

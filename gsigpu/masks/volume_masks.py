@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import InputError
-from gsigpu.masks.layers import Layer
-from gsigpu.masks.placement import LabelVolume
+from gsigpu.masks.layers import LARGEST_LABEL, Layer
+from gsigpu.masks.placement import cropped
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
@@ -40,7 +40,7 @@ def read_volume_masks(path: Path) -> list[Layer]:
     affine[:3, 3] = image.GetOrigin()
     names = _slicer_names(image)
     return [
-        Layer(LabelVolume(_as_labels(channels[..., layer], path), affine), names.get(layer, {}))
+        Layer(cropped(_labels(channels[..., layer], path), affine), names.get(layer, {}))
         for layer in range(channels.shape[-1])
     ]
 
@@ -61,17 +61,18 @@ def _slicer_names(image: Any) -> dict[int, dict[int, str]]:
     return names
 
 
-def _as_labels(values: NDArray[np.generic], path: Path) -> NDArray[np.integer]:
-    """Whole, non-negative numbers, whatever type they are stored as."""
-    labels = np.asarray(values)
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
+def _labels(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    """The values, which are whole numbers of 0 and more, whatever type they are stored as."""
+    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         raise InputError(
             "holds values that are no labels",
             where=path,
             remedy="save a label map, not an image",
         )
-    if labels.size and (labels.min() < 0 or labels.max() > 65535):
+    if values.size and (values.min() < 0 or values.max() > LARGEST_LABEL):
         raise InputError(
-            "holds labels outside 0-65535", where=path, remedy="number the regions from 1"
+            f"holds labels outside 0-{LARGEST_LABEL}",
+            where=path,
+            remedy="number the regions from 1",
         )
-    return labels.astype(np.int32)
+    return values

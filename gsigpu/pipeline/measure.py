@@ -22,7 +22,7 @@ from gsigpu.dicom.study import read_study
 from gsigpu.pipeline.gather import Gathered, gather
 from gsigpu.pipeline.map_study import SILENT, Watcher, only_energies
 from gsigpu.pipeline.measure_rows import CaseLabels, measurement_rows
-from gsigpu.pipeline.parameters import Measurand, ParameterSettings
+from gsigpu.pipeline.parameters import Measurand, Measured, ParameterSettings, iodine_pairs
 from gsigpu.pipeline.stream import default_workers
 from gsigpu.pipeline.study_masks import CollectedMasks, Failure, MaskFiles, collect_masks
 from gsigpu.regions.layout import Layout, RegionSettings, lay_out
@@ -154,16 +154,18 @@ def measure_study(
         patient_id=labels.patient_id or stack.series[0].evidence.patient_id,
         phase=labels.phase or stack.phase,
     )
+    measured = [measurand.measured(values) for values in gathered.values]
     found = measurement_rows(
         layout,
         gathered,
+        measured,
         measurand,
         grid.spacing_mm,
         labels,
         collected.failures,
         with_se=settings.with_se,
     )
-    vendor, doubts = _vendor_iodine(measurand, layout, gathered)
+    vendor, doubts = _vendor_iodine(layout, measured)
     failed = {one.lesion_id for one in found.failures}
     if failed >= {one.lesion.lesion_id for one in layout.lesions}:
         raise found.failures[-1].error
@@ -196,13 +198,13 @@ def measure_study(
 
 
 def _vendor_iodine(
-    measurand: Measurand, layout: Layout, gathered: Gathered
+    layout: Layout, measured: Sequence[Measured]
 ) -> tuple[list[VendorIodine], list[str]]:
     """Regression of the vendor's iodine on the computed one, over lesions and reference regions."""
     pairs: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {}
-    for region, values in zip(layout.regions, gathered.values, strict=True):
+    for region, of_region in zip(layout.regions, measured, strict=True):
         if region.region in ("lesion", "parenchyma", "aorta"):
-            for name, computed, vendor in measurand.vendor_factor_pairs(values):
+            for name, computed, vendor in iodine_pairs(of_region):
                 pair = pairs.setdefault(name, ([], []))
                 pair[0].append(computed)
                 pair[1].append(vendor)

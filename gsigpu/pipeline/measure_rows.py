@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gsigpu.errors import NoValidVoxels, SettingsError
 from gsigpu.pipeline.gather import Gathered
-from gsigpu.pipeline.parameters import Measurand, Parameter
+from gsigpu.pipeline.parameters import Measurand, Measured, Parameter
 from gsigpu.pipeline.study_masks import Failure
 from gsigpu.regions.layout import Layout, LesionLayout, MeasuredRegion
 from gsigpu.regions.mask import RegionMask
@@ -47,6 +47,7 @@ class Rows:
 def measurement_rows(
     layout: Layout,
     gathered: Gathered,
+    measured: Sequence[Measured],
     measurand: Measurand,
     spacing_mm: _Spacing,
     labels: CaseLabels,
@@ -56,10 +57,11 @@ def measurement_rows(
 ) -> Rows:
     """All rows of a study: lesion by lesion, the study's regions, then what failed.
 
+    measured : the parameters of each of the layout's regions
     with_se : also the standard error of every mean, from the noise in the parenchyma
     Raises SettingsError if that is asked and there is no parenchyma.
     """
-    noise = _noise(layout, gathered, measurand, spacing_mm) if with_se else {}
+    noise = _noise(layout, measured, spacing_mm) if with_se else {}
     blank = MeasurementRow(
         labels.case_id, labels.patient_id, labels.group, labels.reader, labels.phase,
         "", "", "", "", float("nan"), "", "", 0, 0, "",
@@ -68,16 +70,20 @@ def measurement_rows(
     failed: set[str] = set()
     rows: list[MeasurementRow] = []
     means: dict[tuple[str, str, str], float] = {}
-    for region, values, error in zip(layout.regions, gathered.values, gathered.errors, strict=True):
+    for region, of_region, values, error in zip(
+        layout.regions, measured, gathered.values, gathered.errors, strict=True
+    ):
         if error is not None:
             if region.lesion_id not in failed:
                 failed.add(region.lesion_id)
                 name = region.lesion_id or region.region
                 found.append(Failure(name, region.mask.n_voxels, error))
             continue
-        of_region = list(_region_rows(blank, region, values, measurand, means, noise))
-        rows += of_region
-        if region.region == "lesion" and not any(row.n_valid for row in of_region):
+        found_rows = list(_region_rows(blank, region, of_region, means, noise))
+        if region.region != "profile":
+            found_rows += _curve_rows(blank, region, values, measurand)
+        rows += found_rows
+        if region.region == "lesion" and not any(row.n_valid for row in found_rows):
             found.append(_no_values(region))
     rows += _ratio_rows(layout, rows, means, blank)
     by_lesion = {one.lesion.lesion_id: one for one in layout.lesions}
@@ -115,15 +121,14 @@ def _no_values(region: MeasuredRegion) -> Failure:
 def _region_rows(
     blank: MeasurementRow,
     region: MeasuredRegion,
-    values: NDArray[np.float32],
-    measurand: Measurand,
+    measured: Measured,
     means: dict[tuple[str, str, str], float],
     noise: Mapping[str, NDArray[np.float64]],
 ) -> Iterator[MeasurementRow]:
     """Statistics of every parameter in one region; `means` is filled for the ratios."""
     is_profile = region.region == "profile"
     wanted = ("mean", "sd") if is_profile else TABLE_STATISTICS
-    for parameter, array in measurand.measured(values).items():
+    for parameter, array in measured.items():
         is_curve = parameter.name.startswith("mono_")
         if is_profile and parameter.name not in ("lambda_hu", "iodine"):
             continue
@@ -149,19 +154,17 @@ def _region_rows(
             yield replace(row, statistic="se", value=error)
         if not is_profile:
             means[region.lesion_id, region.region, parameter.name] = found["mean"]
-    if not is_profile:
-        yield from _curve_rows(blank, region, values, measurand)
 
 
 def _noise(
-    layout: Layout, gathered: Gathered, measurand: Measurand, spacing_mm: _Spacing
+    layout: Layout, measured: Sequence[Measured], spacing_mm: _Spacing
 ) -> dict[str, NDArray[np.float64]]:
     """Autocovariance of each parameter's noise, in the parenchyma."""
-    for region, values in zip(layout.regions, gathered.values, strict=True):
+    for region, of_region in zip(layout.regions, measured, strict=True):
         if region.region == "parenchyma":
             return {
                 parameter.name: noise_autocovariance(array, region.mask.voxels, spacing_mm)
-                for parameter, array in measurand.measured(values).items()
+                for parameter, array in of_region.items()
                 if not parameter.name.startswith("mono_")
             }
     raise SettingsError(

@@ -10,7 +10,7 @@ mono_40 ... mono_140       the spectral curve: every monoenergetic series as it 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,10 @@ class Parameter:
     unit: str
     definition: str
     flags: tuple[str, ...] = ()
+
+
+# (n,) float32 of each parameter in the voxels of a region, in the order of the tables.
+Measured = Mapping[Parameter, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ class Measurand:
         found = maps_of_hu(self._around_plan, planes[self._rows(self._around_plan)])
         return np.stack([found[one.name] for one in self._around])
 
-    def measured(self, values: NDArray[np.float32]) -> dict[Parameter, NDArray[np.float32]]:
+    def measured(self, values: NDArray[np.float32]) -> Measured:
         """The parameters of voxels, in the order of the tables.
 
         values : (C, n) of `series` and `more_planes`
@@ -176,19 +180,6 @@ class Measurand:
                 found.append((Parameter(name, "HU/keV", line.formula), line))
         return found
 
-    def vendor_factor_pairs(
-        self, values: NDArray[np.float32]
-    ) -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
-        """(parameter, computed, vendor's) iodine of voxels, for each of the vendor's series."""
-        named = {one.name: array for one, array in self.measured(values).items()}
-        if "iodine" not in named:
-            return []
-        return [
-            (name, named["iodine"], array)
-            for name, array in named.items()
-            if name.startswith("iodine[vendor")
-        ]
-
     def _rows(self, plan: MapPlan) -> list[int]:
         return [self.energies_kev.index(kev) for kev in plan.energies_kev]
 
@@ -205,6 +196,18 @@ class Measurand:
         row = self.energies_kev.index(self._ct_kev)
         definition = f"VMI at {self._ct_kev:g} keV as stored"
         return {Parameter("ct_value", "HU", definition): values[row]}
+
+
+def iodine_pairs(
+    measured: Measured,
+) -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
+    """(parameter, computed, vendor's) iodine of voxels, for each of the vendor's series."""
+    named = {one.name: array for one, array in measured.items()}
+    return [
+        (name, named["iodine"], array)
+        for name, array in named.items()
+        if name.startswith("iodine[vendor")
+    ]
 
 
 def _definitions(settings: ParameterSettings) -> tuple[MapDefinition, ...]:

@@ -313,12 +313,14 @@ def profile_shells(
     signed = outside_mm(box, spacing_mm) - depth_mm(box.voxels, spacing_mm)
     xp = array_namespace(signed)
     steps = xp.ceil(signed / step_mm).astype(int)  # (k - 1) step < distance <= k step
+    free = RegionMask("profile", lesion.label, box.origin, xp.ones_like(box.voxels))
+    for other in others:
+        free = _without(free, other)
     shells = []
     for k in range(int(steps[box.voxels].min()), int(np.ceil(outer_mm / step_mm)) + 1):
         inside_mask = (k <= 0) == box.voxels
-        one = RegionMask("profile", lesion.label, box.origin, (steps == k) & inside_mask)
-        for other in others:
-            one = _without(one, other)
+        voxels = (steps == k) & inside_mask & free.voxels
+        one = RegionMask("profile", lesion.label, box.origin, voxels)
         if one.n_voxels:
             shells.append(((k - 0.5) * step_mm, trimmed(one)))
     return shells

@@ -24,25 +24,39 @@ def volume_ml(mask: RegionMask, spacing_mm: Spacing) -> float:
 
 def longest_axial_diameter_mm(mask: RegionMask, spacing_mm: Spacing) -> float:
     """The longest line within one slice (RECIST 1.1), mm; 0 for an empty mask."""
-    voxels = _on_host(mask.voxels)
-    diameters = [_diameter(_corners(np.argwhere(plane), spacing_mm[1:])) for plane in voxels]
-    return max(diameters, default=0.0)
+    longest_mm = 0.0
+    for plane in _on_host(mask.voxels):
+        corners = _row_ends(plane) * spacing_mm[1:]
+        # No line is longer than the box's diagonal: most slices need no hull.
+        if len(corners) and np.linalg.norm(np.ptp(corners, axis=0)) > longest_mm:
+            longest_mm = max(longest_mm, _diameter(corners))
+    return longest_mm
 
 
 def feret_diameter_mm(mask: RegionMask, spacing_mm: Spacing) -> float:
     """The longest distance between two points of the region in space, mm; 0 for an empty mask."""
-    return _diameter(_corners(np.argwhere(_on_host(mask.voxels)), spacing_mm))
+    return _diameter(_row_ends(_on_host(mask.voxels)) * spacing_mm)
 
 
 def _on_host(voxels: Any) -> NDArray[np.bool_]:
     return voxels.get() if hasattr(voxels, "get") else np.asarray(voxels)
 
 
-def _corners(index: NDArray[np.integer], spacing: tuple[float, ...]) -> NDArray[np.float64]:
-    """(n, d) positions of all voxel corners, mm."""
-    halves = np.array(list(product((-0.5, 0.5), repeat=len(spacing))))
-    corners = (index[:, None, :] + halves[None]).reshape(-1, len(spacing))
-    return np.asarray(np.unique(corners, axis=0) * np.array(spacing), dtype=np.float64)
+def _row_ends(voxels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n, d) index of the outer corners of the first and last voxel of every row: all that can be on the hull.
+
+    voxels : (..., x) bool of d axes
+    """
+    rows = np.argwhere(voxels.any(axis=-1))
+    filled = voxels[tuple(rows.T)]
+    first = filled.argmax(axis=1) - 0.5
+    last = filled.shape[1] - 0.5 - filled[:, ::-1].argmax(axis=1)
+    ends = [
+        np.column_stack([rows + halves, x])
+        for halves in product((-0.5, 0.5), repeat=rows.shape[1])
+        for x in (first, last)
+    ]
+    return np.concatenate(ends)
 
 
 def _diameter(points: NDArray[np.float64]) -> float:

@@ -39,7 +39,7 @@ def statistics(values: Any, *, entropy_bins: int = ENTROPY_BINS) -> dict[str, fl
     xp = array_namespace(values)
     flat = values.ravel()
     valid = xp.sort(flat[~xp.isnan(flat)].astype(xp.float64))
-    host: NDArray[np.float64] = valid if xp is np else valid.get()
+    host = _on_host(valid)
     counts = {"n": float(flat.size), "n_valid": float(host.size)}
     if host.size == 0:
         return dict.fromkeys(STATISTICS, float("nan")) | counts
@@ -50,23 +50,24 @@ def _of_sorted(x: NDArray[np.float64], entropy_bins: int) -> dict[str, float]:
     n = x.size
     mean = float(x.mean())
     centred = x - mean  # moments about the mean: no cancellation, however large the offset
-    variance = float((centred**2).mean())
+    squared = centred * centred
+    variance = float(squared.mean())
     spread = np.sqrt(variance)
     p10, p25, median, p75, p90 = (float(p) for p in np.percentile(x, [10, 25, 50, 75, 90]))
-    middle = x[(x >= p10) & (x <= p90)]
+    middle = x[np.searchsorted(x, p10) : np.searchsorted(x, p90, side="right")]
     has_spread = variance**2 > 0.0  # squared: what underflows has no shape
     nan = float("nan")
     return {
         "mean": mean,
-        "sd": float(np.sqrt((centred**2).sum() / (n - 1))) if n > 1 else nan,
+        "sd": float(np.sqrt(squared.sum() / (n - 1))) if n > 1 else nan,
         "median": median,
         "p10": p10,
         "p90": p90,
         "iqr": p75 - p25,
         "min": float(x[0]),
         "max": float(x[-1]),
-        "skewness": float((centred**3).mean() / spread**3) if has_spread else nan,
-        "kurtosis": float((centred**4).mean() / variance**2 - 3.0) if has_spread else nan,
+        "skewness": float((squared * centred).mean() / spread**3) if has_spread else nan,
+        "kurtosis": float((squared * squared).mean() / variance**2 - 3.0) if has_spread else nan,
         "entropy": _entropy(x, entropy_bins),
         "variance": variance,
         "range": float(x[-1] - x[0]),
@@ -75,8 +76,8 @@ def _of_sorted(x: NDArray[np.float64], entropy_bins: int) -> dict[str, float]:
         "median_ad": float(np.abs(x - median).mean()),
         "cov": float(spread / mean) if mean != 0.0 else nan,
         "qcd": (p75 - p25) / (p75 + p25) if p75 + p25 != 0.0 else nan,
-        "energy": float((x**2).sum()),
-        "rms": float(np.sqrt((x**2).mean())),
+        "energy": float(np.square(x).sum()),
+        "rms": float(np.sqrt(np.square(x).mean())),
     }
 
 
@@ -97,14 +98,18 @@ def spectral_curve(stack_hu: Any) -> tuple[NDArray[np.float64], NDArray[np.float
     Returns (E,) and (E,) float64, HU; NaN where too few voxels are valid.
     """
     xp = array_namespace(stack_hu)
-    valid = stack_hu[:, ~xp.isnan(stack_hu).any(axis=0)].astype(xp.float64)
-    host: NDArray[np.float64] = valid if xp is np else valid.get()
-    n_energies, n = host.shape
+    valid_mask = ~xp.isnan(stack_hu).any(axis=0)
+    valid = stack_hu if bool(valid_mask.all()) else stack_hu[:, valid_mask]
+    n_energies, n = valid.shape
     nothing = np.full(n_energies, np.nan)
-    return (
-        host.mean(axis=1) if n else nothing,
-        host.std(axis=1, ddof=1) if n > 1 else nothing,
-    )
+    mean = valid.mean(axis=1, dtype=xp.float64) if n else nothing
+    sd = valid.std(axis=1, ddof=1, dtype=xp.float64) if n > 1 else nothing
+    return _on_host(mean), _on_host(sd)
+
+
+def _on_host(array: Any) -> NDArray[np.float64]:
+    host: NDArray[np.float64] = array if array_namespace(array) is np else array.get()
+    return host
 
 
 def ratio(numerator: float, denominator: float) -> float:

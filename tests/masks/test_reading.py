@@ -1,5 +1,7 @@
 """The same voxels from every format, whichever way round the file holds them."""
 
+from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import nibabel
@@ -10,7 +12,7 @@ import SimpleITK
 from gsigpu.dicom.study import read_study
 from gsigpu.errors import GridMismatch, InputError, OutsideStudy
 from gsigpu.masks import read_masks
-from gsigpu.masks.placement import LabelVolume, place
+from gsigpu.masks.placement import LabelVolume, cropped, place
 from gsigpu.volume import VolumeGeometry
 from tests.support.segmentations import segmentation
 
@@ -58,6 +60,14 @@ def on_grid(found, geometry=GRID):
     labels = np.zeros(geometry.shape, int)
     for one in found.masks:
         labels[one.box][one.voxels] = one.label
+    return labels
+
+
+def on_whole_grid(placed, shape):
+    """Placed labels on all of the study's grid."""
+    labels = np.zeros(shape, int)
+    z, y, x = (slice(o, o + n) for o, n in zip(placed.origin, placed.labels.shape, strict=True))
+    labels[z, y, x] = placed.labels
     return labels
 
 
@@ -177,7 +187,37 @@ def test_resampling_agrees_with_simpleitk():
         0,
     )
     expected = SimpleITK.GetArrayFromImage(reference)
-    assert (placed.labels != expected).mean() < 0.01  # ties, and half a voxel at the rim
+    assert (
+        on_whole_grid(placed, GRID.shape) != expected
+    ).mean() < 0.01  # ties, and half a voxel at the rim
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_every_way_round_and_partly_outside_agrees_with_simpleitk(order):
+    """All 48 ways a file can hold a grid; `Placed` is but the box, which may be cut by the study's edge."""
+    rng = np.random.default_rng(2)
+    labels = (rng.random(GRID.shape) < 0.1) * rng.integers(1, 4, GRID.shape)
+    study = itk_image(np.zeros(GRID.shape, np.int32), GRID)
+    for flips in [[axis for axis in range(3) if bits >> axis & 1] for bits in range(8)]:
+        turned, grid = reoriented(labels, GRID, flips, order)
+        moved = replace(grid, origin_mm=tuple(grid.origin_mm + np.array(GRID.position_mm(2, -3, 4)) - GRID.origin_mm))  # fmt: skip
+        placed = place(cropped(turned, moved.affine_lps), GRID)
+        reference = SimpleITK.Resample(
+            itk_image(turned.astype(np.int32), moved),
+            study,
+            SimpleITK.Transform(),
+            SimpleITK.sitkNearestNeighbor,
+            0,
+        )
+        assert placed.is_exact
+        np.testing.assert_array_equal(
+            on_whole_grid(placed, GRID.shape), SimpleITK.GetArrayFromImage(reference)
+        )
+        np.testing.assert_array_equal(
+            on_whole_grid(placed, GRID.shape)[2:, :-3, 4:], labels[:-2, 3:, :-4]
+        )
+        inside = np.count_nonzero(labels[:-2, 3:, :-4]) / np.count_nonzero(labels)
+        assert placed.outside_share == pytest.approx(1.0 - inside)
 
 
 def test_midway_between_two_slices_all_voxels_take_the_same():
@@ -190,8 +230,9 @@ def test_midway_between_two_slices_all_voxels_take_the_same():
         study = VolumeGeometry((6, 12, 17), (1.25, 0.8, 0.8), origin_mm, ROW, COLUMN, NORMAL)
         every_second = study.affine_lps @ np.diag([1.0, 1.0, 2.0, 1.0])
         placed = place(LabelVolume(labels, every_second), study)
-        assert placed.labels.sum(axis=(1, 2)).tolist() == [16, 16, 16, 0, 0, 0]
-        assert placed.labels[1, 8, 10] == 1  # the higher
+        found = on_whole_grid(placed, study.shape)
+        assert found.sum(axis=(1, 2)).tolist() == [16, 16, 16, 0, 0, 0]
+        assert found[1, 8, 10] == 1  # the higher
 
 
 def test_a_part_outside_is_told_and_no_overlap_is_refused(tmp_path):

@@ -1,11 +1,14 @@
 """Rim, core and shells against closed forms of spheres, and as laws."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import pdist
 
 from gsigpu.errors import InputError, SettingsError
 from gsigpu.regions.mask import RegionMask, region_mask
@@ -76,6 +79,22 @@ def test_feret_diameter_agrees_with_simpleitk():
     # SimpleITK measures between centres: at most a voxel diagonal less.
     ours = feret_diameter_mm(region_mask("a", 1, mask), (1.0, 1.0, 1.0))
     assert 0 <= ours - reference.GetFeretDiameter(1) <= np.sqrt(3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(bool, (3, 5, 6)), st.sampled_from(SPACINGS))
+def test_diameters_are_those_of_all_voxel_corners(voxels, spacing):
+    """Brute force over every corner of every voxel."""
+
+    def longest(index, size):
+        halves = np.array(list(product((-0.5, 0.5), repeat=len(size))))
+        corners = ((index[:, None] + halves) * size).reshape(-1, len(size))
+        return pdist(corners).max() if len(corners) else 0.0
+
+    mask = RegionMask("a", 1, (0, 0, 0), voxels)
+    axial = max(longest(np.argwhere(plane), spacing[1:]) for plane in voxels)
+    assert longest_axial_diameter_mm(mask, spacing) == pytest.approx(axial)
+    assert feret_diameter_mm(mask, spacing) == pytest.approx(longest(np.argwhere(voxels), spacing))
 
 
 def test_one_voxel_is_one_voxel_wide():
