@@ -1,0 +1,64 @@
+"""The columns of the frames of the group tests, agreement and power.
+
+Every frame opens with `track`; `roc_settings.labelled` puts `phase, region, parameter` behind it. One
+call handles one member of the family (one phase, region and parameter; one reader, or the mean over
+readers); the caller loops, concatenates, and ends with `multiplicity.adjust_over_all`.
+
+`unit` says what was counted as independent: `lesion` (paper track) or `patient`. `note` says in words
+why a result is missing, or on what it rests; it is empty where nothing needs saying.
+"""
+
+from __future__ import annotations
+
+# Rows: each group on each track. `paper` describes lesions, `recommended` the means of patients.
+DESCRIPTIVE_COLUMNS = (
+    "track", "unit", "group", "n_lesions", "n_patients", "n_missing", "mean", "sd", "ci_low",
+    "ci_high", "median", "q1", "q3", "icc", "design_effect", "note",
+)  # fmt: skip
+
+# Rows: paper anova; recommended mixed (the primary one), welch, kruskal.
+OMNIBUS_COLUMNS = (
+    "track", "test", "unit", "statistic", "df1", "df2", "p", "p_holm_all", "effect", "effect_name",
+    "effect_low", "effect_high", "omega_squared", "n_lesions", "n_patients", "n_missing", "icc",
+    "design_effect", "levene_statistic", "levene_p", "brown_forsythe_statistic",
+    "brown_forsythe_p", "family", "note",
+)  # fmt: skip
+
+# Rows: every pair of groups for paper lsd; recommended mixed (the primary one), games-howell, dunn.
+# p of games-howell is simultaneous already; p_unadjusted is Welch's t, from which the others come.
+PAIRWISE_COLUMNS = (
+    "track", "test", "unit", "group_a", "group_b", "difference", "ci_low", "ci_high", "statistic",
+    "df", "p", "p_unadjusted", "p_bonferroni", "p_holm", "p_holm_all", "effect", "effect_name",
+    "effect_low", "effect_high", "n_a", "n_b", "n_patients_a", "n_patients_b", "icc",
+    "design_effect", "family", "note",
+)  # fmt: skip
+
+# Rows: each of the six forms. `paper`: lesions as independent targets, intervals from F;
+# `recommended`: the same estimate, interval from a jackknife over patients.
+ICC_COLUMNS = (
+    "track", "unit", "form", "icc", "ci_low", "ci_high", "statistic", "df1", "df2", "p",
+    "n_lesions", "n_patients", "n_readers", "n_incomplete", "note",
+)  # fmt: skip
+
+# Rows: every pair of readers on each track; the bounds of bias and limits are `*_low`, `*_high`.
+BLAND_ALTMAN_COLUMNS = (
+    "track", "unit", "reader_a", "reader_b", "bias", "bias_low", "bias_high", "sd", "loa_low",
+    "loa_low_low", "loa_low_high", "loa_high", "loa_high_low", "loa_high_high", "n", "n_patients",
+    "n_incomplete", "icc", "note",
+)  # fmt: skip
+BLAND_ALTMAN_POINT_COLUMNS = (
+    "reader_a", "reader_b", "patient_id", "lesion_id", "mean", "difference",
+)  # fmt: skip
+
+# Rows: each test at the observed effect and at the effects asked for.
+POWER_COLUMNS = (
+    "track", "test", "group_a", "group_b", "effect_name", "effect", "effect_source", "alpha",
+    "n_lesions", "n_patients", "icc", "design_effect", "n_effective", "power", "target_power",
+    "n_per_group_needed", "patients_per_group_needed", "detectable_effect", "note",
+)  # fmt: skip
+
+# Rows: every pair of groups, from published means and SDs.
+BINORMAL_COLUMNS = (
+    "track", "method", "group_a", "group_b", "direction", "auc", "se", "ci_low", "ci_high", "n_a",
+    "n_b", "note",
+)  # fmt: skip

@@ -1,0 +1,50 @@
+"""Adjustment of p values for the number of tests, with the families named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """Holm's step-down adjusted p values; NaN stays NaN and does not count as a test.
+
+    p_(i) adjusted = max over j <= i of min(1, (n - j + 1) p_(j))  (Scand J Stat 1979; 6: 65-70)
+
+    >>> [round(one, 3) for one in holm(pd.Series([0.01, 0.04, float("nan"), 0.03]))]
+    [0.03, 0.06, nan, 0.06]
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = pd.Series(np.nan, index=p.index, dtype=np.float64)
+    tested = p.notna()
+    if tested.any():
+        adjusted[tested] = multipletests(p[tested].to_numpy(), method="holm")[1]
+    return adjusted
+
+
+def bonferroni(p: pd.Series) -> pd.Series:
+    """The p values times their number, at most 1; NaN does not count as a test.
+
+    >>> bonferroni(pd.Series([0.01, 0.6, float("nan")])).tolist()
+    [0.02, 1.0, nan]
+    """
+    return (p * int(p.notna().sum())).clip(upper=1.0)
+
+
+def adjust_over_all(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill `p_holm_all` of a concatenated frame: Holm over all its rows of one track and test.
+
+    frame : rows of all phases, regions and parameters, with `track`, `p` and `test` (or `method`);
+        `p_unadjusted` is used where there is one
+    Returns a copy, its rows in the order they came; rows without p keep NaN.
+
+    >>> rows = pd.DataFrame({"track": "paper", "test": "anova", "p": [0.01, 0.04]})
+    >>> adjust_over_all(rows)["p_holm_all"].tolist()
+    [0.02, 0.04]
+    """
+    adjusted = frame.copy()
+    name = "test" if "test" in frame.columns else "method"
+    raw = frame["p_unadjusted"] if "p_unadjusted" in frame.columns else frame["p"]
+    adjusted["p_holm_all"] = raw.groupby([frame["track"], frame[name]], sort=False).transform(holm)
+    return adjusted
