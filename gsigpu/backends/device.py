@@ -31,12 +31,12 @@ def why_no_gpu() -> str | None:
     except Exception as error:  # noqa: BLE001  # a CuPy for another CUDA fails in many ways
         return f"CuPy is installed but cannot be imported ({_first_line(error)})"
     try:
-        n_devices = cupy.cuda.runtime.getDeviceCount()
+        n_found = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # noqa: BLE001  # the driver's errors are of types of CuPy
         return (
             f"CuPy {cupy.__version__} is installed but finds no CUDA device ({_first_line(error)})"
         )
-    if n_devices == 0:
+    if n_found == 0:
         return f"CuPy {cupy.__version__} is installed but the machine has no CUDA device"
     try:
         # Compiling and running one small kernel proves driver, runtime and NVRTC together.
@@ -48,6 +48,15 @@ def why_no_gpu() -> str | None:
     except Exception as error:  # noqa: BLE001  # as above
         return f"CuPy {cupy.__version__} finds a CUDA device but cannot run a kernel on it ({_first_line(error)})"
     return None
+
+
+def n_devices() -> int:
+    """CUDA devices of this process; 0 where none can be used."""
+    if why_no_gpu() is not None:
+        return 0
+    import cupy
+
+    return int(cupy.cuda.runtime.getDeviceCount())
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from gsigpu.cli import cohort_run, cohort_status
+
 cohort = typer.Typer(
     name="cohort",
     help="Thousands of studies: measure them, watch it, compare the groups.",
@@ -15,3 +17,7 @@ cohort = typer.Typer(
 @cohort.callback()
 def common() -> None:
     """Thousands of studies: measure them, watch it, compare the groups."""
+
+
+cohort.command("run")(cohort_run.cohort_run)
+cohort.command("status")(cohort_status.cohort_status)

@@ -178,7 +178,7 @@ def measure_command(
         RegionSettings(
             regions=tuple(split_list(regions)),
             rim=parse_rim(rim),
-            perilesional_mm=_range(perilesional),
+            perilesional_mm=parse_range(perilesional),
         ),
         with_se=se,
     )
@@ -239,7 +239,11 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
     return found
 
 
-def _range(text: str) -> tuple[float, float]:
+def parse_range(text: str) -> tuple[float, float]:
+    """A shell, MM-MM.
+
+    Raises SettingsError.
+    """
     low, _, high = text.removesuffix("mm").partition("-")
     try:
         return float(low), float(high)

@@ -44,7 +44,7 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
     Returns planes and skipped files in the order of their paths, whatever the file system's.
     Raises InputError if `root` does not exist, cannot be listed, or is empty.
     """
-    paths = _files_below(root)
+    paths = files_below(root)
     if not paths:
         raise InputError("folder is empty", where=root, remedy="name the folder of a DICOM export")
     scanner = _Scanner()
@@ -57,7 +57,7 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
     return HeaderScan(tuple(scanner.planes), tuple(scanner.skipped), len(paths))
 
 
-def _files_below(root: Path) -> list[str]:
+def files_below(root: Path) -> list[str]:
     """All files, sorted; what is neither file nor folder is left out, for it may never end.
 
     Links to folders are followed, after all real folders, and each folder is listed once.

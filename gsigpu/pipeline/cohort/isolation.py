@@ -12,6 +12,7 @@ import faulthandler
 import os
 import pickle
 import queue
+import select
 import selectors
 import signal
 import struct
@@ -19,23 +20,35 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
-from time import monotonic, sleep
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
 from typing import Any
+
+import psutil
 
 from gsigpu.pipeline.cohort.case import (
     RowOutcome,
     StudyTask,
     record_failure,
-    redactor_of,
     run_study,
+    survey,
 )
-from gsigpu.pipeline.cohort.files import CohortFolder
+from gsigpu.pipeline.cohort.files import row_files
+from gsigpu.pipeline.cohort.redaction import redactor_for
 from gsigpu.tables.manifest import ManifestRow
+
+TellRow = Callable[[ManifestRow, str], None]
 
 _HEADER = struct.Struct("<Q")
 _LOG_TAIL = 4000
-_PARENT_CHECK_S = 1.0
+_LOOK_S = 0.25
+# An orphan that hangs in a library, deaf to everything else, ends by this clock.
+_GRACE_S = 60.0
+# Where less than this is left to the whole machine, the largest child goes before the system chooses.
+_LOW_MEMORY = 0.02
+# Ends that come from outside, with the run or a shortage that may be over.
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class _Children:
@@ -46,6 +59,7 @@ class _Children:
         self.alive: set[_Child] = set()
         self.lock = threading.Lock()
         self.n_started = 0
+        self.devices: tuple[str, ...] = ()
         self.stopping = False
 
 
@@ -53,128 +67,156 @@ _CHILDREN = _Children()
 
 
 class _Child:
-    """One process, and what it said last."""
+    """One process, and the row and stage that it told last."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the child
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the child
         # Threads of a BLAS in every child would stand in each other's way.
         own = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "gsigpu.pipeline.cohort.isolation"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=self.errors,
             env={**os.environ, **own, **environment},
             bufsize=0,  # a message that waits in a buffer would not wake the selector
             start_new_session=True,  # Ctrl-C is for the parent, which then ends its children
         )
+        self.row, self.stage = 0, "start"
 
-    def run(self, task: StudyTask, timeout_s: float | None) -> tuple[list[RowOutcome], str, _Last]:
-        """Outcomes, and why there are none: what the child died of, and where it was then."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        last = _Last(task.rows[0], "start", "")
+    def run(self, task: StudyTask, tell: TellRow) -> tuple[list[RowOutcome], str]:
+        """Outcomes of rows, in order, and what it died of, if it did; `row` and `stage` tell where."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        outcomes: list[RowOutcome] = []
+        self.row, self.stage = 0, "start"
         begun = monotonic()
         try:
-            _send(self._process.stdin, task)
+            _send(self.process.stdin, task)
             with selectors.DefaultSelector() as selector:
-                selector.register(self._process.stdout, selectors.EVENT_READ)
+                selector.register(self.process.stdout, selectors.EVENT_READ)
                 while True:
-                    left = None if timeout_s is None else max(begun + timeout_s - monotonic(), 0.0)
-                    if not selector.select(left):
-                        return [], f"took longer than {timeout_s:g} s and was stopped", last
-                    message = _receive(self._process.stdout)
-                    if isinstance(message, list):
-                        return message, "", last
-                    if message[0] != last.row:
+                    if not selector.select(_LOOK_S):
+                        if task.timeout_s is not None and monotonic() - begun > task.timeout_s:
+                            return (
+                                outcomes,
+                                f"took longer than {task.timeout_s:g} s and was stopped",
+                            )
+                        if used_up := self._used_up(task.memory_limit):
+                            return outcomes, used_up
+                        continue
+                    message = _receive(self.process.stdout)
+                    if message is None:
+                        return outcomes, ""
+                    if isinstance(message, RowOutcome):
+                        outcomes.append(message)
                         begun = monotonic()
-                    last = _Last(*message)
+                        self.row, self.stage = len(outcomes), "start"
+                    else:
+                        self.row, self.stage = message
+                        tell(task.rows[self.row], self.stage)
         except (EOFError, BrokenPipeError):
-            return [], self._epitaph(), last
+            return outcomes, self._epitaph()
+
+    def _used_up(self, limit: int) -> str:
+        """Why its use of memory ends it."""
+        used = self.memory()
+        if limit and used > limit:
+            return f"out of memory: used more than {limit / 2**30:.1f} GiB and was stopped; raise --memory-limit"
+        system = psutil.virtual_memory()
+        if system.available < _LOW_MEMORY * system.total:
+            with _CHILDREN.lock:
+                largest = max(one.memory() for one in _CHILDREN.alive)
+            if used >= largest:
+                return f"out of memory: the machine had {system.available / 2**20:.0f} MiB left; give fewer --workers"
+        return ""
+
+    def memory(self) -> int:
+        """Bytes in use."""
+        try:
+            return int(psutil.Process(self.process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
 
     def _epitaph(self) -> str:
-        code = self._process.wait()
+        code = self.process.wait()
         if code == -signal.SIGKILL:
             return "the worker was killed (SIGKILL), mostly because memory ran out; give fewer --workers"
         if code < 0:
             return f"the worker crashed ({signal.Signals(-code).name})"
         return f"the worker ended with exit code {code}"
 
+    def was_ended_from_outside(self) -> bool:
+        """Whether a signal from elsewhere ended it, and nothing that it did itself."""
+        code = self.process.poll()
+        return code is not None and -code in _FROM_OUTSIDE
+
     def last_words(self) -> str:
         """The end of what it wrote to its standard error."""
-        self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(self._errors.tell() - _LOG_TAIL, 0))
-        return self._errors.read().decode("utf-8", "replace")
-
-    def kill(self) -> None:
-        """Ends the process; who waits for it learns so."""
-        self._process.kill()
+        self.errors.seek(0, os.SEEK_END)
+        self.errors.seek(max(self.errors.tell() - _LOG_TAIL, 0))
+        return self.errors.read().decode("utf-8", "replace")
 
     def end(self) -> None:
         """Kills it, and closes what led to it."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-        self._errors.close()
+        self.errors.close()
 
 
-class _Last:
-    """The row, stage and file stem that a child told last."""
+def run_isolated(task: StudyTask, tell: TellRow = lambda _row, _stage: None) -> list[RowOutcome]:
+    """Measures the rows of a study that are not done yet, in a child process.
 
-    def __init__(self, row: ManifestRow, stage: str, stem: str) -> None:
-        self.row, self.stage, self.stem = row, stage, stem
-
-
-def run_isolated(task: StudyTask, timeout_s: float | None = None) -> list[RowOutcome]:
-    """`run_study` in a child process.
-
-    timeout_s : for each row; a child that takes longer is killed
-    A child that dies fails the row it was at; the other rows of the study are taken up by another.
+    A child that dies fails the row it was at, and the rest of the study is taken up by another. One that is
+    ended from outside gets a second try: it may have been a neighbour that used up the memory.
     """
-    rows = list(task.rows)
-    outcomes: list[RowOutcome] = []
-    while rows:
+    outcomes, task = survey(task)
+    second_try = False
+    while task.rows and not _is_stopping():
         child = _child()
-        part = StudyTask(task.out, tuple(rows), task.settings, task.retry, task.backend)
         try:
-            done, died_of, last = child.run(part, timeout_s)
+            done, died_of = child.run(task, tell)
         except BaseException:
             _bury(child)
             raise
+        outcomes += done
         if not died_of:
             _CHILDREN.idle.put(child)
-            return [*outcomes, *done]
-        if _CHILDREN.stopping:  # killed with the run, not by its work
-            return outcomes
-        words = child.last_words()
+            break
+        outside, stage, words = child.was_ended_from_outside(), child.stage, child.last_words()
         _bury(child)
-        outcomes += _before(task, rows, last.row)
-        redact = redactor_of(last.row)
-        outcomes.append(
-            record_failure(
-                CohortFolder(task.out),
-                last.row,
-                last.stem,
-                last.stage,
-                redact(died_of),
-                redact(words),
-                {},
-            )
-        )
-        rows = rows[rows.index(last.row) + 1 :]
+        if _is_stopping():  # killed with the run, not by its work
+            break
+        task = _rest(task, len(done))
+        if outside and not second_try:
+            second_try = True
+            continue
+        second_try = False
+        if task.rows:
+            outcomes.append(_died(task, stage, died_of, words))
+            task = _rest(task, 1)
     return outcomes
 
 
-def _before(task: StudyTask, rows: Sequence[ManifestRow], at: ManifestRow) -> list[RowOutcome]:
-    """Outcomes of the rows that a child had finished before it died: they are on the disk."""
-    finished = tuple(rows[: rows.index(at)])
-    if not finished:
-        return []
-    part = StudyTask(task.out, finished, task.settings, False, task.backend)
-    return run_study(part, lambda _row, _stage, _stem: None)
+def _is_stopping() -> bool:
+    return _CHILDREN.stopping
+
+
+def _rest(task: StudyTask, n_done: int) -> StudyTask:
+    return replace(task, rows=task.rows[n_done:], keys=task.keys[n_done:])
+
+
+def _died(task: StudyTask, stage: str, died_of: str, words: str) -> RowOutcome:
+    """The outcome of the first row, at which a child died."""
+    row, files = task.rows[0], row_files(task.out, task.rows[0], task.keys[0])
+    if files.table.exists():  # between its last act and telling of it
+        return RowOutcome(row, "done", files.key)
+    redact = redactor_for(row)
+    return record_failure(files, row, stage, redact(died_of), redact(words), {})
 
 
 def _child() -> _Child:
@@ -182,10 +224,10 @@ def _child() -> _Child:
     with contextlib.suppress(queue.Empty):
         return _CHILDREN.idle.get_nowait()
     with _CHILDREN.lock:
-        number = _CHILDREN.n_started
+        number, devices = _CHILDREN.n_started, _CHILDREN.devices
         _CHILDREN.n_started += 1
-        gpus = [one for one in os.environ.get("GSIGPU_DEVICES", "").split(",") if one]
-        child = _Child({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})
+        own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
+        child = _Child(own)
         _CHILDREN.alive.add(child)
     return child
 
@@ -196,21 +238,38 @@ def _bury(child: _Child) -> None:
         _CHILDREN.alive.discard(child)
 
 
+@contextlib.contextmanager
+def children(devices: tuple[str, ...] = ()) -> Any:
+    """Children for a run in this process; all are ended when it is over, whatever they are at.
+
+    devices : of CUDA, one for each child in turn; whatever there is if empty
+    """
+    with _CHILDREN.lock:
+        _CHILDREN.devices, _CHILDREN.n_started, _CHILDREN.stopping = devices, 0, False
+    try:
+        yield
+    finally:
+        end_children()
+
+
+def release_idle() -> None:
+    """Ends the children that wait for a task: what is left on a cluster's workers after a run."""
+    while True:
+        try:
+            _bury(_CHILDREN.idle.get_nowait())
+        except queue.Empty:
+            return
+
+
 def end_children() -> None:
     """Ends all children, at once; what they were at is neither done nor failed."""
     with _CHILDREN.lock:
         _CHILDREN.stopping = True
         for child in _CHILDREN.alive:
-            child.kill()
-
-
-def begin_children() -> None:
-    """Forgets the children of an earlier run in this process."""
-    with _CHILDREN.lock:
-        _CHILDREN.alive.clear()
+            child.process.kill()
         _CHILDREN.idle = queue.SimpleQueue()
-        _CHILDREN.n_started = 0
-        _CHILDREN.stopping = False
+        for child in [one for one in _CHILDREN.alive if one.process.wait() is not None]:
+            _CHILDREN.alive.discard(child)
 
 
 def _send(stream: Any, message: object) -> None:
@@ -238,9 +297,9 @@ def _exactly(stream: Any, size: int) -> bytes:
 
 def _leave_with_parent() -> None:
     """An orphan would hang for ever on what hangs, or finish what nobody waits for."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        sleep(_PARENT_CHECK_S)
+    poll = select.poll()
+    poll.register(0, 0)  # nothing is asked for but the hang-up, which is always told
+    poll.poll()
     os._exit(1)
 
 
@@ -254,10 +313,19 @@ def serve() -> None:
     os.dup2(2, 1)
     while True:
         try:
-            task = _receive(requests)
+            task: StudyTask = _receive(requests)
         except EOFError:
             return
-        _send(answers, run_study(task, lambda row, stage, stem: _send(answers, (row, stage, stem))))
+        if task.timeout_s is not None:
+            clock_s = task.timeout_s * len(task.rows) + _GRACE_S
+            faulthandler.dump_traceback_later(clock_s, exit=True)
+        run_study(
+            task,
+            lambda row, stage: _send(answers, (row, stage)),
+            lambda outcome: _send(answers, outcome),
+        )
+        faulthandler.cancel_dump_traceback_later()
+        _send(answers, None)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,291 @@
+"""`gsigpu cohort run`: a manifest in, the tables of the cohort out."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from gsigpu.cli import options
+from gsigpu.cli.console import fail, split_list, table
+from gsigpu.cli.measure_command import parse_range
+from gsigpu.errors import SettingsError
+from gsigpu.maps.registry import DEFAULT_SLOPE
+from gsigpu.pipeline.cohort.case import CohortSettings
+from gsigpu.pipeline.cohort.rules import InclusionRules
+from gsigpu.pipeline.cohort.run import CohortOptions, CohortResult, run_cohort
+from gsigpu.pipeline.cohort.state import RunState, clock, progress_line
+from gsigpu.pipeline.measure import MeasureSettings
+from gsigpu.pipeline.parameters import ParameterSettings
+from gsigpu.regions.layout import REGIONS, RegionSettings
+from gsigpu.regions.shells import parse_rim
+from gsigpu.tables.manifest import ManifestProblems
+
+_SHOWN_RUNNING = 8
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def cohort_run(
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MANIFEST",
+            help="CSV or Parquet: case_id, patient_id, group, phase, study, mask, and more.",
+            show_default=False,
+        ),
+    ],
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="OUT", help="Folder for the results; a run there is taken up."
+        ),
+    ],
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes; by cores, memory and GPUs if not given."),
+    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option("--scheduler", metavar="tcp://…", help="Use a running Dask cluster instead."),
+    ] = "",
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.1, metavar="SECONDS", help="For a row of the manifest."),
+    ] = None,
+    memory_limit: Annotated[
+        str,
+        typer.Option("--memory-limit", metavar="4GB", help="A worker that takes more is stopped."),
+    ] = "",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Take up the rows that failed, and no others.")
+    ] = False,
+    confirmed_only: Annotated[
+        bool, typer.Option("--confirmed-only", help="Only rows whose `confirmed` is yes.")
+    ] = False,
+    max_diameter: Annotated[
+        float | None,
+        typer.Option(
+            "--max-diameter",
+            metavar="MM",
+            help="Only lesions up to this longest axial diameter; 30 in the source study.",
+        ),
+    ] = None,
+    min_group_size: Annotated[
+        int, typer.Option("--min-group-size", min=0, help="Only groups of so many patients.")
+    ] = 0,
+    slope: Annotated[
+        str,
+        typer.Option(
+            "--slope",
+            help="Definitions of lambda_hu by comma, the first is the plain one: paper, A-B, A-B/D, fit:A-B.",
+        ),
+    ] = DEFAULT_SLOPE,
+    rim: Annotated[
+        str, typer.Option("--rim", help="auto (3 mm, at most half the depth), 2mm, or 30%.")
+    ] = "auto",
+    regions: Annotated[str, typer.Option("--regions", help="Which regions, by comma.")] = ",".join(
+        REGIONS
+    ),
+    perilesional: Annotated[
+        str, typer.Option("--perilesional", metavar="MM-MM", help="Shell outside the boundary.")
+    ] = "0-5",
+    parameters: Annotated[
+        str,
+        typer.Option(
+            "--parameters", help="Maps measured beside lambda-hu, by comma; names as of gsigpu map."
+        ),
+    ] = "iodine",
+    ct_value: Annotated[
+        str, typer.Option("--ct-value", help="keV of the image for ct_value, or conventional.")
+    ] = "70",
+    curve: Annotated[
+        bool, typer.Option("--curve/--no-curve", help="Measure every monoenergetic series.")
+    ] = True,
+    se: Annotated[
+        bool,
+        typer.Option("--se", help="Standard errors of the means, for noise that is correlated."),
+    ] = False,
+    vendor_iodine_unit: Annotated[
+        str,
+        typer.Option(
+            "--vendor-iodine-unit", help="Of the scanner's iodine series: mg/mL or 100ug/mL."
+        ),
+    ] = "",
+    split_lesions: Annotated[
+        bool, typer.Option("--split-lesions", help="Every separate part of a label is a lesion.")
+    ] = False,
+    any_mask_phase: Annotated[
+        bool, typer.Option("--any-mask-phase", help="Accept masks drawn on another phase.")
+    ] = False,
+    maps: Annotated[
+        str, typer.Option("--maps", help="Also write these maps of every row, by comma.")
+    ] = "",
+    map_format: Annotated[
+        str,
+        typer.Option(
+            "--map-format",
+            help="nifti, nrrd; or ct, pm, rgb, which carry the patient's identity as a PACS needs it.",
+        ),
+    ] = "nifti",
+    backend: Annotated[str, typer.Option("--backend", help="For maps: auto, cpu or gpu.")] = "auto",
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Also a picture of every row's largest lesion.")
+    ] = False,
+    pseudonymise: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudonymise",
+            metavar="KEYFILE",
+            help="Call patients by hashes under the key in this file.",
+        ),
+    ] = None,
+    content: Annotated[
+        bool,
+        typer.Option(
+            "--by-content",
+            help="Know studies by what is in their files, not by size and time; reads every byte.",
+        ),
+    ] = False,
+    patterns: options.PatternFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure every study of a manifest; go on where an earlier run ended.
+
+    Example: gsigpu cohort run manifest.csv -o cohort --confirmed-only --max-diameter 30
+    """
+    settings = CohortSettings(
+        measure=MeasureSettings(
+            ParameterSettings(
+                slopes=tuple(split_list(slope)),
+                maps=tuple(split_list(parameters)),
+                ct_value=ct_value,
+                curve=curve,
+                vendor_iodine_unit=vendor_iodine_unit,
+            ),
+            RegionSettings(
+                regions=tuple(split_list(regions)),
+                rim=parse_rim(rim),
+                perilesional_mm=parse_range(perilesional),
+            ),
+            with_se=se,
+        ),
+        maps=tuple(split_list(maps)),
+        map_format=map_format,
+        pictures=pictures,
+        split_lesions=split_lesions,
+        any_mask_phase=any_mask_phase,
+        patterns=patterns,
+    )
+    try:
+        with _view() as watch:
+            result = run_cohort(
+                manifest,
+                out,
+                settings=settings,
+                rules=InclusionRules(confirmed_only, max_diameter, min_group_size),
+                options=CohortOptions(
+                    workers=workers,
+                    scheduler=scheduler,
+                    timeout_s=timeout,
+                    memory_limit=_bytes(memory_limit),
+                    retry_failed=retry_failed,
+                    by_content=content,
+                    backend=backend,  # type: ignore[arg-type]  # checked by choose
+                ),
+                pseudonymise=pseudonymise,
+                watch=watch,
+            )
+    except ManifestProblems as found:
+        fail([f"{found.where}: {one}" for one in found.problems])
+        return
+    typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else summary(result, out))
+    if not result.is_complete:
+        fail(_what_is_wrong(result, out))
+
+
+def summary(result: CohortResult, out: Path) -> str:
+    """What a run did, for a person."""
+    tables = result.tables
+    lines = [
+        f"rows     {result.n_rows}: {result.n_done} measured in {clock(result.seconds)},"
+        f" {result.n_skipped} before, {result.n_failed} failed"
+        + (f", {result.n_left} not tried" if result.n_left else ""),
+    ]
+    if tables.exclusions:
+        told = ", ".join(f"{n} by {rule}" for rule, n in tables.exclusions.items())
+        lines.append(f"excluded {told}; {out}/exclusions.csv, {out}/flow.svg")
+    lines += [
+        f"wrote    {out}/measurements.csv and {out}/measurements/: {tables.n_values} values of {tables.n_rows} rows",
+        "",
+        table(
+            ["group", "patients", "cases", "lesions"],
+            [(one.group, one.n_patients, one.n_cases, one.n_lesions) for one in tables.groups],
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _what_is_wrong(result: CohortResult, out: Path) -> list[str]:
+    lines = []
+    if result.n_failed:
+        lines.append(
+            f"{result.n_failed} of {result.n_rows} rows failed: {out}/failures.csv says why;"
+            " mend them and run again, or add --retry-failed"
+        )
+    if result.tables.n_failed_lesions:
+        lines.append(
+            f"{result.tables.n_failed_lesions} lesions of other rows could not be measured: {out}/failures.csv says why"
+        )
+    if result.n_left:
+        lines.append(f"{result.n_left} rows were not tried yet: run again without --retry-failed")
+    return lines
+
+
+@contextmanager
+def _view() -> Iterator[Callable[[RunState], None]]:
+    """A live view on stderr where that is a terminal, silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _state: None
+        return
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn())
+    bars = Progress(*columns)
+    bar = bars.add_task("rows", total=None)
+    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+
+        def show(state: RunState) -> None:
+            bars.update(bar, completed=state.n_settled, total=state.n_rows)
+            status = state.as_dict("running")
+            running = [
+                Text(f"  {one['row']}  {one['stage']}  {clock(one['seconds'])}", style="dim")
+                for one in status["running"][:_SHOWN_RUNNING]
+            ]
+            live.update(Group(bars, Text(progress_line(status)), *running), refresh=True)
+
+        yield show
+
+
+def _bytes(text: str) -> int:
+    """A size as people write it.
+
+    >>> _bytes("1.5GB")
+    1610612736
+    """
+    if not text:
+        return 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if match is None or not float(match[1]) > 0:
+        raise SettingsError(
+            f"--memory-limit {text!r} is no size", remedy="write --memory-limit 4GB"
+        )
+    return int(float(match[1]) * _UNITS[match[2].upper()])

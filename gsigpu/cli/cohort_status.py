@@ -1,0 +1,54 @@
+"""`gsigpu cohort status`: how far a run is, told from anywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsigpu.cli import options
+from gsigpu.cli.console import table
+from gsigpu.pipeline.cohort.state import clock, progress_line, read_status
+
+_WORDS = {
+    "running": "running",
+    "finished": "finished",
+    "interrupted": "interrupted; run again to go on",
+    "stopped": "stopped by an error; run again to go on",
+    "gone": "ended without a word (killed?); run again to go on",
+}
+
+
+def cohort_status(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of a cohort run.", show_default=False)
+    ],
+    *,
+    as_json: options.AsJson = False,
+) -> None:
+    """Tell how far a cohort run is.
+
+    Example: gsigpu cohort status cohort
+    """
+    status = read_status(out)
+    if as_json:
+        typer.echo(json.dumps(status, indent=2))
+        return
+    total = sum(status["seconds"].values())
+    lines = [
+        f"state    {_WORDS[status['state']]} (since {status['started']}, told {status['updated']})",
+        f"workers  {status['workers']}",
+        f"rows     {progress_line(status)}",
+    ]
+    if total:
+        parts = (
+            f"{name} {seconds / total:.0%}"
+            for name, seconds in sorted(status["seconds"].items(), key=lambda one: -one[1])
+        )
+        lines.append(f"stages   {', '.join(parts)}")
+    if status["state"] == "running" and status["running"]:
+        rows = [(one["row"], one["stage"], clock(one["seconds"])) for one in status["running"]]
+        lines += ["", table(["row", "stage", "since"], rows)]
+    typer.echo("\n".join(lines))

@@ -1,0 +1,76 @@
+"""Keyed hashes instead of patients' identifiers: who has the key can make them again, nobody else can."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gsigpu.errors import InputError
+from gsigpu.tables.manifest import ManifestRow
+
+_SHORTEST_KEY = 16
+# 64 bits: among a million patients two share one with a probability of 3e-8.
+_DIGITS = 16
+
+
+class Pseudonyms:
+    """HMAC-SHA256 under a key."""
+
+    def __init__(self, key: bytes) -> None:
+        """See `read_key`."""
+        self._key = key
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells keys apart without giving them away."""
+        return hmac.digest(self._key, b"gsigpu key fingerprint", "sha256").hex()[:_DIGITS]
+
+    def of(self, identifier: str) -> str:
+        """The pseudonym of an identifier.
+
+        >>> Pseudonyms(b"sixteen bytes of").of("4711")
+        'p-8b0cb5be1a3ed7fc'
+        """
+        text = f"patient\0{identifier}".encode()
+        return "p-" + hmac.digest(self._key, text, hashlib.sha256).hex()[:_DIGITS]
+
+    def rows(self, rows: Sequence[ManifestRow]) -> list[ManifestRow]:
+        """The rows with pseudonyms for patients, and for cases whose identifiers hold the patient's.
+
+        An identifier counts as held whatever its case and whatever stands between its letters and digits.
+        """
+        found = []
+        for row in rows:
+            case_id = row.case_id
+            bare = _bare(row.patient_id)
+            if bare and bare in _bare(case_id):
+                case_id = "c-" + self.of(f"case\0{case_id}").removeprefix("p-")
+            found.append(replace(row, patient_id=self.of(row.patient_id), case_id=case_id))
+        return found
+
+
+def read_key(path: Path) -> Pseudonyms:
+    """Pseudonyms under the key that a file holds, white space at its ends aside.
+
+    Raises InputError if it cannot be read or is too short to be a secret.
+    """
+    remedy = "make one, for example with: openssl rand -hex 32 > KEYFILE"
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise InputError(
+            f"key cannot be read ({error.strerror})", where=path, remedy=remedy
+        ) from error
+    if len(key) < _SHORTEST_KEY:
+        raise InputError(
+            f"key has {len(key)} bytes, fewer than {_SHORTEST_KEY}", where=path, remedy=remedy
+        )
+    return Pseudonyms(key)
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()
