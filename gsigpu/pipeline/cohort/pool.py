@@ -112,7 +112,10 @@ def dask_pool(address: str, out: Path) -> Iterator[Pool]:
     try:
         _require_the_same(client, address, out)
         executor = client.get_executor(pure=False)
-        n_threads = lambda: sum(client.nthreads().values())  # noqa: E731
+
+        def n_threads() -> int:
+            return sum(client.nthreads().values())
+
         yield Pool(
             executor,
             lambda: 2 * n_threads() + _BACKLOG,
