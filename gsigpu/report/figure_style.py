@@ -1,0 +1,172 @@
+"""How figures look, and how they get into files and onto the page.
+
+Colours of groups are those of Okabe and Ito (Color Universal Design, 2008) with the yellow left out,
+which no white paper shows. On the page every colour below is a variable of the style sheet, so that a
+figure follows the reader's light or dark scheme; in files it is as written here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+INK = "#1f2430"
+FAINT = "#8a909c"
+RULE = "#dde0e6"
+PAPER = "#ffffff"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4fa0", "#7a7f87")
+_VARIABLES = {INK: "ink", FAINT: "faint", RULE: "rule", PAPER: "paper"} | {
+    colour: f"c{i}" for i, colour in enumerate(SERIES)
+}
+LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
+# More marks than this are drawn as an image inside the SVG.
+MOST_VECTOR_MARKS = 3000
+_DPI = 150
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gsigpu",
+    "pdf.fonttype": 42,
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure that is drawn.
+
+    name : of its files
+    title : of its section
+    caption : what is seen, in words
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Any
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Figures drawn and saved inside look alike."""
+    from matplotlib import rc_context
+
+    with rc_context(_RC):  # type: ignore[arg-type]  # a plain dict of settings is one
+        yield
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure, inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def colour_of(index: int) -> str:
+    """Of the n-th group or parameter."""
+    return SERIES[index % len(SERIES)]
+
+
+def line_of(index: int) -> Any:
+    """Line style of the n-th: colour is never the only difference."""
+    return LINES[index % len(LINES)]
+
+
+def save(drawing: Drawing, folder: Path) -> list[Path]:
+    """NAME.svg, NAME.pdf and NAME.png, without dates."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Laid out once, not at each of the three writings.
+    drawing.figure.draw_without_rendering()
+    drawing.figure.set_layout_engine("none")
+    about: dict[str, dict[str, str | None]] = {
+        "svg": {"Date": None, "Title": drawing.title},
+        "pdf": {"CreationDate": None, "Title": drawing.title},
+        "png": {"Title": drawing.title},
+    }
+    written = []
+    for kind, metadata in about.items():
+        path = folder / f"{drawing.name}.{kind}"
+        drawing.figure.savefig(path, format=kind, dpi=_DPI, metadata=metadata)
+        written.append(path)
+    return written
+
+
+def inline_svg(svg: str, name: str) -> str:
+    """An SVG file's text as an element of the page.
+
+    Its colours become variables, its identifiers the figure's own, its font the page's.
+
+    >>> inline_svg('<?xml ?><svg><g id="a" style="fill: #1f2430"/></svg>', "roc")
+    '<svg><g id="roc-a" style="fill: var(--ink)"/></svg>'
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.S)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    body = re.sub(r"#[0-9a-f]{6}\b", _variable, body)
+    body = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", body)
+    return body.strip()
+
+
+def _variable(match: re.Match[str]) -> str:
+    name = _VARIABLES.get(match[0])
+    return f"var(--{name})" if name else match[0]
+
+
+def svg_text(drawing: Drawing) -> str:
+    """The figure as the text of an SVG file."""
+    buffer = StringIO()
+    drawing.figure.savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def grid_of(n: int, most_columns: int) -> tuple[int, int]:
+    """Rows and columns for n panels.
+
+    >>> grid_of(10, 5), grid_of(3, 5)
+    ((2, 5), (1, 3))
+    """
+    columns = min(n, most_columns)
+    return -(-n // columns), columns
+
+
+def clear(axis: Any, sides: Sequence[str] = ("top", "right")) -> None:
+    """Takes the frame away on some sides."""
+    for side in sides:
+        axis.spines[side].set_visible(False)

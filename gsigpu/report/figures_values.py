@@ -1,0 +1,209 @@
+"""Figures of the values themselves: distributions, spectral curves, profiles across the boundary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gsigpu.cohort_statistics.clustered_mean import clustered_means
+from gsigpu.report.figure_style import (
+    FAINT,
+    INK,
+    MOST_VECTOR_MARKS,
+    SERIES,
+    Drawing,
+    colour_of,
+    line_of,
+    new_figure,
+)
+from gsigpu.report.layout import parameter_name, with_unit
+from gsigpu.tables.observations import Observations
+
+# Of a group's slot, which is one wide.
+_BOX_LEFT, _BOX_WIDTH, _STRIP_LEFT, _STRIP_WIDTH = -0.40, 0.16, -0.18, 0.58
+_MARK = 9.0
+_SMALL_MARK = 3.0
+
+
+def distributions(observations: Observations) -> list[Drawing]:
+    """One figure per parameter: phases in rows, regions in columns."""
+    return [_distribution(observations, one) for one in observations.parameters]
+
+
+def _distribution(observations: Observations, parameter: str) -> Drawing:
+    table = observations.table[observations.table["parameter"] == parameter]
+    table = table[np.isfinite(table["value"])]
+    phases, regions, groups = observations.phases, observations.regions, observations.groups
+    figure = new_figure(2.0 + 0.62 * len(groups) * len(regions), 0.6 + 2.5 * len(phases))
+    axes = figure.subplots(len(phases), len(regions), squeeze=False, sharex=True, sharey="row")
+    rasterized = len(table) > MOST_VECTOR_MARKS
+    for row, phase in enumerate(phases):
+        for column, region in enumerate(regions):
+            axis = axes[row, column]
+            cell = table[(table["phase"] == phase) & (table["region"] == region)]
+            for k, group in enumerate(groups):
+                _box_and_strip(axis, k, cell[cell["group"] == group], rasterized=rasterized)
+            axis.set_title(f"{region}, {phase}" if phase else region)
+            axis.grid(visible=True, axis="y")
+            axis.set_axisbelow(True)
+            axis.set_xlim(-0.55, len(groups) - 0.45)
+            slant = 30 if max(map(len, groups)) > 6 else 0
+            axis.set_xticks(
+                range(len(groups)), groups, rotation=slant, ha="right" if slant else "center"
+            )
+            axis.tick_params(axis="x", length=0)
+    unit = observations.units.get(parameter, "")
+    figure.supylabel(with_unit(parameter, unit), fontsize=9)
+    return Drawing(
+        f"distribution_{_stem(parameter)}",
+        parameter_name(parameter),
+        "Box: quartiles and median; whiskers to 1.5 interquartile ranges. Each dot is a lesion; the "
+        "lesions of one patient stand above each other in one colour, patients in order of their mean.",
+        figure,
+    )
+
+
+def _box_and_strip(axis: Any, k: int, cell: pd.DataFrame, *, rasterized: bool) -> None:
+    if cell.empty:
+        return
+    values = cell["value"].to_numpy()
+    axis.boxplot(
+        values,
+        positions=[k + _BOX_LEFT + _BOX_WIDTH / 2],
+        widths=_BOX_WIDTH,
+        showfliers=False,
+        manage_ticks=False,
+        boxprops={"color": INK, "lw": 1.0},
+        medianprops={"color": INK, "lw": 2.0},
+        whiskerprops={"color": INK, "lw": 1.0},
+        capprops={"color": INK, "lw": 1.0},
+    )
+    means = cell.groupby("patient_id")["value"].mean().sort_values(kind="stable")
+    rank = pd.Series(np.arange(len(means)), index=means.index)
+    at = cell["patient_id"].map(rank).to_numpy()
+    x = k + _STRIP_LEFT + _STRIP_WIDTH * (at + 0.5) / len(means)
+    colours = np.array(SERIES[:7])[at % 7]
+    axis.scatter(
+        x,
+        values,
+        s=_MARK if len(values) < 200 else _SMALL_MARK,
+        c=colours,
+        alpha=0.85,
+        lw=0,
+        rasterized=rasterized,
+        zorder=3,
+    )
+
+
+def spectral_curves(observations: Observations) -> Drawing | None:
+    """Mean HU against energy per group; None where the table has no monoenergetic values."""
+    curves = observations.curves
+    if curves.empty or curves["energy_kev"].nunique() < 2:
+        return None
+    means = clustered_means(curves, ["phase", "region", "group", "energy_kev"])
+    return _lines(
+        observations,
+        means,
+        "energy_kev",
+        columns=[("", region) for region in observations.regions],
+        name="spectral_curves",
+        title="Spectral curves",
+        xlabel="energy (keV)",
+        ylabel="CT number (HU)",
+        caption="Mean over lesions; bands are 95% intervals in which the lesions of a patient count together.",
+    )
+
+
+def profiles(observations: Observations) -> Drawing | None:
+    """Mean of λHU and iodine in shells across the boundary; None where the table has no profiles."""
+    table = observations.profiles
+    if table.empty:
+        return None
+    known = [one for one in ("lambda_hu", "iodine") if (table["parameter"] == one).any()]
+    means = clustered_means(table, ["phase", "parameter", "group", "distance_mm"])
+    # A shell that few lesions are thick enough to have is no longer the cohort's.
+    most = means.groupby(["phase", "parameter", "group"])["n_lesions"].transform("max")
+    means = means[(means["n_lesions"] >= 0.5 * most) & (means["n_patients"] > 1)]
+    drawing = _lines(
+        observations,
+        means,
+        "distance_mm",
+        columns=[(one, "") for one in known],
+        name="profiles",
+        title="From core to surroundings",
+        xlabel="distance to the boundary (mm), negative inside",
+        ylabel="",
+        caption="Mean over lesions of 1 mm shells, as far as half of a group's lesions reach; bands are "
+        "95% intervals in which the lesions of a patient count together. The line at 0 is the boundary.",
+    )
+    for axis in drawing.figure.axes:
+        axis.axvline(0.0, color=FAINT, lw=1.0, zorder=1)
+    return drawing
+
+
+def _lines(
+    observations: Observations,
+    means: pd.DataFrame,
+    x: str,
+    *,
+    columns: list[tuple[str, str]],
+    name: str,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    caption: str,
+) -> Drawing:
+    """Phases in rows, (parameter, region) in columns, one line and band per group."""
+    phases = [one for one in observations.phases if (means["phase"] == one).any()]
+    figure = new_figure(1.0 + 3.1 * len(columns), 0.9 + 2.5 * len(phases))
+    axes = figure.subplots(len(phases), len(columns), squeeze=False, sharex=True)
+    for row, phase in enumerate(phases):
+        for column, (parameter, region) in enumerate(columns):
+            axis = axes[row, column]
+            cell = means[means["phase"] == phase]
+            if parameter:
+                cell = cell[cell["parameter"] == parameter]
+                unit = {"lambda_hu": "HU/keV", "iodine": "mg/mL"}[parameter]
+                axis.set_ylabel(f"{parameter_name(parameter)} ({unit})")
+            if region:
+                cell = cell[cell["region"] == region]
+            for k, group in enumerate(observations.groups):
+                of_group = cell[cell["group"] == group].sort_values(x)
+                if of_group.empty:
+                    continue
+                at = of_group[x].to_numpy()
+                axis.fill_between(
+                    at,
+                    of_group["ci_low"].to_numpy(),
+                    of_group["ci_high"].to_numpy(),
+                    color=colour_of(k),
+                    alpha=0.14,
+                    lw=0,
+                )
+                axis.plot(
+                    at, of_group["mean"].to_numpy(), color=colour_of(k), ls=line_of(k), lw=1.8,
+                    label=group,
+                )  # fmt: skip
+            axis.set_title(", ".join(one for one in (region, phase) if one))
+            axis.grid(visible=True, axis="y")
+            axis.set_axisbelow(True)
+            if ylabel and column == 0:
+                axis.set_ylabel(ylabel)
+            if row == len(phases) - 1:
+                axis.set_xlabel(xlabel)
+    handles, labels = max(
+        (axis.get_legend_handles_labels() for axis in axes.flat), key=lambda pair: len(pair[1])
+    )
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 6))
+    return Drawing(name, title, caption, figure)
+
+
+def _stem(parameter: str) -> str:
+    """A parameter's name as part of a file's.
+
+    >>> _stem("lambda_hu[60-100]")
+    'lambda_hu_60-100'
+    """
+    return "".join(one if one.isalnum() or one in "_-." else "_" for one in parameter).strip("_")

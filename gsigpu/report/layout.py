@@ -1,0 +1,181 @@
+"""Tables as a person reads them: rounded, with marks and notes; the same object becomes HTML, CSV and a sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+_DECIMALS = {"ct_value": 1, "iodine": 2, "lambda_hu": 3}
+_NAMES = {"ct_value": "CT value", "iodine": "iodine", "lambda_hu": "λHU"}
+_UNITS = {"ct_value": "HU", "iodine": "mg/mL", "lambda_hu": "HU/keV"}
+_THINNEST = 0.001
+MINUS = "−"
+
+Kind = Literal["head", "text", "number"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell.
+
+    mark : superscript letters behind the text
+    strong : a result that a reader looks for
+    tone : a class of the style sheet
+    """
+
+    text: str
+    kind: Kind = "number"
+    span: int = 1
+    mark: str = ""
+    strong: bool = False
+    tone: str = ""
+
+    @property
+    def plain(self) -> str:
+        """With its mark, for a file."""
+        return f"{self.text} {self.mark}" if self.mark else self.text
+
+
+def head(text: str, span: int = 1, tone: str = "") -> Cell:
+    """A cell of the header."""
+    return Cell(text, "head", span, tone=tone)
+
+
+def text(words: str, *, strong: bool = False, tone: str = "") -> Cell:
+    """A cell of words."""
+    return Cell(words, "text", strong=strong, tone=tone)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table to look at.
+
+    name : of its file
+    header : rows of cells, spans filling the width
+    notes : below
+    """
+
+    name: str
+    caption: str
+    header: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = field(default=())
+
+    def as_text(self) -> list[list[str]]:
+        """Header and rows for a file; a spanning cell is repeated over its columns."""
+        lines = []
+        for row in [*self.header, *self.rows]:
+            line: list[str] = []
+            for cell in row:
+                line += [cell.plain] * cell.span
+            lines.append(line)
+        return lines
+
+
+def number(value: float, decimals: int) -> str:
+    """Fixed decimals, a real minus sign, a dash where there is no value.
+
+    >>> number(-0.1234, 2), number(float("nan"), 2), number(-0.001, 2)
+    ('−0.12', '–', '0.00')
+    """
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else ("∞" if value > 0 else f"{MINUS}∞")
+    shown = f"{value:.{decimals}f}"
+    if float(shown) == 0.0:
+        shown = shown.removeprefix("-")
+    return shown.replace("-", MINUS)
+
+
+def p_value(p: float) -> str:
+    """As journals print it: never .000.
+
+    >>> p_value(0.0004), p_value(0.0123), p_value(0.9999), p_value(float("nan")), p_value(0.9996)
+    ('< .001', '.012', '> .999', '–', '> .999')
+    """
+    if not math.isfinite(p):
+        return "–"
+    if p < _THINNEST:
+        return "< .001"
+    shown = f"{p:.3f}"
+    return "> .999" if shown == "1.000" else shown.removeprefix("0")
+
+
+def with_p(p: float, name: str = "p") -> str:
+    """`p = .012`, `p < .001`.
+
+    >>> with_p(0.0123), with_p(0.0)
+    ('p = .012', 'p < .001')
+    """
+    shown = p_value(p)
+    return f"{name} {shown}" if shown[0] in "<>" else f"{name} = {shown}"
+
+
+def interval(low: float, high: float, decimals: int) -> str:
+    """`0.61 to 0.83`.
+
+    >>> interval(0.614, 0.829, 2)
+    '0.61 to 0.83'
+    """
+    if math.isnan(low) and math.isnan(high):
+        return "–"
+    return f"{number(low, decimals)} to {number(high, decimals)}"
+
+
+def decimals_of(parameter: str, spread: float = math.nan) -> int:
+    """Decimals to show: as the field prints the parameter, else three digits of the spread."""
+    stem = parameter.partition("[")[0]
+    if stem in _DECIMALS:
+        return _DECIMALS[stem]
+    if stem.startswith("mono_"):
+        return 1
+    if not math.isfinite(spread) or spread <= 0:
+        return 2
+    return min(6, max(0, 2 - math.floor(math.log10(spread))))
+
+
+def parameter_name(parameter: str) -> str:
+    """As a person calls it.
+
+    >>> parameter_name("lambda_hu[60-100]"), parameter_name("mono_70"), parameter_name("nic")
+    ('λHU [60-100]', '70 keV', 'nic')
+    """
+    stem, bracket, rest = parameter.partition("[")
+    if stem.startswith("mono_"):
+        return f"{stem.removeprefix('mono_')} keV"
+    shown = _NAMES.get(stem, stem.replace("_", " "))
+    return f"{shown} {bracket}{rest}" if bracket else shown
+
+
+def unit_name(parameter: str, unit: str) -> str:
+    """The unit as it stands in the table, else the usual one; "" for pure numbers."""
+    shown = unit or _UNITS.get(parameter.partition("[")[0], "")
+    return "" if shown == "1" else shown
+
+
+def with_unit(parameter: str, unit: str) -> str:
+    """`λHU (HU/keV)`."""
+    shown = unit_name(parameter, unit)
+    name = parameter_name(parameter)
+    return f"{name} ({shown})" if shown else name
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """`1 patient`, `2 patients`, `1,204 patients`.
+
+    >>> plural(1, "patient"), plural(1204, "patient")
+    ('1 patient', '1,204 patients')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

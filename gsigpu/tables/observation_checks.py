@@ -1,0 +1,164 @@
+"""What can be wrong with a table of observations; all of it is told, each kind in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gsigpu.errors import InputError
+
+_SHOWN = 3
+_MUST_BE_SAID = ("patient_id", "group", "region")
+# Spellings of "no value" that a table may use.
+_MISSING = {"", "nan", "na", "n/a", "null", "none"}
+
+
+class TableProblems(InputError):
+    """Everything that is wrong with a table of observations.
+
+    problems : one line each
+    """
+
+    def __init__(self, path: Path | str, problems: Sequence[str]) -> None:
+        """The message is one line; the list is in `problems`."""
+        self.problems = list(problems)
+        first = "; ".join(self.problems[:3]) + ("; ..." if len(self.problems) > 3 else "")
+        super().__init__(
+            f"{len(self.problems)} problems: {first}" if len(self.problems) > 1 else first,
+            where=path,
+            remedy="correct the table",
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Across processes."""
+        return type(self), (self.where or "", self.problems)
+
+
+def find_problems(
+    cells: pd.DataFrame,
+    *,
+    chosen: pd.DataFrame,
+    used: pd.DataFrame,
+    numbers: pd.Series,
+    key: Sequence[str],
+    asked: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """One line per kind of problem, with the first rows that have it.
+
+    cells : all rows, as text; the index is the row's number
+    chosen, used : rows of what is compared, and of that or the spectral curves
+    numbers : their values, NaN where the text is no number
+    key : columns that identify a value
+    asked : column -> values that must be in the table
+    """
+    problems = [
+        *_empty_cells(cells),
+        *_no_numbers(cells, numbers),
+        *_unknown(cells, chosen, asked),
+        *_several_groups(cells),
+        *_duplicates(used, key),
+        *_mixed(used),
+    ]
+    if not problems and chosen.empty:
+        problems.append("no row of the phases, regions and parameters asked for")
+    if not problems and not np.isfinite(numbers.loc[chosen.index]).any():
+        problems.append("no value at all in the phases, regions and parameters asked for")
+    return problems
+
+
+def _rows(index: pd.Index) -> str:
+    """`row 4`, `rows 4, 9, 12 and 8 more`."""
+    shown = ", ".join(str(one) for one in index[:_SHOWN])
+    more = f" and {len(index) - _SHOWN} more" if len(index) > _SHOWN else ""
+    return f"row{'s' if len(index) > 1 else ''} {shown}{more}"
+
+
+def _empty_cells(cells: pd.DataFrame) -> Iterator[str]:
+    for name in _MUST_BE_SAID:
+        empty = cells.index[cells[name] == ""]
+        if len(empty):
+            yield f"{name} is empty in {_rows(empty)}"
+
+
+def _no_numbers(cells: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:
+    text = cells["value"]
+    values = numbers.loc[cells.index]
+    wrong = values.isna() & ~text.str.lower().isin(_MISSING)
+    if wrong.any():
+        example = text[wrong].iloc[0]
+        comma = ", which has a decimal comma" if "," in example else ""
+        yield f"value {example!r} is no number{comma}, {_rows(cells.index[wrong])}"
+    infinite = np.isinf(values)
+    if infinite.any():
+        yield f"value is infinite in {_rows(cells.index[infinite])}"
+
+
+def _unknown(
+    cells: pd.DataFrame, chosen: pd.DataFrame, asked: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """What was asked for and is not there, and groups that are there and were not named."""
+    for name, values in asked.items():
+        there = [one for one in dict.fromkeys(cells[name]) if one]
+        absent = [one for one in values if one not in there]
+        if absent:
+            known = ", ".join(sorted(there)[:20]) or "none"
+            yield f"no {name} {', '.join(repr(one) for one in absent)}; the table has {known}"
+    groups = asked.get("group", ())
+    if groups:
+        others = [one for one in dict.fromkeys(cells["group"]) if one and one not in groups]
+        if others:
+            named = ", ".join(repr(one) for one in others)
+            yield f"unknown group {named}: name it in --groups, or add --drop-other-groups"
+    if len(set(groups)) < len(groups):
+        yield f"--groups names a group twice: {', '.join(groups)}"
+    present = {one for one in chosen["group"] if one}
+    if len(present) == 1:
+        yield f"one group only ({present.pop()}), two are needed for a comparison"
+
+
+def _several_groups(cells: pd.DataFrame) -> Iterator[str]:
+    """A patient or a lesion that is in two groups: tests would count it twice."""
+    said = cells[(cells["group"] != "") & (cells["patient_id"] != "")]
+    for what, key in (("lesion", ["patient_id", "lesion_id"]), ("patient", ["patient_id"])):
+        named = said[said["lesion_id"] != ""] if what == "lesion" else said
+        pairs = named.drop_duplicates([*key, "group"])
+        twice = pairs[pairs.duplicated(key, keep=False)]
+        for count, (name, of_one) in enumerate(twice.groupby(key, sort=False)):
+            if count == _SHOWN:
+                yield f"and {twice.groupby(key).ngroups - _SHOWN} more {what}s in several groups"
+                break
+            where = ", ".join(f"{group} (row {row})" for row, group in of_one["group"].items())
+            yield f"{what} {' '.join(str(part) for part in name)} is in several groups: {where}"
+
+
+def _duplicates(used: pd.DataFrame, key: Sequence[str]) -> Iterator[str]:
+    twice = used[used.duplicated(list(key), keep=False)]
+    n = int(used.duplicated(list(key), keep="first").sum())
+    if not n:
+        return
+    for count, (name, of_one) in enumerate(twice.groupby(list(key), sort=False)):
+        if count == _SHOWN:
+            break
+        cases = sorted(set(of_one["case_id"]) - {""})
+        hint = f", of cases {', '.join(cases)}" if len(cases) > 1 else ""
+        what = " ".join(str(part) for part in name if part != "")
+        yield f"{what} is there {len(of_one)} times, {_rows(of_one.index)}{hint}"
+    kinds = twice.drop_duplicates(list(key))
+    if len(kinds) > _SHOWN:
+        yield f"{n} duplicate rows in all"
+
+
+def _mixed(used: pd.DataFrame) -> Iterator[str]:
+    """Units or definitions that differ within one parameter."""
+    for name, called in (("unit", "units"), ("definition", "definitions")):
+        said = used[(used[name] != "") & ~used["parameter"].str.contains("[vendor", regex=False)]
+        # Which series of the study it was does not make it another quantity.
+        text = said[name].str.replace(r"^conventional series.*", "conventional", regex=True)
+        pairs = said.assign(text=text)[["parameter", "text"]].drop_duplicates()
+        for parameter, of_one in pairs.groupby("parameter", sort=False):
+            if len(of_one) > 1:
+                where = "; ".join(f"{one!r} (row {row})" for row, one in of_one["text"].items())
+                yield f"{parameter} has several {called}: {where}"

@@ -1,0 +1,321 @@
+"""The input of the cohort's statistics: one row per measured mean, checked as a whole.
+
+Read from the table of `gsigpu measure` or `gsigpu cohort run`, or from a minimal one
+
+    patient_id, lesion_id, group, phase, region, parameter, value          required
+    reader, unit, definition, sex, age, flags                              optional
+
+A lesion is identified by its patient and its name together. Everything that is wrong with a table is
+told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsigpu.tables.cohort_flow import Flow, read_flow
+from gsigpu.tables.observation_checks import TableProblems, find_problems
+from gsigpu.tables.raw_table import RawTable, read_raw
+
+MINIMAL = ("patient_id", "lesion_id", "group", "phase", "region", "parameter", "value")
+OBSERVATION = (
+    "patient_id", "lesion_id", "group", "phase", "region", "parameter", "reader", "value", "unit",
+    "definition",
+)  # fmt: skip
+_WANTED = (*OBSERVATION, "case_id", "statistic", "flags", "distance_mm", "sex", "age")
+_KEY = ("patient_id", "lesion_id", "phase", "region", "parameter", "reader")
+# Values that are one number per region and no mean of voxels.
+_TABLED = ("mean", "ratio")
+_DIAMETER = "longest_axial_diameter"
+DEFAULT_PARAMETERS = ("ct_value", "iodine", "lambda_hu")
+DEFAULT_REGIONS = ("core", "rim", "lesion")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a table is compared; empty means what the table has, or the defaults.
+
+    groups : in the order of the tables; must name every group of the table unless `drop_other_groups`
+    parameters : `ct_value, iodine, lambda_hu` by default, those of them that are there
+    regions : `core, rim, lesion` by default, those of them that are there
+    phases : all
+    reader : one reader; the mean over readers if empty
+    """
+
+    groups: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
+    reader: str = ""
+    drop_other_groups: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """A checked table, every frame in an order that does not depend on that of the file's rows.
+
+    groups, phases, regions, parameters, readers : in the order of the tables
+    table : OBSERVATION columns of what is compared, one row per lesion and family member: of one reader,
+        or the mean over readers (`reader` is then "mean" where there were several)
+    by_reader : the same of each reader; empty where there is one
+    curves : mono_* means of the regions, with energy_kev
+    profiles : λHU and iodine of the shells, with distance_mm
+    sizes : patient_id, lesion_id, group, diameter_mm
+    patients : patient_id, group, sex, age, n_lesions, diameter_mm (largest)
+    flow : what became of patients and lesions
+    warnings : for a person to read
+    """
+
+    source: Path
+    sha256: str
+    groups: tuple[str, ...]
+    phases: tuple[str, ...]
+    regions: tuple[str, ...]
+    parameters: tuple[str, ...]
+    readers: tuple[str, ...]
+    table: pd.DataFrame
+    by_reader: pd.DataFrame
+    curves: pd.DataFrame
+    profiles: pd.DataFrame
+    sizes: pd.DataFrame
+    patients: pd.DataFrame
+    flow: Flow
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Parameter -> unit, "" where the table names none."""
+        return _first_of(self.table, "unit")
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        """Parameter -> definition, "" where the table names none."""
+        return _first_of(self.table, "definition")
+
+
+def read_observations(
+    path: Path, choice: Choice | None = None, *, patients: Path | None = None
+) -> Observations:
+    """Reads and checks a table.
+
+    path : CSV, Parquet, a folder of Parquet, or the folder of a cohort run
+    patients : a table with patient_id and any of sex, age, such as the manifest
+    Raises TableProblems with everything that is wrong, InputError if the file cannot be read.
+    """
+    choice = choice or Choice()
+    raw = read_raw(path, _WANTED, _kept)
+    extra = None if patients is None else read_raw(patients, ("patient_id", "sex", "age"), _all)
+    return observations_of(raw, choice, extra)
+
+
+def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None) -> Observations:
+    """The observations of a table that was read.
+
+    Raises TableProblems with everything that is wrong.
+    """
+    missing = [name for name in MINIMAL if name not in raw.columns]
+    if missing:
+        raise TableProblems(raw.source, [f"no column {name}" for name in missing])
+    if raw.cells.empty:
+        raise TableProblems(raw.source, ["no row of a mean"])
+    cells = raw.cells.copy()
+    for name in _WANTED:
+        if name not in cells.columns:
+            cells[name] = ""
+    numbers = {
+        name: pd.to_numeric(cells[name].where(cells[name] != ""), errors="coerce")
+        for name in ("value", "distance_mm")
+    }
+    flow_cells = cells
+    if choice.drop_other_groups and choice.groups:
+        cells = cells[cells["group"].isin(choice.groups)]
+    measured = cells[cells["parameter"] != ""]
+    groups = choice.groups or _in_order(measured["group"])
+    phases = choice.phases or _in_order(measured["phase"])
+    of_phase = measured["phase"].isin(phases)
+    is_size = measured["parameter"] == _DIAMETER
+    is_profile = measured["region"] == "profile"
+    is_curve = measured["parameter"].str.fullmatch(r"mono_\d+(\.\d+)?")
+    tested = measured[~is_size & ~is_profile & of_phase]
+    parameters = choice.parameters or _default(DEFAULT_PARAMETERS, tested["parameter"])
+    regions = choice.regions or _default(DEFAULT_REGIONS, tested["region"])
+    chosen = tested[tested["parameter"].isin(parameters) & tested["region"].isin(regions)]
+    curves = measured[is_curve & of_phase & ~is_profile & measured["region"].isin(regions)]
+    problems = find_problems(
+        cells,
+        chosen=chosen,
+        used=pd.concat([chosen, curves[~curves.index.isin(chosen.index)]]),
+        numbers=numbers["value"],
+        key=_KEY,
+        asked={
+            "group": choice.groups,
+            "phase": choice.phases,
+            "parameter": choice.parameters,
+            "region": choice.regions,
+            "reader": (choice.reader,) if choice.reader else (),
+        },
+    )
+    if problems:
+        raise TableProblems(raw.source, problems)
+    with_numbers = {
+        "chosen": chosen,
+        "curves": curves,
+        "profiles": measured[is_profile & of_phase],
+        "sizes": measured[is_size],
+    }
+    frames = {
+        name: _ordered(one, numbers, groups, phases, regions, parameters)
+        for name, one in with_numbers.items()
+    }
+    return _assembled(raw, flow_cells, frames, choice, (groups, phases, regions, parameters), extra)
+
+
+def _assembled(
+    raw: RawTable,
+    cells: pd.DataFrame,
+    frames: dict[str, pd.DataFrame],
+    choice: Choice,
+    orders: tuple[tuple[str, ...], ...],
+    extra: RawTable | None,
+) -> Observations:
+    groups, phases, regions, parameters = orders
+    readers = tuple(sorted(frames["chosen"]["reader"].unique()))
+    by_reader = frames["chosen"] if len(readers) > 1 else frames["chosen"].iloc[:0]
+    one_reader = {name: _one_reader(frame, choice.reader) for name, frame in frames.items()}
+    curves = one_reader["curves"].assign(
+        energy_kev=one_reader["curves"]["parameter"].str.removeprefix("mono_").astype(float)
+    )
+    table = one_reader["chosen"]
+    sizes = (
+        one_reader["sizes"]
+        .groupby(["patient_id", "lesion_id", "group"], sort=False, observed=True)["value"]
+        .max()
+        .rename("diameter_mm")
+        .reset_index()
+    )
+    flow = read_flow(raw, cells, table, groups)
+    warnings = list(flow.warnings)
+    if len(readers) > 1 and not choice.reader:
+        warnings.append(
+            f"{len(readers)} readers ({', '.join(one or '(none)' for one in readers)}): tests take the mean over them; --reader takes one"
+        )
+    return Observations(
+        source=raw.source,
+        sha256=raw.sha256,
+        groups=groups,
+        phases=phases,
+        regions=regions,
+        parameters=parameters,
+        readers=readers,
+        table=table[list(OBSERVATION)],
+        by_reader=by_reader[list(OBSERVATION)],
+        curves=curves,
+        profiles=one_reader["profiles"],
+        sizes=sizes,
+        patients=_patients(table, sizes, cells, extra),
+        flow=flow,
+        warnings=tuple(warnings),
+    )
+
+
+def _kept(table: pa.Table) -> pa.Array | None:
+    """Rows of means, of diameters, and of lesions that could not be measured."""
+    if "statistic" not in table.column_names:
+        return None
+    tabled = pc.is_in(table["statistic"], value_set=pa.array(_TABLED))
+    if "parameter" not in table.column_names:
+        return tabled
+    size = pc.equal(table["parameter"], _DIAMETER)
+    return pc.or_(pc.or_(tabled, size), pc.equal(table["parameter"], ""))
+
+
+def _all(_: pa.Table) -> None:
+    return None
+
+
+def _in_order(values: pd.Series) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for one in values if one))
+
+
+def _default(preferred: Sequence[str], present: pd.Series) -> tuple[str, ...]:
+    """The preferred ones that are there; everything where none is."""
+    there = set(present)
+    return tuple(one for one in preferred if one in there) or tuple(sorted(there))
+
+
+def _ordered(
+    cells: pd.DataFrame,
+    numbers: dict[str, pd.Series],
+    groups: Sequence[str],
+    phases: Sequence[str],
+    regions: Sequence[str],
+    parameters: Sequence[str],
+) -> pd.DataFrame:
+    """With numbers, sorted by what the rows say and not by where they stood."""
+    frame = cells.assign(
+        **{name: one.loc[cells.index].astype(np.float64) for name, one in numbers.items()}
+    )
+    ranks = {"group": groups, "phase": phases, "region": regions, "parameter": parameters}
+    by = {
+        f"_{name}": frame[name].map({one: i for i, one in enumerate(order)}).astype(np.float64)
+        for name, order in ranks.items()
+    }
+    keys = ["_phase", "_region", "_parameter", "parameter", "_group", "patient_id", "lesion_id"]
+    frame = frame.assign(**by).sort_values(
+        [*keys, "region", "distance_mm", "reader"], kind="stable", na_position="last"
+    )
+    return frame.drop(columns=list(by)).reset_index(drop=True)
+
+
+def _one_reader(frame: pd.DataFrame, reader: str) -> pd.DataFrame:
+    """Rows of one reader, or the mean over readers under the name `mean`."""
+    if reader:
+        return frame[frame["reader"] == reader].reset_index(drop=True)
+    if frame["reader"].nunique() < 2:
+        return frame
+    key = [*(name for name in _KEY if name != "reader"), "distance_mm"]
+    grouped = frame.groupby(key, sort=False, dropna=False, observed=True)
+    mean = grouped["value"].transform("mean")
+    return (
+        frame.assign(value=mean, reader="mean")
+        .drop_duplicates(key, keep="first")
+        .reset_index(drop=True)
+    )
+
+
+def _patients(
+    table: pd.DataFrame, sizes: pd.DataFrame, cells: pd.DataFrame, extra: RawTable | None
+) -> pd.DataFrame:
+    """One row per patient of the tests; sex and age as the table or the list of patients has them."""
+    by = table.drop_duplicates(["patient_id", "lesion_id"]).groupby(
+        ["group", "patient_id"], sort=False
+    )
+    patients = by.size().rename("n_lesions").reset_index()
+    largest = sizes.groupby("patient_id")["diameter_mm"].max()
+    patients["diameter_mm"] = patients["patient_id"].map(largest).astype(np.float64)
+    for name in ("sex", "age"):
+        said: dict[str, str] = {}
+        for one in (cells, None if extra is None else extra.cells):
+            if one is not None and name in one.columns and "patient_id" in one.columns:
+                known = one.loc[one[name] != "", ["patient_id", name]]
+                known = known.drop_duplicates("patient_id")
+                said |= dict(zip(known["patient_id"], known[name], strict=True))
+        patients[name] = pd.Series(
+            [said.get(one, "") for one in patients["patient_id"]], dtype="str"
+        )
+    patients["sex"] = patients["sex"].str.upper().str[:1]
+    years = patients["age"].str.upper().str.removesuffix("Y")
+    patients["age"] = pd.to_numeric(years.where(years != ""), errors="coerce").astype(np.float64)
+    return patients[["patient_id", "group", "sex", "age", "n_lesions", "diameter_mm"]]
+
+
+def _first_of(table: pd.DataFrame, column: str) -> dict[str, str]:
+    first = table.drop_duplicates("parameter")
+    return dict(zip(first["parameter"], first[column], strict=True))

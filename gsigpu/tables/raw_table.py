@@ -1,0 +1,150 @@
+"""Tables as they lie on the disk, every cell as text: CSV, Parquet, a folder of Parquet, a cohort run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.dataset as ds
+
+from gsigpu.errors import InputError
+
+_READ_BYTES = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """A table whose cells are text, with what lies beside it.
+
+    cells : str columns, "" where there is nothing; the index is the row's number in the file, the
+        header of a CSV being row 1, and counts from 1 over all parts of a folder
+    columns : all that the file has, of which `cells` holds those that were asked for
+    source : what was read
+    beside : failures.csv, exclusions.csv, run.json of a cohort run, those that are there
+    sha256 : of the files' bytes
+    """
+
+    cells: pd.DataFrame
+    columns: tuple[str, ...]
+    source: Path
+    sha256: str
+    beside: dict[str, Path] = field(default_factory=dict)
+
+
+def read_raw(
+    path: Path, wanted: Sequence[str], keep: Callable[[pa.Table], pa.Array | None]
+) -> RawTable:
+    """Reads the wanted columns of a table.
+
+    path : a .csv or .parquet file, a folder of Parquet, or the folder of a cohort run
+    keep : which rows, as a Boolean array, or None for all
+    Raises InputError if there is no table, or none that can be read.
+    """
+    source, beside = _locate(path)
+    try:
+        table, columns, first = _arrow(source, wanted)
+        row = pa.array(range(first, first + table.num_rows), pa.int64())
+        chosen = keep(table)
+        table = table.append_column("", row)
+        if chosen is not None:
+            table = table.filter(chosen)
+        cells = table.to_pandas(strings_to_categorical=False).set_index("")
+        sha256 = _sha256(source)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot be read ({' '.join(str(error).split())})",
+            where=source,
+            remedy="save it as CSV in UTF-8, or as Parquet",
+        ) from error
+    cells.index.name = None
+    for name in cells.columns:
+        cells[name] = cells[name].astype("str").fillna("").str.strip()
+    return RawTable(cells, columns, source, sha256, beside)
+
+
+def _locate(path: Path) -> tuple[Path, dict[str, Path]]:
+    """The table itself, and what lies beside it."""
+    if not path.exists():
+        raise InputError("no such table", where=path, remedy="check the path")
+    if path.is_file():
+        # measurements.csv of a run has the run's records beside it.
+        is_of_run = path.stem == "measurements"
+        return path, _beside(path.parent) if is_of_run else {}
+    if (path / "measurements").is_dir() and any((path / "measurements").rglob("*.parquet")):
+        return path / "measurements", _beside(path)
+    if (path / "measurements.csv").is_file():
+        return path / "measurements.csv", _beside(path)
+    if any(path.rglob("*.parquet")):
+        return path, _beside(path.parent) if path.name == "measurements" else {}
+    raise InputError(
+        "holds no measurements",
+        where=path,
+        remedy="name a .csv or .parquet table, or the folder that `gsigpu cohort run` wrote",
+    )
+
+
+def _beside(folder: Path) -> dict[str, Path]:
+    names = ("failures.csv", "exclusions.csv", "run.json")
+    return {name: folder / name for name in names if (folder / name).is_file()}
+
+
+def _arrow(source: Path, wanted: Sequence[str]) -> tuple[pa.Table, tuple[str, ...], int]:
+    """Wanted columns as text, all column names, and the number of the first row."""
+    if source.is_dir() or source.suffix.lower() == ".parquet":
+        data = ds.dataset(source, format="parquet")
+        if "phase" not in data.schema.names:  # then the folders are named phase=PVP
+            by_name = ds.HivePartitioning(pa.schema([("phase", pa.string())]))
+            data = ds.dataset(source, format="parquet", partitioning=by_name)
+        columns = tuple(data.schema.names)
+        table = data.to_table(columns=[name for name in columns if name in wanted])
+        return _as_text(table), columns, 1
+    delimiter, columns = _header(source)
+    names = [name for name in columns if name in wanted]
+    options = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(columns, pa.string()),
+        include_columns=names,
+        strings_can_be_null=False,
+    )
+    read = pyarrow.csv.ReadOptions(column_names=list(columns), skip_rows=1)
+    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    table = pyarrow.csv.read_csv(source, read, parse, options) if names else pa.table({})
+    return table, columns, 2
+
+
+def _as_text(table: pa.Table) -> pa.Table:
+    arrays = []
+    for column in table.columns:
+        plain = (
+            column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        )
+        arrays.append(pc.fill_null(plain.cast(pa.string()), ""))
+    return pa.table(dict(zip(table.column_names, arrays, strict=True)))
+
+
+def _header(source: Path) -> tuple[str, tuple[str, ...]]:
+    """Delimiter and column names of a CSV file."""
+    with source.open(encoding="utf-8-sig") as file:
+        line = file.readline().rstrip("\r\n")
+    if not line:
+        raise InputError("is empty", where=source, remedy="give a table with a header")
+    delimiter = max(",;\t", key=line.count)
+    return delimiter, tuple(cell.strip().strip('"') for cell in line.split(delimiter))
+
+
+def _sha256(source: Path) -> str:
+    """Of a file, or of all Parquet files of a folder with their names."""
+    digest = hashlib.sha256()
+    files = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
+    for path in files:
+        if source.is_dir():
+            digest.update(path.relative_to(source).as_posix().encode())
+        with path.open("rb") as file:
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+    return digest.hexdigest()

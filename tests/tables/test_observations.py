@@ -1,0 +1,214 @@
+"""Reading and refusing tables of observations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gsigpu.errors import InputError
+from gsigpu.tables.observations import MINIMAL, Choice, TableProblems, read_observations
+from tests.support.cohort_tables import measurement_table
+
+TWO = {"groups": ("colorectal", "lung"), "patients": (4, 3)}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return measurement_table(**TWO, phases=("AP", "PVP"))
+
+
+@pytest.fixture
+def minimal(table):
+    means = table[(table["statistic"] == "mean") & (table["region"] != "profile")]
+    return means[means["parameter"].isin(["iodine", "lambda_hu"])][list(MINIMAL)].reset_index(
+        drop=True
+    )
+
+
+def problems_of(tmp_path, table, **choice):
+    path = tmp_path / "table.csv"
+    table.to_csv(path, index=False)
+    with pytest.raises(TableProblems) as caught:
+        read_observations(path, Choice(**choice))
+    assert str(path) in str(caught.value)
+    return caught.value.problems
+
+
+def test_the_means_of_a_measurement_table(table, tmp_path):
+    path = tmp_path / "measurements.csv"
+    table.to_csv(path, index=False)
+    found = read_observations(path)
+    assert found.groups == TWO["groups"]
+    assert found.phases == ("AP", "PVP")
+    assert found.regions == ("core", "rim", "lesion")
+    assert found.parameters == ("ct_value", "iodine", "lambda_hu")
+    assert found.units["lambda_hu"] == "HU/keV"
+    lesions = table.drop_duplicates(["patient_id", "lesion_id"])
+    assert found.flow.analysed == {
+        group: (of_group["patient_id"].nunique(), len(of_group))
+        for group, of_group in lesions.groupby("group", sort=False)
+    }
+    expected = table.query("parameter == 'iodine' and region == 'rim' and phase == 'AP'")
+    got = found.table.query("parameter == 'iodine' and region == 'rim' and phase == 'AP'")
+    assert sorted(got["value"]) == sorted(expected["value"])
+    assert set(found.curves["energy_kev"]) == set(range(40, 150, 10))
+    assert set(found.profiles["parameter"]) == {"lambda_hu", "iodine"}
+    diameters = table.query("parameter == 'longest_axial_diameter' and phase == 'AP'")
+    assert sorted(found.sizes["diameter_mm"]) == sorted(diameters["value"])
+
+
+def test_csv_parquet_and_partitions_hold_the_same(table, tmp_path):
+    table.to_csv(tmp_path / "table.csv", index=False)
+    table.to_parquet(tmp_path / "table.parquet", index=False)
+    run = tmp_path / "run"
+    for phase, of_phase in table.groupby("phase"):
+        folder = run / "measurements" / f"phase={phase}"
+        folder.mkdir(parents=True)
+        of_phase.drop(columns="phase").to_parquet(folder / "part-0.parquet", index=False)
+    (run / "exclusions.csv").write_text(
+        "case_id,lesion_id,rule,reason\nc1,2,max-diameter,31 mm\nc2,1,max-diameter,40 mm\n"
+    )
+    (run / "failures.csv").write_text("case_id,stage,reason\nc9,scan,no stack\n")
+    one, two, three = (
+        read_observations(tmp_path / name, Choice(phases=("AP", "PVP")))
+        for name in ("table.csv", "table.parquet", "run")
+    )
+    pd.testing.assert_frame_equal(one.table, two.table)
+    pd.testing.assert_frame_equal(one.table, three.table)
+    assert three.flow.excluded == {"max-diameter": (2, "31 mm")}
+    assert three.flow.cases_failed == {"scan": 1}
+    assert one.flow.excluded is None
+
+
+def test_order_of_rows_does_not_matter(table, tmp_path):
+    table.to_csv(tmp_path / "one.csv", index=False)
+    table.sample(frac=1, random_state=3).to_csv(tmp_path / "two.csv", index=False)
+    choice = Choice(groups=TWO["groups"], phases=("AP", "PVP"))
+    one, two = (read_observations(tmp_path / f"{name}.csv", choice) for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one.table, two.table)
+    pd.testing.assert_frame_equal(one.curves, two.curves)
+
+
+def test_a_minimal_table_with_semicolons_and_quotes(minimal, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + minimal.to_csv(index=False, sep=";", quoting=1).encode())
+    assert len(read_observations(path).table) == len(minimal)
+
+
+def test_missing_values_are_kept_and_counted(minimal, tmp_path):
+    minimal.loc[0, "value"] = np.nan
+    minimal.to_csv(tmp_path / "t.csv", index=False, na_rep="nan")
+    found = read_observations(tmp_path / "t.csv")
+    assert found.table["value"].isna().sum() == 1
+
+
+def test_all_problems_at_once(minimal, tmp_path):
+    bad = minimal.astype({"value": object}).assign(unit="mg/mL", definition="")
+    bad.loc[1, "value"] = "1,5"
+    bad.loc[2, "unit"] = "HU"
+    bad.loc[3, "group"] = ""
+    bad.loc[4, "group"] = "Lung"
+    bad.loc[bad["parameter"] == "lambda_hu", "definition"] = "/ 60"
+    bad.loc[bad.index[bad["parameter"] == "lambda_hu"][-1], "definition"] = "/ 40"
+    bad = pd.concat([bad, bad.iloc[[9]]], ignore_index=True)
+    found = problems_of(tmp_path, bad, groups=("colorectal", "lung", "brest"), reader="R7")
+    text = "\n".join(found)
+    for expected in (
+        "'1,5' is no number, which has a decimal comma, row 3",
+        "has several units: ",
+        "group is empty in row 5",
+        "no group 'brest'; the table has Lung, colorectal, lung",
+        "unknown group 'Lung': name it in --groups, or add --drop-other-groups",
+        "is in several groups: ",
+        "lambda_hu has several definitions: ",
+        "is there 2 times, rows 11, ",
+        "no reader 'R7'",
+    ):
+        assert expected in text, (expected, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda t: t.drop(columns=["group", "value"]), ["no column group", "no column value"]),
+        (lambda t: t.iloc[:0], ["no row of a mean"]),
+        (lambda t: t[t["group"] == "lung"], ["one group only (lung), two are needed for a comparison"]),
+        (
+            lambda t: t.assign(value=np.nan),
+            ["no value at all in the phases, regions and parameters asked for"],
+        ),
+    ],
+)  # fmt: skip
+def test_one_problem(minimal, tmp_path, change, expected):
+    assert problems_of(tmp_path, change(minimal)) == expected
+
+
+def test_a_lesion_and_a_patient_in_two_groups(minimal, tmp_path):
+    minimal.loc[minimal.index[minimal["lesion_id"] == "1"][0], "group"] = "lung"
+    text = "\n".join(problems_of(tmp_path, minimal))
+    assert "lesion co000 1 is in several groups: lung (row 2), colorectal" in text
+
+
+def test_other_groups_are_dropped_only_when_asked(tmp_path):
+    table = measurement_table(
+        groups=("a", "b", "c"), patients=(3, 3, 3), curves=False, profiles=False
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    choice = Choice(groups=("b", "a"), drop_other_groups=True)
+    found = read_observations(tmp_path / "t.csv", choice)
+    assert found.groups == ("b", "a")
+    assert set(found.flow.other_groups) == {"c"}
+
+
+def test_several_readers_are_averaged_or_one_is_taken(tmp_path):
+    table = measurement_table(**TWO, readers=("A", "B"), curves=False, profiles=False)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    key = ["patient_id", "lesion_id", "phase", "region", "parameter"]
+    means = table[table["statistic"] == "mean"].groupby(key)["value"].mean()
+    found = read_observations(tmp_path / "t.csv")
+    np.testing.assert_allclose(found.table.set_index(key)["value"].sort_index(), means.sort_index())
+    assert set(found.table["reader"]) == {"mean"}
+    assert "mean over them" in found.warnings[0]
+    assert len(found.by_reader) == 2 * len(found.table)
+    alone = read_observations(tmp_path / "t.csv", Choice(reader="B"))
+    assert set(alone.table["reader"]) == {"B"}
+    assert len(alone.by_reader) == len(found.by_reader)
+
+
+def test_failed_and_flagged_lesions_are_counted(table, tmp_path):
+    lesion = table[(table["patient_id"] == "co000") & (table["lesion_id"] == "1")].index
+    failed = table.loc[lesion].iloc[[0]].assign(
+        parameter="", statistic="", region="lesion", flags="failed:empty-mask", value=np.nan
+    )  # fmt: skip
+    changed = table.drop(lesion).assign(flags="few-voxels")
+    changed = pd.concat([changed, failed])
+    changed.to_csv(tmp_path / "t.csv", index=False)
+    flow = read_observations(tmp_path / "t.csv").flow
+    assert flow.failed == {"empty-mask": 1}
+    assert flow.without_value == 1
+    assert flow.flagged == {"few-voxels": flow.n_lesions - 1}
+
+
+def test_patients_with_sex_and_age_from_a_list(minimal, tmp_path):
+    minimal.to_csv(tmp_path / "t.csv", index=False)
+    names = minimal["patient_id"].unique()
+    listed = pd.DataFrame({"patient_id": names, "sex": "female", "age": "045Y", "study": "x"})
+    listed.to_csv(tmp_path / "manifest.csv", index=False)
+    found = read_observations(tmp_path / "t.csv", patients=tmp_path / "manifest.csv")
+    assert set(found.patients["sex"]) == {"F"}
+    assert set(found.patients["age"]) == {45.0}
+    assert found.patients["n_lesions"].sum() == found.flow.n_lesions
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01\x02\xff\xfe", b"a,b\n1,2,3\n"])
+def test_a_file_that_is_no_table(tmp_path, content):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        read_observations(path)
+
+
+def test_a_folder_without_a_table(tmp_path):
+    with pytest.raises(InputError, match="holds no measurements"):
+        read_observations(tmp_path)
+    with pytest.raises(InputError, match="no such table"):
+        read_observations(tmp_path / "nothing.csv")
