@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from gsigpu.cohort_statistics.clustered_auc import obuchowski_paired
 from gsigpu.cohort_statistics.delong import AucDifference, delong_paired
+from gsigpu.cohort_statistics.multiplicity import holm
 from gsigpu.cohort_statistics.roc import Array, Direction, area, oriented
-from gsigpu.cohort_statistics.roc_settings import COMPARISON_COLUMNS, RocSettings, holm, pairs
+from gsigpu.cohort_statistics.roc_settings import COMPARISON_COLUMNS, RocSettings, pairs
 from gsigpu.errors import InputError
 
 

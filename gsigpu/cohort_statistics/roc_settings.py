@@ -143,19 +143,3 @@ def labelled(
         if label is not None:
             named.insert(place + offset, name, label)
     return named
-
-
-def holm(p: pd.Series) -> pd.Series:
-    """Holm's step-down adjusted p values; NaN stays NaN and does not count as a test.
-
-    p_(i) adjusted = max over j <= i of min(1, (n - j + 1) p_(j))  (Scand J Stat 1979; 6: 65-70)
-
-    >>> [round(one, 3) for one in holm(pd.Series([0.01, 0.04, float("nan"), 0.03]))]
-    [0.03, 0.06, nan, 0.06]
-    """
-    # statsmodels' multipletests collects garbage at every call, 50 ms each in a run of hundreds.
-    adjusted = pd.Series(np.nan, index=p.index, dtype=np.float64)
-    tested = p.dropna().astype(np.float64).sort_values(kind="stable")
-    steps = tested.to_numpy() * np.arange(len(tested), 0, -1)
-    adjusted[tested.index] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return adjusted

@@ -18,6 +18,7 @@ from scipy.special import expit, logit
 from gsigpu.cohort_statistics.clustered_auc import obuchowski
 from gsigpu.cohort_statistics.clustered_rate import share_interval
 from gsigpu.cohort_statistics.delong import AucEstimate, delong, quantile, two_sided
+from gsigpu.cohort_statistics.multiplicity import holm
 from gsigpu.cohort_statistics.roc import (
     Array,
     Cutoff,
@@ -39,7 +40,6 @@ from gsigpu.cohort_statistics.roc_settings import (
     RocResult,
     RocSettings,
     Seed,
-    holm,
     pairs,
 )
 from gsigpu.errors import InputError
