@@ -1,7 +1,8 @@
 """Regions as one DICOM Segmentation, a segment per region; segments overlap.
 
-highdicom makes the object from stand-ins for the source slices; the true references are written after,
-because a source may be a frame of a multi-frame object.
+highdicom makes the object and its segments from a stand-in for one source slice. The frames are written
+here: it would want all regions of all slices as one array, gigabytes for a study, and a source may be a
+frame of a multi-frame object, which it cannot refer to.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydicom.uid import CTImageStorage, SegmentationStorage
 
 import gsigpu
 from gsigpu.dicom.derived import (
+    code_item,
     quiet,
     referenced_series,
     shared_dataset,
@@ -34,6 +36,7 @@ from gsigpu.volume import VolumeGeometry
 
 _NO_DATE, _NO_TIME = "19000101", "000000"
 _MADE_BY = "gsigpu regions"
+_SEGMENTATION = Code("113076", "DCM", "Segmentation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +95,21 @@ def write_segmentation(
         ),
     )
     tracking = tuple(derived_uid("tracking", identity, number) for number in range(len(segments)))
-    stand_ins = [_stand_in(header, plane, geometry) for plane in planes]
     with quiet():
         ds: Any = hd.seg.Segmentation(
-            source_images=stand_ins,
-            pixel_array=_pixels(segments, slices, geometry),
+            source_images=[_stand_in(header, planes[0], geometry)],
+            pixel_array=np.zeros((1, *geometry.shape[1:], len(segments)), np.uint8),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            omit_empty_frames=False,
             segment_descriptions=[
                 _description(number, one, uid)
                 for number, (one, uid) in enumerate(zip(segments, tracking, strict=True), start=1)
             ],
+            pixel_measures=hd.PixelMeasuresSequence(
+                pixel_spacing=geometry.spacing_mm[1:],
+                slice_thickness=planes[0].slice_thickness_mm or geometry.spacing_mm[0],
+                spacing_between_slices=geometry.spacing_mm[0],
+            ),
             series_instance_uid=derived_uid("series", identity),
             series_number=100 * (series.evidence.series_number or 900) + 90,
             sop_instance_uid=derived_uid("image", identity),
@@ -115,20 +123,60 @@ def write_segmentation(
             series_description="Regions",
         )
         _complete(ds, header, series, planes, identity)
+        _add_frames(ds, segments, series.planes, slices, geometry)
         ds.save_as(path, enforce_file_format=True)
     del ds.PixelData
     return WrittenSegments(ds, header, series, tuple(slices), tracking)
 
 
-def _pixels(segments: Sequence[Segment], slices: Sequence[int], geometry: VolumeGeometry) -> Any:
-    """(slices, rows, columns, segments) uint8."""
-    pixels = np.zeros((len(slices), *geometry.shape[1:], len(segments)), np.uint8)
-    at = {z: index for index, z in enumerate(slices)}
-    for number, one in enumerate(segments):
-        _, rows, columns = one.mask.box
-        for local, plane in enumerate(one.mask.voxels):
-            pixels[at[one.mask.origin[0] + local], rows, columns, number] = plane
-    return pixels
+def _add_frames(
+    ds: Any,
+    segments: Sequence[Segment],
+    planes: Sequence[Plane],
+    slices: Sequence[int],
+    geometry: VolumeGeometry,
+) -> None:
+    """A frame for every slice of every segment that has voxels, segment by segment."""
+    at = {z: index for index, z in enumerate(slices, start=1)}
+    frames, groups = [], []
+    for number, one in enumerate(segments, start=1):
+        for local in np.flatnonzero(one.mask.voxels.any(axis=(1, 2))):
+            z = one.mask.origin[0] + int(local)
+            frames.append((one.mask, int(local)))
+            groups.append(_frame_groups(number, at[z], planes[z]))
+    ds.NumberOfFrames = len(frames)
+    ds.PerFrameFunctionalGroupsSequence = groups
+    packed = b"".join(
+        _packed(frames[first : first + 8], geometry.shape[1:]) for first in range(0, len(frames), 8)
+    )
+    ds.PixelData = packed + b"\0" * (len(packed) % 2)
+
+
+def _packed(frames: Sequence[tuple[RegionMask, int]], shape: tuple[int, int]) -> bytes:
+    """Frames as bits, the first in the lowest; eight frames fill whole bytes, whatever their size."""
+    pixels = np.zeros((len(frames), *shape), bool)
+    for target, (mask, local) in zip(pixels, frames, strict=True):
+        _, rows, columns = mask.box
+        target[rows, columns] = mask.voxels[local]
+    return np.packbits(pixels, bitorder="little").tobytes()
+
+
+def _frame_groups(number: int, position: int, plane: Plane) -> Dataset:
+    """Per-frame functional groups: the segment, the place, the image it was drawn on."""
+    assert plane.position_mm is not None
+    content, where, segment, source, groups = (Dataset() for _ in range(5))
+    content.DimensionIndexValues = [number, position]
+    where.ImagePositionPatient = [decimal(value) for value in plane.position_mm]
+    segment.ReferencedSegmentNumber = number
+    source.SourceImageSequence = source_image_items(
+        [plane], [plane.sop_instance_uid], [str(plane.frame + 1)]
+    )
+    source.DerivationCodeSequence = [code_item(_SEGMENTATION)]
+    groups.DerivationImageSequence = [source]
+    groups.FrameContentSequence = [content]
+    groups.PlanePositionSequence = [where]
+    groups.SegmentIdentificationSequence = [segment]
+    return groups
 
 
 def _description(number: int, one: Segment, tracking_uid: str) -> Any:
@@ -158,7 +206,9 @@ def _stand_in(header: FileDataset, plane: Plane, geometry: VolumeGeometry) -> Fi
     """A CT image in the place of `plane`, with all that highdicom asks of a source."""
     evidence = plane.evidence
     with quiet():
-        ds = shared_dataset(header, evidence, CTImageStorage, _stand_in_uid(plane))
+        ds = shared_dataset(
+            header, evidence, CTImageStorage, derived_uid("stand-in", plane.sop_instance_uid)
+        )
         ds.SeriesInstanceUID = evidence.series_uid
         ds.FrameOfReferenceUID = frame_of_reference_uid(plane)
         ds.Rows, ds.Columns = geometry.shape[1:]
@@ -177,10 +227,6 @@ def frame_of_reference_uid(plane: Plane) -> str:
     """The source's, or one that follows from its series where it names none."""
     evidence = plane.evidence
     return evidence.frame_of_reference_uid or derived_uid("frame", evidence.series_uid)
-
-
-def _stand_in_uid(plane: Plane) -> str:
-    return derived_uid("stand-in", plane.sop_instance_uid, plane.frame)
 
 
 def _complete(
@@ -204,15 +250,3 @@ def _complete(
     for keyword in ("SourceImageSequence", "Laterality"):
         if keyword in ds:
             delattr(ds, keyword)
-    by_stand_in = {_stand_in_uid(plane): plane for plane in planes}
-    for groups in ds.PerFrameFunctionalGroupsSequence:
-        for derivation in groups.get("DerivationImageSequence", []):
-            found = [
-                by_stand_in[item.ReferencedSOPInstanceUID]
-                for item in derivation.SourceImageSequence
-            ]
-            derivation.SourceImageSequence = source_image_items(
-                found,
-                [plane.sop_instance_uid for plane in found],
-                [str(plane.frame + 1) for plane in found],
-            )

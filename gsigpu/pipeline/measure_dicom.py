@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 
 from gsigpu.dicom.write_seg import Segment, write_segmentation
 from gsigpu.dicom.write_sr import Quantity, ReportedRegion, write_report
@@ -86,7 +87,8 @@ def _quantities(row: MeasurementRow, units: dict[str, tuple[Code, Unit]]) -> Ite
         yield Quantity(name, row.value, unit)
     if row.statistic not in _DERIVATIONS:
         return
-    method = Code(_short(row.parameter), OWN_SCHEME, row.definition[:64])
+    meaning = shorten(row.definition, 64, placeholder=" ...")  # what a Code Meaning may hold
+    method = Code(_short(row.parameter), OWN_SCHEME, meaning)
     derivation = _DERIVATIONS[row.statistic]
     if row.parameter in units:
         quantity, own = units[row.parameter]
