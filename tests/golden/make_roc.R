@@ -90,6 +90,15 @@ scene <- function(n_patients, both) {
   clustered(x, group, patient)
 }
 
+predicted <- plogis(round(rnorm(60, 0.2, 1.6), 3))
+happened <- runif(60) < plogis(0.6 * qlogis(predicted) - 0.4)
+calibration <- list(
+  predicted = predicted, happened = happened,
+  intercept = unname(coef(glm(happened ~ offset(qlogis(predicted)), family = binomial,
+                              control = list(epsilon = 1e-14)))),
+  slope = unname(coef(glm(happened ~ qlogis(predicted), family = binomial,
+                          control = list(epsilon = 1e-14)))[2]))
+
 out <- list(
   source = paste("pROC", packageVersion("pROC"), "on", R.version.string),
   single = list(
@@ -106,5 +115,6 @@ out <- list(
     asah_wfns_s100b = paired(wfns[poor], wfns[!poor], aSAH$s100b[poor], aSAH$s100b[!poor]),
     iris_sepal = paired(virginica$Sepal.Length, versicolor$Sepal.Length,
                         virginica$Sepal.Width, versicolor$Sepal.Width)),
+  calibration = calibration,
   clustered = list(no_shared_patient = scene(24, FALSE), shared_patients = scene(30, TRUE)))
 cat(toJSON(out, digits = NA, auto_unbox = TRUE), "\n")
