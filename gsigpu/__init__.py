@@ -5,6 +5,7 @@ The verbs of the command line are functions here:
     study = gsigpu.scan("/data/study-0042")
     result = gsigpu.map(study, Path("maps"), maps=["lambda-hu", "iodine"], phase="PVP")
     found = gsigpu.measure(study, gsigpu.MaskFiles((Path("lesions.nii.gz"),)), phase="PVP")
+    cohort = gsigpu.cohort_run("manifest.csv", "cohort")
 
 They are imported when first used, so that `import gsigpu` costs nothing.
 """
@@ -17,14 +18,26 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gsigpu.dicom.study import read_study as scan
     from gsigpu.phantom import PhantomSettings, write_phantom
+    from gsigpu.pipeline.cohort.case import CohortSettings
+    from gsigpu.pipeline.cohort.propose import propose_manifest as cohort_init
+    from gsigpu.pipeline.cohort.rules import InclusionRules
+    from gsigpu.pipeline.cohort.run import CohortOptions
+    from gsigpu.pipeline.cohort.run import run_cohort as cohort_run
+    from gsigpu.pipeline.cohort.state import read_status as cohort_status
     from gsigpu.pipeline.map_study import map_study as map  # noqa: A004  # the verb of the command line
     from gsigpu.pipeline.measure import measure_study as measure
     from gsigpu.pipeline.study_masks import MaskFiles
 
 __all__ = [
+    "CohortOptions",
+    "CohortSettings",
+    "InclusionRules",
     "MaskFiles",
     "PhantomSettings",
     "__version__",
+    "cohort_init",
+    "cohort_run",
+    "cohort_status",
     "map",
     "measure",
     "scan",
@@ -35,6 +48,12 @@ _HOMES = {
     "scan": ("gsigpu.dicom.study", "read_study"),
     "map": ("gsigpu.pipeline.map_study", "map_study"),
     "measure": ("gsigpu.pipeline.measure", "measure_study"),
+    "cohort_init": ("gsigpu.pipeline.cohort.propose", "propose_manifest"),
+    "cohort_run": ("gsigpu.pipeline.cohort.run", "run_cohort"),
+    "cohort_status": ("gsigpu.pipeline.cohort.state", "read_status"),
+    "CohortOptions": ("gsigpu.pipeline.cohort.run", "CohortOptions"),
+    "CohortSettings": ("gsigpu.pipeline.cohort.case", "CohortSettings"),
+    "InclusionRules": ("gsigpu.pipeline.cohort.rules", "InclusionRules"),
     "MaskFiles": ("gsigpu.pipeline.study_masks", "MaskFiles"),
     "write_phantom": ("gsigpu.phantom", "write_phantom"),
     "PhantomSettings": ("gsigpu.phantom", "PhantomSettings"),

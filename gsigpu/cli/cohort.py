@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gsigpu.cli import cohort_run, cohort_status
+from gsigpu.cli import cohort_init, cohort_run, cohort_status
 
 cohort = typer.Typer(
     name="cohort",
@@ -19,5 +19,6 @@ def common() -> None:
     """Thousands of studies: measure them, watch it, compare the groups."""
 
 
+cohort.command("init")(cohort_init.cohort_init)
 cohort.command("run")(cohort_run.cohort_run)
 cohort.command("status")(cohort_status.cohort_status)

@@ -1,0 +1,55 @@
+"""`gsigpu cohort init`: a manifest proposed from a folder tree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsigpu.cli import options
+from gsigpu.cli.console import TerminalWatcher, warn
+from gsigpu.pipeline.cohort.propose import propose_manifest
+from gsigpu.staging import staged_files
+
+
+def cohort_init(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Folder above the studies.", show_default=False),
+    ],
+    *,
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="MANIFEST.csv", help="Manifest to write."),
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MANIFEST.csv.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Propose a manifest: studies, phases, masks beside them; the groups are for you to fill in.
+
+    Patients and cases are called by the Patient IDs of the headers; `cohort run --pseudonymise` hides them.
+
+    Example: gsigpu cohort init /data/export -o manifest.csv
+    """
+    watcher = TerminalWatcher({"init": "reading headers"})
+    with watcher.stage("init") as progress:
+        found = propose_manifest(folder, progress=progress)
+    with staged_files([out], overwrite=overwrite) as staged:
+        (staged / out.name).write_text(found.as_csv(out.parent), "utf-8")
+    warn(found.notes)
+    if as_json:
+        said = {
+            "manifest": str(out),
+            "n_rows": len(found.rows),
+            "n_studies": found.n_studies,
+            "n_patients": found.n_patients,
+            "notes": found.notes,
+        }
+        typer.echo(json.dumps(said, indent=2))
+        return
+    typer.echo(
+        f"{out}  {len(found.rows)} rows: {found.n_studies} studies of {found.n_patients} patients;"
+        " fill in `group`, then: gsigpu cohort run"
+    )
