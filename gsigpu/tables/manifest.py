@@ -9,12 +9,14 @@ checked before anything starts, and all that is wrong with it is told at once.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import csv
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gsigpu.errors import GsigpuError, InputError
 from gsigpu.maps.slope import parse_slope
@@ -36,7 +38,7 @@ _OLDEST = 120.0
 class ManifestRow:
     """One measurement to make.
 
-    line : in the manifest, the header is line 1
+    line : in the manifest, the header is line 1; of a Parquet file, the row's number from 2
     masks : of lesions
     confirmed : by pathology; None where nobody says
     slope : what plain λHU means for this row; "" for the run's
@@ -93,20 +95,28 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
     Raises ManifestProblems with everything that is wrong, InputError if the file cannot be read.
     """
-    table = _read(path)
-    missing = [name for name in REQUIRED if name not in table.columns]
+    header, records = _read(path)
+    missing = [name for name in REQUIRED if name not in header]
     problems = [f"no column {name}" for name in missing]
-    unknown = [name for name in table.columns if name not in (*REQUIRED, *OPTIONAL)]
-    problems += [f"unknown column {name!r}" for name in unknown]
+    problems += [
+        f"unknown column {name!r}; rename or remove it"
+        for name in header
+        if name not in (*REQUIRED, *OPTIONAL)
+    ]
+    problems += [
+        f"column {name} stands there twice" for name, n in Counter(header).items() if n > 1
+    ]
     if missing:
         raise ManifestProblems(path, problems)
-    if table.empty:
+    if not records:
         raise ManifestProblems(path, [*problems, "no row"])
     rows = []
-    for number, record in enumerate(table.to_dict("records"), start=2):
-        cells = {str(name): str(value).strip() for name, value in record.items()}
-        row, found = _row(number, cells, path.parent)
-        problems += [f"line {number}: {text}" for text in found]
+    for line, cells in records:
+        if len(cells) != len(header):
+            problems.append(f"line {line}: {len(cells)} cells under {len(header)} columns")
+            continue
+        row, found = _row(line, dict(zip(header, cells, strict=True)), path.parent)
+        problems += [f"line {line}: {text}" for text in found]
         if row is not None:
             rows.append(row)
     problems += _contradictions(rows)
@@ -115,22 +125,44 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     return rows
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Column names, and each row with the line on which it begins; empty lines are left out."""
     if not path.is_file():
         raise InputError("no such manifest", where=path, remedy="check the path")
     try:
         if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path, engine="pyarrow")
-            return table.astype(object).where(table.notna(), "").astype(str)
-        return pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=None, engine="python"
-        )
-    except (ValueError, OSError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            table = pq.read_table(path)
+            values = zip(*(column.to_pylist() for column in table.columns), strict=True)
+            return [str(name).strip() for name in table.column_names], [
+                (line, [_text(one) for one in cells]) for line, cells in enumerate(values, start=2)
+            ]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(",;\t", key=first.count)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            records, line = [], reader.line_num + 1
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    records.append((line, [cell.strip() for cell in cells]))
+                line = reader.line_num + 1
+            return header, records
+    except (ValueError, OSError, csv.Error, pa.ArrowException) as error:
         raise InputError(
             f"cannot be read ({' '.join(str(error).split())})",
             where=path,
             remedy="save it as CSV in UTF-8, or as Parquet",
         ) from error
+
+
+def _text(value: object) -> str:
+    """A cell of a Parquet file; numbers that a missing value made decimal are whole again."""
+    if value is None or value != value:  # noqa: PLR0124  # NaN
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def _row(line: int, cells: dict[str, str], folder: Path) -> tuple[ManifestRow | None, list[str]]:
@@ -154,7 +186,7 @@ def _row(line: int, cells: dict[str, str], folder: Path) -> tuple[ManifestRow | 
     if sex not in ("", "M", "F", "O"):
         problems.append(f"sex {cells['sex']!r} is none of M, F, O")
     age = _age(cells.get("age", ""), problems)
-    confirmed = cells.get("confirmed", "").lower().removesuffix(".0")
+    confirmed = cells.get("confirmed", "").lower()
     if confirmed not in _YES_NO:
         problems.append(f"confirmed {cells['confirmed']!r} is neither yes nor no")
     slope = cells.get("slope", "")
@@ -204,6 +236,8 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
     seen: dict[tuple[str, str, str], int] = {}
     of_patient: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     patient_of_case: dict[str, tuple[str, int]] = {}
+    patient_of_study: dict[Path, tuple[str, int]] = {}
+    measured: dict[tuple[object, ...], tuple[str, int]] = {}
     for row in rows:
         key = (row.case_id, row.phase, row.reader)
         if key in seen:
@@ -212,6 +246,14 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
         patient, line = patient_of_case.setdefault(row.case_id, (row.patient_id, row.line))
         if patient != row.patient_id:
             yield f"line {row.line}: case {row.case_id} has another patient on line {line}"
+        patient, line = patient_of_study.setdefault(row.study, (row.patient_id, row.line))
+        if patient != row.patient_id:
+            yield f"line {row.line}: its study is that of another patient on line {line}"
+        case, line = measured.setdefault(
+            (row.study, row.phase, row.reader, row.masks), (row.case_id, row.line)
+        )
+        if case != row.case_id:
+            yield f"line {row.line}: study, phase, reader and mask are those of case {case} on line {line}"
         for name, value in (("group", row.group), ("sex", row.sex)):
             if value:
                 of_patient[row.patient_id][name].setdefault(value, row.line)

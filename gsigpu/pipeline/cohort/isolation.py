@@ -12,6 +12,7 @@ import faulthandler
 import os
 import pickle
 import queue
+import re
 import select
 import selectors
 import signal
@@ -27,6 +28,7 @@ from typing import Any
 
 import psutil
 
+from gsigpu.physics import iodine_water_hu
 from gsigpu.pipeline.cohort.case import (
     RowOutcome,
     StudyTask,
@@ -41,9 +43,11 @@ from gsigpu.tables.manifest import ManifestRow
 TellRow = Callable[[ManifestRow, str], None]
 
 _HEADER = struct.Struct("<Q")
-_LOG_TAIL = 4000
+_LOG_TAIL = 16_000
+# What faulthandler says of every compiled module.
+_EXTENSIONS = re.compile(r"^Extension modules:.*$", re.MULTILINE)
 _LOOK_S = 0.25
-# An orphan that hangs in a library, deaf to everything else, ends by this clock.
+# To start in; and what an orphan has that hangs in a library, deaf to everything else.
 _GRACE_S = 60.0
 # Where less than this is left to the whole machine, the largest child goes before the system chooses.
 _LOW_MEMORY = 0.02
@@ -83,6 +87,7 @@ class _Child:
             start_new_session=True,  # Ctrl-C is for the parent, which then ends its children
         )
         self.row, self.stage = 0, "start"
+        self._errors_from = 0
 
     def run(self, task: StudyTask, tell: TellRow) -> tuple[list[RowOutcome], str]:
         """Outcomes of rows, in order, and what it died of, if it did; `row` and `stage` tell where."""
@@ -90,7 +95,8 @@ class _Child:
         assert self.process.stdout is not None
         outcomes: list[RowOutcome] = []
         self.row, self.stage = 0, "start"
-        begun = monotonic()
+        self._errors_from = os.fstat(self.errors.fileno()).st_size
+        begun = monotonic() + _GRACE_S  # a new child imports first, which is not its work
         try:
             _send(self.process.stdin, task)
             with selectors.DefaultSelector() as selector:
@@ -113,6 +119,7 @@ class _Child:
                         begun = monotonic()
                         self.row, self.stage = len(outcomes), "start"
                     else:
+                        begun = min(begun, monotonic())
                         self.row, self.stage = message
                         tell(task.rows[self.row], self.stage)
         except (EOFError, BrokenPipeError):
@@ -152,10 +159,11 @@ class _Child:
         return code is not None and -code in _FROM_OUTSIDE
 
     def last_words(self) -> str:
-        """The end of what it wrote to its standard error."""
-        self.errors.seek(0, os.SEEK_END)
-        self.errors.seek(max(self.errors.tell() - _LOG_TAIL, 0))
-        return self.errors.read().decode("utf-8", "replace")
+        """The end of what it wrote to its standard error about this task."""
+        n_bytes = os.fstat(self.errors.fileno()).st_size
+        begin = max(self._errors_from, n_bytes - _LOG_TAIL)
+        text = os.pread(self.errors.fileno(), n_bytes - begin, begin).decode("utf-8", "replace")
+        return _EXTENSIONS.sub("", text)
 
     def end(self) -> None:
         """Kills it, and closes what led to it."""
@@ -238,38 +246,30 @@ def _bury(child: _Child) -> None:
         _CHILDREN.alive.discard(child)
 
 
-@contextlib.contextmanager
-def children(devices: tuple[str, ...] = ()) -> Any:
-    """Children for a run in this process; all are ended when it is over, whatever they are at.
+def begin_children(devices: tuple[str, ...] = ()) -> None:
+    """Before the first task of a run in this process.
 
     devices : of CUDA, one for each child in turn; whatever there is if empty
     """
     with _CHILDREN.lock:
         _CHILDREN.devices, _CHILDREN.n_started, _CHILDREN.stopping = devices, 0, False
-    try:
-        yield
-    finally:
-        end_children()
+
+
+def end_children() -> None:
+    """Kills all children, at once; what they were at is neither done nor failed."""
+    with _CHILDREN.lock:
+        _CHILDREN.stopping = True
+        for child in _CHILDREN.alive:
+            child.process.kill()
 
 
 def release_idle() -> None:
-    """Ends the children that wait for a task: what is left on a cluster's workers after a run."""
+    """Ends the children that wait for a task; also what is left on a cluster's workers after a run."""
     while True:
         try:
             _bury(_CHILDREN.idle.get_nowait())
         except queue.Empty:
             return
-
-
-def end_children() -> None:
-    """Ends all children, at once; what they were at is neither done nor failed."""
-    with _CHILDREN.lock:
-        _CHILDREN.stopping = True
-        for child in _CHILDREN.alive:
-            child.process.kill()
-        _CHILDREN.idle = queue.SimpleQueue()
-        for child in [one for one in _CHILDREN.alive if one.process.wait() is not None]:
-            _CHILDREN.alive.discard(child)
 
 
 def _send(stream: Any, message: object) -> None:
@@ -303,6 +303,13 @@ def _leave_with_parent() -> None:
     os._exit(1)
 
 
+def _warm_up() -> None:
+    """What is imported at its first use, so that it counts as no case's time."""
+    import SimpleITK  # noqa: F401
+
+    iodine_water_hu((70.0,), water_mg_per_ml=1000.0, iodine_mg_per_ml=1.0)
+
+
 def serve() -> None:
     """The child: tasks in, messages out, until its parent is gone."""
     faulthandler.enable()
@@ -311,6 +318,7 @@ def serve() -> None:
     # What a library prints must not fall into the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    _warm_up()
     while True:
         try:
             task: StudyTask = _receive(requests)

@@ -17,7 +17,7 @@ import psutil
 
 import gsigpu
 from gsigpu.errors import BackendError, InputError, MissingDependency, OutputError
-from gsigpu.pipeline.cohort.isolation import children, release_idle
+from gsigpu.pipeline.cohort.isolation import begin_children, end_children, release_idle
 from gsigpu.pipeline.stream import default_workers
 
 # What a child takes for a study of 512 x 512 x 300 with eleven energies and its masks; measured in
@@ -79,13 +79,15 @@ def gpu_devices() -> tuple[str, ...]:
 @contextlib.contextmanager
 def local_pool(n_workers: int, devices: tuple[str, ...]) -> Iterator[Pool]:
     """Threads of this process; each runs a child at a time."""
-    with contextlib.ExitStack() as stack:
-        executor = ThreadPoolExecutor(n_workers, thread_name_prefix="cohort")
-        # In this order: the children end, then the threads that wait for them can.
-        stack.callback(executor.shutdown, wait=True, cancel_futures=True)
-        stack.enter_context(children(devices))
-        name = f"{n_workers} worker{'s' if n_workers != 1 else ''}"
+    begin_children(devices)
+    executor = ThreadPoolExecutor(n_workers, thread_name_prefix="cohort")
+    name = f"{n_workers} worker{'s' if n_workers != 1 else ''}"
+    try:
         yield Pool(executor, lambda: 2 * n_workers, is_local=True, name=name)
+    finally:  # in this order: the threads that wait for children can end when these have
+        end_children()
+        executor.shutdown(wait=True, cancel_futures=True)
+        release_idle()
 
 
 @contextlib.contextmanager

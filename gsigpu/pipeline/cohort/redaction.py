@@ -21,8 +21,12 @@ from gsigpu.pipeline.cohort.files import named_files
 from gsigpu.tables.manifest import ManifestRow
 
 REMOVED = "[removed]"
+# Around the number of a file, as long as words are looked for.
+_MARK = "\0"
 # Shorter words of plain letters or digits ("Li", "7") go only where they stand alone.
 _SHORT = 4
+# A number of two digits leads to nobody, and stands everywhere.
+_SHORTEST_NUMBER = 3
 # Values that say what was done; none of them comes from a header's text.
 _KEPT = {
     "case", "sop_instance_uids", "uid", "study_uid", "frame_of_reference_uid", "software", "versions",
@@ -61,14 +65,15 @@ class Redactor:
             text = self._without_study(text)
         for spelling, called in self._named:
             text = text.replace(spelling, called)
-        return self._words.sub(REMOVED, text) if self._words else text
+        text = self._words.sub(REMOVED, text) if self._words else text
+        return re.sub(f"{_MARK}(\\d+){_MARK}", r"study/file-\1", text)
 
     def _without_study(self, text: str) -> str:
         try:
             files = files_below(self._study)
         except InputError:
             files = []
-        numbered = [(name, f"study/file-{i}") for i, name in enumerate(files, start=1)]
+        numbered = [(name, f"{_MARK}{i}{_MARK}") for i, name in enumerate(files, start=1)]
         for name, called in sorted(numbered, key=lambda pair: -len(pair[0])):
             for spelling in (name, os.path.realpath(name)) if name not in text else (name,):
                 text = text.replace(spelling, called)
@@ -107,6 +112,8 @@ def _spellings(path: Path) -> tuple[str, ...]:
 def _forms(word: str) -> set[str]:
     """How one word may be written: composed, decomposed, without accents, and UTF-8 taken for Latin-1."""
     word = word.strip()
+    if word.isdigit() and len(word) < _SHORTEST_NUMBER:
+        return set()
     plain = "".join(
         one for one in unicodedata.normalize("NFKD", word) if not unicodedata.combining(one)
     )

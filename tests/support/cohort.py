@@ -1,0 +1,118 @@
+"""A cohort of tiny studies, and ways to break one in the worker."""
+
+import csv
+import json
+import shutil
+
+from gsigpu.phantom import PhantomSettings, write_phantom
+
+TINY = PhantomSettings(
+    shape=(12, 64, 80),
+    spacing_mm=(10.0, 4.4, 4.4),
+    n_lesions=2,
+    diameter_mm=(28.0, 30.0),
+    energies_kev=(60.0, 70.0, 100.0),
+    phases=("PVP",),
+    extras=(),
+)
+COLUMNS = (
+    "case_id", "patient_id", "group", "phase", "study", "mask", "reader", "liver_mask", "sex",
+    "age", "confirmed",
+)  # fmt: skip
+
+# Imported by Python itself when a worker starts; does to a case what its name in the file says.
+_FAULTS = """
+import json, os, sys
+if "gsigpu.pipeline.cohort.isolation" in " ".join(sys.orig_argv):
+    import signal, time
+    from gsigpu.errors import GsigpuError
+    from gsigpu.pipeline.cohort import case
+    real = case.measure_study
+
+    def measure_study(*arguments, labels, **named):
+        with open(os.environ["COHORT_FAULTS"]) as file:
+            fault = json.load(file).get(labels.case_id, "")
+        if fault == "codec crash":
+            print("decoder says goodbye", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if fault == "hang":
+            time.sleep(3600)
+        if fault == "memory error":
+            raise MemoryError
+        if fault == "too much memory":
+            kept = bytearray(2**30)
+            kept[::4096] = b"x" * len(kept[::4096])
+            time.sleep(3600)
+        if fault == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault.startswith("slow"):
+            time.sleep(float(fault.split()[1]))
+        return real(*arguments, labels=labels, **named)
+
+    case.measure_study = measure_study
+"""
+
+
+def write_template(folder):
+    """The study that every case is a copy of."""
+    return write_phantom(folder / "template", TINY)
+
+
+class Cohort:
+    """Studies under a folder, and their manifest."""
+
+    def __init__(self, folder, truth, n_cases):
+        self.folder = folder
+        self.rows = []
+        for number in range(1, n_cases + 1):
+            name = f"C{number:02d}"
+            shutil.copytree(truth.folder, folder / name)
+            self.rows.append(
+                {
+                    "case_id": name,
+                    "patient_id": f"P{(number + 1) // 2:02d}",
+                    "group": "lung" if (number + 1) // 2 % 2 else "breast",
+                    "phase": "PVP",
+                    "study": f"{name}/dicom",
+                    "mask": f"{name}/masks/lesions.nii.gz",
+                    "reader": "A",
+                    "liver_mask": f"{name}/masks/liver.nii.gz",
+                    "sex": "F",
+                    "age": "60",
+                    "confirmed": "yes",
+                }
+            )
+        self.write()
+
+    @property
+    def manifest(self):
+        return self.folder / "manifest.csv"
+
+    def write(self):
+        with self.manifest.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def slices(self, case_id, words=""):
+        """DICOM files of a case whose path holds the words, sorted."""
+        return sorted(
+            one for one in (self.folder / case_id / "dicom").rglob("*")
+            if one.is_file() and words in str(one)
+        )  # fmt: skip
+
+
+class Faults:
+    """What workers do to cases; set for this process and all that it starts."""
+
+    def __init__(self, folder, monkeypatch):
+        self._file = folder / "faults.json"
+        (folder / "site").mkdir()
+        (folder / "site" / "sitecustomize.py").write_text(_FAULTS)
+        monkeypatch.setenv("PYTHONPATH", str(folder / "site"))
+        monkeypatch.setenv("COHORT_FAULTS", str(self._file))
+        self.set({})
+
+    def set(self, faults):
+        """case_id -> fault."""
+        self._file.write_text(json.dumps(faults))
