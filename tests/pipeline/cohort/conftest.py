@@ -18,3 +18,16 @@ def make_cohort(template, tmp_path_factory):
 @pytest.fixture
 def faults(tmp_path, monkeypatch):
     return Faults(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Rows are measured in this process: for what isolation has no part in."""
+    from gsigpu.pipeline.cohort.case import run_study, survey
+
+    def run_inline(task, tell):
+        outcomes, rest = survey(task)
+        run_study(rest, lambda number, stage: tell(rest.rows[number], stage), outcomes.append)
+        return outcomes
+
+    monkeypatch.setattr("gsigpu.pipeline.cohort.run.run_isolated", run_inline)
