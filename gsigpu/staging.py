@@ -79,15 +79,33 @@ def staged_files(finals: Sequence[Path], *, overwrite: bool = False) -> Iterator
         raise _cannot_write(last, error) from error
     try:
         yield staged
-        for one in finals:
-            if (staged / one.name).exists():
-                (staged / one.name).replace(one)
+        _move_all(staged, [one for one in finals if (staged / one.name).exists()])
     except OSError as error:
         if error.errno in _ONLY_WRITING_FAILS_SO or _is_in(staged, error):
             raise _cannot_write(last, error) from error
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _move_all(staged: Path, finals: Sequence[Path]) -> None:
+    """Moves files into their places; all of them, or none."""
+    old = staged / "old"
+    old.mkdir()
+    begun: list[Path] = []
+    try:
+        for one in finals:
+            begun.append(one)
+            if one.exists():
+                one.replace(old / one.name)
+            (staged / one.name).replace(one)
+    except BaseException:
+        for one in reversed(begun):
+            if not (staged / one.name).exists():
+                one.unlink(missing_ok=True)
+            if (old / one.name).exists():
+                (old / one.name).replace(one)
+        raise
 
 
 def _require_place(final: Path, *, overwrite: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gsigpu.errors import OutputError
-from gsigpu.staging import staged_folder
+from gsigpu.staging import staged_files, staged_folder
 
 
 def write(folder, text="new"):
@@ -148,3 +148,28 @@ def test_an_unwritable_place_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError), staged_folder(tmp_path / "file" / "out"):
         pytest.fail("entered")
+
+
+@pytest.mark.parametrize("kind", [OSError, KeyboardInterrupt])
+def test_files_take_their_places_all_or_none(tmp_path, monkeypatch, kind):
+    """The third of three moves fails: the first two are undone, and what was there is there."""
+    finals = [tmp_path / name for name in ("a.json", "b.png", "c.csv")]
+    finals[0].write_text("old")
+    original = Path.replace
+
+    def fails_on_the_table(self, target):
+        if self.name == "c.csv":
+            raise kind("in between")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", fails_on_the_table)
+
+    def write_all():
+        with staged_files(finals, overwrite=True) as folder:
+            for one in finals:
+                (folder / one.name).write_text("new")
+
+    with pytest.raises((kind, OutputError)):
+        write_all()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert finals[0].read_text() == "old"

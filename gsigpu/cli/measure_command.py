@@ -38,7 +38,7 @@ def measure_command(
         typer.Option(
             "--mask",
             metavar="FILE",
-            help="Lesions: SEG, RTSTRUCT, NIfTI, NRRD or MetaImage; repeatable. Regions named liver, aorta, vein, ... are taken as such.",
+            help="Lesions: SEG, RTSTRUCT, NIfTI, NRRD or MetaImage, or a folder of them; repeatable. Regions named liver, aorta, vein, ... are taken as such.",
         ),
     ] = None,
     out: Annotated[
@@ -182,6 +182,8 @@ def measure_command(
         ),
         with_se=se,
     )
+    if plot and "profile" not in settings.regions.regions:
+        raise SettingsError("--plot shows the profile", remedy="add profile to --regions")
     said = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
     if roles is not None:
         said.append(read_role_file(roles))

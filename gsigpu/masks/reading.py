@@ -25,6 +25,7 @@ from gsigpu.regions.mask import RegionMask
 from gsigpu.volume import VolumeGeometry
 
 _RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,7 @@ def read_masks(
 def _layers(path: Path, geometry: VolumeGeometry, owner: Owner) -> tuple[list[Layer], list[str]]:
     if path.name.lower().endswith(VOLUME_SUFFIXES):
         return read_volume_masks(path), []
-    with path.open("rb") as file:
-        is_dicom = file.read(132)[128:] == b"DICM"
-    if not is_dicom:
+    if not _is_dicom(path):
         raise InputError(
             "is no mask that can be read",
             where=path,
@@ -111,6 +110,49 @@ def _layers(path: Path, geometry: VolumeGeometry, owner: Owner) -> tuple[list[La
     if header.get("SOPClassUID") == _RT_STRUCTURE_SET:
         return read_structures(path, header, geometry, owner)
     return read_segmentation(path, geometry, owner), []
+
+
+def masks_in(folder: Path) -> list[Path]:
+    """The mask files of a folder, by name; what else is in it is left out.
+
+    Raises InputError if there is none.
+    """
+    found = [one for one in sorted(folder.iterdir()) if _is_mask(one)]
+    if not found:
+        raise InputError(
+            "holds no mask file", where=folder, remedy="name a folder of SEG, NIfTI or NRRD files"
+        )
+    return found
+
+
+def _is_mask(path: Path) -> bool:
+    if not path.is_file() or path.name.startswith("."):
+        return False
+    if path.name.lower().endswith(VOLUME_SUFFIXES):
+        return True
+    if not _is_dicom(path):
+        return False
+    from pydicom import dcmread
+
+    said = dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    return said.get("SOPClassUID") in (_RT_STRUCTURE_SET, *_SEGMENTATIONS)
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def file_stem(path: Path) -> str:
+    """The name of a mask file without what says its format.
+
+    >>> file_stem(Path("met_4.seg.nrrd")), file_stem(Path("liver.nii.gz")), file_stem(Path("SEG0001"))
+    ('met_4', 'liver', 'SEG0001')
+    """
+    for suffix in (".seg.nrrd", *VOLUME_SUFFIXES, ".dcm"):
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.name
 
 
 def _regions(placed: Placed, names: Mapping[int, str]) -> list[RegionMask]:

@@ -29,25 +29,49 @@ def read_volume_masks(path: Path) -> list[Layer]:
         raise InputError(
             f"cannot be read ({reason})", where=path, remedy="save the mask again"
         ) from error
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = image[:, :, :, 0]
     if image.GetDimension() != 3:
         raise InputError(
             f"has {image.GetDimension()} dimensions", where=path, remedy="save a volume of labels"
+        )
+    keys = set(image.GetMetaDataKeys())
+    _require_position(image, keys, path)
+    names = _slicer_names(image, keys)
+    if image.GetNumberOfComponentsPerPixel() > 1 and not names:
+        raise InputError(
+            f"has {image.GetNumberOfComponentsPerPixel()} values per voxel",
+            where=path,
+            remedy="save a volume of labels",
         )
     values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
     channels = values[..., None] if values.ndim == 3 else values
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
-    names = _slicer_names(image)
     return [
         Layer(cropped(_labels(channels[..., layer], path), affine), names.get(layer, {}))
         for layer in range(channels.shape[-1])
     ]
 
 
-def _slicer_names(image: Any) -> dict[int, dict[int, str]]:
+def _require_position(image: Any, keys: set[str], path: Path) -> None:
+    """Refuses a NIfTI without sform and qform and an NRRD without a space: SimpleITK puts them at 0."""
+    is_nowhere = (
+        all(image.GetMetaData(f"{form}_code") == "0" for form in ("qform", "sform"))
+        if {"qform_code", "sform_code"} <= keys
+        else path.name.lower().endswith(".nrrd") and "NRRD_space" not in keys
+    )
+    if is_nowhere:
+        raise InputError(
+            "does not say where in the patient it lies",
+            where=path,
+            remedy="save it with its position: a NIfTI's sform or qform, an NRRD's space and directions",
+        )
+
+
+def _slicer_names(image: Any, keys: set[str]) -> dict[int, dict[int, str]]:
     """Layer -> label -> name, of a 3D Slicer segmentation; empty for any other file."""
-    keys = set(image.GetMetaDataKeys())
     names: dict[int, dict[int, str]] = {}
     number = 0
     while f"Segment{number}_Name" in keys:

@@ -19,6 +19,7 @@ import gsigpu
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.stack import select_stack
 from gsigpu.dicom.study import read_study
+from gsigpu.errors import OutputError
 from gsigpu.pipeline.gather import Gathered, gather
 from gsigpu.pipeline.map_study import SILENT, Watcher, only_energies
 from gsigpu.pipeline.measure_rows import CaseLabels, measurement_rows
@@ -243,6 +244,8 @@ def write_measurement(
 
     out : .csv or .parquet; beside it OUT.json with the provenance and, if asked, OUT.wide.csv, OUT.seg.dcm
         and OUT.sr.dcm, OUT.profile.png
+    overwrite : replace what is there; what went with an earlier table of that name and is not asked for now
+        goes too
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
     require_suffix(out)
@@ -255,6 +258,12 @@ def write_measurement(
         "plot": with_plot,
     }
     finals = [*(path for what, path in beside.items() if asked[what]), out]
+    read = {path.resolve() for _, path in measurement.masks.files}
+    for path in finals:
+        if path.resolve() in read:
+            raise OutputError(
+                "is a mask that was measured", where=path, remedy="choose another output"
+            )
     with staged_files(finals, overwrite=overwrite) as folder:
         staged = {what: folder / path.name for what, path in beside.items()}
         write_table(measurement.table, folder / out.name)
@@ -270,6 +279,10 @@ def write_measurement(
             save_profiles(staged["plot"], measurement)
         text = json.dumps(provenance(measurement, masks), indent=2)
         staged["json"].write_text(text + "\n", "utf-8")
+    if overwrite:  # what went with an earlier table would pass for this one's
+        for what, path in beside.items():
+            if not asked[what] and path.resolve() not in read:
+                path.unlink(missing_ok=True)
     return [out, *finals[:-1]]
 
 
@@ -299,9 +312,15 @@ def provenance(measurement: Measurement, masks: MaskFiles) -> dict[str, Any]:
             for series in one.measurand.series
         ],
         "masks": [
-            {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-            for path in masks.paths
+            {
+                "file": path.name,
+                "role": role.value,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+            for role, path in one.masks.files
         ],
+        "split_lesions": masks.split,
+        "any_mask_phase": masks.any_phase,
         "regions": [asdict(role) for role in one.masks.roles],
         "definitions": {
             definition.parameter: {"formula": definition.formula, "ucum": definition.unit.ucum}

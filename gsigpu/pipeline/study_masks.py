@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gsigpu.dicom.model import SpectralStack, Study
@@ -15,8 +15,9 @@ from gsigpu.errors import (
     SettingsError,
     UnmappedLabel,
 )
-from gsigpu.masks import MaskSet, read_masks
+from gsigpu.masks import MaskSet, file_stem, masks_in, read_masks
 from gsigpu.masks.layers import Owner
+from gsigpu.masks.reading import MaskProblem
 from gsigpu.masks.roles import Role, RoleMap, role_by_name
 from gsigpu.regions.layout import Lesion, StudyMasks
 from gsigpu.regions.mask import RegionMask, parts, union
@@ -30,7 +31,8 @@ _TOO_WIDE_MM = 150.0
 class MaskFiles:
     """Mask files of one study.
 
-    lesions : files whose regions are lesions, unless their names or `roles` say otherwise
+    lesions : files whose regions are lesions, unless their names or `roles` say otherwise; also folders of
+        such files, whose regions go by the file's name where they have none
     liver, vessels, aorta, normal : files whose regions, all together, are that
     roles : what the user said of labels and names in the lesion files
     split : every separate part of a lesion's mask is a lesion of its own
@@ -45,12 +47,6 @@ class MaskFiles:
     roles: RoleMap = field(default_factory=RoleMap)
     split: bool = False
     any_phase: bool = False
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """All files, each once."""
-        own = (self.liver, self.vessels, self.aorta, self.normal)
-        return tuple(dict.fromkeys((*self.lesions, *(one for one in own if one is not None))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +73,16 @@ class RegionRole:
 
 @dataclass(frozen=True, slots=True)
 class CollectedMasks:
-    """The masks of a study by role, and what could not be used."""
+    """The masks of a study by role, and what could not be used.
+
+    files : all that were read, each with the role that named it
+    """
 
     masks: StudyMasks
     roles: tuple[RegionRole, ...]
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
+    files: tuple[tuple[Role, Path], ...]
 
 
 def owner_of(study: Study, stack: SpectralStack, *, any_phase: bool) -> Owner:
@@ -105,21 +105,28 @@ def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> Colle
     """
     if not files.lesions:
         raise SettingsError("no mask of lesions", remedy="name one with --mask")
-    for path in files.paths:
-        if not path.is_file():
-            raise InputError("no such mask file", where=path, remedy="check the path")
-    collector = _Collector(files, stack, owner_of(study, stack, any_phase=files.any_phase))
-    for path in files.lesions:
-        collector.read_lesions(path)
     own = {
         Role.LIVER: files.liver,
         Role.VESSELS: files.vessels,
         Role.AORTA: files.aorta,
         Role.NORMAL: files.normal,
     }
-    for role, one in own.items():
-        if one is not None:
-            collector.read_whole(one, role)
+    named = [
+        *((Role.LESION, path) for path in dict.fromkeys(files.lesions)),
+        *((role, path) for role, path in own.items() if path is not None),
+    ]
+    for role, path in named:
+        if not (path.is_file() or (path.is_dir() and role is Role.LESION)):
+            raise InputError("no such mask file", where=path, remedy="check the path")
+    collector = _Collector(files, stack, owner_of(study, stack, any_phase=files.any_phase))
+    for role, path in named:
+        if path.is_dir():
+            for one in masks_in(path):
+                collector.read_lesions(one, is_named_by_file=True)
+        elif role is Role.LESION:
+            collector.read_lesions(path)
+        else:
+            collector.read_whole(path, role)
     return collector.result()
 
 
@@ -135,14 +142,21 @@ class _Collector:
         self._roles: list[RegionRole] = []
         self._failures: list[Failure] = []
         self._warnings: list[str] = []
+        self._read: list[tuple[Role, Path]] = []
 
-    def read_lesions(self, path: Path) -> None:
-        """A file of lesions, and perhaps of organs too."""
+    def read_lesions(self, path: Path, *, is_named_by_file: bool = False) -> None:
+        """A file of lesions, and perhaps of organs too.
+
+        is_named_by_file : a region without a name of its own gets the file's
+        """
+        self._read.append((Role.LESION, path))
         try:
             found = read_masks(path, self._geometry, owner=self._owner)
         except (MaskError, GeometryError, InputError) as error:
             self._failures.append(Failure(path.name, 0, error))
             return
+        if is_named_by_file:
+            found = _named_by_file(found, path)
         self._warnings += found.warnings
         self._note_problems(found)
         for mask in found.masks:
@@ -150,6 +164,7 @@ class _Collector:
 
     def read_whole(self, path: Path, role: Role) -> None:
         """A file all of whose regions have one role."""
+        self._read.append((role, path))
         found = read_masks(path, self._geometry, owner=self._owner)
         if not found.masks:
             raise found.problems[0].error
@@ -159,7 +174,10 @@ class _Collector:
     def _note_problems(self, found: MaskSet) -> None:
         for one in found.problems:
             asked = RegionMask(one.name, one.label, (0, 0, 0), None)
-            role = self._files.roles.role(asked) or role_by_name(one.name)[0]
+            said = self._files.roles
+            # With a mapping, what it does not name has failed, whether or not it is empty.
+            unmapped = Role.LESION if said.roles else role_by_name(one.name)[0]
+            role = said.role(asked) or unmapped
             if role is Role.LESION:
                 self._failures.append(Failure(self._files.roles.called(asked), 0, one.error))
             elif role is not Role.IGNORE:
@@ -239,9 +257,29 @@ class _Collector:
             normal=self._one(Role.NORMAL),
         )
         return CollectedMasks(
-            masks, tuple(self._roles), tuple(self._failures), tuple(self._warnings)
+            masks,
+            tuple(self._roles),
+            tuple(self._failures),
+            tuple(self._warnings),
+            tuple(self._read),
         )
 
     def _one(self, role: Role) -> RegionMask | None:
         members: Sequence[RegionMask] = self._others.get(role, [])
         return union(role.value, members) if members else None
+
+
+def _named_by_file(found: MaskSet, path: Path) -> MaskSet:
+    """Regions that are but numbers called by their file, as one file per lesion wants it."""
+    n_regions = len(found.masks) + len(found.problems)
+
+    def name(one: RegionMask | MaskProblem) -> str:
+        if one.name != f"label {one.label}":
+            return one.name
+        return file_stem(path) if n_regions == 1 else f"{file_stem(path)} {one.label}"
+
+    return replace(
+        found,
+        masks=tuple(replace(one, name=name(one)) for one in found.masks),
+        problems=tuple(replace(one, name=name(one)) for one in found.problems),
+    )

@@ -1,5 +1,6 @@
 """The same voxels from every format, whichever way round the file holds them."""
 
+import shutil
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -11,7 +12,7 @@ import SimpleITK
 
 from gsigpu.dicom.study import read_study
 from gsigpu.errors import GridMismatch, InputError, OutsideStudy
-from gsigpu.masks import read_masks
+from gsigpu.masks import masks_in, read_masks
 from gsigpu.masks.placement import LabelVolume, cropped, place
 from gsigpu.volume import VolumeGeometry
 from tests.support.segmentations import segmentation
@@ -78,6 +79,71 @@ def test_oblique_chiral_mask_in_every_format(tmp_path, suffix):
     np.testing.assert_array_equal(on_grid(found), chiral())
     assert [one.name for one in found.masks] == ["label 1", "label 2"]
     assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [
+        ("left-posterior-superior", (1, 1, 1)),
+        ("right-anterior-superior", (-1, -1, 1)),
+        ("left-anterior-superior", (1, -1, 1)),
+    ],
+)
+def test_an_nrrd_in_any_space_of_the_patient(tmp_path, space, signs):
+    """Written by hand: 3D Slicer saves LPS, other programs RAS."""
+
+    def vector(values):
+        return f"({','.join(repr(float(value)) for value in np.array(values) * signs)})"
+
+    x, y, z = (
+        np.array(direction) * size
+        for direction, size in zip((ROW, COLUMN, NORMAL), GRID.spacing_mm[::-1], strict=True)
+    )
+    header = (
+        "NRRD0004\ntype: uint8\ndimension: 3\nencoding: raw\n"
+        f"space: {space}\nsizes: {' '.join(map(str, GRID.shape[::-1]))}\n"
+        f"space directions: {vector(x)} {vector(y)} {vector(z)}\n"
+        f"space origin: {vector(GRID.origin_mm)}\n\n"
+    )
+    (tmp_path / "mask.nrrd").write_bytes(header.encode() + chiral().tobytes())
+    found = read_masks(tmp_path / "mask.nrrd", GRID)
+    np.testing.assert_array_equal(on_grid(found), chiral())
+    assert found.warnings == ()
+
+
+def test_a_nifti_of_four_dimensions_with_one_volume(tmp_path):
+    image = nibabel.Nifti1Image(chiral().T[..., None], GRID.affine_ras)
+    nibabel.save(image, tmp_path / "mask.nii")
+    np.testing.assert_array_equal(on_grid(read_masks(tmp_path / "mask.nii", GRID)), chiral())
+
+
+def test_a_mask_that_does_not_say_where_it_lies_is_refused(tmp_path):
+    """SimpleITK would put them at the scanner's origin, which may well be in the study."""
+    nibabel.save(nibabel.Nifti1Image(chiral().T, None), tmp_path / "mask.nii.gz")
+    header = "NRRD0004\ntype: uint8\ndimension: 3\nencoding: raw\nsizes: 17 12 5\n\n"
+    (tmp_path / "mask.nrrd").write_bytes(header.encode() + chiral().tobytes())
+    for name in ("mask.nii.gz", "mask.nrrd"):
+        with pytest.raises(InputError, match=rf"{name}: does not say where in the patient"):
+            read_masks(tmp_path / name, GRID)
+
+
+def test_a_colour_image_is_no_mask(tmp_path):
+    image = SimpleITK.Image([4, 4, 4], SimpleITK.sitkVectorUInt8, 3)
+    SimpleITK.WriteImage(image, str(tmp_path / "rgb.nrrd"))
+    with pytest.raises(InputError, match=r"rgb\.nrrd: has 3 values per voxel"):
+        read_masks(tmp_path / "rgb.nrrd", GRID)
+
+
+def test_the_masks_of_a_folder_are_those_that_can_be_one(tmp_path):
+    for name in ("b.nii.gz", "a.seg.nrrd", ".hidden.nii"):
+        write(tmp_path / name, chiral(), GRID)
+    (tmp_path / "README.txt").write_text("drawn by A")
+    (tmp_path / "more.nii").mkdir()
+    shutil.copy(REAL / "01.dcm", tmp_path)
+    shutil.copy(REAL / "liver.dcm", tmp_path / "SEG0001")
+    assert [path.name for path in masks_in(tmp_path)] == ["SEG0001", "a.seg.nrrd", "b.nii.gz"]
+    with pytest.raises(InputError, match=r"more\.nii: holds no mask file"):
+        masks_in(tmp_path / "more.nii")
 
 
 def reoriented(labels, geometry, flips, order):

@@ -1,6 +1,7 @@
 """`measure` from a folder and masks to the table: what was put in comes out, what fails is told."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK
 from pydicom import dcmread
 
 from gsigpu.dicom.pixels import PlaneReader
@@ -15,6 +17,7 @@ from gsigpu.dicom.study import read_study
 from gsigpu.dicom.volumes import read_volume
 from gsigpu.errors import (
     AmbiguousStack,
+    EmptyMask,
     InputError,
     NoValidVoxels,
     OutputError,
@@ -23,7 +26,7 @@ from gsigpu.errors import (
     StudyError,
     TooFewEnergies,
 )
-from gsigpu.masks.roles import parse_roles
+from gsigpu.masks.roles import Role, parse_roles
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map_study import map_study
 from gsigpu.pipeline.measure import MeasureSettings, measure_study, write_measurement
@@ -137,12 +140,12 @@ def test_values_are_those_of_the_map_under_the_mask(truth, study, found, tmp_pat
                 )
 
 
-def test_only_slices_that_the_regions_touch_are_read(truth, study, monkeypatch):
-    read = set()
+def test_only_slices_that_the_regions_touch_are_read_and_each_once(truth, study, monkeypatch):
+    read = []
     original = PlaneReader.read
 
     def spy(self, planes, out):
-        read.update(str(plane.path) for plane in planes)
+        read.extend(plane.path for plane in planes)
         return original(self, planes, out)
 
     monkeypatch.setattr(PlaneReader, "read", spy)
@@ -154,8 +157,10 @@ def test_only_slices_that_the_regions_touch_are_read(truth, study, monkeypatch):
     labels = np.asarray(nibabel.load(truth.lesion_mask).dataobj)
     touched = np.flatnonzero(labels.any(axis=(0, 1))).tolist()
     assert list(found.slices) == touched
+    assert 0 < len(touched) < CLEAN.shape[0]
     # Two energies for the slope and the one at 70 keV for the CT value, of five.
-    assert len(read) == 3 * len(touched)
+    stack = [one for one in study.series if one.phase == "PVP" and one.energy_kev in (60, 70, 100)]
+    assert sorted(read) == sorted(one.planes[z].path for one in stack for z in touched)
 
 
 def test_ratios(found):
@@ -395,8 +400,6 @@ def test_when_nothing_is_left_to_measure_the_reason_is_raised(truth, study, tmp_
 
 
 def test_a_truncated_slice_fails_the_lesions_on_it_alone(truth, tmp_path):
-    import shutil
-
     folder = Path(shutil.copytree(truth.dicom_folder, tmp_path / "dicom"))
     study = read_study(folder)
     labels = np.asarray(nibabel.load(truth.lesion_mask).dataobj)
@@ -443,8 +446,6 @@ def test_settings_that_make_no_sense(study, files, truth, tmp_path):
 
 
 def test_no_conventional_series_is_said(truth, files, tmp_path):
-    import shutil
-
     folder = Path(shutil.copytree(truth.dicom_folder, tmp_path / "dicom"))
     for one in read_study(folder).series:
         if one.kind.value == "conventional":
@@ -465,6 +466,70 @@ def test_output_is_whole_or_not_there(found, files, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json"]
     with pytest.raises(SettingsError, match=r"\.csv or \.parquet"):
         write_measurement(found, tmp_path / "t.xls", masks=files)
+
+
+def test_what_went_with_an_earlier_table_does_not_stay(found, files, tmp_path):
+    write_measurement(found, tmp_path / "t.csv", masks=files, with_wide=True)
+    written = write_measurement(found, tmp_path / "t.csv", masks=files, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written}
+    assert {path.name for path in written} == {"t.csv", "t.json"}
+
+
+def test_a_mask_that_was_measured_is_never_overwritten(study, truth, tmp_path):
+    mask = tmp_path / "t.seg.dcm"  # as an earlier run named it; here a NIfTI does as well
+    shutil.copy(truth.lesion_mask, tmp_path / "m.nii.gz")
+    files = MaskFiles((tmp_path / "m.nii.gz",))
+    measured = measure_study(study, files, phase="PVP")
+    read = replace(measured.masks, files=((Role.LESION, mask),))
+    mask.write_bytes(b"mine")
+    for with_dicom in (True, False):
+        if with_dicom:
+            with pytest.raises(OutputError, match=r"t\.seg\.dcm.*a mask that was measured"):
+                write_measurement(
+                    replace(measured, masks=read), tmp_path / "t.csv", masks=files,
+                    with_dicom=True, overwrite=True,
+                )  # fmt: skip
+        else:
+            write_measurement(
+                replace(measured, masks=read), tmp_path / "t.csv", masks=files, overwrite=True
+            )
+        assert mask.read_bytes() == b"mine"
+
+
+def test_a_folder_of_masks_names_lesions_and_organs_by_their_files(truth, study, tmp_path):
+    """One file per region with label 1, as segmentation programs write them."""
+    folder = tmp_path / "Läsionen"
+    folder.mkdir()
+    shutil.copy(truth.liver_mask, folder / "liver.nii.gz")
+    labels = np.asarray(nibabel.load(truth.lesion_mask).dataobj)
+    for number, name in ((1, "met_S4"), (2, "met_S7")):
+        one = (labels == number).astype(np.uint8)
+        nibabel.save(nibabel.Nifti1Image(one, truth.geometry.affine_ras), folder / f"{name}.nii.gz")
+    empty = nibabel.Nifti1Image(np.zeros_like(one), truth.geometry.affine_ras)
+    nibabel.save(empty, folder / "met_S8.nii.gz")
+    found = measure_study(study, MaskFiles((folder, folder)), phase="PVP")
+    assert [one.lesion.lesion_id for one in found.layout.lesions] == ["met_S4", "met_S7"]
+    assert found.masks.masks.liver is not None
+    assert [one.lesion_id for one in found.failures] == ["met_S8.nii.gz"]
+    written = write_measurement(found, tmp_path / "t.csv", masks=MaskFiles((folder,)))
+    known = json.loads(written[1].read_text("utf-8"))
+    assert [one["file"] for one in known["masks"]] == [
+        f"{name}.nii.gz" for name in ("liver", "met_S4", "met_S7", "met_S8")
+    ]
+
+
+def test_an_empty_region_that_the_mapping_does_not_name_stops_nothing(truth, study, tmp_path):
+    image = SimpleITK.ReadImage(str(truth.lesion_mask), SimpleITK.sitkUInt8)
+    for number, name in ((0, "Met 1"), (8, "Liver")):  # the liver was never drawn
+        image.SetMetaData(f"Segment{number and 1}_Name", name)
+        image.SetMetaData(f"Segment{number and 1}_LabelValue", str(number + 1))
+    SimpleITK.WriteImage(image, str(tmp_path / "m.seg.nrrd"))
+    with pytest.raises(EmptyMask, match="Liver is empty"):
+        measure_study(study, MaskFiles((tmp_path / "m.seg.nrrd",)), phase="PVP")
+    roles = parse_roles({"1": "lesion", "2": "ignore", "3": "ignore"}, {})
+    found = measure_study(study, MaskFiles((tmp_path / "m.seg.nrrd",), roles=roles), phase="PVP")
+    assert [one.lesion.lesion_id for one in found.layout.lesions] == ["Met 1"]
+    assert [one.lesion_id for one in found.failures] == ["Liver"]
 
 
 def test_one_label_of_many_parts_is_told_and_split_on_demand(truth, study, tmp_path):
