@@ -93,6 +93,7 @@ def map_command(
     """
     watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
     study = options.read_folder(folder, watcher, energy, phase_of, patterns)
+    warn(study.warnings)  # now: they may be the reason of what fails below
     result = map_study(
         study,
         out,
@@ -107,7 +108,7 @@ def map_command(
         overwrite=overwrite,
         watcher=watcher,
     )
-    warn(result.warnings)
+    warn(result.warnings[len(study.warnings) :])
     if as_json:
         typer.echo(json.dumps(result.as_dict(), indent=2))
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gsigpu.cli.console import TerminalWatcher, split_pairs
-from gsigpu.dicom.classify import load_patterns
+from gsigpu.dicom.classify import HIGHEST_KEV, LOWEST_KEV, load_patterns
 from gsigpu.dicom.model import Study
 from gsigpu.dicom.study import read_study
 from gsigpu.errors import SettingsError
@@ -62,8 +63,11 @@ def _energies_said(pairs: list[str] | None) -> dict[str, float]:
     for uid, value in split_pairs(pairs or [], "--energy").items():
         try:
             found[uid] = float(value)
-        except ValueError as error:
+        except ValueError:
+            found[uid] = math.nan
+        if not LOWEST_KEV <= found[uid] <= HIGHEST_KEV:
             raise SettingsError(
-                f"--energy {uid}={value} names no keV", remedy="write --energy 1.2.3=70"
-            ) from error
+                f"--energy {uid}={value} names no energy in {LOWEST_KEV:g}-{HIGHEST_KEV:g} keV",
+                remedy="write --energy 1.2.3=70",
+            )
     return found

@@ -240,6 +240,16 @@ def _phase(evidence: Evidence, patterns: Patterns) -> tuple[str, str]:
     return "", ""
 
 
+def phase_meant(text: str, patterns: Patterns) -> str:
+    """The phase that a person's word for it means; "" where it fits none or several.
+
+    >>> phase_meant("portal", load_patterns()), phase_meant("NC", load_patterns())
+    ('PVP', 'non-contrast')
+    """
+    found = {rule.answer for rule in patterns.phase if rule.pattern.search(text)}
+    return found.pop() if len(found) == 1 else ""
+
+
 def _matches(
     rules: Iterable[Rule], evidence: Evidence, fields: Iterable[str] = _FIELDS
 ) -> Iterable[tuple[Rule, str, str]]:

@@ -113,10 +113,13 @@ class _Scanner:
             self.planes.extend(
                 [self._decoder.plane(path, one, frame=frame) for frame, one in enumerate(elements)]
             )
-        except (NotAnImage, IncompleteImage) as reason:
+        except NotAnImage as reason:
             self.skipped.append(Skipped(path, str(reason)))
+        except (DamagedImage, IncompleteImage) as reason:
+            self.skipped.append(Skipped(path, str(reason), damaged=True))
         except OSError as error:
-            self.skipped.append(Skipped(path, f"cannot be read ({error.strerror or error})"))
+            reason_told = f"cannot be read ({error.strerror or error})"
+            self.skipped.append(Skipped(path, reason_told, damaged=True))
 
     def _elements(self, file: BinaryIO) -> list[Elements]:
         """Of each frame."""
@@ -132,11 +135,18 @@ class NotAnImage(Exception):
     """Why a file gives no planes; never leaves the scan."""
 
 
+class DamagedImage(Exception):
+    """Why a file that should give planes gives none; never leaves the scan."""
+
+
 def frames_by_pydicom(file: BinaryIO) -> list[Elements]:
     """The elements of each frame of an open file, by the general reader.
 
-    Raises NotAnImage if that cannot read it either, or it is no CT image.
+    Raises DamagedImage if that cannot read it either, NotAnImage if it is no CT image.
     """
+    if not file.read(1):
+        raise DamagedImage("empty file")
+    file.seek(0)
     try:
         with warnings.catch_warnings():
             # A skipped or odd header is reported by its consequence.
@@ -153,9 +163,9 @@ def frames_by_pydicom(file: BinaryIO) -> list[Elements]:
     except NotAnImage:
         raise
     except InconsistentFrames as error:
-        raise NotAnImage(str(error)) from error
+        raise DamagedImage(str(error)) from error
     except Exception as error:  # pydicom raises anything on a broken header
-        raise NotAnImage(f"broken DICOM header ({type(error).__name__}: {error})") from error
+        raise DamagedImage(f"broken DICOM header ({type(error).__name__}: {error})") from error
 
 
 def _guessed_syntax(ds: Dataset) -> str:

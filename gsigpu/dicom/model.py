@@ -126,10 +126,11 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is not an image of a study, and why."""
+    """A file that is not an image of a study, and why; `damaged` if it should have been one."""
 
     path: Path
     reason: str
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

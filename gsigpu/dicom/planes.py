@@ -195,8 +195,13 @@ def _values(found: Elements, image: PixelFormat) -> _Values:
     slope_raw, intercept_raw, padding_raw, limit_raw = (
         found.values.get(tag) for tag in _VALUE_TAGS
     )
-    slope = _rescale("Slope", slope_raw, 1.0)
-    intercept = _rescale("Intercept", intercept_raw, 0.0) + slope * image.bias
+    if image.samples_per_pixel == 1:
+        slope = _rescale("Slope", slope_raw)
+        intercept = _rescale("Intercept", intercept_raw) + slope * image.bias
+        if slope == 0.0:
+            raise IncompleteImage("CT image whose Rescale Slope is 0")
+    else:  # colours, which are never used
+        slope, intercept = 1.0, 0.0
     first = _short(padding_raw, signed=image.signed)
     if first is None:
         return _Values(slope, intercept, None)
@@ -205,12 +210,14 @@ def _values(found: Elements, image: PixelFormat) -> _Values:
     return _Values(slope, intercept, _representable(low - image.bias, high - image.bias))
 
 
-def _rescale(name: str, raw: bytes | None, absent: float) -> float:
+def _rescale(name: str, raw: bytes | None) -> float:
+    """Read as 1 or 0 where it is absent it would give wrong HU, and nobody would know."""
+    if not raw or not raw.strip(b"\0 "):
+        raise IncompleteImage(f"CT image without Rescale {name}")
     number = _number(raw)
-    if number is None and raw and raw.strip(b"\0 "):
-        # Read as 1 or 0 it would give wrong HU, and nobody would know.
+    if number is None:
         raise IncompleteImage(f"CT image whose Rescale {name} is no number: {raw[:16]!r}")
-    return absent if number is None else number
+    return number
 
 
 def _representable(low: int, high: int) -> tuple[int, int] | None:

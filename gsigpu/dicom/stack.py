@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gsigpu.dicom.classify import load_patterns, phase_meant
 from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
-from gsigpu.errors import AmbiguousStack, GridMismatch, NoSpectralStack
+from gsigpu.errors import AmbiguousStack, EnergyConflict, GridMismatch, NoSpectralStack
 from gsigpu.volume import VolumeGeometry
 
 
@@ -16,7 +17,8 @@ def select_stack(
 ) -> SpectralStack:
     """The monoenergetic series of one phase, ascending in energy.
 
-    phase : as `gsigpu scan` shows it; None where the study holds one stack only
+    phase : as `gsigpu scan` shows it, or another word for it (`portal`); None where the study
+        holds one stack only
     series : keep only series whose UID, number or part of the description is among these
     Series with a problem stay in the stack; who needs one raises its problem.
 
@@ -29,7 +31,8 @@ def select_stack(
     chosen = [one for one in usable if _is_asked(one, series)]
     if phase is not None:
         known = sorted({one.phase or "(none)" for one in chosen})
-        chosen = [one for one in chosen if one.phase.lower() == phase.lower()]
+        wanted = {phase.lower(), phase_meant(phase, load_patterns()).lower()} - {""}
+        chosen = [one for one in chosen if one.phase.lower() in wanted]
         if not chosen and known:
             raise NoSpectralStack(
                 f"no monoenergetic series of phase {phase}; there are {', '.join(known)}",
@@ -48,6 +51,19 @@ def select_stack(
             remedy="choose with --phase or --series (a number, part of the description, or a UID)",
         )
     return stacks[0]
+
+
+def left_aside(study: Study, stack: SpectralStack) -> list[str]:
+    """Why monoenergetic series that may belong to the stack are not in it: nothing tells their energy."""
+    study_uid = stack.series[0].evidence.study_uid
+    return [
+        f"left out: {one.problem}"
+        for one in study.series
+        if one.kind is SeriesKind.VMI
+        and one.energy_kev is None
+        and one.evidence.study_uid == study_uid
+        and one.phase in ("", stack.phase)
+    ]
 
 
 def companions(study: Study, stack: SpectralStack, kind: SeriesKind) -> tuple[Series, ...]:
@@ -89,6 +105,10 @@ def _stacks_of(group: Sequence[Series]) -> list[SpectralStack]:
     energies = Counter(one.energy_kev for one in group)
     if max(energies.values()) == 1:
         return [_stack(group)]
+    for one in group:
+        # Its energy is in doubt, and taken for another's: say why before choosing anything.
+        if isinstance(one.problem, EnergyConflict) and energies[one.energy_kev] > 1:
+            raise one.problem
     reconstructions: dict[object, list[Series]] = defaultdict(list)
     for one in group:
         reconstructions[_reconstruction(one)].append(one)
@@ -171,7 +191,7 @@ def _label(stack: SpectralStack) -> str:
 
 def _none_found(study: Study) -> NoSpectralStack:
     kinds = Counter(one.kind.value for one in study.series)
-    held = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "no CT series"
+    held = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
     base_images = any(
         "spectral base image" in line for one in study.series for line in one.evidence_used
     )
@@ -180,4 +200,5 @@ def _none_found(study: Study) -> NoSpectralStack:
         if base_images
         else "export the monoenergetic series, or name one with --energy SERIES_UID=70"
     )
-    return NoSpectralStack(f"no monoenergetic series, but {held}", where=study.root, remedy=remedy)
+    found = f"no monoenergetic series, but {held}" if held else "no CT series"
+    return NoSpectralStack(found, where=study.root, remedy=remedy)

@@ -13,9 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from gsigpu.dicom.classify import Classification, Patterns, classify, load_patterns
+from gsigpu.dicom.elements import uid_name
 from gsigpu.dicom.grid import grid_of
 from gsigpu.dicom.headers import scan_headers
-from gsigpu.dicom.model import Evidence, HeaderScan, Plane, Series, SeriesKind, Study
+from gsigpu.dicom.model import (
+    Evidence,
+    HeaderScan,
+    Plane,
+    Series,
+    SeriesKind,
+    Skipped,
+    Study,
+)
 from gsigpu.dicom.phases import name_phases
 from gsigpu.errors import DuplicateSlices, GeometryError, GsigpuError, SettingsError
 
@@ -65,7 +74,20 @@ def study_from_scan(
         series.extend(_series_of(uid, planes, classified, phase_overrides.get(uid)))
     series.sort(key=_order)
     series, warnings = name_phases(series, set(phase_overrides))
-    return Study(root, tuple(series), scan.skipped, tuple(warnings))
+    return Study(
+        root, tuple(series), scan.skipped, (*warnings, *_damage_warnings(root, scan.skipped))
+    )
+
+
+def _damage_warnings(root: Path, skipped: Sequence[Skipped]) -> list[str]:
+    """Damaged files may be the end of a series, which then looks whole."""
+    damaged = [one for one in skipped if one.damaged]
+    if not damaged:
+        return []
+    files = "1 damaged file is" if len(damaged) == 1 else f"{len(damaged)} damaged files are"
+    first = damaged[0]
+    name = first.path.relative_to(root) if first.path.is_relative_to(root) else first.path
+    return [f"{files} left out: {name}: {first.reason}" + (", ..." if len(damaged) > 1 else "")]
 
 
 def _require_known(uids: Iterable[str], known: Mapping[str, object]) -> None:
@@ -188,17 +210,28 @@ def describe(study: Study) -> dict[str, object]:
 
 
 def _describe_series(series: Series) -> dict[str, object]:
-    grid = series.geometry
+    grid, evidence = series.geometry, series.evidence
     return {
         "key": series.key,
-        "series_number": series.evidence.series_number,
-        "description": series.evidence.series_description,
+        "series_uid": evidence.series_uid,
+        "study_uid": evidence.study_uid,
+        "series_number": evidence.series_number,
+        "description": evidence.series_description,
         "kind": series.kind.value,
         "energy_kev": series.energy_kev,
         "phase": series.phase,
         "n_slices": len(series.planes),
         "shape": None if grid is None else list(grid.shape),
         "spacing_mm": None if grid is None else list(grid.spacing_mm),
+        "origin_mm": None if grid is None else list(grid.origin_mm),
+        "directions": None
+        if grid is None
+        else [list(grid.row_direction), list(grid.column_direction), list(grid.slice_direction)],
+        "frame_of_reference_uid": evidence.frame_of_reference_uid,
+        "manufacturer": evidence.manufacturer,
+        "model": evidence.model,
+        "kernel": evidence.convolution_kernel,
+        "transfer_syntax": uid_name(series.planes[0].format.transfer_syntax_uid),
         "evidence": list(series.evidence_used),
         "problem": None if series.problem is None else str(series.problem),
     }

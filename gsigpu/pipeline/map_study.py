@@ -18,7 +18,7 @@ from gsigpu.backends import BackendName, choose
 from gsigpu.dicom.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.dicom.model import Series, SpectralStack, Study
 from gsigpu.dicom.pixels import PlaneReader
-from gsigpu.dicom.stack import select_stack
+from gsigpu.dicom.stack import left_aside, select_stack
 from gsigpu.dicom.study import read_study
 from gsigpu.dicom.volumes import read_planes
 from gsigpu.errors import SettingsError, TooFewEnergies
@@ -134,9 +134,10 @@ def map_study(
             )
     scan_seconds = perf_counter() - begun
     stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
+    aside = [] if energies_kev else left_aside(study, stack)
     plan, stack, left_out = plan_for(planes, stack)
     source = StackSource(stack)
-    warnings = [*study.warnings, *left_out, *label_warnings(stack, source)]
+    warnings = [*study.warnings, *aside, *left_out, *label_warnings(stack, source)]
     n_bytes = _output_bytes(stack, len(planes), output_format)
     with staged_folder(out, overwrite=overwrite, n_bytes=n_bytes, protected=[study.root]) as folder:
         with open_sink(output_format, folder, planes, stack) as sink:

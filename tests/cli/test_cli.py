@@ -125,6 +125,27 @@ def test_errors_are_one_line_with_a_remedy(study, tmp_path, words, code, message
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize("kev", ["nan", "-5", "1e9", "x"])
+def test_an_impossible_energy_is_refused(study, tmp_path, kev):
+    uid = json.loads(run("scan", study, "--json").stdout)["series"][0]["series_uid"]
+    done = run("map", study, "-o", tmp_path / "m", "--energy", f"{uid}={kev}")
+    assert done.returncode == 1
+    assert f"={kev} names no energy in 35-200 keV" in done.stderr
+
+
+def test_damaged_files_are_warned_of_before_anything_fails_because_of_them(study, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(study, tmp_path / "study")
+    found = json.loads(run("scan", folder, "--json").stdout)["series"]
+    for number in (one["series_number"] for one in found if one["energy_kev"] in (60, 100)):
+        (folder / f"SER{number:05d}" / "IMG00001.dcm").write_bytes(b"")
+    done = run("map", folder, "-o", tmp_path / "m", "--maps", "lambda-hu", "--backend", "cpu")
+    warning, error = done.stderr.splitlines()
+    assert "gsigpu: warning: 2 damaged files are left out: SER00303/IMG00001.dcm: empty" in warning
+    assert "has 3 x 48 x 64 voxels instead of 4 x 48 x 64" in error
+
+
 def test_gpu_that_is_not_there_is_an_error(study, tmp_path):
     from gsigpu.backends.device import why_no_gpu
 

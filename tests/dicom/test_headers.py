@@ -214,8 +214,8 @@ def headers(draw):
     ds = ct_dataset(
         pixels,
         SpecificCharacterSet=draw(st.sampled_from(["ISO_IR 192", "ISO_IR 100", "", None])),
-        RescaleSlope=draw(DECIMAL),
-        RescaleIntercept=draw(st.one_of(DECIMAL, st.none())),
+        RescaleSlope=draw(DECIMAL.filter(lambda text: float(text) != 0)),
+        RescaleIntercept=draw(DECIMAL),
         ImagePositionPatient=draw(st.one_of(st.lists(DECIMAL, min_size=3, max_size=3), st.none())),
         ImageOrientationPatient=draw(
             st.sampled_from([[1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1], None])
@@ -413,6 +413,32 @@ def test_a_rescale_that_is_no_number_is_not_read_as_one(tmp_path):
     scan = scan_headers(tmp_path)
     assert not scan.planes
     assert "Rescale Slope is no number: b'1,5 '" in scan.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "reason"),
+    [
+        (None, "-1024", "without Rescale Slope"),
+        ("1", None, "without Rescale Intercept"),
+        ("", "-1024", "without Rescale Slope"),
+        ("0", "-1024", "whose Rescale Slope is 0"),
+    ],
+)
+def test_without_a_rescale_there_are_no_hu(tmp_path, slope, intercept, reason):
+    save(ct_dataset(PIXELS, RescaleSlope=slope, RescaleIntercept=intercept), tmp_path / "a")
+    (skipped,) = scan_headers(tmp_path).skipped
+    assert skipped.reason == f"CT image {reason}"
+    assert skipped.damaged
+
+
+def test_damaged_files_are_told_from_other_files(tmp_path):
+    raw = encoded(ct_dataset(PIXELS)).getvalue()
+    (tmp_path / "broken").write_bytes(raw[:600])
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "note.txt").write_text("not an image")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    damaged = {one.path.name: one.damaged for one in scan_headers(tmp_path).skipped}
+    assert damaged == {"broken": True, "empty": True, "note.txt": False, "gone": True}
 
 
 def test_links_to_folders_are_followed_once(tmp_path):

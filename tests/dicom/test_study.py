@@ -7,7 +7,7 @@ import pytest
 
 from gsigpu.dicom.classify import load_patterns
 from gsigpu.dicom.model import SeriesKind
-from gsigpu.dicom.stack import companions, select_stack
+from gsigpu.dicom.stack import companions, left_aside, select_stack
 from gsigpu.dicom.study import describe, study_from_scan
 from gsigpu.errors import (
     AmbiguousStack,
@@ -188,6 +188,32 @@ def test_a_conflict_stays_with_its_series():
     study = study_of(series("Mono 40 keV", "1.1", **said))
     assert isinstance(study.series[0].problem, EnergyConflict)
     assert isinstance(select_stack(study).series[0].problem, EnergyConflict)
+
+
+def test_a_conflict_is_told_before_the_energy_it_seems_to_double():
+    doubtful = series("AP Mono 60 keV", "1.60", image_comments="VMI 70 keV")
+    with pytest.raises(EnergyConflict, match=r"Image Comments .*70.* Series Description .*60"):
+        select_stack(study_of(*stack_of(), doubtful))
+    stack = select_stack(study_of(*stack_of(), doubtful, energies={"1.60": 60.0}))
+    assert stack.energies_kev == (40, 60, 70, 100)
+
+
+def test_a_series_without_an_energy_is_left_aside_aloud():
+    silent = series("AP Monoenergetic Plus", "1.9", kvp=None)
+    study = study_of(*stack_of(), silent)
+    stack = select_stack(study)
+    assert stack.energies_kev == (40, 70, 100)
+    (line,) = left_aside(study, stack)
+    assert "no header value tells its energy" in line
+    assert left_aside(study_of(*stack_of()), stack) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "phase"), [("portal", "PVP"), ("PV", "PVP"), ("arterial", "AP"), ("hap", "AP")]
+)
+def test_a_phase_may_be_asked_for_in_other_words(asked, phase):
+    study = study_of(*stack_of("AP"), *stack_of("PVP"))
+    assert select_stack(study, phase=asked).phase == phase
 
 
 def test_nothing_monoenergetic():
