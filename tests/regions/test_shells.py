@@ -43,30 +43,101 @@ def test_depth_in_a_sphere(spacing):
     assert abs(error.mean()) < 0.12 * max(spacing)
 
 
+def surface_mm2_and_mean_curvature_mm(radii):
+    """Of an ellipsoid, as means over 20,000 directions u.
+
+    Surface: four times the mean projected area (Cauchy), which is pi abc |u / a|. Integral of the mean
+    curvature: 2 pi times the mean width, which is 2 |a u|.
+    """
+    k = np.arange(20_000) + 0.5
+    cosine, angle = 1 - k / 10_000, np.pi * (1 + np.sqrt(5)) * k
+    sine = np.sqrt(1 - cosine**2)
+    u = np.column_stack([cosine, sine * np.cos(angle), sine * np.sin(angle)])
+    surface = 4 * np.pi * np.prod(radii) * np.linalg.norm(u / radii, axis=1).mean()
+    return surface, 4 * np.pi * np.linalg.norm(u * radii, axis=1).mean()
+
+
 @pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize("radius", [6.0, 10.0, 15.0])
-def test_rim_of_a_sphere_has_its_closed_form_volume(spacing, radius):
-    found = lesion_regions(
-        region_mask("a", 1, sphere(radius, spacing)), spacing, (999, 999, 999), rim=parse_rim("3mm")
-    )
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (0.4, 0.3, 0.1)])
+@pytest.mark.parametrize(
+    "radii", [(6, 6, 6), (10, 10, 10), (15, 15, 15), (9, 14, 10), (12, 8, 11), (8, 9, 12)]
+)
+def test_rim_of_spheres_and_ellipsoids_has_its_closed_form_volume(spacing, shift, radii):
+    """Steiner's formula for the body that lies deeper than t, below the least radius of curvature.
+
+    V(t) = V - S t + M t^2 - 4/3 pi t^3
+    """
+    t = 3.0
+    assert t < min(radii) ** 2 / max(radii)
+    mask = region_mask("a", 1, sphere(0, spacing, shift, radii=radii))
+    found = lesion_regions(mask, spacing, (999, 999, 999), rim=parse_rim("3mm"))
+    assert found.rim_mm == t
     fraction = found.regions["rim"].n_voxels / found.regions["lesion"].n_voxels
-    true = 1 - ((radius - 3.0) / radius) ** 3
-    surface_voxels = 4 * np.pi * radius**2 * np.mean(spacing)
-    bound = 0.5 * surface_voxels / (4 / 3 * np.pi * radius**3)  # half a voxel all round
-    assert abs(fraction - true) < bound
+    volume = 4 / 3 * np.pi * np.prod(radii)
+    surface, curvature = surface_mm2_and_mean_curvature_mm(np.array(radii, float))
+    true = (surface * t - curvature * t**2 + 4 / 3 * np.pi * t**3) / volume
+    # As thickness of a layer on the surface: within a fifth of a voxel.
+    assert abs(fraction - true) * volume / surface < 0.2 * np.mean(spacing)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_size_of_an_ellipsoid(spacing):
-    radii = (9.0, 14.0, 7.0)
-    mask = region_mask("a", 1, sphere(0, spacing, radii=radii))
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (0.4, 0.3, 0.1)])
+@pytest.mark.parametrize("radii", [(9.0, 14.0, 7.0), (14.0, 9.0, 7.0), (6.0, 8.0, 13.0)])
+def test_size_of_an_ellipsoid(spacing, shift, radii):
+    mask = region_mask("a", 1, sphere(0, spacing, shift, radii=radii))
     assert volume_ml(mask, spacing) == pytest.approx(
         4 / 3 * np.pi * np.prod(radii) / 1000, rel=0.03
     )
-    assert longest_axial_diameter_mm(mask, spacing) == pytest.approx(
-        28.0, abs=1.5 * max(spacing[1:])
-    )
-    assert feret_diameter_mm(mask, spacing) == pytest.approx(28.0, abs=1.5 * max(spacing[1:]))
+    axial = longest_axial_diameter_mm(mask, spacing) - 2 * max(radii[1:])
+    feret = feret_diameter_mm(mask, spacing) - 2 * max(radii)
+    # Outermost centres lie inside; the edges of their voxels up to half a diagonal beyond on either side.
+    assert -max(spacing[1:]) < axial <= np.linalg.norm(spacing[1:])
+    assert -max(spacing) < feret <= np.linalg.norm(spacing)
+
+
+def test_half_a_ball_at_the_edge_of_the_volume():
+    """What is beyond the volume is background: the largest ball in half a ball has half its radius."""
+    spacing, radius = (1.0, 1.0, 1.0), 16.0
+    half = sphere(radius, spacing)
+    half = half[half.shape[0] // 2 :]
+    found = lesion_regions(region_mask("a", 1, half), spacing, half.shape)
+    assert found.largest_depth_mm == pytest.approx(radius / 2, abs=0.75)
+    assert "touches-edge" in found.flags
+
+
+def test_two_lesions_that_touch_are_measured_apart():
+    """Each half of a ball has its own rim along the common face, and no shell in the other."""
+    spacing, radius = (1.5, 1.0, 1.0), 16.0
+    ball = sphere(radius, spacing)
+    halves = [ball.copy(), ball.copy()]
+    middle = ball.shape[2] // 2
+    halves[0][:, :, middle:] = halves[1][:, :, :middle] = False
+    first, second = (region_mask(f"{i}", i, one) for i, one in enumerate(halves, start=1))
+    for one, other in ((first, second), (second, first)):
+        found = lesion_regions(one, spacing, ball.shape, others=[other])
+        assert "touches-lesion" in found.flags
+        assert found.largest_depth_mm == pytest.approx(radius / 2, abs=1.0)
+        rim, shell = np.zeros_like(ball), np.zeros_like(ball)
+        rim[found.regions["rim"].box] = found.regions["rim"].voxels
+        shell[found.regions["perilesional"].box] = found.regions["perilesional"].voxels
+        centre = (ball.shape[0] // 2, ball.shape[1] // 2)
+        assert rim[(*centre, middle - 1 if one is first else middle)]
+        assert not (shell & ball).any()
+
+
+def test_the_wall_of_a_hole_is_boundary():
+    """Between two concentric spheres the depth is at most half the distance between them."""
+    spacing, outer, inner = (1.0, 1.0, 1.0), 14.0, 6.0
+    mask = sphere(outer, spacing)
+    mask &= ~sphere(inner, spacing, margin_mm=14.0 + outer - inner)
+    found = lesion_regions(region_mask("a", 1, mask), spacing, mask.shape, rim=parse_rim("2mm"))
+    assert found.largest_depth_mm == pytest.approx((outer - inner) / 2, abs=0.75)
+    rim = np.zeros_like(mask)
+    rim[found.regions["rim"].box] = found.regions["rim"].voxels
+    centre = [side // 2 for side in mask.shape]
+    distance = np.linalg.norm(np.argwhere(rim) - centre, axis=1)
+    assert (distance < inner + 2.75).any()  # against the hole
+    assert not ((distance > inner + 2.75) & (distance < outer - 2.75)).any()
 
 
 def test_feret_diameter_agrees_with_simpleitk():
