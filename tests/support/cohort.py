@@ -17,7 +17,7 @@ TINY = PhantomSettings(
 )
 COLUMNS = (
     "case_id", "patient_id", "group", "phase", "study", "mask", "reader", "liver_mask", "sex",
-    "age", "confirmed", "slope",
+    "age", "confirmed", "slope", "roles",
 )  # fmt: skip
 
 # Imported by Python itself when a worker starts; does to a case what its name in the file says.
