@@ -224,6 +224,7 @@ def _rows(
     if not phases:
         notes.append(f"{one.folder}: no monoenergetic series, so it is left out")
         return
+    notes += [f"{one.folder}: {s.problem}" for s in study.series if s.problem is not None]
     if not _patient(one):
         notes.append(f"{one.folder}: no Patient ID; fill in patient_id and case_id")
     if "" in phases:

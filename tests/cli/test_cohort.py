@@ -1,0 +1,256 @@
+"""`gsigpu cohort` as a user runs it."""
+
+import csv
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+from pydicom import dcmread
+from typer.testing import CliRunner
+
+import gsigpu
+from gsigpu.cli.app import app
+from gsigpu.phantom import write_phantom
+from gsigpu.pipeline.cohort.state import progress_line
+from gsigpu.tables.measurement import COLUMNS, read_table
+from tests.support.cohort import TINY, Cohort, Faults, write_template
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+
+
+def run(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "gsigpu", "cohort", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def quick(*words):
+    """In this process: for what starts no worker. Exit code and output together."""
+    done = CliRunner().invoke(app, ["cohort", *map(str, words)])
+    return done.exit_code, done.output
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort")
+    return Cohort(folder, write_template(folder), 4)
+
+
+@pytest.fixture(scope="module")
+def finished(cohort, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "cohort"
+    return run("run", cohort.manifest, "-o", out, "--workers", 2), out
+
+
+def test_run(finished):
+    done, out = finished
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no progress view in a pipe
+    assert "4 measured" in done.stdout
+    assert re.search(r"lung +1 +2 +4", done.stdout)
+    table = read_table(out / "measurements.csv")
+    assert tuple(table.columns) == COLUMNS
+    assert set(table.case_id) == {"C01", "C02", "C03", "C04"}
+    assert set(table.patient_id) == {"P01", "P02"}
+    assert set(table.group) == {"lung", "breast"}
+    assert set(table.reader) == {"A"}
+    assert not table.duplicated([*COLUMNS[:9], "distance_mm"]).any()
+    for one in ("failures.csv", "exclusions.csv"):
+        assert len(pd.read_csv(out / one)) == 0
+    assert len(list(out.glob("cases/*/*.json"))) == 4  # provenance of each
+
+
+def test_the_query_of_the_readme(finished, monkeypatch):
+    _, out = finished
+    query = re.search(r'duckdb -c "(.*)"', README)[1].replace('\\"', '"')
+    monkeypatch.chdir(out.parent)
+    found = duckdb.sql(query).df()
+    table = read_table(out / "measurements.csv")
+    core = table.query("region == 'core' and parameter == 'lambda_hu' and statistic == 'mean'")
+    expected = core.groupby(["group", "phase"]).value.mean()
+    assert found.set_index(["group", "phase"]).iloc[:, -1].to_dict() == pytest.approx(
+        expected.to_dict()
+    )
+    n_values = duckdb.sql("select count(*) from 'cohort/measurements/**/*.parquet'").fetchall()[0][
+        0
+    ]
+    assert n_values == len(table)
+    assert len(pd.read_parquet(out / "measurements")) == len(table)
+
+
+def test_again_is_nothing_and_status_says_so(cohort, finished):
+    _, out = finished
+    code, output = quick("run", cohort.manifest, "-o", out, "--json")
+    assert code == 0
+    said = json.loads(output)
+    assert (said["n_done"], said["n_skipped"], said["n_failed"]) == (0, 4, 0)
+    assert {one["group"] for one in said["tables"]["groups"]} == {"lung", "breast"}
+    code, output = quick("status", out)
+    assert code == 0
+    assert "finished" in output
+    assert "4 of 4 rows: 0 done, 4 before" in output
+    assert json.loads(quick("status", out, "--json")[1])["state"] == "finished"
+    log = (out / "run.log").read_text()
+    assert len(log.splitlines()) == 4  # begun and finished, twice
+    assert run("status", cohort.folder).returncode == 1
+
+
+def test_status_knows_a_run_that_is_gone(finished):
+    _, out = finished
+    status = json.loads((out / "status.json").read_text())
+    kept = dict(status)
+    status |= {"state": "running", "updated": "2026-01-01T00:00:00+00:00"}
+    (out / "status.json").write_text(json.dumps(status))
+    assert "run again to go on" in quick("status", out)[1]
+    assert gsigpu.cohort_status(out)["state"] == "gone"
+    (out / "status.json").write_text(json.dumps(kept))
+    assert progress_line(kept) in quick("status", out)[1]
+
+
+def test_inclusion_rules(cohort, finished):
+    _, out = finished
+    rows = [dict(row) for row in cohort.rows]
+    cohort.rows[3]["confirmed"] = "no"
+    cohort.write()
+    found = read_table(out / "measurements.csv").query("parameter == 'longest_axial_diameter'")
+    limit = found.value.drop_duplicates().mean()  # of the two sizes that the copies share
+    code, output = quick(
+        "run", cohort.manifest, "-o", out, "--confirmed-only", "--max-diameter", limit,
+    )  # fmt: skip
+    assert code == 0, output
+    excluded = pd.read_csv(out / "exclusions.csv")
+    assert excluded.query("rule == 'confirmed-only'").case_id.tolist() == ["C04"]
+    large = found.query("value > @limit and case_id != 'C04'")
+    assert len(large) == 3
+    assert excluded.query("rule == 'max-diameter'").case_id.tolist() == large.case_id.tolist()
+    assert excluded.reason.notna().all()
+    kept = read_table(out / "measurements.csv")
+    assert "C04" not in set(kept.case_id)
+    pairs = set(zip(kept.case_id, kept.lesion_id, strict=True))
+    assert not pairs & set(zip(large.case_id, large.lesion_id.astype(str), strict=True))
+    picture = (out / "flow.svg").read_text()
+    assert "not confirmed by pathology" in picture
+    assert f"above {limit:g} mm" in picture
+
+    code, output = quick("run", cohort.manifest, "-o", out, "--min-group-size", 2)
+    assert code == 0
+    assert "0 values" in output  # one patient in each group
+    assert set(pd.read_csv(out / "exclusions.csv").rule) == {"min-group-size"}
+    cohort.rows = rows
+    cohort.write()
+
+
+def test_all_problems_of_a_manifest_at_once(cohort, tmp_path):
+    text = cohort.manifest.read_text().splitlines()
+    text[2] = text[2].replace("C02/dicom", "C22/dicom").replace(",60,", ",600,")
+    text[3] = text[3].replace(",yes,", ",perhaps,")
+    broken = cohort.folder / "broken.csv"
+    broken.write_text("\n".join(text))
+    code, output = quick("run", broken, "-o", tmp_path / "out")
+    assert code == 1
+    lines = output.strip().splitlines()
+    assert len(lines) == 3
+    assert "line 3: study 'C22/dicom' is not there" in lines[0]
+    assert "line 3: age '600'" in lines[1]
+    assert "line 4: confirmed 'perhaps'" in lines[2]
+    assert not (tmp_path / "out").exists()
+
+
+def test_init_proposes_what_can_be_run(tmp_path):
+    export, manifest = tmp_path / "export", tmp_path / "proposed" / "manifest.csv"
+    (export / "Doe, Jane").mkdir(parents=True)
+    settings = replace(TINY, phases=("AP", "PVP"), patient_id="J1")
+    write_phantom(export / "Doe, Jane" / "before", settings)
+    masks = export / "Doe, Jane" / "before" / "masks"
+    shutil.copy(masks / "lesions.nii.gz", masks / "lesions_reader-B_arterial.nii.gz")
+    shutil.copy(masks / "aorta.nii.gz", masks / "aorta2.nii.gz")
+    write_phantom(export / "Doe, Jane" / "after", replace(TINY, seed=2, patient_id="J1"))
+    for path in (export / "Doe, Jane" / "after" / "dicom").rglob("*"):
+        if path.is_file():
+            header = dcmread(path)
+            header.StudyDate = "20991231"
+            header.save_as(path)
+    write_phantom(export / "other", replace(TINY, seed=3, patient_id="J2"))
+    shutil.rmtree(export / "other" / "masks")
+    manifest.parent.mkdir()
+    code, output = quick("init", export, "-o", manifest)
+    assert code == 0, output
+    with manifest.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case_id"], row["phase"], row["reader"]) for row in rows] == [
+        ("J1-2", "PVP", ""), ("J1-1", "AP", ""), ("J1-1", "AP", "B"), ("J1-1", "PVP", ""),
+        ("J1-1", "PVP", "B"), ("J2", "PVP", ""),
+    ]  # fmt: skip
+    assert all(row["group"] == "" for row in rows)
+    assert rows[0]["study"] == "../export/Doe, Jane/after/dicom"
+    assert rows[0]["mask"] == "../export/Doe, Jane/after/masks/lesions.nii.gz"
+    assert rows[0]["aorta_mask"].endswith("aorta.nii.gz")
+    assert rows[1]["aorta_mask"] == ""
+    assert rows[2]["mask"].endswith("lesions_reader-B_arterial.nii.gz")
+    assert rows[4]["mask"] == rows[5]["mask"] == ""
+    for words in (
+        "which of aorta.nii.gz, aorta2.nii.gz is the aorta_mask",
+        "one mask of lesions names no reader",
+        "no mask of lesions found",
+    ):
+        assert words in output
+    assert quick("init", export, "-o", manifest)[0] == 1  # is there already
+    assert quick("init", tmp_path / "proposed", "-o", tmp_path / "m.csv")[0] == 1  # no study
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--memory-limit", "lots"], "is no size"),
+        (["--max-diameter", "-1"], "leaves no lesion"),
+        (["--maps", "fat"], "unknown map"),
+        (["--maps", "iodine", "--map-format", "gif"], "unknown format"),
+        (["--pseudonymise", "nowhere"], "key cannot be read"),
+    ],
+)
+def test_bad_options(cohort, tmp_path, words, message):
+    done = CliRunner().invoke(
+        app, ["cohort", "run", str(cohort.manifest), "-o", str(tmp_path / "out"), *words]
+    )
+    assert done.exit_code == 1
+    assert message in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_interrupt_leaves_what_is_done(cohort, tmp_path, monkeypatch):
+    faults = Faults(tmp_path, monkeypatch)
+    faults.set({"C03": "slow 60", "C04": "slow 60"})
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "gsigpu", "cohort", "run", cohort.manifest, "-o", out]
+    with subprocess.Popen(
+        [*map(str, words), "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        begun = time.monotonic()
+        while len(list(out.glob("cases/*/*.parquet"))) < 2:
+            assert time.monotonic() - begun < 60
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == ""
+    assert "interrupted" in quick("status", out)[1]
+    faults.set({})
+    done = run("run", cohort.manifest, "-o", out, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["n_done"], said["n_skipped"]) == (2, 2)
