@@ -1,13 +1,20 @@
 #!/bin/sh
-# Installs what the `tools` tests call: dciodvfy (dicom3tools) and dcmtk. g++ runs the kernels' sources.
+# Installs what the `tools` tests call: dciodvfy (dicom3tools), dcmtk and Orthanc. g++ runs the kernels' sources.
 set -eu
 missing=""
 command -v dciodvfy >/dev/null || missing="$missing dicom3tools"
 command -v dcmdump >/dev/null || missing="$missing dcmtk"
 command -v g++ >/dev/null || missing="$missing g++"
+[ -x /usr/sbin/Orthanc ] || command -v Orthanc >/dev/null || missing="$missing orthanc"
 [ -z "$missing" ] && exit 0
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     apt-get update -qq
+    # The tests start Orthanc themselves; its service must not run, nor listen, because of them.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+        chmod +x /usr/sbin/policy-rc.d
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
     # shellcheck disable=SC2086  # a list of package names
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 elif [ "${GSIGPU_REQUIRE_TOOLS:-0}" = 1 ]; then
