@@ -21,7 +21,7 @@ OMNIBUS_COLUMNS = (
     "track", "test", "unit", "statistic", "df1", "df2", "p", "p_holm_all", "effect", "effect_name",
     "effect_low", "effect_high", "omega_squared", "n_lesions", "n_patients", "n_missing", "icc",
     "design_effect", "levene_statistic", "levene_p", "brown_forsythe_statistic",
-    "brown_forsythe_p", "family", "note",
+    "brown_forsythe_p", "family", "family_all", "note",
 )  # fmt: skip
 
 # Rows: every pair of groups for paper lsd; recommended mixed (the primary one), games-howell, dunn.
@@ -30,7 +30,7 @@ PAIRWISE_COLUMNS = (
     "track", "test", "unit", "group_a", "group_b", "difference", "ci_low", "ci_high", "statistic",
     "df", "p", "p_unadjusted", "p_bonferroni", "p_holm", "p_holm_all", "effect", "effect_name",
     "effect_low", "effect_high", "n_a", "n_b", "n_patients_a", "n_patients_b", "icc",
-    "design_effect", "family", "note",
+    "design_effect", "family", "family_all", "note",
 )  # fmt: skip
 
 # Rows: each of the six forms. `paper`: lesions as independent targets, intervals from F;
@@ -59,6 +59,6 @@ POWER_COLUMNS = (
 
 # Rows: every pair of groups, from published means and SDs.
 BINORMAL_COLUMNS = (
-    "track", "method", "group_a", "group_b", "direction", "auc", "se", "ci_low", "ci_high", "n_a",
-    "n_b", "note",
+    "track", "method", "group_a", "group_b", "direction", "auc", "se", "ci_low", "ci_high", "p",
+    "n_a", "n_b", "note",
 )  # fmt: skip

@@ -146,6 +146,7 @@ def omnibus_row(test: omnibus.Omnibus) -> dict[str, float | str]:
         "effect_high": test.effect.high,
         "omega_squared": test.omega_squared,
         "family": "one test per phase, region and parameter",
+        "family_all": "",
         "note": test.note,
     }
 
@@ -208,7 +209,7 @@ def pairwise_tests(
         ).assign(**counts)
         for track, name, results in tests
     ]
-    return pd.concat(frames, ignore_index=True)[list(PAIRWISE_COLUMNS)]
+    return pd.concat(frames, ignore_index=True).reindex(columns=list(PAIRWISE_COLUMNS))
 
 
 def _pair_counts(member: GroupMember) -> dict[str, NDArray[np.int64] | float]:
@@ -265,4 +266,5 @@ def pairwise_rows(
     frame["p_holm_all"] = np.nan
     n_tested = int(frame["p_unadjusted"].notna().sum())
     frame["family"] = f"{n_tested} pairs of groups of one phase, region and parameter"
+    frame["family_all"] = ""
     return frame

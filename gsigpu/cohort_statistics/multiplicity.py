@@ -45,5 +45,14 @@ def adjust_over_all(frame: pd.DataFrame) -> pd.DataFrame:
     adjusted = frame.copy()
     name = "test" if "test" in frame.columns else "method"
     raw = frame["p_unadjusted"] if "p_unadjusted" in frame.columns else frame["p"]
-    adjusted["p_holm_all"] = raw.groupby([frame["track"], frame[name]], sort=False).transform(holm)
+    # By place: concatenated frames may repeat their index.
+    families = raw.reset_index(drop=True).groupby(
+        [frame["track"].to_numpy(), frame[name].to_numpy()], sort=False
+    )
+    adjusted["p_holm_all"] = families.transform(holm).to_numpy()
+    if "family_all" in frame.columns:
+        counts = families.transform("count").astype(int).astype(str)
+        adjusted["family_all"] = (
+            counts.to_numpy() + " tests: " + frame[name] + " of every phase, region and parameter"
+        )
     return adjusted
