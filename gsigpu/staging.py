@@ -12,7 +12,8 @@ from pathlib import Path
 from gsigpu.errors import OutputError
 
 _SPARE_BYTES = 16 * 2**20
-_ONLY_WRITING_FAILS_SO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ONLY_WRITING_FAILS_SO = {*_FULL, errno.EROFS}
 
 
 @contextmanager
@@ -130,9 +131,10 @@ def _require_replaceable(final: Path, protected: Iterable[Path]) -> None:
 
 def _require_room(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
-    if n_bytes + _SPARE_BYTES > free:
+    needed = n_bytes + _SPARE_BYTES
+    if needed > free:
         raise OutputError(
-            f"needs {n_bytes / 2**20:.0f} MiB, the disk has {free / 2**20:.0f} MiB left",
+            f"needs {needed / 2**20:.0f} MiB, the disk has {free / 2**20:.0f} MiB left",
             where=folder,
             remedy="free space, or write elsewhere",
         )
@@ -146,8 +148,9 @@ def _move_into_place(staged: Path, final: Path) -> None:
     final.rename(old)
     try:
         staged.rename(final)
-    except OSError:
-        old.rename(final)
+    except BaseException:  # Ctrl-C may strike between the two
+        if not final.exists():
+            old.rename(final)
         raise
     if old.is_dir() and not old.is_symlink():
         shutil.rmtree(old, ignore_errors=True)
@@ -165,5 +168,7 @@ def _cannot_write(final: Path, error: OSError) -> OutputError:
     return OutputError(
         f"cannot be written ({error.strerror})",
         where=final,
-        remedy="free space, or write elsewhere",
+        remedy="free space, or write elsewhere"
+        if error.errno in _FULL
+        else "write where you may create files",
     )

@@ -173,3 +173,21 @@ def test_files_take_their_places_all_or_none(tmp_path, monkeypatch, kind):
         write_all()
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert finals[0].read_text() == "old"
+
+
+def test_an_interrupt_between_the_two_renames_gives_the_old_back(tmp_path, monkeypatch):
+    final = tmp_path / "maps"
+    final.mkdir()
+    (final / "precious").write_text("mine")
+    rename = Path.rename
+
+    def interrupted(self, target):
+        if ".partial-" in self.name:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), staged_folder(final, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert [one.name for one in tmp_path.iterdir()] == ["maps"]
+    assert (final / "precious").read_text() == "mine"

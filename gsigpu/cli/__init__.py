@@ -2,6 +2,7 @@
 
 This module imports nothing heavy, because `main` must own Ctrl-C before the second of imports begins: an
 interrupt inside the import of a compiled extension may surface as any other error, or be swallowed.
+SIGTERM, by which a scheduler or `timeout` ends a job, is treated alike: nothing half-written stays.
 """
 
 import os
@@ -9,46 +10,46 @@ import signal
 import sys
 from types import FrameType
 
-_INTERRUPTED = 128 + signal.SIGINT
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Interrupt:
-    """Ctrl-C: leave at once while importing; raise KeyboardInterrupt in the command, and remember it; after
+    """Ctrl-C or SIGTERM: leave at once while importing; raise KeyboardInterrupt in the command, and remember it; after
     the command, when the interpreter only tidies up, nothing.
     """
 
     def __init__(self) -> None:
         self.importing = True
         self.ended = False
-        self.seen = False
+        self.exit_code = 0  # that the signal asks for
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
-        del signal_number, frame
+        del frame
         if self.importing:  # nothing has been written yet
-            os._exit(_INTERRUPTED)
-        self.seen = True
+            os._exit(128 + signal_number)
         if not self.ended:
+            self.exit_code = 128 + signal_number
             raise KeyboardInterrupt
 
 
 def main() -> None:
     """Entry point of the `gsigpu` program; its exit codes are told in `gsigpu.cli.app`."""
     interrupt = _Interrupt()
-    if (
-        signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-    ):  # started with nohup or in a shell's `&`
-        signal.signal(signal.SIGINT, interrupt)
+    for one in _SIGNALS:
+        if signal.getsignal(one) is not signal.SIG_IGN:  # started with nohup or in a shell's `&`
+            signal.signal(one, interrupt)
     from gsigpu.cli.app import run
 
     try:
         interrupt.importing = False
         try:
-            run(was_interrupted=lambda: interrupt.seen)
+            run(was_interrupted=lambda: interrupt.exit_code != 0)
         finally:
             interrupt.ended = True
-    except KeyboardInterrupt:
-        interrupt.ended = True
-        sys.exit(_INTERRUPTED)
+    except (KeyboardInterrupt, SystemExit):
+        if interrupt.exit_code:
+            sys.exit(interrupt.exit_code)
+        raise
     finally:
         # While it ends, the interpreter gives handlers of its own back to the system, which would kill.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,7 +1,7 @@
 """The commands and what they have in common.
 
 Results go to stdout, messages and progress to stderr. The exit code is 0 only on full success: 1 for an
-error of the input or the machine, 2 for a command line that cannot be understood, 130 for Ctrl-C.
+error of the input or the machine, 2 for a command line that cannot be understood, 130 for Ctrl-C, 143 for SIGTERM.
 """
 
 from __future__ import annotations
