@@ -1,0 +1,345 @@
+"""Tables 1-4 of the source study, of both tracks in one layout."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from gsigpu.report.layout import (
+    Cell,
+    Table,
+    decimals_of,
+    head,
+    interval,
+    number,
+    p_value,
+    parameter_name,
+    text,
+    with_unit,
+)
+from gsigpu.report.results import ALPHA, Results
+from gsigpu.tables.observations import Observations
+
+TRACKS = ("paper", "recommended")
+TRACK_NAMES = {"paper": "paper-compatible", "recommended": "recommended"}
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+PRIMARY_TEST = {"paper": "lsd", "recommended": "mixed"}
+PRIMARY_P = {"paper": "p", "recommended": "p_holm"}
+_TEST_NAMES = {
+    "anova": "one-way ANOVA", "mixed": "mixed model", "welch": "Welch", "kruskal": "Kruskal-Wallis",
+    "lsd": "LSD", "games-howell": "Games-Howell", "dunn": "Dunn",
+}  # fmt: skip
+AREA_METHODS = {"paper": ("delong",), "recommended": ("obuchowski", "bootstrap", "delong")}
+
+
+def test_name(test: str) -> str:
+    """As a person calls it."""
+    return _TEST_NAMES.get(test, test)
+
+
+def rows_of(frame: pd.DataFrame, **where: str) -> pd.DataFrame:
+    """Rows with these values."""
+    for name, value in where.items():
+        frame = frame[frame[name] == value]
+    return frame
+
+
+def cells_of(observations: Observations) -> list[tuple[str, str]]:
+    """(phase, region) in the order of the tables."""
+    return [(phase, region) for phase in observations.phases for region in observations.regions]
+
+
+def areas_of(frame: pd.DataFrame, track: str) -> pd.DataFrame:
+    """One row per member and pair: of the track's first method that is there."""
+    own = rows_of(frame, track=track)
+    for method in AREA_METHODS[track]:
+        chosen = own[own["method"] == method]
+        if len(chosen):
+            return chosen
+    return own.iloc[:0]
+
+
+def group_tables(observations: Observations, results: Results) -> list[Table]:
+    """Tables 1, 2, ...: each parameter on each track."""
+    return [
+        group_table(observations, results, parameter, track, number_of)
+        for number_of, parameter in enumerate(observations.parameters, start=1)
+        for track in TRACKS
+    ]
+
+
+def group_table(
+    observations: Observations, results: Results, parameter: str, track: str, number_of: int
+) -> Table:
+    """Mean ± SD per group in every phase and region, with the tests below."""
+    cells = [
+        cell for cell in cells_of(observations) if len(_described(results, parameter, track, cell))
+    ]
+    letters = dict(zip(observations.groups, _letters(len(observations.groups)), strict=True))
+    sub = [head(region) for _, region in cells]
+    top = [head("", 2)] + [
+        head(phase or "–", sum(one == phase for one, _ in cells))
+        for phase in dict.fromkeys(one for one, _ in cells)
+    ]
+    rows = [
+        _group_row(results, parameter, track, cells, group, letters)
+        for group in observations.groups
+    ]
+    rows += list(_test_rows(results, parameter, track, cells))
+    unit = with_unit(parameter, observations.units.get(parameter, ""))
+    if track == "paper":
+        notes = [
+            "Mean ± SD over lesions. Letters name the groups that differ by LSD, p < .05; with * also after Bonferroni.",
+        ]
+    else:
+        notes = [
+            "Mean ± SD over patients, of each the mean of its lesions. Letters name the groups that differ in the mixed model, Holm-adjusted p < .05.",
+        ]
+    return Table(
+        name=f"table_{number_of}_{_stem(parameter)}_{track}",
+        caption=f"{unit}, {TRACK_NAMES[track]}",
+        header=[top, [head("group"), head("n"), *sub]],
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _described(results: Results, parameter: str, track: str, cell: tuple[str, str]) -> pd.DataFrame:
+    return rows_of(
+        results.frames.descriptives, track=track, parameter=parameter, phase=cell[0], region=cell[1]
+    )
+
+
+def _group_row(
+    results: Results,
+    parameter: str,
+    track: str,
+    cells: Sequence[tuple[str, str]],
+    group: str,
+    letters: dict[str, str],
+) -> list[Cell]:
+    counts, shown = [], []
+    for phase, region in cells:
+        own = rows_of(_described(results, parameter, track, (phase, region)), group=group)
+        if own.empty:
+            shown.append(Cell("–"))
+            continue
+        one = own.iloc[0]
+        counts.append((int(one["n_lesions"]), int(one["n_patients"])))
+        decimals = decimals_of(parameter, float(one["sd"]))
+        pairs = rows_of(
+            results.frames.pairwise, track=track, parameter=parameter, phase=phase, region=region,
+            test=PRIMARY_TEST[track],
+        )  # fmt: skip
+        mark = _marks(pairs, group, letters, track)
+        mean, sd = (number(float(one[name]), decimals) for name in ("mean", "sd"))
+        shown.append(Cell(f"{mean} ± {sd}", mark=mark))
+    most = max(counts, default=(0, 0))
+    unit = f"{most[0]}" if track == "paper" else f"{most[1]}"
+    return [text(f"{letters[group]}  {group}"), Cell(unit), *shown]
+
+
+def _marks(pairs: pd.DataFrame, group: str, letters: dict[str, str], track: str) -> str:
+    found = []
+    for other, letter in letters.items():
+        either = pairs[
+            ((pairs["group_a"] == group) & (pairs["group_b"] == other))
+            | ((pairs["group_a"] == other) & (pairs["group_b"] == group))
+        ]
+        if len(either) and float(either[PRIMARY_P[track]].iloc[0]) < ALPHA:
+            survives = track == "paper" and float(either["p_bonferroni"].iloc[0]) < ALPHA
+            found.append(f"{letter}*" if survives else letter)
+    return "".join(found)
+
+
+def _test_rows(
+    results: Results, parameter: str, track: str, cells: Sequence[tuple[str, str]]
+) -> Iterator[list[Cell]]:
+    """Statistic and p of each omnibus test, then what they rest on."""
+    frame = rows_of(results.frames.omnibus, track=track, parameter=parameter)
+    of_cell = {cell: rows_of(frame, phase=cell[0], region=cell[1]) for cell in cells}
+
+    def row(name: str, test: str, column: str, decimals: int | None) -> list[Cell]:
+        shown = []
+        for own in of_cell.values():
+            one = rows_of(own, test=test)
+            value = float(one[column].iloc[0]) if len(one) else np.nan
+            if decimals is None:
+                shown.append(Cell(p_value(value), strong=value < ALPHA, tone="p"))
+            else:
+                shown.append(Cell(number(value, decimals), tone="below"))
+        return [Cell(name, "text", 2), *shown]
+
+    tests = list(dict.fromkeys(frame["test"]))
+    for test in tests:
+        symbol = "H" if test == "kruskal" else "F"
+        if test in ("anova", "mixed"):
+            yield row(f"{test_name(test)}, {symbol}", test, "statistic", 2)
+        yield row(f"{test_name(test)}, p", test, "p", None)
+        if test in ("anova", "mixed"):
+            yield row("  p, Holm over all", test, "p_holm_all", None)
+    if tests:
+        yield row("Levene, p", tests[0], "levene_p", None)
+        yield row("ICC of lesions in patients", tests[0], "icc", 2)
+        yield row("design effect", tests[0], "design_effect", 2)
+
+
+def roc_tables(observations: Observations, results: Results) -> list[Table]:
+    """Table 4: every pair and parameter, both tracks side by side; one table per phase and region."""
+    first = len(observations.parameters) + 1
+    paper, recommended = (areas_of(results.frames.roc, track) for track in TRACKS)
+    found = []
+    for phase, region in cells_of(observations):
+        own = rows_of(recommended, phase=phase, region=region)
+        if own.empty:
+            continue
+        other = rows_of(paper, phase=phase, region=region)
+        rows = list(_roc_rows(observations, own, other))
+        where = " ".join(one for one in (region, phase) if one)
+        found.append(
+            Table(
+                name="_".join(one for one in (f"table_{first}_roc", phase, region) if one),
+                caption=f"ROC curves, {where}",
+                header=[
+                    [head("", 2), head("paper-compatible", 6), head("recommended", 8)],
+                    [
+                        head("pair"), head("parameter"),
+                        head("AUC"), head("95% interval"), head("p"), head("cut-off"),
+                        head("sens."), head("spec."),
+                        head("first is"), head("AUC"), head("95% interval"), head("p, Holm"),
+                        head("cut-off"), head("95% interval"), head("sens."), head("spec."),
+                    ],
+                ],
+                rows=rows,
+                notes=[
+                    "Paper-compatible: DeLong, curves turned over to lie above .5, sensitivity and specificity at the cut-off that was chosen on the same lesions.",
+                    "Recommended: areas and intervals with patients as units, in the declared direction (an area below .5 lies the other way); sensitivity and specificity corrected for the choice of the cut-off (bootstrap optimism).",
+                ],
+            )
+        )  # fmt: skip
+    return found
+
+
+def _roc_rows(
+    observations: Observations, recommended: pd.DataFrame, paper: pd.DataFrame
+) -> Iterator[list[Cell]]:
+    key = ["group_a", "group_b", "parameter"]
+    by_paper, by_own = (
+        dict(zip(_keys(one, key), one.to_dict("records"), strict=True))
+        for one in (paper, recommended)
+    )
+    pairs = list(dict.fromkeys((a, b) for a, b, _ in by_own))
+    for group_a, group_b in pairs:
+        shown_pair = f"{group_a} v {group_b}"
+        for parameter in observations.parameters:
+            own = by_own.get((group_a, group_b, parameter))
+            if own is None:
+                continue
+            other = by_paper.get((group_a, group_b, parameter), {})
+            decimals = decimals_of(parameter)
+            yield [
+                text(shown_pair, tone="first" if shown_pair else ""),
+                text(parameter_name(parameter)),
+                *_area(other, decimals, "p", "sensitivity", "specificity", with_cut_interval=False),
+                text("above" if own["direction"] == "higher" else "below"),
+                *_area(
+                    own,
+                    decimals,
+                    "p_holm",
+                    "sensitivity_corrected",
+                    "specificity_corrected",
+                    with_cut_interval=True,
+                ),
+            ]
+            shown_pair = ""
+
+
+def _area(
+    row: Mapping[Hashable, object],
+    decimals: int,
+    p: str,
+    sensitivity: str,
+    specificity: str,
+    *,
+    with_cut_interval: bool,
+) -> list[Cell]:
+    def value(name: str) -> float:
+        return float(str(row.get(name, "nan")))
+
+    adjusted = value(p)
+    cells = [
+        Cell(number(value("auc"), 2), strong=adjusted < ALPHA),
+        Cell(interval(value("ci_low"), value("ci_high"), 2)),
+        Cell(p_value(adjusted), strong=adjusted < ALPHA),
+        Cell(number(value("cutoff"), decimals)),
+    ]
+    if with_cut_interval:
+        cells.append(Cell(interval(value("cutoff_low"), value("cutoff_high"), decimals)))
+    return [*cells, Cell(number(value(sensitivity), 2)), Cell(number(value(specificity), 2))]
+
+
+def _keys(frame: pd.DataFrame, key: Sequence[str]) -> list[tuple[str, str, str]]:
+    a, b, parameter = (frame[one].astype(str) for one in key)
+    return list(zip(a, b, parameter, strict=True))
+
+
+def pairwise_table(
+    observations: Observations, results: Results, phase: str, region: str, parameter: str
+) -> Table:
+    """Every pair by every test, both tracks."""
+    frame = rows_of(results.frames.pairwise, phase=phase, region=region, parameter=parameter)
+    tests = list(dict.fromkeys(zip(frame["track"], frame["test"], strict=True)))
+    decimals = decimals_of(parameter)
+    pairs = list(dict.fromkeys(zip(frame["group_a"], frame["group_b"], strict=True)))
+    rows = []
+    for group_a, group_b in pairs:
+        own = rows_of(frame, group_a=group_a, group_b=group_b)
+        cells = [text(f"{group_a} − {group_b}")]
+        for track, test in tests:
+            one = rows_of(own, track=track, test=test)
+            line = one.iloc[0] if len(one) else None
+            if test in ("lsd", "mixed"):
+                cells += _difference(line, decimals)
+            if test == "lsd":
+                cells += [_p(line, "p"), _p(line, "p_bonferroni")]
+            elif test == "games-howell":
+                cells.append(_p(line, "p"))
+            else:
+                cells.append(_p(line, "p_holm"))
+        rows.append(cells)
+    header_tests, header_columns = [head("")], [head("pair")]
+    for track, test in tests:
+        columns = ["difference", "95% interval"] if test in ("lsd", "mixed") else []
+        columns += ["p", "Bonferroni"] if test == "lsd" else []
+        columns += ["p"] if test == "games-howell" else []
+        columns += ["p, Holm"] if test in ("mixed", "dunn") else []
+        header_tests.append(head(f"{test_name(test)} ({TRACK_NAMES[track]})", len(columns)))
+        header_columns += [head(one) for one in columns]
+    where = " ".join(one for one in (region, phase) if one)
+    unit = with_unit(parameter, observations.units.get(parameter, ""))
+    name = "_".join(one for one in ("pairs", _stem(parameter), phase, region) if one)
+    return Table(name, f"Pairs of groups, {unit}, {where}", [header_tests, header_columns], rows)
+
+
+def _difference(line: pd.Series | None, decimals: int) -> list[Cell]:
+    if line is None:
+        return [Cell("–"), Cell("–")]
+    return [
+        Cell(number(float(line["difference"]), decimals)),
+        Cell(interval(float(line["ci_low"]), float(line["ci_high"]), decimals)),
+    ]
+
+
+def _p(line: pd.Series | None, column: str) -> Cell:
+    value = np.nan if line is None else float(line[column])
+    return Cell(p_value(value), strong=value < ALPHA, tone="p")
+
+
+def _letters(n: int) -> list[str]:
+    return [_LETTERS[k % 26] + (str(k // 26) if k >= 26 else "") for k in range(n)]
+
+
+def _stem(parameter: str) -> str:
+    return "".join(one if one.isalnum() or one in "_-." else "_" for one in parameter).strip("_")

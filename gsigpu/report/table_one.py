@@ -1,0 +1,74 @@
+"""Table One: who the patients are, per group."""
+
+from __future__ import annotations
+
+import warnings
+
+import pandas as pd
+
+from gsigpu.report.layout import MINUS, Cell, Table, head, text
+from gsigpu.tables.observations import Observations
+
+_LABELS = {
+    "sex": "sex",
+    "age": "age, years",
+    "n_lesions": "lesions per patient",
+    "diameter_mm": "largest diameter, mm",
+}
+
+
+def table_one(observations: Observations) -> Table:
+    """One column per group, patients as units; what the table does not say is left out and named.
+
+    Counts with percentages; age as mean (SD); lesions per patient and diameter as median [quartiles].
+    p: χ² or Fisher for sex, one-way ANOVA for age, Kruskal-Wallis for the others.
+    """
+    from tableone import TableOne
+
+    patients = observations.patients
+    known = [
+        name
+        for name in ("sex", "age", "n_lesions", "diameter_mm")
+        if (patients[name] != "").any() and patients[name].notna().any()
+    ]
+    data = patients[["group", *known]].copy()
+    if "sex" in known:
+        data["sex"] = data["sex"].astype(object).where(data["sex"] != "", None)
+    with warnings.catch_warnings():
+        # The library has not followed pandas 3 yet, and tells small expected counts, which Fisher's
+        # test in the table already answers.
+        warnings.simplefilter("ignore")
+        made = TableOne(
+            data,
+            columns=known,
+            categorical=[one for one in known if one == "sex"],
+            nonnormal=[one for one in known if one in ("n_lesions", "diameter_mm")],
+            groupby="group",
+            order={"group": list(observations.groups)},
+            rename=_LABELS,
+            pval=len(observations.groups) > 1,
+            missing=True,
+        ).tableone
+    made.columns = [str(one[-1]) for one in made.columns]
+    ordered = ["Overall", *observations.groups]
+    ordered += [one for one in ("Missing", "P-Value") if one in made.columns]
+    rows = [_row(name, made.loc[[name]], ordered) for name in made.index]
+    absent = [_LABELS[one] for one in ("sex", "age", "diameter_mm") if one not in known]
+    notes = ["Patients are the units."]
+    if absent:
+        notes.append(f"Not in the table: {', '.join(absent)}.")
+    titles = {"P-Value": "p", "Missing": "missing", "Overall": "all"}
+    header = [head("patients"), *(head(titles.get(one, one)) for one in ordered)]
+    return Table("table_one", "Patients", [header], rows, notes)
+
+
+def _row(name: object, line: pd.DataFrame, columns: list[str]) -> list[Cell]:
+    label, level = (str(part) for part in name) if isinstance(name, tuple) else (str(name), "")
+    shown = f"{label}: {level}" if level and level != "nan" else label
+    cells = [text(shown.replace("[Q1,Q3]", "[quartiles]"))]
+    for column in columns:
+        value = str(line[column].iloc[0])
+        if column == "P-Value":
+            value = value.replace("<0.001", "< .001").removeprefix("0")
+        cells.append(Cell("" if value == "nan" else value.replace(",", " to ").replace("-", MINUS)))
+    return cells

@@ -1,0 +1,148 @@
+"""What was found, in sentences a reader can check against the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gsigpu.report.layout import interval, listed, number, parameter_name, plural, with_p
+from gsigpu.report.paper_tables import PRIMARY_P, PRIMARY_TEST, areas_of, rows_of
+from gsigpu.report.results import ALPHA, Results
+from gsigpu.tables.observations import Observations
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The top of the page.
+
+    tiles : (number, what it counts)
+    asked, found, trust : paragraphs
+    """
+
+    tiles: tuple[tuple[str, str], ...]
+    asked: str
+    found: tuple[str, ...]
+    trust: tuple[str, ...]
+
+
+def summary(observations: Observations, results: Results) -> Summary:
+    """What was asked, on how many, what came out, and which track to trust."""
+    n_patients = sum(n for n, _ in observations.flow.analysed.values())
+    n_lesions = sum(n for _, n in observations.flow.analysed.values())
+    pairs = _primary(results, "recommended")
+    n_differ = int((pairs["p_holm_all"] < ALPHA).sum())
+    tiles = (
+        (f"{n_patients:,}", "patient" if n_patients == 1 else "patients"),
+        (f"{n_lesions:,}", "lesion" if n_lesions == 1 else "lesions"),
+        (f"{len(observations.groups)}", "groups"),
+        (f"{n_differ} of {len(pairs)}", "pairwise tests differ after correction over all"),
+    )
+    return Summary(
+        tiles=tiles,
+        asked=_asked(observations),
+        found=tuple(_found(observations, results)),
+        trust=tuple(_trust(results)),
+    )
+
+
+def _asked(observations: Observations) -> str:
+    names = listed([parameter_name(one) for one in observations.parameters])
+    phases = [one for one in observations.phases if one]
+    where = f"{listed(list(observations.regions))} of the lesions"
+    when = f" in {listed(phases)}" if phases else ""
+    return (
+        f"Do {names} in {where}{when} differ between {listed(list(observations.groups))}, "
+        "and how well does each tell two of them apart?"
+    )
+
+
+def _found(observations: Observations, results: Results) -> Iterator[str]:
+    omnibus = rows_of(results.frames.omnibus, track="recommended", test="mixed")
+    for parameter in observations.parameters:
+        own = rows_of(omnibus, parameter=parameter)
+        if own.empty:
+            continue
+        different = own[own["p_holm_all"] < ALPHA]
+        if different.empty:
+            least = own["p"].min()
+            yield (
+                f"{_capital(parameter_name(parameter))}: no difference between the groups that holds after "
+                f"correction for all tests (smallest uncorrected {with_p(float(least))})."
+            )
+            continue
+        where = listed([_where(one) for _, one in different.iterrows()])
+        yield (
+            f"{_capital(parameter_name(parameter))} differs between the groups in {where} "
+            f"(mixed model, Holm over all tests, {with_p(float(different['p_holm_all'].max()), 'largest p')})."
+        )
+    best = _best_area(results)
+    if best is not None:
+        yield best
+
+
+def _best_area(results: Results) -> str | None:
+    """The area farthest from chance whose test holds, said as the largest of many."""
+    areas = areas_of(results.frames.roc, "recommended")
+    areas = areas[np.isfinite(areas["auc"].astype(float))]
+    if areas.empty:
+        return None
+    held = areas[areas["p_holm_all"] < ALPHA]
+    if held.empty:
+        return "No single parameter tells two groups apart beyond chance after correction for all tests."
+    one = held.iloc[int((held["auc"] - 0.5).abs().to_numpy().argmax())]
+    above = "above" if one["direction"] == "higher" else "below"
+    return (
+        f"{len(held)} of {len(areas)} areas under ROC curves differ from .5 after correction for all; the farthest is "
+        f"{parameter_name(one['parameter'])} in {_where(one)}, {one['group_a']} {above} {one['group_b']}: "
+        f"AUC {number(one['auc'], 2)} (95% interval {interval(one['ci_low'], one['ci_high'], 2)}). "
+        "The farthest of many is farther than it will be in the next cohort."
+    )
+
+
+def _trust(results: Results) -> Iterator[str]:
+    described = rows_of(results.frames.omnibus, track="recommended")
+    icc, effect = described["icc"].dropna(), described["design_effect"].dropna()
+    if len(icc):
+        yield (
+            "Trust the recommended track. Lesions of one patient resemble each other "
+            f"(ICC {_range(icc)}, design effect {_range(effect)}), so they are fewer "
+            "independent observations than they look; the paper-compatible track counts each as one, and is "
+            "shown so that results can be compared with the source study."
+        )
+    else:
+        yield (
+            "Trust the recommended track: it corrects for the number of tests and does not assume equal "
+            "variances. The paper-compatible track is shown so that results can be compared with the source study."
+        )
+    n = sum(len(one.sentences) for one in results.disagreements)
+    total = len(_primary(results, "recommended"))
+    if n:
+        yield f"The tracks decide differently on {plural(n, 'pair')} of {total}; each is named below with the reason."
+    elif total:
+        yield "The two tracks decide alike on every pair."
+
+
+def _range(values: pd.Series) -> str:
+    low, high = number(float(values.min()), 2), number(float(values.max()), 2)
+    return low if low == high else f"{low} to {high}"
+
+
+def _where(row: pd.Series) -> str:
+    return " ".join(str(one) for one in (row["phase"], row["region"]) if one)
+
+
+def _capital(words: str) -> str:
+    """The first letter large, but for λ.
+
+    >>> _capital("iodine"), _capital("λHU")
+    ('Iodine', 'λHU')
+    """
+    return words if words.startswith("λ") else words[:1].upper() + words[1:]
+
+
+def _primary(results: Results, track: str) -> pd.DataFrame:
+    assert PRIMARY_P[track] in results.frames.pairwise.columns
+    return rows_of(results.frames.pairwise, track=track, test=PRIMARY_TEST[track])
