@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gsigpu.cli import cohort_init, cohort_run, cohort_status
+from gsigpu.cli import cohort_init, cohort_run, cohort_stats, cohort_status
 
 cohort = typer.Typer(
     name="cohort",
@@ -22,3 +22,4 @@ def common() -> None:
 cohort.command("init")(cohort_init.cohort_init)
 cohort.command("run")(cohort_run.cohort_run)
 cohort.command("status")(cohort_status.cohort_status)
+cohort.command("stats")(cohort_stats.cohort_stats)

@@ -18,7 +18,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gsigpu.cohort_statistics import agreement, group_tables, multiplicity, power, roc_tables
+from gsigpu.cohort_statistics import (
+    agreement,
+    combined_models,
+    group_tables,
+    multiplicity,
+    power,
+    roc_comparisons,
+    roc_tables,
+)
 from gsigpu.cohort_statistics.disagreements import disagreements
 from gsigpu.cohort_statistics.group_columns import (
     BLAND_ALTMAN_COLUMNS,
@@ -132,7 +140,7 @@ def _roc(task: Task) -> Found:
 
 
 def _comparisons(task: Task) -> Found:
-    found = roc_tables.roc_comparisons(
+    found = roc_comparisons.roc_comparisons(
         task.values,
         task.parameters,
         task.groups,
@@ -144,7 +152,7 @@ def _comparisons(task: Task) -> Found:
 
 
 def _models(task: Task) -> Found:
-    found = roc_tables.combined_models(
+    found = combined_models.combined_models(
         task.values,
         task.parameters,
         task.groups,

@@ -1,0 +1,209 @@
+"""`gsigpu cohort stats`: tests, tables, figures and a report from a measurement table."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gsigpu.cli import options
+from gsigpu.cli.console import TerminalWatcher, fail, split_list, table, warn
+from gsigpu.errors import SettingsError
+
+if TYPE_CHECKING:
+    from gsigpu.cohort_statistics.roc import Direction
+    from gsigpu.pipeline.cohort_stats import CohortStatistics
+
+_STAGES = {"read": "reading the table", "test": "testing", "report": "drawing"}
+
+
+def cohort_stats(
+    measurements: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE",
+            help="Measurements: .csv, .parquet, or the folder of a cohort run.",
+            show_default=False,
+        ),
+    ],
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder to write.")],
+    groups: Annotated[
+        str,
+        typer.Option(
+            "--groups", help="Groups in the order of the tables, by comma; all of the table's."
+        ),
+    ] = "",
+    drop_other_groups: Annotated[
+        bool, typer.Option("--drop-other-groups", help="Leave out groups that --groups omits.")
+    ] = False,
+    parameters: Annotated[
+        str,
+        typer.Option("--parameters", help="By comma; ct_value, iodine and lambda_hu if not given."),
+    ] = "",
+    regions: Annotated[
+        str, typer.Option("--regions", help="By comma; core, rim and lesion if not given.")
+    ] = "",
+    phases: Annotated[str, typer.Option("--phases", help="By comma; all if not given.")] = "",
+    reader: Annotated[
+        str, typer.Option("--reader", help="One reader; the mean over readers if not given.")
+    ] = "",
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            "--patients",
+            metavar="FILE",
+            help="Sex and age by patient_id, for Table One; the manifest is such a file.",
+        ),
+    ] = None,
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--direction",
+            metavar="PARAM=WAY",
+            help="Fixed before the data are seen: higher or lower (the first group of a pair), or an order of groups, 'iodine=breast>lung'; repeatable.",
+        ),
+    ] = None,
+    replicates: Annotated[
+        int, typer.Option("--replicates", min=100, help="Of the bootstrap over patients.")
+    ] = 2000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; all processors if not given.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Compare the groups of a cohort: tests on two tracks, ROC, tables, figures, one HTML report.
+
+    Example: gsigpu cohort stats cohort-out -o statistics --groups colorectal,gastric,pancreatic,lung,breast
+    """
+    from gsigpu.pipeline.cohort_stats import cohort_stats as run  # brings statsmodels along
+    from gsigpu.report.results import StatisticsSettings
+    from gsigpu.tables.observation_checks import TableProblems
+    from gsigpu.tables.observations import Choice
+
+    whole, of_pairs = parse_directions(direction or [])
+    try:
+        found = run(
+            measurements,
+            out,
+            choice=Choice(
+                groups=tuple(split_list(groups)),
+                parameters=tuple(split_list(parameters)),
+                regions=tuple(split_list(regions)),
+                phases=tuple(split_list(phases)),
+                reader=reader,
+                drop_other_groups=drop_other_groups,
+            ),
+            settings=StatisticsSettings(
+                replicates=replicates, seed=seed, directions=whole, pair_directions=of_pairs
+            ),
+            patients=patients,
+            overwrite=overwrite,
+            n_workers=workers,
+            watcher=TerminalWatcher(_STAGES),
+        )
+    except TableProblems as error:
+        fail([f"{error.where}: {one}" for one in error.problems])
+        return
+    warn(found.warnings)
+    typer.echo(json.dumps(_as_dict(found), indent=2) if as_json else summary(found))
+
+
+def parse_directions(
+    texts: list[str],
+) -> tuple[dict[str, Direction], dict[tuple[str, str, str], Direction]]:
+    """Directions of parameters, and of single pairs of groups.
+
+    >>> parse_directions(["iodine=lower", "lambda_hu=breast>lung"])
+    ({'iodine': 'lower'}, {('lambda_hu', 'breast', 'lung'): 'higher'})
+    """
+    whole: dict[str, Direction] = {}
+    of_pairs: dict[tuple[str, str, str], Direction] = {}
+    for text in texts:
+        parameter, equals, way = text.partition("=")
+        order = split_list(way.replace(">", ","))
+        if not equals or not parameter or not order:
+            raise SettingsError(
+                f"--direction {text!r} is not PARAM=WAY",
+                remedy="write --direction iodine=higher, or --direction 'iodine=breast>lung>gastric'",
+            )
+        if ">" in way:
+            for high, low in combinations(order, 2):
+                of_pairs[parameter, high, low] = "higher"
+        elif way == "higher":
+            whole[parameter] = "higher"
+        elif way == "lower":
+            whole[parameter] = "lower"
+        else:
+            raise SettingsError(
+                f"--direction {text!r}: {way!r} is neither higher nor lower, nor an order of groups",
+                remedy="write --direction iodine=higher, or --direction 'iodine=breast>lung>gastric'",
+            )
+    return whole, of_pairs
+
+
+def _as_dict(found: CohortStatistics) -> dict[str, object]:
+    frames = found.results.frames.named()
+    observations = found.observations
+    return {
+        "out": str(found.out),
+        "report": str(found.report),
+        "groups": {
+            group: {"patients": patients, "lesions": lesions}
+            for group, (patients, lesions) in observations.flow.analysed.items()
+        },
+        "phases": list(observations.phases),
+        "regions": list(observations.regions),
+        "parameters": list(observations.parameters),
+        "omnibus": json.loads(frames["omnibus"].to_json(orient="records")),
+        "n_rows": {name: len(frame) for name, frame in frames.items()},
+        "warnings": list(found.warnings),
+    }
+
+
+def summary(found: CohortStatistics) -> str:
+    """What was found, for a person."""
+    from gsigpu.report.layout import p_value, parameter_name
+
+    observations = found.observations
+    counts = ", ".join(
+        f"{group} {patients}/{lesions}"
+        for group, (patients, lesions) in observations.flow.analysed.items()
+    )
+    omnibus = found.results.frames.omnibus
+    rows = []
+    for parameter in observations.parameters:
+        for phase in observations.phases:
+            for region in observations.regions:
+                own = omnibus[
+                    (omnibus["parameter"] == parameter)
+                    & (omnibus["phase"] == phase)
+                    & (omnibus["region"] == region)
+                ]
+                by_test = own.set_index("test")["p"]
+                if len(own):
+                    overall = own.set_index("test")["p_holm_all"]
+                    rows.append(
+                        [
+                            parameter_name(parameter),
+                            phase,
+                            region,
+                            p_value(float(by_test.get("anova", float("nan")))),
+                            p_value(float(by_test.get("mixed", float("nan")))),
+                            p_value(float(overall.get("mixed", float("nan")))),
+                        ]
+                    )
+    header = ["parameter", "phase", "region", "ANOVA p", "mixed model p", "Holm over all"]
+    return "\n".join(
+        [
+            f"groups   {counts} (patients/lesions)",
+            f"report   {found.report}",
+            "",
+            table(header, rows),
+        ]
+    )

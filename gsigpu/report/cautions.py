@@ -1,0 +1,144 @@
+"""What a reader must know before believing a number: warnings of this run, and the source study's own contradictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gsigpu.report.layout import interval, listed, number, parameter_name, plural
+from gsigpu.report.paper_tables import areas_of
+from gsigpu.report.results import Results
+from gsigpu.tables.observations import Observations
+
+# Iodine of liver and lesions beyond this is no mg/mL: 37.41 mg/mL would be about 970 HU at 70 keV.
+_IMPOSSIBLE_IODINE = 15.0
+_FEW_PATIENTS = 5
+_SLOPE_FACTOR = 1.5
+# Of SPEC: what the source study prints that does not agree with itself.
+_SOURCE_STUDY = (
+    "λHU is printed as (HU60 − HU100) / 60; the interval is 40 keV, and its Figure 2 draws the slope through both points, which divides by 40. Values differ by the constant factor 1.5; tests and areas do not change.",
+    "Iodine tables print values like 37.41 “mg/mL”. 37.41 × 100 µg/cm³ = 3.74 mg/mL is possible; 37.41 mg/mL is not (about 970 HU at 70 keV).",
+    "The tube voltages are printed as 140/40 kVp; the scanner switches between 80 and 140.",
+    "425 lesions in one place, 109 + 73 + 58 + 31 + 26 = 297 in another; 87/53 and 76/64 men/women; 31 lesions of 35 lung patients.",
+    "P values are printed as .000 (“P < 0.000”).",
+    "Lesions are tested as if independent, though one patient has several.",
+)
+
+
+def warnings_of(observations: Observations, results: Results) -> list[str]:
+    """Lines that belong at the top of the page and on the terminal."""
+    return [
+        *observations.warnings,
+        *_unit_factor(observations),
+        *_few_patients(observations),
+        *_undeclared(observations, results),
+        *results.not_computed,
+    ]
+
+
+def _unit_factor(observations: Observations) -> Iterator[str]:
+    for parameter in observations.parameters:
+        if not parameter.startswith("iodine"):
+            continue
+        own = observations.table[observations.table["parameter"] == parameter]["value"]
+        typical = float(np.nanmedian(own)) if own.notna().any() else 0.0
+        unit = observations.units.get(parameter, "")
+        if unit in ("", "mg/mL") and typical > _IMPOSSIBLE_IODINE:
+            yield (
+                f"{parameter}: the median is {number(typical, 2)} {unit or 'without a unit'}, ten times what liver lesions hold; "
+                "this is probably 100 µg/cm³, as in the source study's tables. Tests and areas do not change, values do."
+            )
+
+
+def _few_patients(observations: Observations) -> Iterator[str]:
+    few = [
+        f"{group} ({n})"
+        for group, (n, _) in observations.flow.analysed.items()
+        if n < _FEW_PATIENTS
+    ]
+    if few:
+        yield (
+            f"Fewer than {_FEW_PATIENTS} patients in {listed(few)}: intervals of these groups rest on little, "
+            "whatever the number of lesions."
+        )
+
+
+def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
+    """Curves below the diagonal whose direction nobody declared."""
+    named = {*results.settings.directions, *(one for one, _, _ in results.settings.pair_directions)}
+    areas = areas_of(results.frames.roc, "recommended")
+    below = [
+        f"{parameter_name(parameter)} ({n} of {len(own)})"
+        for parameter in observations.parameters
+        if parameter not in named
+        for own in [areas[areas["parameter"] == parameter]]
+        for n in [int((own["auc"] < 0.5).sum())]
+        if n
+    ]
+    if below:
+        yield (
+            f"No direction was declared for {listed(below)}: these areas lie below .5 because the first group lies below the "
+            "second, and say as much as one minus them; they have no cut-off. To declare, before the data are seen: "
+            "--direction 'iodine=breast>lung>gastric'."
+        )
+
+
+def roc_notes(observations: Observations, results: Results) -> list[str]:
+    """Above the curves."""
+    ways = []
+    for parameter in observations.parameters:
+        settings = results.settings.roc(parameter)
+        if settings.pair_directions:
+            ways.append(f"{parameter_name(parameter)} by pair, as the tables print it")
+        else:
+            way = "above" if settings.direction == "higher" else "below"
+            ways.append(f"{parameter_name(parameter)} {way}")
+    fixed = (
+        f"Direction, fixed beforehand: of each pair, the first group is expected to lie, in {listed(ways)} the second. "
+        "The recommended track never turns a curve over; an area below .5 means the opposite of what was declared."
+    )
+    return [fixed]
+
+
+def cautions(observations: Observations, results: Results) -> list[tuple[str, list[str]]]:
+    """Heading and lines."""
+    found = [("This analysis", list(_own(results)))]
+    if any(one.startswith("lambda_hu") for one in observations.parameters):
+        found.append(("The definition of λHU", list(_slope(observations))))
+    found.append(("The source study does not agree with itself", list(_SOURCE_STUDY)))
+    return found
+
+
+def _own(results: Results) -> Iterator[str]:
+    n = len(results.frames.pairwise)
+    yield (
+        f"{plural(n, 'pairwise p value')} and {plural(len(results.frames.roc), 'ROC row')} were computed. "
+        "“Holm” corrects within one family, the pairs of groups of one phase, region, parameter and test; “Holm over all” corrects over all phases, "
+        "regions and parameters of one track and test. The column family in the files names it."
+    )
+    yield (
+        "Regions of one lesion, phases of one patient, and λHU and iodine of one region are not independent "
+        "pieces of evidence: λHU and iodine of the same images are nearly proportional."
+    )
+    yield "Cut-offs are exploratory. They were chosen on these lesions; a new cohort must confirm them."
+    areas = areas_of(results.frames.roc, "recommended")
+    wide = areas[(areas["ci_high"] - areas["ci_low"]) > 0.3]
+    if len(wide):
+        low, high = wide["ci_low"].astype(float), wide["ci_high"].astype(float)
+        worst = int((high - low).to_numpy().argmax())
+        yield (
+            f"{len(wide)} of {len(areas)} areas have an interval wider than 0.3, the widest "
+            f"{interval(low.iloc[worst], high.iloc[worst], 2)}."
+        )
+
+
+def _slope(observations: Observations) -> Iterator[str]:
+    for parameter in observations.parameters:
+        if parameter.startswith("lambda_hu"):
+            definition = observations.definitions.get(parameter, "")
+            yield f"{parameter}: {definition or 'the table does not say how it is defined'}."
+    yield (
+        f"The source study's printed divisor is 60, the interval of its energies 40 keV: a factor of {_SLOPE_FACTOR}. "
+        "Compare values and cut-offs only where the definition is the same; p values and areas do not depend on it."
+    )

@@ -1,0 +1,218 @@
+"""The other tables of the page: models, comparisons of parameters, readers, power, flow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from gsigpu.report.layout import (
+    Cell,
+    Table,
+    decimals_of,
+    head,
+    interval,
+    number,
+    p_value,
+    parameter_name,
+    text,
+    unit_name,
+)
+from gsigpu.report.paper_tables import rows_of
+from gsigpu.report.results import ALPHA, Results
+from gsigpu.tables.observations import Observations
+
+
+def models_table(results: Results) -> Table | None:
+    """Combined-parameter models; None where there are none."""
+    frame = results.frames.models
+    if frame.empty:
+        return None
+    rows = []
+    last = ""
+    for row in frame.to_dict("records"):
+        where = _where(row["region"], row["phase"])
+        who = (
+            str(row["group_a"])
+            if row["group_b"] == "rest"
+            else f"{row['group_a']} v {row['group_b']}"
+        )
+        if row["group_b"] == "rest":
+            who = "all groups, mean" if row["group_a"] == "all" else f"{who} v the rest"
+        rows.append(
+            [
+                text(where if where != last else "", tone="first" if where != last else ""),
+                text(str(row["model"])),
+                text(who),
+                Cell(number(row["auc_apparent"], 2)),
+                Cell(number(row["auc"], 2), strong=bool(row["auc_low"] > 0.5)),
+                Cell(interval(row["auc_low"], row["auc_high"], 2)),
+                Cell(number(row["brier"], 3)),
+                Cell(number(row["calibration_intercept"], 2)),
+                Cell(number(row["calibration_slope"], 2)),
+                Cell(number(row["n_folds"], 0)),
+            ]
+        )
+        last = where
+    names = "; ".join(dict.fromkeys(str(one) for one in frame["parameters"]))
+    header = [
+        [head("", 3), head("AUC", 3), head(""), head("calibration", 2), head("")],
+        [
+            head("where"), head("model"), head("groups"), head("same data"), head("other patients"),
+            head("95% interval"), head("Brier"), head("intercept"), head("slope"), head("folds"),
+        ],
+    ]  # fmt: skip
+    notes = [
+        f"Of {names}. The AUC on the data that the model was fitted to flatters; that on other patients is by cross-validation in whole patients. Calibration is right at intercept 0, slope 1."
+    ]
+    return Table("models", "Combined parameters", header, rows, notes)
+
+
+def comparison_table(results: Results) -> Table | None:
+    """Paired comparison of two parameters' areas, recommended track; None where there are none."""
+    frame = rows_of(results.frames.roc_comparisons, track="recommended")
+    if frame.empty:
+        return None
+    method = "obuchowski" if (frame["method"] == "obuchowski").any() else frame["method"].iloc[0]
+    rows = [
+        [
+            text(_where(row["region"], row["phase"])),
+            text(f"{row['group_a']} v {row['group_b']}"),
+            text(f"{parameter_name(row['parameter_a'])} − {parameter_name(row['parameter_b'])}"),
+            Cell(number(row["difference"], 3)),
+            Cell(interval(row["ci_low"], row["ci_high"], 3)),
+            Cell(p_value(row["p"])),
+            Cell(p_value(row["p_holm_all"]), strong=bool(row["p_holm_all"] < ALPHA)),
+        ]
+        for row in rows_of(frame, method=str(method)).to_dict("records")
+    ]
+    header = [
+        [
+            head("where"), head("groups"), head("parameters"), head("difference of AUCs"),
+            head("95% interval"), head("p"), head("p, Holm over all"),
+        ]
+    ]  # fmt: skip
+    return Table(
+        "parameter_comparisons",
+        "Does one parameter tell two groups apart better than another?",
+        header,
+        rows,
+        ["On the same lesions, patients as units."],
+    )
+
+
+def reader_table(observations: Observations, results: Results) -> Table | None:
+    """ICC(2,1) and ICC(3,1) and limits of agreement; None with one reader."""
+    icc, limits = results.frames.icc, results.frames.bland_altman
+    if icc.empty:
+        return None
+    rows = []
+    last = ""
+    tracks = [one for one in ("recommended", "paper") if (icc["track"] == one).any()]
+    keys = icc[["phase", "region", "parameter"]].drop_duplicates()
+    for phase, region, parameter in keys.itertuples(index=False):
+        own = rows_of(icc, track=tracks[0], phase=phase, region=region, parameter=parameter)
+        pair = rows_of(limits, phase=phase, region=region, parameter=parameter)
+        pair = rows_of(pair, track=tracks[0]) if (pair["track"] == tracks[0]).any() else pair
+        decimals = decimals_of(parameter)
+        where = _where(region, phase)
+        cells = [
+            text(where if where != last else "", tone="first" if where != last else ""),
+            text(parameter_name(parameter)),
+            text(unit_name(parameter, observations.units.get(parameter, ""))),
+        ]
+        for form in ("ICC2", "ICC3"):
+            one = rows_of(own, form=form)
+            low, high, value = (
+                (one["ci_low"].iloc[0], one["ci_high"].iloc[0], one["icc"].iloc[0])
+                if len(one)
+                else (np.nan,) * 3
+            )
+            cells += [Cell(number(value, 3)), Cell(interval(low, high, 3))]
+        cells += (
+            [
+                Cell(number(pair["bias"].iloc[0], decimals)),
+                Cell(interval(pair["loa_low"].iloc[0], pair["loa_high"].iloc[0], decimals)),
+            ]
+            if len(pair)
+            else [Cell("–"), Cell("–")]
+        )
+        rows.append(cells)
+        last = where
+    header = [
+        [head("", 3), head("ICC, absolute", 2), head("ICC, consistency", 2), head("first two readers", 2)],
+        [
+            head("where"), head("parameter"), head("unit"), head("ICC(2,1)"), head("95% interval"),
+            head("ICC(3,1)"), head("95% interval"), head("bias"), head("limits of agreement"),
+        ],
+    ]  # fmt: skip
+    return Table(
+        "readers",
+        f"Agreement of {len(observations.readers)} readers",
+        header,
+        rows,
+        ["All six forms of the ICC and all pairs of readers: icc.csv, bland_altman.csv."],
+    )
+
+
+def power_table(results: Results) -> Table | None:
+    """Power of the omnibus test at given effects; None where it was not computed."""
+    frame = results.frames.power
+    if frame.empty:
+        return None
+    own = frame[(frame["effect_source"] == "given") & (frame["group_a"].fillna("") == "")]
+    own = own.drop_duplicates(["phase", "region", "parameter", "test", "effect"])
+    if own.empty:
+        return None
+    effects = sorted(set(own["effect"]))
+    name = str(own["effect_name"].iloc[0])
+    rows = []
+    last = ""
+    for (phase, region, parameter), of_one in own.groupby(
+        ["phase", "region", "parameter"], sort=False
+    ):
+        where = _where(str(region), str(phase))
+        by_effect = of_one.set_index("effect")
+        first = of_one.iloc[0]
+        cells = [
+            text(where if where != last else "", tone="first" if where != last else ""),
+            text(parameter_name(str(parameter))),
+            Cell(number(first["n_lesions"], 0)),
+            Cell(number(first["n_effective"], 0)),
+        ]
+        cells += [Cell(number(float(by_effect["power"].get(one, np.nan)), 2)) for one in effects]
+        cells.append(Cell(number(first["detectable_effect"], 2)))
+        rows.append(cells)
+        last = where
+    header = [
+        [head("", 2), head("lesions", 2), head(f"power at {name}", len(effects)), head(f"{name} at")],
+        [
+            head("where"), head("parameter"), head("all"), head("effective"),
+            *(head(f"{one:g}") for one in effects), head("power .80"),
+        ],
+    ]  # fmt: skip
+    notes = [
+        "Test over all groups at p = .05. Effective lesions are those of a cohort of the same information without clustering, n / design effect."
+    ]
+    return Table("power", "Power", header, rows, notes)
+
+
+def frame_of_flow(observations: Observations) -> pd.DataFrame:
+    """The flow as counts, one row each."""
+    flow = observations.flow
+    rows: list[tuple[str, str, object]] = [
+        ("table", "patients", flow.n_patients),
+        ("table", "lesions", flow.n_lesions),
+    ]
+    rows += [("excluded entries", rule, n) for rule, (n, _) in (flow.excluded or {}).items()]
+    rows += [("cases failed", stage, n) for stage, n in (flow.cases_failed or {}).items()]
+    rows += [("lesions of other groups", group, n) for group, n in flow.other_groups.items()]
+    rows += [("lesions not measured", reason, n) for reason, n in flow.failed.items()]
+    rows += [("lesions without value", "", flow.without_value)]
+    rows += [("lesions flagged", flag, n) for flag, n in flow.flagged.items()]
+    for group, (n_patients, n_lesions) in flow.analysed.items():
+        rows += [("patients analysed", group, n_patients), ("lesions analysed", group, n_lesions)]
+    return pd.DataFrame(rows, columns=["step", "what", "n"])
+
+
+def _where(region: str, phase: str) -> str:
+    return ", ".join(one for one in (region, phase) if one)

@@ -1,0 +1,280 @@
+"""The report as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from gsigpu.report.cautions import cautions, roc_notes, warnings_of
+from gsigpu.report.checklist import checklist_tables
+from gsigpu.report.figure_style import Drawing, inline_svg
+from gsigpu.report.layout import (
+    Cell,
+    Table,
+    plural,
+    with_unit,
+)
+from gsigpu.report.other_tables import comparison_table, models_table, power_table, reader_table
+from gsigpu.report.paper_tables import cells_of, group_tables, pairwise_table, roc_tables
+from gsigpu.report.results import Results
+from gsigpu.report.table_one import table_one
+from gsigpu.report.words import summary
+from gsigpu.tables.observations import Observations
+
+_LEGIBLE = 0.62  # of a figure's own size, below which its text is too small to read
+
+
+@dataclass(frozen=True, slots=True)
+class Art:
+    """A figure on the page.
+
+    svg : an element
+    least : width in pixels below which the figure scrolls in its box
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: Any
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All tables of the page, which are also files."""
+
+    table_one: Table
+    groups: Sequence[Table]
+    roc: Sequence[Table]
+    pairs: Mapping[str, Sequence[Table]]
+    comparisons: Table | None
+    models: Table | None
+    readers: Table | None
+    power: Table | None
+    checklists: Sequence[Table]
+
+    def files(self) -> list[Table]:
+        """In the order of the page, without the pairs, which pairwise.csv holds in full."""
+        more = (self.comparisons, self.models, self.readers, self.power)
+        return [
+            self.table_one,
+            *self.groups,
+            *self.roc,
+            *(one for one in more if one is not None),
+            *self.checklists,
+        ]
+
+
+def tables_of(observations: Observations, results: Results) -> Tables:
+    """Everything that is printed as a table."""
+    pairs = {
+        parameter: [
+            pairwise_table(observations, results, phase, region, parameter)
+            for phase, region in cells_of(observations)
+        ]
+        for parameter in observations.parameters
+    }
+    return Tables(
+        table_one=table_one(observations),
+        groups=group_tables(observations, results),
+        roc=roc_tables(observations, results),
+        pairs={name: [one for one in own if one.rows] for name, own in pairs.items()},
+        comparisons=comparison_table(results),
+        models=models_table(results),
+        readers=reader_table(observations, results),
+        power=power_table(results),
+        checklists=checklist_tables(observations, results),
+    )
+
+
+def render(
+    observations: Observations,
+    results: Results,
+    tables: Tables,
+    drawings: Sequence[tuple[Drawing, str]],
+    provenance: Sequence[tuple[str, str]],
+    version: str,
+) -> str:
+    """The page.
+
+    drawings : figures with the text of their SVG files
+    provenance : name and value, for a person
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("gsigpu", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(left=_is_left, classes=_classes)
+    art = {
+        drawing.name: Art(
+            drawing.name,
+            drawing.title,
+            drawing.caption,
+            Markup(inline_svg(svg, drawing.name)),  # noqa: S704  # of our own figures, whose text is escaped
+            round(drawing.figure.get_figwidth() * 96 * _LEGIBLE),
+        )
+        for drawing, svg in drawings
+    }
+    of_kind = {
+        kind: [one for name, one in art.items() if name.startswith(kind)]
+        for kind in ("roc", "forest", "bland_altman", "distribution")
+    }
+    content: dict[str, Any] = {
+        "title": "Spectral CT of liver metastases: groups compared",
+        "source": observations.source.name,
+        "version": version,
+        "style": Markup(_read("report.css")),  # noqa: S704  # our own style sheet
+        "summary": summary(observations, results),
+        "warnings": warnings_of(observations, results),
+        "flow": _flow(observations),
+        "table_one": tables.table_one,
+        "parameters": list(_parameters(observations, results, tables, of_kind["distribution"])),
+        "forest": of_kind["forest"],
+        "roc": list(_roc(observations, of_kind["roc"], tables)),
+        "roc_notes": roc_notes(observations, results),
+        "comparisons": tables.comparisons,
+        "models": tables.models,
+        "calibration": art.get("calibration"),
+        "curves": art.get("spectral_curves"),
+        "profiles": art.get("profiles"),
+        "readers": tables.readers,
+        "bland_altman": of_kind["bland_altman"],
+        "power": tables.power,
+        "cautions": cautions(observations, results),
+        "checklists": tables.checklists,
+        "provenance": provenance,
+    }
+    content["sections"] = _sections(content)
+    return environment.get_template("report.html.j2").render(content)
+
+
+def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Those that the page has."""
+    known = [
+        ("summary", "Summary", True),
+        ("flow", "Patients and lesions", True),
+        ("groups", "Groups compared", True),
+        ("roc", "Pairs told apart", content["roc"]),
+        ("models", "Parameters combined", content["models"]),
+        ("curves", "Curves and profiles", content["curves"] or content["profiles"]),
+        ("readers", "Readers", content["readers"]),
+        ("power", "Power", content["power"]),
+        ("limits", "What to keep in mind", True),
+        ("checklists", "Checklists", True),
+        ("provenance", "Provenance", True),
+    ]
+    return [(key, name) for key, name, is_there in known if is_there]
+
+
+def _parameters(
+    observations: Observations, results: Results, tables: Tables, figures: Sequence[Art]
+) -> Iterator[dict[str, Any]]:
+    for k, (parameter, figure) in enumerate(zip(observations.parameters, figures, strict=True)):
+        yield {
+            "name": with_unit(parameter, observations.units.get(parameter, "")),
+            "definition": observations.definitions.get(parameter, ""),
+            "figure": figure,
+            "tracks": tables.groups[2 * k : 2 * k + 2],
+            "pairs": tables.pairs[parameter],
+            "disagreements": [
+                (", ".join(part for part in (one.region, one.phase) if part), one.sentences)
+                for one in results.disagreements
+                if one.parameter == parameter and one.sentences
+            ],
+        }
+
+
+def _roc(
+    observations: Observations, figures: Sequence[Art], tables: Tables
+) -> Iterator[dict[str, Any]]:
+    by_caption = {one.caption: one for one in tables.roc}
+    for figure in figures:
+        yield {
+            "figure": figure,
+            "table": by_caption.get(figure.title),
+            "number": len(observations.parameters) + 1,
+        }
+
+
+def _flow(observations: Observations) -> dict[str, Any]:
+    """Steps with what left on the way."""
+    flow = observations.flow
+    steps: list[dict[str, Any]] = []
+    excluded = [
+        f"{rule}: {n} ({reason})" if n == 1 else f"{rule}: {n}, such as: {reason}"
+        for rule, (n, reason) in (flow.excluded or {}).items()
+    ]
+    failed_cases = [
+        f"{plural(n, 'case')} failed at {stage}" for stage, n in (flow.cases_failed or {}).items()
+    ]
+    if flow.excluded is not None or flow.cases_failed is not None:
+        steps.append(
+            {"words": "Cohort run", "aside": [*excluded, *failed_cases] or ["none left out"]}
+        )
+    others = [
+        f"{plural(n, 'lesion')} of group {group}, not compared"
+        for group, n in flow.other_groups.items()
+    ]
+    steps.append(
+        {
+            "words": f"In the table: {plural(flow.n_patients, 'patient')}, {plural(flow.n_lesions, 'lesion')}",
+            "aside": others,
+        }
+    )
+    failed = [f"{plural(n, 'lesion')} not measured: {reason}" for reason, n in flow.failed.items()]
+    if flow.without_value:
+        failed.append(f"{plural(flow.without_value, 'lesion')} without any value in the tests")
+    n_patients = sum(n for n, _ in flow.analysed.values())
+    n_lesions = sum(n for _, n in flow.analysed.values())
+    steps.append(
+        {
+            "words": f"Analysed: {plural(n_patients, 'patient')}, {plural(n_lesions, 'lesion')}",
+            "aside": failed,
+        }
+    )
+    ends = [
+        {
+            "group": group,
+            "patients": plural(patients, "patient"),
+            "lesions": plural(lesions, "lesion"),
+            "colour": k % 8,
+        }
+        for k, (group, (patients, lesions)) in enumerate(flow.analysed.items())
+    ]
+    notes = [
+        f"Flagged, and kept: {', '.join(f'{flag} ({n})' for flag, n in flow.flagged.items())}."
+    ]
+    if flow.excluded is None:
+        notes.append(
+            "Exclusions before the table was made are not known: no exclusions.csv lies beside it."
+        )
+    return {"steps": steps, "ends": ends, "notes": notes if flow.flagged else notes[1:]}
+
+
+def _is_left(table: Table, column: int, row: Sequence[Cell]) -> bool:
+    """Whether a header stands over words."""
+    if len(row) != len(table.header[-1]):
+        return False
+    for line in table.rows:
+        if sum(cell.span for cell in line) == len(line) and column < len(line):
+            return line[column].kind == "text"
+    return column == 0
+
+
+def _classes(cell: Cell) -> str:
+    names = [cell.kind, cell.tone, "strong" if cell.strong else ""]
+    if cell.kind == "text" and len(cell.text) > 34:
+        names.append("wrap")
+    return " ".join(one for one in names if one)
+
+
+def _read(name: str) -> str:
+    return files("gsigpu.report").joinpath(name).read_text(encoding="utf-8")
