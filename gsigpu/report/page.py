@@ -17,7 +17,14 @@ from gsigpu.report.layout import (
     with_unit,
 )
 from gsigpu.report.other_tables import comparison_table, models_table, power_table, reader_table
-from gsigpu.report.paper_tables import cells_of, group_tables, pairwise_table, roc_tables
+from gsigpu.report.paper_tables import (
+    TRACKS,
+    cells_of,
+    group_table,
+    group_tables,
+    pairwise_table,
+    roc_tables,
+)
 from gsigpu.report.results import Results
 from gsigpu.report.table_one import table_one
 from gsigpu.report.words import summary
@@ -43,10 +50,14 @@ class Art:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """All tables of the page, which are also files."""
+    """All tables of the page, which are also files.
+
+    by_phase : parameter -> of each phase, the two tracks; the page's halves of `groups`
+    """
 
     table_one: Table
     groups: Sequence[Table]
+    by_phase: Mapping[str, Sequence[Sequence[Table]]]
     roc: Sequence[Table]
     pairs: Mapping[str, Sequence[Table]]
     comparisons: Table | None
@@ -79,6 +90,16 @@ def tables_of(observations: Observations, results: Results) -> Tables:
     return Tables(
         table_one=table_one(observations),
         groups=group_tables(observations, results),
+        by_phase={
+            parameter: [
+                [
+                    group_table(observations, results, parameter, track, k, (phase,))
+                    for track in TRACKS
+                ]
+                for phase in observations.phases
+            ]
+            for k, parameter in enumerate(observations.parameters, start=1)
+        },
         roc=roc_tables(observations, results),
         pairs={name: [one for one in own if one.rows] for name, own in pairs.items()},
         comparisons=comparison_table(results),
@@ -177,13 +198,14 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _parameters(
     observations: Observations, results: Results, tables: Tables, figures: Sequence[Art]
 ) -> Iterator[dict[str, Any]]:
-    for k, (parameter, figure) in enumerate(zip(observations.parameters, figures, strict=True)):
+    for parameter, figure in zip(observations.parameters, figures, strict=True):
         yield {
             "name": with_unit(parameter, observations.units.get(parameter, "")),
             "definition": observations.definitions.get(parameter, ""),
             "figure": figure,
-            "tracks": tables.groups[2 * k : 2 * k + 2],
+            "phases": tables.by_phase[parameter],
             "pairs": tables.pairs[parameter],
+            "compared": bool(results.disagreements),
             "disagreements": [
                 (", ".join(part for part in (one.region, one.phase) if part), one.sentences)
                 for one in results.disagreements

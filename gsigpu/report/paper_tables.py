@@ -71,11 +71,22 @@ def group_tables(observations: Observations, results: Results) -> list[Table]:
 
 
 def group_table(
-    observations: Observations, results: Results, parameter: str, track: str, number_of: int
+    observations: Observations,
+    results: Results,
+    parameter: str,
+    track: str,
+    number_of: int,
+    phases: Sequence[str] | None = None,
 ) -> Table:
-    """Mean ± SD per group in every phase and region, with the tests below."""
+    """Mean ± SD per group in every phase and region, with the tests below.
+
+    phases : only these
+    """
     cells = [
-        cell for cell in cells_of(observations) if len(_described(results, parameter, track, cell))
+        cell
+        for cell in cells_of(observations)
+        if (phases is None or cell[0] in phases)
+        and len(_described(results, parameter, track, cell))
     ]
     letters = dict(zip(observations.groups, _letters(len(observations.groups)), strict=True))
     sub = [head(region) for _, region in cells]
@@ -91,7 +102,7 @@ def group_table(
     unit = with_unit(parameter, observations.units.get(parameter, ""))
     if track == "paper":
         notes = [
-            "Mean ± SD over lesions. Letters name the groups that differ by LSD, p < .05; with * also after Bonferroni.",
+            "Mean ± SD over lesions. Letters name the groups that differ by LSD, p < .05; capitals also after Bonferroni.",
         ]
     else:
         notes = [
@@ -99,7 +110,7 @@ def group_table(
         ]
     return Table(
         name=f"table_{number_of}_{_stem(parameter)}_{track}",
-        caption=f"{unit}, {TRACK_NAMES[track]}",
+        caption=f"Table {number_of}. {unit}, {TRACK_NAMES[track]}",
         header=[top, [head("group"), head("n"), *sub]],
         rows=rows,
         notes=notes,
@@ -150,7 +161,7 @@ def _marks(pairs: pd.DataFrame, group: str, letters: dict[str, str], track: str)
         ]
         if len(either) and float(either[PRIMARY_P[track]].iloc[0]) < ALPHA:
             survives = track == "paper" and float(either["p_bonferroni"].iloc[0]) < ALPHA
-            found.append(f"{letter}*" if survives else letter)
+            found.append(letter.upper() if survives else letter)
     return "".join(found)
 
 

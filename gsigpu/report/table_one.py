@@ -52,6 +52,10 @@ def table_one(observations: Observations) -> Table:
     made.columns = [str(one[-1]) for one in made.columns]
     ordered = ["Overall", *observations.groups]
     ordered += [one for one in ("Missing", "P-Value") if one in made.columns]
+    if "Missing" in made.columns and not any(
+        str(one) not in ("", "0", "nan") for one in made["Missing"]
+    ):
+        ordered.remove("Missing")
     rows = [_row(name, made.loc[[name]], ordered) for name in made.index]
     absent = [_LABELS[one] for one in ("sex", "age", "diameter_mm") if one not in known]
     notes = ["Patients are the units."]

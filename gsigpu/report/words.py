@@ -121,7 +121,7 @@ def _trust(results: Results) -> Iterator[str]:
     total = len(_primary(results, "recommended"))
     if n:
         yield f"The tracks decide differently on {plural(n, 'pair')} of {total}; each is named below with the reason."
-    elif total:
+    elif total and results.disagreements:
         yield "The two tracks decide alike on every pair."
 
 
