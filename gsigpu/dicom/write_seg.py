@@ -105,11 +105,6 @@ def write_segmentation(
                 _description(number, one, uid)
                 for number, (one, uid) in enumerate(zip(segments, tracking, strict=True), start=1)
             ],
-            pixel_measures=hd.PixelMeasuresSequence(
-                pixel_spacing=geometry.spacing_mm[1:],
-                slice_thickness=planes[0].slice_thickness_mm or geometry.spacing_mm[0],
-                spacing_between_slices=geometry.spacing_mm[0],
-            ),
             series_instance_uid=derived_uid("series", identity),
             series_number=100 * (series.evidence.series_number or 900) + 90,
             sop_instance_uid=derived_uid("image", identity),
@@ -144,6 +139,9 @@ def _add_frames(
             z = one.mask.origin[0] + int(local)
             frames.append((one.mask, int(local)))
             groups.append(_frame_groups(number, at[z], planes[z]))
+    (shared,) = ds.SharedFunctionalGroupsSequence
+    # Of the one stand-in highdicom takes it for 1 mm.
+    shared.PixelMeasuresSequence[0].SpacingBetweenSlices = decimal(geometry.spacing_mm[0])
     ds.NumberOfFrames = len(frames)
     ds.PerFrameFunctionalGroupsSequence = groups
     packed = b"".join(

@@ -86,5 +86,5 @@ def _require_phase(series_uids: set[str], owner: Owner) -> None:
 
 
 def with_file(error: MaskError | GridMismatch, path: object) -> MaskError | GridMismatch:
-    """The same error, naming the file."""
-    return type(error)(error.what, where=path, remedy=error.remedy)
+    """The same error, naming the file where it names no place yet."""
+    return type(error)(error.what, where=error.where or path, remedy=error.remedy)

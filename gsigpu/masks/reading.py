@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from gsigpu.errors import EmptyMask, GridMismatch, InputError, MaskError, OutsideStudy
+from gsigpu.errors import EmptyMask, GridMismatch, MaskError, OutsideStudy
 from gsigpu.masks.layers import Layer, Owner, with_file
 from gsigpu.masks.placement import Placed, place
 from gsigpu.masks.rtstruct import read_structures
@@ -57,13 +57,13 @@ def read_masks(
 
     geometry : of the study
     owner : whom a DICOM mask must belong to
-    Raises InputError if the file is missing, empty, not of a known format or not of labels; GridMismatch
+    Raises MaskError if the file is missing, empty, not of a known format or not of labels; GridMismatch
     if it has another frame of reference; WrongPatient and WrongPhase; OutsideStudy if nothing in it meets
     the study.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(
+        raise MaskError(
             "no such mask file",
             where=path,
             remedy="name a SEG, RTSTRUCT, NIfTI, NRRD or MetaImage file",
@@ -99,7 +99,7 @@ def _layers(path: Path, geometry: VolumeGeometry, owner: Owner) -> tuple[list[La
     if path.name.lower().endswith(VOLUME_SUFFIXES):
         return read_volume_masks(path), []
     if not _is_dicom(path):
-        raise InputError(
+        raise MaskError(
             "is no mask that can be read",
             where=path,
             remedy="use DICOM SEG, RTSTRUCT, .nii, .nii.gz, .nrrd, .seg.nrrd, .mha or .mhd",
@@ -115,11 +115,11 @@ def _layers(path: Path, geometry: VolumeGeometry, owner: Owner) -> tuple[list[La
 def masks_in(folder: Path) -> list[Path]:
     """The mask files of a folder, by name; what else is in it is left out.
 
-    Raises InputError if there is none.
+    Raises MaskError if there is none.
     """
     found = [one for one in sorted(folder.iterdir()) if _is_mask(one)]
     if not found:
-        raise InputError(
+        raise MaskError(
             "holds no mask file", where=folder, remedy="name a folder of SEG, NIfTI or NRRD files"
         )
     return found

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.errors import InputError
+from gsigpu.errors import MaskError
 from gsigpu.masks.layers import LARGEST_LABEL, Layer, Owner, require_owner
 from gsigpu.masks.placement import LabelVolume
 from gsigpu.volume import VolumeGeometry
@@ -41,13 +41,13 @@ def read_structures(
     """One layer per structure, and warnings about what could not be filled.
 
     header : the RT Structure Set
-    Raises InputError for contours that are not parallel to the slices, and what `require_owner` raises.
+    Raises MaskError for contours that are not parallel to the slices, and what `require_owner` raises.
     """
     to_index: NDArray[np.float64] = np.linalg.inv(geometry.affine_lps).astype(np.float64)
     try:
         structures = _structures(header, to_index)
     except (AttributeError, TypeError, ValueError) as error:  # what pydicom and NumPy make of it
-        raise InputError(
+        raise MaskError(
             f"cannot be read as RT Structure Set ({error})",
             where=path,
             remedy="export the structures again",
@@ -130,7 +130,7 @@ def _filled(
 
     thickness = max(float(np.ptp(one[:, 2])) for one in contours)
     if thickness > 0.5:
-        raise InputError(
+        raise MaskError(
             "has contours that are not parallel to the slices",
             where=where,
             remedy="export the structure on the slices of this study",
@@ -177,7 +177,7 @@ def _spacing(heights: NDArray[np.float64], where: str) -> tuple[float, float]:
         return 1.0, float(heights[0])
     whole = gaps / step
     if np.abs(whole - np.rint(whole)).max() > 0.05:
-        raise InputError(
+        raise MaskError(
             "has contours at uneven distances that are not on the study's slices",
             where=where,
             remedy="export the structure on the slices of this study",

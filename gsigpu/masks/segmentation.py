@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gsigpu.errors import InputError
+from gsigpu.errors import MaskError
 from gsigpu.masks.layers import Layer, Owner, require_owner
 from gsigpu.masks.placement import LabelVolume, cropped
 from gsigpu.volume import VolumeGeometry
@@ -19,14 +19,14 @@ _FRACTION_INSIDE = 0.5
 def read_segmentation(path: Path, geometry: VolumeGeometry, owner: Owner) -> list[Layer]:
     """One layer per segment of a DICOM SEG.
 
-    Raises InputError if it cannot be read or its slices make no volume, and what `require_owner` raises.
+    Raises MaskError if it cannot be read or its slices make no volume, and what `require_owner` raises.
     """
     import highdicom
 
     try:
         seg = highdicom.seg.segread(path)
     except Exception as error:  # highdicom raises many types on what is no SEG
-        raise InputError(
+        raise MaskError(
             f"cannot be read as DICOM SEG ({error})",
             where=path,
             remedy="export the segmentation again",
@@ -36,7 +36,7 @@ def read_segmentation(path: Path, geometry: VolumeGeometry, owner: Owner) -> lis
     try:
         return list(_layers(seg))
     except (ValueError, RuntimeError) as error:
-        raise InputError(
+        raise MaskError(
             f"makes no volume ({error})", where=path, remedy="export the segmentation again"
         ) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.errors import InputError
+from gsigpu.errors import MaskError
 from gsigpu.masks.layers import LARGEST_LABEL, Layer
 from gsigpu.masks.placement import cropped
 
@@ -18,7 +18,7 @@ VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 def read_volume_masks(path: Path) -> list[Layer]:
     """The layers of a label volume; 3D Slicer's overlapping segments are channels of one.
 
-    Raises InputError if it cannot be read, or does not hold labels.
+    Raises MaskError if it cannot be read, or does not hold labels.
     """
     import SimpleITK
 
@@ -26,20 +26,20 @@ def read_volume_masks(path: Path) -> list[Layer]:
         image: Any = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise InputError(
+        raise MaskError(
             f"cannot be read ({reason})", where=path, remedy="save the mask again"
         ) from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     if image.GetDimension() != 3:
-        raise InputError(
+        raise MaskError(
             f"has {image.GetDimension()} dimensions", where=path, remedy="save a volume of labels"
         )
     keys = set(image.GetMetaDataKeys())
     _require_position(image, keys, path)
     names = _slicer_names(image, keys)
     if image.GetNumberOfComponentsPerPixel() > 1 and not names:
-        raise InputError(
+        raise MaskError(
             f"has {image.GetNumberOfComponentsPerPixel()} values per voxel",
             where=path,
             remedy="save a volume of labels",
@@ -63,7 +63,7 @@ def _require_position(image: Any, keys: set[str], path: Path) -> None:
         else path.name.lower().endswith(".nrrd") and "NRRD_space" not in keys
     )
     if is_nowhere:
-        raise InputError(
+        raise MaskError(
             "does not say where in the patient it lies",
             where=path,
             remedy="save it with its position: a NIfTI's sform or qform, an NRRD's space and directions",
@@ -88,13 +88,13 @@ def _slicer_names(image: Any, keys: set[str]) -> dict[int, dict[int, str]]:
 def _labels(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
     """The values, which are whole numbers of 0 and more, whatever type they are stored as."""
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-        raise InputError(
+        raise MaskError(
             "holds values that are no labels",
             where=path,
             remedy="save a label map, not an image",
         )
     if values.size and (values.min() < 0 or values.max() > LARGEST_LABEL):
-        raise InputError(
+        raise MaskError(
             f"holds labels outside 0-{LARGEST_LABEL}",
             where=path,
             remedy="number the regions from 1",

@@ -187,8 +187,10 @@ class _Collector:
         said = self._files.roles
         role = said.role(mask)
         if role is None and said.roles:
+            label = f"label {mask.label}"
+            name = label if mask.name == label else f"{mask.name} ({label})"
             error = UnmappedLabel(
-                f"{mask.name} (label {mask.label}) has no role in the mapping",
+                f"{name} has no role in the mapping",
                 where=path,
                 remedy=f"add --role {mask.label}=lesion, or ignore",
             )

@@ -77,6 +77,7 @@ def test_segments_are_the_regions(which, request):
     owner = owner_of(found.study, found.stack, any_phase=False)
     masks = read_masks(path, found.stack.geometry, owner=owner)
     regions = [one for one in found.layout.regions if one.region != "profile"]
+    assert masks.warnings == masks.problems == ()
     assert [one.label for one in masks.masks] == list(range(1, len(regions) + 1))
     for mask, region in zip(masks.masks, regions, strict=True):
         assert region.region in mask.name
@@ -84,6 +85,12 @@ def test_segments_are_the_regions(which, request):
         np.testing.assert_array_equal(mask.voxels, region.mask.voxels)
     seg = highdicom.seg.segread(path)
     assert seg.number_of_segments == len(regions)
+    volume = seg.get_volume(segment_numbers=[1])
+    assert volume.spacing == pytest.approx(found.stack.geometry.spacing_mm)
+    measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SliceThickness) == found.stack.geometry.spacing_mm[0]
+    counts = volume.array[..., 0].sum(axis=(1, 2))
+    assert counts.sum() == regions[0].mask.n_voxels
 
 
 @pytest.mark.parametrize("which", ["written", "multiframe"])
