@@ -10,6 +10,7 @@ checked before anything starts, and all that is wrong with it is told at once.
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -170,7 +171,8 @@ def _row(line: int, cells: dict[str, str], folder: Path) -> tuple[ManifestRow | 
     problems = [f"{name} is empty" for name in REQUIRED if not cells[name]]
 
     def existing(name: str, text: str, is_there: Callable[[Path], bool]) -> Path:
-        path = folder / text
+        # From anywhere, as a worker of a cluster may be; and one spelling for one folder.
+        path = Path(os.path.abspath(folder / text))  # noqa: PTH100  # keeps links as they are
         if text and not is_there(path):
             problems.append(f"{name} {text!r} is not there")
         return path

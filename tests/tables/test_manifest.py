@@ -1,0 +1,125 @@
+"""The manifest is checked whole, and every problem names its line."""
+
+import pickle
+
+import pandas as pd
+import pytest
+
+from gsigpu.errors import InputError
+from gsigpu.tables.manifest import ManifestProblems, read_manifest
+
+HEADER = "case_id,patient_id,group,phase,study,mask,reader,age,confirmed,slope"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "s1").mkdir()
+    (tmp_path / "s2").mkdir()
+    (tmp_path / "m1.nii").touch()
+    (tmp_path / "m2.nii").touch()
+    return tmp_path
+
+
+def problems(folder, *lines, header=HEADER):
+    path = folder / "manifest.csv"
+    path.write_text("\n".join((header, *lines)) + "\n", "utf-8")
+    with pytest.raises(ManifestProblems) as found:
+        read_manifest(path)
+    return found.value.problems
+
+
+def test_what_a_row_says(folder):
+    path = folder / "manifest.csv"
+    lines = (
+        "\ufeff" + HEADER,
+        "c1,p1,lung,PVP,s1,m1.nii;m2.nii,A,045Y,Yes,40-100",
+        "",
+        'c2,p2,"lung,\nleft",AP,s2,m2.nii,,,,',
+        "c3,p1,lung,AP,s2/../s1,m2.nii,,61.0,0,",
+    )
+    path.write_text("\n".join(lines), "utf-8")
+    first, second, third = read_manifest(path)
+    assert (first.line, second.line, third.line) == (2, 4, 6)
+    assert first.masks == (folder / "m1.nii", folder / "m2.nii")
+    assert (first.age, first.confirmed, first.slope) == (45.0, True, "40-100")
+    assert (second.group, second.age, second.confirmed) == ("lung,\nleft", None, None)
+    assert (third.age, third.confirmed) == (61.0, False)
+    assert third.study == first.study
+    assert third.study.is_absolute()
+
+
+def test_everything_at_once(folder):
+    found = problems(
+        folder,
+        "c1,,lung,PVP,s1,m1.nii,A,,,",
+        "c2,p2,lung,PVP,nowhere,m1.nii;m9.nii,A,abc,maybe,100-60",
+        "c3,p3,lung,PVP",
+        "c4,p4,lung,PVP,s1,m1.nii,,,,",
+        "c4,p4,lung,PVP,s1,m1.nii,,,,",
+        "c4,p5,breast,AP,s1,m1.nii,,,,",
+    )
+    text = "\n".join(found)
+    for words in (
+        "line 2: patient_id is empty",
+        "line 3: study 'nowhere' is not there",
+        "line 3: mask 'm9.nii' is not there",
+        "line 3: age 'abc'",
+        "line 3: confirmed 'maybe'",
+        "line 3: slope '100-60'",
+        "line 4: 4 cells under 10 columns",
+        "line 6: case c4, phase PVP, reader (none) is on line 5 already",
+        "line 7: case c4 has another patient on line 5",
+        "line 7: its study is that of another patient on line 5",
+    ):
+        assert words in text, words
+
+
+def test_rows_that_do_not_go_together(folder):
+    found = problems(
+        folder,
+        "c1,p1,lung,PVP,s1,m1.nii,,,,",
+        "c2,p1,breast,PVP,s1,m1.nii,,,,",
+    )
+    assert found == [
+        "line 3: study, phase, reader and mask are those of case c1 on line 2",
+        "one patient has several values of group, lines 2 (lung) and 3 (breast)",
+    ]
+
+
+def test_columns(folder):
+    assert problems(folder, "c1", header="case_id") == [
+        f"no column {name}" for name in ("patient_id", "group", "phase", "study", "mask")
+    ]
+    line = "c1,p1,lung,PVP,s1,m1.nii,x"
+    for extra, words in (
+        ("livermask", "unknown column 'livermask'"),
+        ("phase", "stands there twice"),
+    ):
+        header = f"case_id,patient_id,group,phase,study,mask,{extra}"
+        assert words in "\n".join(problems(folder, line, header=header))
+    assert problems(folder) == ["no row"]
+
+
+def test_semicolons_and_parquet_say_the_same(folder):
+    text = "case_id,patient_id,group,phase,study,mask,age,confirmed\n7,12,lung,AP,s1,m1.nii,60,yes\n8,13,lung,AP,s2,m2.nii,,no\n"
+    (folder / "a.csv").write_text(text)
+    (folder / "b.csv").write_text(text.replace(",", ";"))
+    table = pd.read_csv(folder / "a.csv")
+    table["confirmed"] = table.confirmed == "yes"
+    table.to_parquet(folder / "c.parquet")
+    rows = read_manifest(folder / "a.csv")
+    assert [row.patient_id for row in rows] == ["12", "13"]
+    assert read_manifest(folder / "b.csv") == rows
+    assert read_manifest(folder / "c.parquet") == rows
+
+
+def test_what_cannot_be_read(folder):
+    (folder / "latin.csv").write_bytes(HEADER.encode() + "\nc1,Müller".encode("latin-1"))
+    (folder / "broken.parquet").write_bytes(b"PAR1 no")
+    for name in ("latin.csv", "broken.parquet"):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_manifest(folder / name)
+    with pytest.raises(InputError, match="no such manifest"):
+        read_manifest(folder / "nowhere.csv")
+    error = ManifestProblems(folder, ["a", "b"])
+    assert pickle.loads(pickle.dumps(error)).problems == ["a", "b"]
