@@ -7,7 +7,8 @@ order does not change, and new ones come last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,14 @@ class MeasurementRow:
 
 
 COLUMNS = tuple(one.name for one in fields(MeasurementRow))
+_CELLS = attrgetter(*COLUMNS)
 _TEXT = tuple(one.name for one in fields(MeasurementRow) if one.type == "str")
 
 
 def frame(rows: Iterable[MeasurementRow]) -> pd.DataFrame:
     """The rows as a data frame with the contract's columns and types."""
-    table = pd.DataFrame([astuple(row) for row in rows], columns=list(COLUMNS))
+    # Not `astuple`, which copies deeply: a fifth of the time of a small study.
+    table = pd.DataFrame([_CELLS(row) for row in rows], columns=list(COLUMNS))
     return table.astype(
         dict.fromkeys(_TEXT, "str")
         | dict.fromkeys(("n_voxels", "n_valid"), "int64")

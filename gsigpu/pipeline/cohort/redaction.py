@@ -93,7 +93,7 @@ class Redactor:
 
 
 def redactor_for(row: ManifestRow, study: Study | None = None) -> Redactor:
-    """From one file of each series of a study that was read, else from all of its files; and from masks."""
+    """From a file of each patient, study and scanner of a study that was read, else from all files; and masks."""
     named = named_files(row)
     if study is None:
         try:
@@ -101,7 +101,14 @@ def redactor_for(row: ManifestRow, study: Study | None = None) -> Redactor:
         except InputError:
             files = []
     else:
-        files = [series.planes[0].path for series in study.series if series.planes]
+        series = [one for one in study.series if one.planes]
+        files = list(
+            {
+                (e.patient_id, e.study_uid, e.manufacturer, e.model): one.planes[0].path
+                for one in series
+                for e in [one.evidence]
+            }.values()
+        )
     return Redactor(identity_of([*files, *(path for path, _ in named)]), row.study, named)
 
 
