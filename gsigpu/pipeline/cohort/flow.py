@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from gsigpu.pipeline.cohort.case import RowOutcome
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.cohort.results import CohortTables
 
 _INK, _LINE = "#1c2733", "#6b7a89"
+_LINE_LENGTH = 48
 _KEPT, _OUT, _END = "#eef3f8", "#fbf1ea", "#e6f2ea"
 
 
@@ -41,8 +43,12 @@ def flow_of(
     tables: CohortTables,
     *,
     n_manifest_rows: int,
+    n_lesions: int,
 ) -> list[FlowStep]:
-    """The steps, in words; counted in patients, cases and lesions, not in rows."""
+    """The steps, in words.
+
+    n_lesions : that were measured, before any is excluded
+    """
     by_rule: dict[str, list[Exclusion]] = {}
     for one in exclusions:
         by_rule.setdefault(one.rule, []).append(one)
@@ -96,23 +102,24 @@ def flow_of(
     ]
     steps.append(
         FlowStep(
-            f"Measured\n{_counted(done)}, {_n(len(done), 'row')}",
+            f"Measured\n{_counted(done)}, {_n(n_lesions, 'lesion')}\n{_n(len(done), 'row')}",
             tuple(f"Excluded: {one}" for one in beyond if one),
         )
     )
     n_patients = sum(one.n_patients for one in tables.groups)
-    n_lesions = sum(one.n_lesions for one in tables.groups)
+    n_kept = sum(one.n_lesions for one in tables.groups)
     lines = [
         f"{one.group}: {_n(one.n_lesions, 'lesion')}, {_n(one.n_patients, 'patient')}"
         for one in tables.groups
     ]
-    total = f"In the tables\n{_n(n_patients, 'patient')}, {_n(n_lesions, 'lesion')}"
+    total = f"In the tables\n{_n(n_patients, 'patient')}, {_n(n_kept, 'lesion')}"
     steps.append(FlowStep("\n".join([total, *lines])))
     return steps
 
 
 def save_flow(out: Path, steps: Sequence[FlowStep]) -> None:
     """flow.svg and flow.png."""
+    steps = [FlowStep(_wrapped(one.text), tuple(map(_wrapped, one.left))) for one in steps]
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -152,6 +159,11 @@ def save_flow(out: Path, steps: Sequence[FlowStep]) -> None:
                     partial, format=suffix[1:], **more
                 ),
             )
+
+
+def _wrapped(text: str) -> str:
+    """Lines that fit into a box."""
+    return "\n".join(part for line in text.splitlines() for part in wrap(line, _LINE_LENGTH))
 
 
 def _box(axis: Any, place: tuple[float, float, float, float], text: str, colour: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,11 +85,13 @@ def write_tables(
     rules: InclusionRules,
     *,
     n_manifest_rows: int,
+    progress: Callable[[], None] = lambda: None,
 ) -> CohortTables:
     """measurements/, measurements.csv, failures.csv, exclusions.csv and the flow diagram.
 
     outcomes : of all rows, in the order of the manifest
     excluded : before measuring
+    progress : called with every row
     Nothing is written where all is there already.
     """
     digest = _digest(outcomes, excluded, rules)
@@ -108,7 +110,9 @@ def write_tables(
     exclusions = [*excluded, *later]
     left_out = {(one.row.case_id, one.lesion_id) for one in exclusions if one.lesion_id}
     kept_set = set(kept)
-    n_values = _write_measurements(out, [one for one in done if one.row in kept_set], left_out)
+    n_values = _write_measurements(
+        out, [one for one in done if one.row in kept_set], left_out, progress
+    )
     failures = _failures(out, outcomes, footers)
     _put_csv(out / "failures.csv", failures)
     _put_csv(out / "exclusions.csv", exclusion_table(exclusions))
@@ -122,7 +126,17 @@ def write_tables(
     )
     from gsigpu.pipeline.cohort.flow import flow_of, save_flow
 
-    save_flow(out, flow_of(outcomes, exclusions, rules, tables, n_manifest_rows=n_manifest_rows))
+    save_flow(
+        out,
+        flow_of(
+            outcomes,
+            exclusions,
+            rules,
+            tables,
+            n_manifest_rows=n_manifest_rows,
+            n_lesions=len(_lesions(footers)),
+        ),
+    )
     put_json(out / RESULTS_FILE, {"digest": digest, **asdict(tables)})
     return tables
 
@@ -166,7 +180,10 @@ def _footer(path: Path) -> _Footer:
 
 
 def _write_measurements(
-    out: Path, done: Sequence[RowOutcome], left_out: set[tuple[str, str]]
+    out: Path,
+    done: Sequence[RowOutcome],
+    left_out: set[tuple[str, str]],
+    progress: Callable[[], None],
 ) -> int:
     """The table of the cohort, in Parquet by phase and as one CSV; returns how many values it holds.
 
@@ -189,6 +206,7 @@ def _write_measurements(
             frame([]).to_csv(csv, index=False, lineterminator="\n")
             writers: dict[str, _PartWriter] = {}
             for one in done:
+                progress()
                 table = pq.read_table(_table_path(out, one)).to_pandas()[list(COLUMNS)]
                 if one.row.case_id in dropped:
                     table = table[~table.lesion_id.isin(dropped[one.row.case_id])]
@@ -247,6 +265,15 @@ def _failures(
     return pd.DataFrame(entries(), columns=list(FAILURE_COLUMNS))
 
 
+def _lesions(footers: Mapping[ManifestRow, _Footer]) -> set[tuple[str, str]]:
+    """Lesions that were measured, of whatever phase and reader, by case."""
+    return {
+        (row.case_id, lesion_id)
+        for row, footer in footers.items()
+        for lesion_id in footer.diameters_mm
+    }
+
+
 def _by_rule(exclusions: Sequence[Exclusion]) -> dict[str, int]:
     found: dict[str, int] = {}
     for one in exclusions:
@@ -262,9 +289,7 @@ def _groups(
     """Groups in order of first appearance."""
     for group, patients in patients_by_group(kept).items():
         rows = [row for row in kept if row.group == group]
-        lesions = {
-            (row.case_id, lesion_id) for row in rows for lesion_id in footers[row].diameters_mm
-        }
+        lesions = _lesions({row: footers[row] for row in rows})
         yield GroupSize(
             group, len(patients), len({row.case_id for row in rows}), len(lesions - left_out)
         )

@@ -142,10 +142,10 @@ def run_cohort(
         rows = pseudonyms.rows(rows)
     n_manifest_rows = len(rows)
     rows, excluded = before_measuring(rows, rules)
-    with _own(out, pseudonyms):
-        n_bytes = predicted_bytes([one for one in rows if not _was_begun(out, one)], settings)
-        require_room(out, n_bytes)
-        put_json(out / RUN_FILE, _record(settings, rules, pseudonyms, n_bytes))
+    n_bytes = predicted_bytes([one for one in rows if not _was_begun(out, one)], settings)
+    require_room(out, n_bytes)
+    record = _record(settings, rules, pseudonyms, n_bytes)
+    with _own(out, record):
         tasks = [
             StudyTask(
                 out=out,
@@ -159,13 +159,17 @@ def run_cohort(
             )
             for members in by_study(rows)
         ]
-        with _pool(options, settings, len(tasks), out) as pool:
-            state = RunState(out, len(rows), pool.name)
-            with telling(state, watch):
+        state = RunState(out, len(rows))
+        with telling(state, watch):
+            with _pool(options, settings, len(tasks), out) as pool:
+                state.begin(pool.name)
                 outcomes = _work(pool, tasks, state, watch)
-        order = {row: number for number, row in enumerate(rows)}
-        outcomes.sort(key=lambda one: order[one.row])
-        tables = write_tables(out, outcomes, excluded, rules, n_manifest_rows=n_manifest_rows)
+            order = {row: number for number, row in enumerate(rows)}
+            outcomes.sort(key=lambda one: order[one.row])
+            tables = write_tables(
+                out, outcomes, excluded, rules,
+                n_manifest_rows=n_manifest_rows, progress=state.keep,
+            )  # fmt: skip
     return CohortResult(
         out=out,
         n_rows=len(rows),
@@ -200,28 +204,31 @@ def _checked(settings: CohortSettings, pseudonyms: Pseudonyms | None) -> CohortS
 
 
 @contextmanager
-def _own(out: Path, pseudonyms: Pseudonyms | None) -> Iterator[None]:
+def _own(out: Path, record: dict[str, object]) -> Iterator[None]:
     """The output folder, for this run alone.
 
+    record : of the run, for run.json
     Raises OutputError if it holds something else, or another run is at work on it.
     """
     remedy = "choose another output"
-    known = out / RUN_FILE
     if out.exists() and not out.is_dir():
         raise OutputError("is no folder", where=out, remedy=remedy)
-    if out.is_dir() and any(out.iterdir()):
-        try:
-            record = json.loads(known.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise OutputError("holds something else", where=out, remedy=remedy) from error
-        if record.get("pseudonyms") != (pseudonyms and pseudonyms.fingerprint):
+    if out.is_dir():
+        known = out / RUN_FILE
+        # A run that was killed before it wrote its record leaves files with a dot at most.
+        if not known.exists() and any(not one.name.startswith(".") for one in out.iterdir()):
+            raise OutputError("holds something else", where=out, remedy=remedy)
+        if (
+            known.exists()
+            and json.loads(known.read_text("utf-8")).get("pseudonyms") != record["pseudonyms"]
+        ):
             raise OutputError(
                 "holds a run with other names for its patients (--pseudonymise)",
                 where=out,
                 remedy="give the same key as then, or choose another output",
             )
     try:
-        (out / "cases").mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         lock = (out / _LOCK_FILE).open("w")
     except OSError as error:
         raise OutputError(
@@ -237,6 +244,7 @@ def _own(out: Path, pseudonyms: Pseudonyms | None) -> Iterator[None]:
                 remedy="wait for it: gsigpu cohort status",
             ) from error
         sweep(out)
+        put_json(out / RUN_FILE, record)
         yield
 
 

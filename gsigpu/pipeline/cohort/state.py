@@ -36,7 +36,7 @@ class RunState:
 
     out: Path
     n_rows: int
-    pool: str
+    pool: str = ""
     n_skipped: int = 0
     n_done: int = 0
     n_failed: int = 0
@@ -48,6 +48,12 @@ class RunState:
     _n_worked: int = 0
     _status_at: float = 0.0
     _log_at: float = field(default_factory=monotonic)
+
+    def begin(self, pool: str) -> None:
+        """Who will do it is known."""
+        self.pool = pool
+        self.log(f"begun: {self.n_rows} rows, {pool}")
+        self.keep(now=True)
 
     def tell(self, row: ManifestRow, stage: str) -> None:
         """A worker is at a stage of a row."""
@@ -187,8 +193,6 @@ def read_status(out: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def telling(state: RunState, watch: Callable[[RunState], None]) -> Iterator[None]:
     """Keeps the status to the end, however that comes."""
-    state.log(f"begun: {state.n_rows} rows, {state.pool}")
-    state.keep(now=True)
     try:
         yield
     except BaseException as error:
