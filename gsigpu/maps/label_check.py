@@ -38,6 +38,7 @@ _LEAST_OFFSET_KEV = 5.0
 _LEAST_REVERSAL_HU = 2.0
 _PARTS = 8
 _LEAST_ERRORS = 3.0
+_LEAST_SPREAD_HU = 1.0
 _LEAST_COSINE = 0.995  # between the directions of a part and of the whole; noise has no direction
 _IODINE, _CALCIUM = 53, 20
 # Energies that can be read off: above iodine's K edge, 33.2 keV, and beyond any scanner's highest.
@@ -68,9 +69,9 @@ def check_labels(
         return ()
     if len(labels) <= 3:
         return _out_of_order(labels, pairs.mean(axis=0))
-    direction, parts = _spectral_direction(pairs)
-    if np.median(np.abs(np.stack(parts) @ direction)) < _LEAST_COSINE:
-        return ()  # nothing but noise varies
+    direction, parts, spread_hu = _spectral_direction(pairs)
+    if spread_hu < _LEAST_SPREAD_HU or np.median(np.abs(parts @ direction)) < _LEAST_COSINE:
+        return ()  # nothing varies, or nothing but noise
     fitted, error_kev = _fitted_energies(labels, direction, parts)
     gaps = np.abs(labels[:, None] - labels[None, :]) + np.where(np.eye(len(labels)) > 0, np.inf, 0)
     tolerance = np.maximum(gaps.min(axis=1) / 2, _LEAST_OFFSET_KEV) + _LEAST_ERRORS * error_kev
@@ -113,40 +114,44 @@ def _soft_tissue_pairs(stack: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _spectral_direction(
     pairs: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """(E,) direction in which neighbours vary together most, density alone (equal at all energies) taken out.
 
     Tissue is alike in neighbouring blocks and noise is not, so the covariance between the two of
     each pair is that of tissue. Bone follows calcium's curve, not iodine's, and so lies off the plane
     of most pairs; what lies far off is left out, and the direction found again.
-    Returns it, and that of each of several parts of the tissue.
+    Returns it, (n, E) those of several parts of the tissue, and the SD of tissue along it, HU.
     """
     kept = pairs
     for _ in range(_TRIMMING_ROUNDS):
-        direction, across = _leading(kept)
+        direction, across, spread_hu = _leading(kept)
         middle = across.mean(axis=0)
         off_plane = middle - np.outer(direction, direction @ middle)
         off_hu = np.sqrt((off_plane**2).mean(axis=0))
         kept = kept[:, :, off_hu <= _TRIMMED_BEYOND * np.median(off_hu)]
-    return direction, [_leading(part)[0] for part in np.array_split(kept, _PARTS, axis=2)]
+    parts = [_leading(part)[0] for part in np.array_split(kept, _PARTS, axis=2)]
+    return direction, np.stack(parts), spread_hu
 
 
-def _leading(pairs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The direction of pairs, and (2, E, n) their deviations from the mean, density taken out."""
+def _leading(
+    pairs: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """The direction of pairs, (2, E, n) their deviations from the mean, density taken out, and the SD along it."""
     across = pairs - pairs.mean(axis=1, keepdims=True)
     across -= across.mean(axis=(0, 2), keepdims=True)
     together = across[0] @ across[1].T
-    return np.linalg.eigh(together + together.T)[1][:, -1], across
+    variances, directions = np.linalg.eigh((together + together.T) / (2 * max(pairs.shape[2], 1)))
+    return directions[:, -1], across, float(np.sqrt(max(variances[-1], 0.0)))
 
 
 def _fitted_energies(
     labels: NDArray[np.float64],
     direction: NDArray[np.float64],
-    parts: Sequence[NDArray[np.float64]],
+    parts: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Energies read off the line d = a + b r(E), of iodine or calcium, whichever suits more series.
 
-    parts : the direction of each of several parts of the tissue
+    parts : (n, E) the direction of each of several parts of the tissue
     Returns them and their standard errors, from the spread between the parts: where little varies,
     and at high energies where r is flat, noise alone moves them far.
     """

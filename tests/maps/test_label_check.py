@@ -52,7 +52,7 @@ def test_right_labels_pass_without_contrast_medium_and_up_to_190_kev(highest_kev
     )
     patches = np.kron(rng.uniform(0, 8, (3, 12, 12)), np.ones((1, 8, 8)))  # mg/mL
     plain = plain + patches * calcium[:, None, None, None]
-    assert check_labels(energies, plain) == ()  # noise alone
+    assert check_labels(energies, plain) == ()
 
 
 @pytest.mark.parametrize(("i", "j"), list(combinations(range(11), 2)))
@@ -91,3 +91,11 @@ def test_one_series_with_a_wrong_label():
 def test_too_little_tissue_says_nothing():
     assert check_labels(ELEVEN, np.full((11, 2, 32, 32), -1000.0)) == ()
     assert check_labels(ELEVEN, np.full((11, 2, 32, 32), np.nan)) == ()
+
+
+def test_tissue_that_does_not_vary_says_nothing():
+    """As after a copy of one image to all energies, or with noise alone."""
+    one = tissue((70.0,), enhancement=0.0)
+    assert check_labels(ELEVEN, np.repeat(one, 11, axis=0)) == ()
+    for seed in range(5):
+        assert check_labels(ELEVEN, tissue(ELEVEN, seed=seed, enhancement=0.0)) == ()
