@@ -241,7 +241,7 @@ def test_interrupt_leaves_what_is_done(cohort, tmp_path, monkeypatch):
         text=True,
     ) as process:
         begun = time.monotonic()
-        while len(list(out.glob("cases/*/*.parquet"))) < 2:
+        while len(list(out.glob("cases/*/[!.]*.parquet"))) < 2:
             assert time.monotonic() - begun < 60
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)

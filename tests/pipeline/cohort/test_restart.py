@@ -33,7 +33,7 @@ LEAST_KILLS = 3
 
 def tables(out):
     """Finished rows: file -> when it was written."""
-    return {path: path.stat().st_mtime_ns for path in out.glob("cases/*/*.parquet")}
+    return {path: path.stat().st_mtime_ns for path in out.glob("cases/*/[!.]*.parquet")}
 
 
 def killed_at(cohort, out, seconds):
