@@ -59,9 +59,9 @@ class GroupMember:
             _, inverse, counts = np.unique(
                 self.patient[self.group == code], return_inverse=True, return_counts=True
             )
-            base = values[0] if values.size else 0.0  # equal values keep equal means
-            means.append(base + np.bincount(inverse, weights=values - base) / counts)
-        return means
+            means.append(np.bincount(inverse, weights=values) / counts)
+        ends = np.cumsum([one.size for one in means])[:-1]
+        return np.split(tied(np.concatenate(means)), ends)
 
     @property
     def n_patients(self) -> int:
@@ -100,6 +100,22 @@ class GroupMember:
     def clustering(self) -> tuple[float, float]:
         """ICC of the lesions within patients of one group, and the design effect it brings."""
         return clustering_of(self.mixed, np.unique(self.patient, return_counts=True)[1])
+
+
+def tied(means: Array) -> Array:
+    """Means that differ by rounding alone, made equal, so that ranks see them as ties.
+
+    >>> tied(np.array([0.1 + 0.2, 5.0, 0.3])).tolist()
+    [0.3, 5.0, 0.3]
+    """
+    if means.size < 2:
+        return means
+    place = np.argsort(means, kind="stable")
+    tolerance = 4096 * np.finfo(np.float64).eps * np.abs(means).max()
+    rises = np.concatenate([[True], np.diff(means[place]) > tolerance])
+    equal = np.empty_like(means)
+    equal[place] = means[place][rises][np.cumsum(rises) - 1]
+    return equal
 
 
 def clustering_of(fit: RandomIntercept | str, sizes: NDArray[np.int64]) -> tuple[float, float]:

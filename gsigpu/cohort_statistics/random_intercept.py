@@ -15,7 +15,7 @@ in all groups.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -157,14 +157,17 @@ def fit_random_intercept(
     scale = float(np.ptp(y))
     if scale == 0.0:
         return "all values are equal"
+    per_group = np.unique(group, return_index=True, return_inverse=True)
+    if np.array_equal(y, y[per_group[1]][per_group[2]]):
+        return "no variation within groups"
     centre = float(y.mean())
     sums = _Sums((y - centre) / scale, group, patient)
     if sums.sizes.max() == 1:
         return _finish(sums, 0.0, centre, scale, df, "one lesion per patient: equals ANOVA")
     per_cell = patient * n_groups + group
     first = np.unique(per_cell, return_index=True, return_inverse=True)
-    if np.array_equal(y, y[first[1]][first[2]]):
-        return "no variation between lesions of a patient"
+    if np.array_equal(y, y[first[1]][first[2]]) and first[1].size < y.size:
+        return _one_value_per_patient(y, group, patient)
     deviance = np.array([sums.at(theta)[0] for theta in _GRID])
     best = int(np.argmin(deviance))
     if best == 0 and sums.at(0.0)[1] >= 0.0:
@@ -175,6 +178,18 @@ def fit_random_intercept(
         return "the fit of the mixed model does not converge"
     theta = float(brentq(lambda one: sums.at(one)[1], low, high, xtol=1e-15, rtol=1e-13))
     return _finish(sums, theta, centre, scale, df, "")
+
+
+def _one_value_per_patient(y: Array, group: Codes, patient: Codes) -> RandomIntercept | str:
+    """The limit θ → ∞: every lesion of a patient has the same value, so one of them says it all."""
+    _, first = np.unique(patient, return_index=True)
+    if not np.array_equal(group, group[first][patient]):
+        return "no variation between lesions of a patient in one group"
+    fit = fit_random_intercept(y[first], group[first], np.arange(first.size))
+    if isinstance(fit, str):
+        return fit
+    note = "lesions of a patient are equal: one value per patient"
+    return replace(fit, between_variance=fit.residual_variance, residual_variance=0.0, note=note)
 
 
 def _finish(
