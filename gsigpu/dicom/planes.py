@@ -53,11 +53,14 @@ _FORMAT_TAGS = _tags(
     "rows", "columns", "bits_allocated", "bits_stored", "high_bit", "pixel_representation",
     "samples_per_pixel", "photometric",
 )  # fmt: skip
-_VALUE_TAGS = _tags("slope", "intercept", "padding", "padding_limit")
+_VALUE_TAGS = _tags("slope", "intercept", "padding", "padding_limit", "rescale_type")
+# Scanners fill what lies outside the reconstruction circle with -2000, -3024, -8192 and the like, and
+# some do not say so. Air is -1000 HU, and no noise of an abdomen's surroundings reaches this.
+_NO_TISSUE_HU = -1500.0
 _EVIDENCE_TAGS = tuple(
     tag
     for tag in WANTED
-    if tag not in PER_PLANE and tag not in (*_PLACE_TAGS, *_FORMAT_TAGS, *_VALUE_TAGS)
+    if tag not in PER_PLANE and tag not in (*_PLACE_TAGS, *_FORMAT_TAGS, *_VALUE_TAGS[:-1])
 )
 
 
@@ -192,7 +195,7 @@ def _place(found: Elements) -> _Place:
 
 def _values(found: Elements, image: PixelFormat) -> _Values:
     """Rescale and padding of the delivered int16 values: stored values less `image.bias`."""
-    slope_raw, intercept_raw, padding_raw, limit_raw = (
+    slope_raw, intercept_raw, padding_raw, limit_raw, rescale_type = (
         found.values.get(tag) for tag in _VALUE_TAGS
     )
     if image.samples_per_pixel == 1:
@@ -204,10 +207,20 @@ def _values(found: Elements, image: PixelFormat) -> _Values:
         slope, intercept = 1.0, 0.0
     first = _short(padding_raw, signed=image.signed)
     if first is None:
-        return _Values(slope, intercept, None)
+        return _Values(slope, intercept, _unsaid_padding(slope, intercept, rescale_type))
     last = _short(limit_raw, signed=image.signed)
     low, high = sorted((first, first if last is None else last))
     return _Values(slope, intercept, _representable(low - image.bias, high - image.bias))
+
+
+def _unsaid_padding(
+    slope: float, intercept: float, rescale_type: bytes | None
+) -> tuple[int, int] | None:
+    """Delivered values so low that they are no HU; None where the unit is another."""
+    if _ascii(rescale_type) not in ("", "HU") or slope <= 0.0:
+        return None
+    highest = (_NO_TISSUE_HU - intercept) / slope
+    return _representable(-32768, math.floor(highest)) if abs(highest) < 2**31 else None
 
 
 def _rescale(name: str, raw: bytes | None) -> float:

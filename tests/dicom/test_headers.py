@@ -82,6 +82,26 @@ def test_what_a_plane_says(tmp_path):
         assert file.read(plane.pixel_length) == PIXELS.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("attributes", "padding"),
+    [
+        ({"slope": 1, "intercept": -1024}, (-32768, -476)),  # -476 - 1024 = -1500 HU
+        ({"slope": 0.5, "intercept": 0}, (-32768, -3000)),
+        ({"slope": 1, "intercept": -1024, "PixelPaddingValue": -2000}, (-2000, -2000)),
+        ({"slope": 0.1, "intercept": 0, "RescaleType": "MGML"}, None),
+        ({"slope": -1, "intercept": 0}, None),
+        ({"slope": 1, "intercept": -40000}, (-32768, 32767)),
+        ({"slope": 1, "intercept": 32000}, None),
+    ],
+)
+def test_what_no_tissue_can_be_is_outside_even_where_the_header_does_not_say_so(
+    tmp_path, attributes, padding
+):
+    save(ct_dataset(PIXELS, **attributes), tmp_path / "a")
+    (plane,) = scan_headers(tmp_path).planes
+    assert plane.padding == padding
+
+
 def test_real_ge_headers():
     scan = scan_headers(Path(__file__).parents[1] / "data" / "liver-ct")
     planes = sorted(scan.planes, key=lambda plane: plane.path.name)
@@ -111,7 +131,7 @@ def test_planted_among_other_files(tmp_path):
     reasons = {one.path.name: one.reason for one in scan.skipped}
     assert set(reasons) == {"sr", "sc", "notes.txt", "empty", "broken", "dangling"}
     assert reasons["sr"] == "not a CT image but Basic Text SR Storage"
-    assert reasons["empty"] == "not DICOM"
+    assert reasons["empty"] == "empty file"
     assert scan.n_files == 7
 
 
