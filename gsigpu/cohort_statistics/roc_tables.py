@@ -44,6 +44,8 @@ from gsigpu.cohort_statistics.roc_settings import (
 )
 from gsigpu.errors import InputError
 
+Curve = dict[str, str | Array]
+
 FROM_THE_DATA = "direction taken from the data"
 AGAINST = "below .5: the pair lies against the declared direction"
 
@@ -91,7 +93,7 @@ def roc_tables(
     declared = {pair: options.direction_of(*pair) for pair in pairs(tuple(order))}
     replicates = _replicates(members, declared, options, np.random.default_rng(seed))
     rows: list[dict[str, object]] = []
-    curves: list[pd.DataFrame] = []
+    curves: list[Curve] = []
     for (a, b), direction in declared.items():
         one, other = members[a], members[b]
         head = {"group_a": a, "group_b": b} | _counts(one, other)
@@ -107,8 +109,7 @@ def roc_tables(
     roc = pd.DataFrame(rows, columns=list(ROC_COLUMNS))
     family = roc.groupby(["track", "method"], sort=False)["p"]
     roc["p_holm"] = family.transform(holm) if len(roc) else roc["p"]
-    empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
-    return RocResult(roc, pd.concat(curves, ignore_index=True) if curves else empty)
+    return RocResult(roc, _stacked(curves))
 
 
 def split_groups(
@@ -193,7 +194,7 @@ def _nothing(
 
 def _paper(
     head: dict[str, object], one: Group, other: Group, options: RocSettings
-) -> tuple[list[dict[str, object]], pd.DataFrame]:
+) -> tuple[list[dict[str, object]], Curve]:
     """DeLong per lesion, turned to AUC >= .5, and every point of the curve."""
     direction: Direction = "higher" if area(one.values, other.values) >= 0.5 else "lower"
     x, y = oriented(one.values, direction), oriented(other.values, direction)
@@ -218,7 +219,7 @@ def _recommended(
     direction: Direction,
     options: RocSettings,
     replicates: Replicates,
-) -> tuple[list[dict[str, object]], pd.DataFrame]:
+) -> tuple[list[dict[str, object]], Curve]:
     """Obuchowski, the bootstrap, DeLong where it holds; the curve with its band."""
     x, y = oriented(one.values, direction), oriented(other.values, direction)
     units = one.patients, other.patients
@@ -342,8 +343,21 @@ def thinned(fpr: Array, tpr: Array, *, most: int) -> tuple[Array, Array]:
     return np.asarray(fpr[kept], np.float64), np.asarray(tpr[kept], np.float64)
 
 
-def _curve(row: Mapping[str, object], fpr: Array, tpr: Array, band: Array) -> pd.DataFrame:
+def _curve(row: Mapping[str, object], fpr: Array, tpr: Array, band: Array) -> Curve:
     names = ("track", "method", "group_a", "group_b", "direction")
     points = {"fpr": fpr, "tpr": tpr, "tpr_low": band[0], "tpr_high": band[1]}
-    frame = pd.DataFrame({name: row[name] for name in names} | points, index=range(fpr.size))
-    return frame[list(CURVE_COLUMNS)]
+    return {name: str(row[name]) for name in names} | points
+
+
+def _stacked(curves: Sequence[Curve]) -> pd.DataFrame:
+    """All curves in one frame, CURVE_COLUMNS."""
+    if not curves:
+        return pd.DataFrame(columns=list(CURVE_COLUMNS))
+    sizes = [np.size(curve["fpr"]) for curve in curves]
+    columns: dict[str, object] = {}
+    for name in CURVE_COLUMNS:
+        if isinstance(curves[0][name], str):
+            columns[name] = np.repeat([str(curve[name]) for curve in curves], sizes)
+        else:
+            columns[name] = np.concatenate([np.asarray(curve[name]) for curve in curves])
+    return pd.DataFrame(columns)
