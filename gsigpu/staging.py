@@ -65,11 +65,7 @@ def staged_files(finals: Sequence[Path], *, overwrite: bool = False) -> Iterator
     Raises OutputError as `staged_folder` does.
     """
     finals = [one.absolute() for one in finals]
-    for one in finals:
-        if one.is_dir() or (one.exists() and not overwrite):
-            raise OutputError(
-                "is there already", where=one, remedy="choose another output, or add --overwrite"
-            )
+    require_free(finals, overwrite=overwrite)
     last = finals[-1]
     staged = last.with_name(f".{last.name}.partial-{secrets.token_hex(4)}")
     try:
@@ -87,6 +83,15 @@ def staged_files(finals: Sequence[Path], *, overwrite: bool = False) -> Iterator
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def require_free(finals: Iterable[Path], *, overwrite: bool = False) -> None:
+    """Raises OutputError if one of these files is there, and may not be replaced."""
+    for one in finals:
+        if one.is_dir() or (one.exists() and not overwrite):
+            raise OutputError(
+                "is there already", where=one, remedy="choose another output, or add --overwrite"
+            )
 
 
 def _move_all(staged: Path, finals: Sequence[Path]) -> None:

@@ -19,6 +19,7 @@ from gsigpu.masks.roles import merged, parse_roles, read_role_file
 from gsigpu.pipeline.measure import (
     Measurement,
     MeasureSettings,
+    files_beside,
     measure_study,
     write_measurement,
 )
@@ -27,6 +28,7 @@ from gsigpu.pipeline.parameters import ParameterSettings
 from gsigpu.pipeline.study_masks import MaskFiles
 from gsigpu.regions.layout import REGIONS, RegionSettings
 from gsigpu.regions.shells import parse_rim
+from gsigpu.staging import require_free
 from gsigpu.tables.measurement import MeasurementRow
 
 
@@ -184,6 +186,9 @@ def measure_command(
     )
     if plot and "profile" not in settings.regions.regions:
         raise SettingsError("--plot shows the profile", remedy="add profile to --regions")
+    require_free(
+        files_beside(out, with_wide=wide, with_dicom=dicom, with_plot=plot), overwrite=overwrite
+    )
     said = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
     if roles is not None:
         said.append(read_role_file(roles))

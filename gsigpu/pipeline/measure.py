@@ -230,6 +230,24 @@ def _vendor_iodine(
     return found, doubts
 
 
+def files_beside(
+    out: Path, *, with_wide: bool = False, with_dicom: bool = False, with_plot: bool = False
+) -> list[Path]:
+    """The files of a measurement, the table last.
+
+    Raises SettingsError if `out` is no .csv or .parquet.
+    """
+    require_suffix(out)
+    asked = {
+        "json": True,
+        "wide": with_wide,
+        "seg": with_dicom,
+        "sr": with_dicom,
+        "plot": with_plot,
+    }
+    return [*(out.with_suffix(_BESIDE[what]) for what, is_asked in asked.items() if is_asked), out]
+
+
 def write_measurement(
     measurement: Measurement,
     out: Path,
@@ -248,16 +266,8 @@ def write_measurement(
         goes too
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
-    require_suffix(out)
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
-    asked = {
-        "json": True,
-        "wide": with_wide,
-        "seg": with_dicom,
-        "sr": with_dicom,
-        "plot": with_plot,
-    }
-    finals = [*(path for what, path in beside.items() if asked[what]), out]
+    finals = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
     read = {path.resolve() for _, path in measurement.masks.files}
     for path in finals:
         if path.resolve() in read:
@@ -280,8 +290,8 @@ def write_measurement(
         text = json.dumps(provenance(measurement, masks), indent=2)
         staged["json"].write_text(text + "\n", "utf-8")
     if overwrite:  # what went with an earlier table would pass for this one's
-        for what, path in beside.items():
-            if not asked[what] and path.resolve() not in read:
+        for path in set(beside.values()) - set(finals):
+            if path.resolve() not in read:
                 path.unlink(missing_ok=True)
     return [out, *finals[:-1]]
 

@@ -88,6 +88,14 @@ def test_a_failure_beside_success_is_exit_code_1_and_one_line(truth, tmp_path):
     assert len(table) > 100
 
 
+def test_a_taken_output_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "t.wide.csv").write_text("mine")
+    words = [tmp_path / "no-study", "--mask", "m.nii", "-o", tmp_path / "t.csv"]
+    assert "t.wide.csv: is there already" in run(*words, "--wide").stderr
+    assert "no-study" in run(*words).stderr
+    assert (tmp_path / "t.wide.csv").read_text() == "mine"
+
+
 def test_roles_by_file_and_by_option(truth, tmp_path):
     (tmp_path / "roles.yaml").write_text("lesion: [1]\nnames: {1: S4a}\n")
     done = run(
@@ -111,6 +119,8 @@ def test_roles_by_file_and_by_option(truth, tmp_path):
         (["--slope", "100-60"], "does not rise"),
         (["--regions", "edge"], "unknown region 'edge'"),
         (["--ct-value", "bone"], "unknown CT value"),
+        (["--regions", "core", "--plot"], "add profile to --regions"),
+        (["-o", "t.xlsx"], ".csv or .parquet"),
     ],
 )
 def test_bad_options_are_one_line_and_nothing_is_written(truth, tmp_path, words, message):
