@@ -277,9 +277,7 @@ def analyse(
     frames = {name: _concatenated(name, found) for name in _COLUMNS}
     for name in _ADJUSTED:
         frames[name] = multiplicity.adjust_over_all(frames[name])
-    return Results(
-        Frames(**frames), tuple(_disagreements(frames)) if _HAS_AGREEMENT else (), settings
-    )
+    return Results(Frames(**frames), tuple(_disagreements(frames)), settings)
 
 
 def _run(

@@ -22,9 +22,9 @@ from gsigpu.report.results import ALPHA, Results
 from gsigpu.tables.observations import Observations
 
 
-def models_table(results: Results) -> Table | None:
-    """Combined-parameter models; None where there are none."""
-    frame = results.frames.models
+def models_table(results: Results, model: str) -> Table | None:
+    """Combined-parameter models of one kind, multinomial or logistic; None where there are none."""
+    frame = rows_of(results.frames.models, model=model)
     if frame.empty:
         return None
     rows = []
@@ -41,7 +41,6 @@ def models_table(results: Results) -> Table | None:
         rows.append(
             [
                 text(where if where != last else "", tone="first" if where != last else ""),
-                text(str(row["model"])),
                 text(who),
                 Cell(number(row["auc_apparent"], 2)),
                 Cell(number(row["auc"], 2), strong=bool(row["auc_low"] > 0.5)),
@@ -55,16 +54,19 @@ def models_table(results: Results) -> Table | None:
         last = where
     names = "; ".join(dict.fromkeys(str(one) for one in frame["parameters"]))
     header = [
-        [head("", 3), head("AUC", 3), head(""), head("calibration", 2), head("")],
+        [head("", 2), head("AUC", 3), head(""), head("calibration", 2), head("")],
         [
-            head("where"), head("model"), head("groups"), head("same data"), head("other patients"),
+            head("where"), head("groups"), head("same data"), head("other patients"),
             head("95% interval"), head("Brier"), head("intercept"), head("slope"), head("folds"),
         ],
     ]  # fmt: skip
     notes = [
         f"Of {names}. The AUC on the data that the model was fitted to flatters; that on other patients is by cross-validation in whole patients. Calibration is right at intercept 0, slope 1."
     ]
-    return Table("models", "Combined parameters", header, rows, notes)
+    kind = "pairs of groups" if model == "logistic" else "all groups"
+    return Table(
+        f"models_{model}", f"Combined parameters, {model} model of {kind}", header, rows, notes
+    )
 
 
 def comparison_table(results: Results) -> Table | None:

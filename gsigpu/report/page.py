@@ -19,6 +19,7 @@ from gsigpu.report.layout import (
 from gsigpu.report.other_tables import comparison_table, models_table, power_table, reader_table
 from gsigpu.report.paper_tables import (
     TRACKS,
+    Lookup,
     cells_of,
     group_table,
     group_tables,
@@ -30,6 +31,7 @@ from gsigpu.report.table_one import table_one
 from gsigpu.report.words import summary
 from gsigpu.tables.observations import Observations
 
+_MANY_COLUMNS = 11
 _LEGIBLE = 0.62  # of a figure's own size, below which its text is too small to read
 
 
@@ -62,13 +64,14 @@ class Tables:
     pairs: Mapping[str, Sequence[Table]]
     comparisons: Table | None
     models: Table | None
+    pair_models: Table | None
     readers: Table | None
     power: Table | None
     checklists: Sequence[Table]
 
     def files(self) -> list[Table]:
         """In the order of the page, without the pairs, which pairwise.csv holds in full."""
-        more = (self.comparisons, self.models, self.readers, self.power)
+        more = (self.comparisons, self.models, self.pair_models, self.readers, self.power)
         return [
             self.table_one,
             *self.groups,
@@ -80,20 +83,21 @@ class Tables:
 
 def tables_of(observations: Observations, results: Results) -> Tables:
     """Everything that is printed as a table."""
+    lookup = Lookup.of(results)
     pairs = {
         parameter: [
-            pairwise_table(observations, results, phase, region, parameter)
+            pairwise_table(observations, lookup, phase, region, parameter)
             for phase, region in cells_of(observations)
         ]
         for parameter in observations.parameters
     }
     return Tables(
         table_one=table_one(observations),
-        groups=group_tables(observations, results),
+        groups=group_tables(observations, lookup),
         by_phase={
             parameter: [
                 [
-                    group_table(observations, results, parameter, track, k, (phase,))
+                    group_table(observations, lookup, parameter, track, k, (phase,))
                     for track in TRACKS
                 ]
                 for phase in observations.phases
@@ -103,7 +107,8 @@ def tables_of(observations: Observations, results: Results) -> Tables:
         roc=roc_tables(observations, results),
         pairs={name: [one for one in own if one.rows] for name, own in pairs.items()},
         comparisons=comparison_table(results),
-        models=models_table(results),
+        models=models_table(results, "multinomial"),
+        pair_models=models_table(results, "logistic"),
         readers=reader_table(observations, results),
         power=power_table(results),
         checklists=checklist_tables(observations, results),
@@ -133,7 +138,7 @@ def render(
         trim_blocks=False,
         keep_trailing_newline=True,
     )
-    environment.globals.update(left=_is_left, classes=_classes)
+    environment.globals.update(left=_is_left, classes=_classes, density=_density)
     art = {
         drawing.name: Art(
             drawing.name,
@@ -163,6 +168,7 @@ def render(
         "roc_notes": roc_notes(observations, results),
         "comparisons": tables.comparisons,
         "models": tables.models,
+        "pair_models": tables.pair_models,
         "calibration": art.get("calibration"),
         "curves": art.get("spectral_curves"),
         "profiles": art.get("profiles"),
@@ -289,6 +295,11 @@ def _is_left(table: Table, column: int, row: Sequence[Cell]) -> bool:
         if sum(cell.span for cell in line) == len(line) and column < len(line):
             return line[column].kind == "text"
     return column == 0
+
+
+def _density(table: Table) -> str:
+    """A class for tables of many columns."""
+    return "dense" if sum(cell.span for cell in table.header[-1]) > _MANY_COLUMNS else ""
 
 
 def _classes(cell: Cell) -> str:

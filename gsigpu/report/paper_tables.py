@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from gsigpu.tables.observations import Observations
 
 TRACKS = ("paper", "recommended")
 TRACK_NAMES = {"paper": "paper-compatible", "recommended": "recommended"}
+Row = dict[Hashable, Any]
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PRIMARY_TEST = {"paper": "lsd", "recommended": "mixed"}
 PRIMARY_P = {"paper": "p", "recommended": "p_holm"}
@@ -61,10 +64,44 @@ def areas_of(frame: pd.DataFrame, track: str) -> pd.DataFrame:
     return own.iloc[:0]
 
 
-def group_tables(observations: Observations, results: Results) -> list[Table]:
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Rows of results by what they are of; a table asks for thousands of single cells.
+
+    described : (track, parameter, phase, region, group)
+    omnibus : (track, parameter, phase, region, test)
+    pairs : (track, parameter, phase, region, test, group_a, group_b)
+    """
+
+    described: dict[tuple[str, ...], Row]
+    omnibus: dict[tuple[str, ...], Row]
+    pairs: dict[tuple[str, ...], Row]
+
+    @classmethod
+    def of(cls, results: Results) -> Lookup:
+        """Of all results."""
+        frames = results.frames
+        member = ("track", "parameter", "phase", "region")
+        return cls(
+            _by(frames.descriptives, *member, "group"),
+            _by(frames.omnibus, *member, "test"),
+            _by(frames.pairwise, *member, "test", "group_a", "group_b"),
+        )
+
+    def tests(self, track: str, parameter: str) -> list[str]:
+        """Omnibus tests of a parameter, in the order of the file."""
+        return list(dict.fromkeys(key[4] for key in self.omnibus if key[:2] == (track, parameter)))
+
+
+def _by(frame: pd.DataFrame, *columns: str) -> dict[tuple[str, ...], Row]:
+    keys = zip(*(frame[one].astype(str) for one in columns), strict=True)
+    return dict(zip(keys, frame.to_dict("records"), strict=True))
+
+
+def group_tables(observations: Observations, lookup: Lookup) -> list[Table]:
     """Tables 1, 2, ...: each parameter on each track."""
     return [
-        group_table(observations, results, parameter, track, number_of)
+        group_table(observations, lookup, parameter, track, number_of)
         for number_of, parameter in enumerate(observations.parameters, start=1)
         for track in TRACKS
     ]
@@ -72,7 +109,7 @@ def group_tables(observations: Observations, results: Results) -> list[Table]:
 
 def group_table(
     observations: Observations,
-    results: Results,
+    lookup: Lookup,
     parameter: str,
     track: str,
     number_of: int,
@@ -86,7 +123,7 @@ def group_table(
         cell
         for cell in cells_of(observations)
         if (phases is None or cell[0] in phases)
-        and len(_described(results, parameter, track, cell))
+        and any((track, parameter, *cell, one) in lookup.described for one in observations.groups)
     ]
     letters = dict(zip(observations.groups, _letters(len(observations.groups)), strict=True))
     sub = [head(region) for _, region in cells]
@@ -95,10 +132,9 @@ def group_table(
         for phase in dict.fromkeys(one for one, _ in cells)
     ]
     rows = [
-        _group_row(results, parameter, track, cells, group, letters)
-        for group in observations.groups
+        _group_row(lookup, parameter, track, cells, group, letters) for group in observations.groups
     ]
-    rows += list(_test_rows(results, parameter, track, cells))
+    rows += list(_test_rows(lookup, parameter, track, cells))
     unit = with_unit(parameter, observations.units.get(parameter, ""))
     if track == "paper":
         notes = [
@@ -117,14 +153,8 @@ def group_table(
     )
 
 
-def _described(results: Results, parameter: str, track: str, cell: tuple[str, str]) -> pd.DataFrame:
-    return rows_of(
-        results.frames.descriptives, track=track, parameter=parameter, phase=cell[0], region=cell[1]
-    )
-
-
 def _group_row(
-    results: Results,
+    lookup: Lookup,
     parameter: str,
     track: str,
     cells: Sequence[tuple[str, str]],
@@ -133,64 +163,58 @@ def _group_row(
 ) -> list[Cell]:
     counts, shown = [], []
     for phase, region in cells:
-        own = rows_of(_described(results, parameter, track, (phase, region)), group=group)
-        if own.empty:
+        one = lookup.described.get((track, parameter, phase, region, group))
+        if one is None:
             shown.append(Cell("–"))
             continue
-        one = own.iloc[0]
-        counts.append((int(one["n_lesions"]), int(one["n_patients"])))
+        counts.append(int(one["n_lesions"] if track == "paper" else one["n_patients"]))
         decimals = decimals_of(parameter, float(one["sd"]))
-        pairs = rows_of(
-            results.frames.pairwise, track=track, parameter=parameter, phase=phase, region=region,
-            test=PRIMARY_TEST[track],
-        )  # fmt: skip
-        mark = _marks(pairs, group, letters, track)
-        mean, sd = (number(float(one[name]), decimals) for name in ("mean", "sd"))
-        shown.append(Cell(f"{mean} ± {sd}", mark=mark))
-    most = max(counts, default=(0, 0))
-    unit = f"{most[0]}" if track == "paper" else f"{most[1]}"
-    return [text(f"{letters[group]}  {group}"), Cell(unit), *shown]
-
-
-def _marks(pairs: pd.DataFrame, group: str, letters: dict[str, str], track: str) -> str:
-    found = []
-    for other, letter in letters.items():
-        either = pairs[
-            ((pairs["group_a"] == group) & (pairs["group_b"] == other))
-            | ((pairs["group_a"] == other) & (pairs["group_b"] == group))
+        marks = [
+            _mark(lookup, (track, parameter, phase, region), group, other, letter)
+            for other, letter in letters.items()
         ]
-        if len(either) and float(either[PRIMARY_P[track]].iloc[0]) < ALPHA:
-            survives = track == "paper" and float(either["p_bonferroni"].iloc[0]) < ALPHA
-            found.append(letter.upper() if survives else letter)
-    return "".join(found)
+        mean, sd = (number(float(one[name]), decimals) for name in ("mean", "sd"))
+        shown.append(Cell(f"{mean} ± {sd}", mark="".join(marks)))
+    return [text(f"{letters[group]}  {group}"), Cell(str(max(counts, default=0))), *shown]
+
+
+def _mark(
+    lookup: Lookup, member: tuple[str, str, str, str], group: str, other: str, letter: str
+) -> str:
+    """The letter of a group that differs; a capital where it also does after Bonferroni."""
+    track = member[0]
+    test = PRIMARY_TEST[track]
+    row = lookup.pairs.get((*member, test, group, other)) or lookup.pairs.get(
+        (*member, test, other, group)
+    )
+    if row is None or not float(row[PRIMARY_P[track]]) < ALPHA:
+        return ""
+    return letter.upper() if track == "paper" and float(row["p_bonferroni"]) < ALPHA else letter
 
 
 def _test_rows(
-    results: Results, parameter: str, track: str, cells: Sequence[tuple[str, str]]
+    lookup: Lookup, parameter: str, track: str, cells: Sequence[tuple[str, str]]
 ) -> Iterator[list[Cell]]:
     """Statistic and p of each omnibus test, then what they rest on."""
-    frame = rows_of(results.frames.omnibus, track=track, parameter=parameter)
-    of_cell = {cell: rows_of(frame, phase=cell[0], region=cell[1]) for cell in cells}
 
     def row(name: str, test: str, column: str, decimals: int | None) -> list[Cell]:
         shown = []
-        for own in of_cell.values():
-            one = rows_of(own, test=test)
-            value = float(one[column].iloc[0]) if len(one) else np.nan
+        for phase, region in cells:
+            one = lookup.omnibus.get((track, parameter, phase, region, test), {})
+            value = float(one.get(column, np.nan))
             if decimals is None:
                 shown.append(Cell(p_value(value), strong=value < ALPHA, tone="p"))
             else:
                 shown.append(Cell(number(value, decimals), tone="below"))
         return [Cell(name, "text", 2), *shown]
 
-    tests = list(dict.fromkeys(frame["test"]))
+    tests = lookup.tests(track, parameter)
     for test in tests:
-        symbol = "H" if test == "kruskal" else "F"
         if test in ("anova", "mixed"):
-            yield row(f"{test_name(test)}, {symbol}", test, "statistic", 2)
+            yield row(f"{test_name(test)}, F", test, "statistic", 2)
         yield row(f"{test_name(test)}, p", test, "p", None)
         if test in ("anova", "mixed"):
-            yield row("  p, Holm over all", test, "p_holm_all", None)
+            yield row("p, Holm over all", test, "p_holm_all", None)
     if tests:
         yield row("Levene, p", tests[0], "levene_p", None)
         yield row("ICC of lesions in patients", tests[0], "icc", 2)
@@ -297,20 +321,18 @@ def _keys(frame: pd.DataFrame, key: Sequence[str]) -> list[tuple[str, str, str]]
 
 
 def pairwise_table(
-    observations: Observations, results: Results, phase: str, region: str, parameter: str
+    observations: Observations, lookup: Lookup, phase: str, region: str, parameter: str
 ) -> Table:
     """Every pair by every test, both tracks."""
-    frame = rows_of(results.frames.pairwise, phase=phase, region=region, parameter=parameter)
-    tests = list(dict.fromkeys(zip(frame["track"], frame["test"], strict=True)))
+    where = (parameter, phase, region)
+    known = [key for key in lookup.pairs if key[1:4] == where]
+    tests = list(dict.fromkeys((key[0], key[4]) for key in known))
     decimals = decimals_of(parameter)
-    pairs = list(dict.fromkeys(zip(frame["group_a"], frame["group_b"], strict=True)))
     rows = []
-    for group_a, group_b in pairs:
-        own = rows_of(frame, group_a=group_a, group_b=group_b)
+    for group_a, group_b in dict.fromkeys(key[5:] for key in known):
         cells = [text(f"{group_a} − {group_b}")]
         for track, test in tests:
-            one = rows_of(own, track=track, test=test)
-            line = one.iloc[0] if len(one) else None
+            line = lookup.pairs.get((track, *where, test, group_a, group_b))
             if test in ("lsd", "mixed"):
                 cells += _difference(line, decimals)
             if test == "lsd":
@@ -328,13 +350,13 @@ def pairwise_table(
         columns += ["p, Holm"] if test in ("mixed", "dunn") else []
         header_tests.append(head(f"{test_name(test)} ({TRACK_NAMES[track]})", len(columns)))
         header_columns += [head(one) for one in columns]
-    where = " ".join(one for one in (region, phase) if one)
+    place = " ".join(one for one in (region, phase) if one)
     unit = with_unit(parameter, observations.units.get(parameter, ""))
     name = "_".join(one for one in ("pairs", _stem(parameter), phase, region) if one)
-    return Table(name, f"Pairs of groups, {unit}, {where}", [header_tests, header_columns], rows)
+    return Table(name, f"Pairs of groups, {unit}, {place}", [header_tests, header_columns], rows)
 
 
-def _difference(line: pd.Series | None, decimals: int) -> list[Cell]:
+def _difference(line: Row | None, decimals: int) -> list[Cell]:
     if line is None:
         return [Cell("–"), Cell("–")]
     return [
@@ -343,7 +365,7 @@ def _difference(line: pd.Series | None, decimals: int) -> list[Cell]:
     ]
 
 
-def _p(line: pd.Series | None, column: str) -> Cell:
+def _p(line: Row | None, column: str) -> Cell:
     value = np.nan if line is None else float(line[column])
     return Cell(p_value(value), strong=value < ALPHA, tone="p")
 

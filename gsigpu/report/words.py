@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from gsigpu.report.layout import interval, listed, number, parameter_name, plural, with_p
+from gsigpu.report.layout import (
+    decimals_of,
+    interval,
+    listed,
+    number,
+    parameter_name,
+    plural,
+    with_p,
+)
 from gsigpu.report.paper_tables import PRIMARY_P, PRIMARY_TEST, areas_of, rows_of
 from gsigpu.report.results import ALPHA, Results
 from gsigpu.tables.observations import Observations
@@ -65,22 +73,49 @@ def _found(observations: Observations, results: Results) -> Iterator[str]:
         own = rows_of(omnibus, parameter=parameter)
         if own.empty:
             continue
+        name = _capital(parameter_name(parameter))
         different = own[own["p_holm_all"] < ALPHA]
         if different.empty:
             least = own["p"].min()
             yield (
-                f"{_capital(parameter_name(parameter))}: no difference between the groups that holds after "
-                f"correction for all tests (smallest uncorrected {with_p(float(least))})."
+                f"{name}: no difference between the groups that holds after correction for all tests "
+                f"(smallest uncorrected {with_p(float(least))})."
             )
             continue
-        where = listed([_where(one) for _, one in different.iterrows()])
+        everywhere = len(different) == len(own) > 1
+        where = (
+            "wherever it was measured"
+            if everywhere
+            else f"in {listed([_where(one) for _, one in different.iterrows()])}"
+        )
+        largest = with_p(float(different["p_holm_all"].max()), "p")
         yield (
-            f"{_capital(parameter_name(parameter))} differs between the groups in {where} "
-            f"(mixed model, Holm over all tests, {with_p(float(different['p_holm_all'].max()), 'largest p')})."
+            f"{name} differs between the groups {where} (mixed model, Holm over all tests, {largest}"
+            f"{' or less' if len(different) > 1 and '=' in largest else ''}). {_extremes(results, different)}"
         )
     best = _best_area(results)
     if best is not None:
         yield best
+
+
+def _extremes(results: Results, different: pd.DataFrame) -> str:
+    """The highest and lowest group where the groups differ most."""
+    one = different.iloc[int(different["statistic"].to_numpy().argmax())]
+    means = rows_of(
+        results.frames.descriptives, track="recommended", phase=one["phase"],
+        region=one["region"], parameter=one["parameter"],
+    ).dropna(subset="mean").reset_index(drop=True)  # fmt: skip
+    if len(means) < 2:
+        return ""
+    high, low = (
+        means.iloc[int(at)]
+        for at in (means["mean"].to_numpy().argmax(), means["mean"].to_numpy().argmin())
+    )
+    decimals = decimals_of(str(one["parameter"]), float(high["sd"]))
+    return (
+        f"Most in {_where(one)}: highest in {high['group']} ({number(high['mean'], decimals)}), "
+        f"lowest in {low['group']} ({number(low['mean'], decimals)})."
+    )
 
 
 def _best_area(results: Results) -> str | None:
@@ -93,11 +128,16 @@ def _best_area(results: Results) -> str | None:
     if held.empty:
         return "No single parameter tells two groups apart beyond chance after correction for all tests."
     one = held.iloc[int((held["auc"] - 0.5).abs().to_numpy().argmax())]
-    above = "above" if one["direction"] == "higher" else "below"
+    as_declared = one["auc"] >= 0.5
+    is_above = (one["direction"] == "higher") == as_declared
+    auc, low, high = (one["auc"], one["ci_low"], one["ci_high"]) if as_declared else (
+        1 - one["auc"], 1 - one["ci_high"], 1 - one["ci_low"],
+    )  # fmt: skip
     return (
-        f"{len(held)} of {len(areas)} areas under ROC curves differ from .5 after correction for all; the farthest is "
-        f"{parameter_name(one['parameter'])} in {_where(one)}, {one['group_a']} {above} {one['group_b']}: "
-        f"AUC {number(one['auc'], 2)} (95% interval {interval(one['ci_low'], one['ci_high'], 2)}). "
+        f"{len(held)} of {len(areas)} areas under ROC curves differ from .5 after correction for all. The farthest is that of "
+        f"{parameter_name(one['parameter'])} in {_where(one)}, where {one['group_a']} lies {'above' if is_above else 'below'} "
+        f"{one['group_b']}{'' if as_declared else ', the opposite of the direction it was tested in'}: "
+        f"{number(auc, 2)} (95% interval {interval(low, high, 2)}). "
         "The farthest of many is farther than it will be in the next cohort."
     )
 
