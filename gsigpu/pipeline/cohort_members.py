@@ -64,8 +64,6 @@ _COLUMNS: dict[str, Sequence[str]] = {
     "bland_altman_points": BLAND_ALTMAN_POINT_COLUMNS,
     "power": POWER_COLUMNS,
 }
-# Until agreement of readers, power and the words on disagreements are there.
-_HAS_AGREEMENT = False
 _WITHOUT_PARAMETER = {"roc_comparisons", "models", "calibration"}
 _ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons")
 
@@ -218,9 +216,9 @@ def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[T
                 one = (parameter,)
                 of_one = _rows(cell, {"parameter": parameter})
                 values = of_one["value"].to_numpy(np.float64)
-                found += [make(kind, one, of_one, values) for kind in ("groups", "roc")]
+                found += [make(kind, one, of_one, values) for kind in ("groups", "roc", "power")]
                 read = _rows(observations.by_reader, where | {"parameter": parameter})
-                if _HAS_AGREEMENT and read["reader"].nunique() > 1:
+                if read["reader"].nunique() > 1:
                     found.append(make("agreement", one, read, read["value"].to_numpy(np.float64)))
             if len(present) > 1:
                 key = ["group", "patient_id", "lesion_id"]

@@ -124,6 +124,7 @@ def _curve(
     axis.text(
         *place, number(one["auc"], 2), color=colour, fontsize=8, fontweight="bold", zorder=5,
         ha="right" if place[0] > 0.5 else "left",
+        bbox={"facecolor": PAPER, "alpha": 0.75, "pad": 0.6, "lw": 0},
     )  # fmt: skip
 
 
