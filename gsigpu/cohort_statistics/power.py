@@ -31,25 +31,29 @@ PowerOf = Callable[[float, Sequence[float]], float]
 _MOST = 1e7
 
 
+def auc_standard_error(auc: float, n_a: float, n_b: float) -> float:
+    """Hanley and McNeil's √V(A) of n_a and n_b independent lesions.
+
+    >>> round(auc_standard_error(0.5, 10, 10), 4)
+    0.1323
+    """
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    above = auc * (1 - auc) + (n_a - 1) * (q1 - auc**2) + (n_b - 1) * (q2 - auc**2)
+    return float(np.sqrt(max(above, 0.0) / (n_a * n_b)))
+
+
 def auc_power(auc: float, n_a: float, n_b: float, *, alpha: float = 0.05) -> float:
-    """Power to tell an area from .5, two-sided, every lesion independent.
+    """Power to tell an area from .5, two-sided, every lesion independent; NaN below one per group.
 
     >>> round(auc_power(0.7, 30, 30), 4)
     0.7819
     """
-    a = max(auc, 1.0 - auc)
-
-    def spread(area: float) -> float:
-        q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-        above = area * (1 - area) + (n_a - 1) * (q1 - area**2) + (n_b - 1) * (q2 - area**2)
-        return float(np.sqrt(max(above, 0.0) / (n_a * n_b)))
-
     if min(n_a, n_b) < 1:
         return np.nan
-    margin = a - 0.5 - float(norm.isf(alpha / 2)) * spread(0.5)
-    if spread(a) == 0.0:
-        return float(margin > 0)
-    return float(norm.cdf(margin / spread(a)))
+    a = 0.5 + abs(auc - 0.5)
+    margin = a - 0.5 - float(norm.isf(alpha / 2)) * auc_standard_error(0.5, n_a, n_b)
+    spread = auc_standard_error(a, n_a, n_b)
+    return float(norm.cdf(margin / spread)) if spread > 0 else float(margin > 0)
 
 
 def power_table(
@@ -168,9 +172,10 @@ def _rows(
     )
     rows: list[dict[str, object]] = []
     for source, effect in [("observed", observed), *[("given", float(one)) for one in given]]:
-        usable = known and np.isfinite(effect)
+        usable = bool(known and np.isfinite(effect))
         needed = _needed(power, effect, len(codes), target) if usable else np.nan
         lesions = float(np.ceil(round(needed * overall, 6)))
+        reached = power(effect, effective) if usable else np.nan
         rows.append(
             {
                 **shared,
@@ -180,16 +185,20 @@ def _rows(
                 "n_patients": int(sizes.size),
                 "design_effect": overall,
                 "n_effective": float(sum(effective)),
-                "power": power(effect, effective) if usable else np.nan,
+                "power": reached,
                 "n_per_group_needed": lesions,
                 "patients_per_group_needed": float(
                     np.ceil(round(lesions * sizes.size / sum(n), 6))
                 ),
                 "detectable_effect": detectable,
-                "note": "" if usable else "effect or clustering unknown",
+                "note": "" if np.isfinite(reached) else _why_unknown(usable),
             }
         )
     return rows
+
+
+def _why_unknown(usable: bool) -> str:
+    return "too few lesions" if usable else "effect or clustering unknown"
 
 
 def _needed(power: PowerOf, effect: float, n_groups: int, target: float) -> float:
@@ -206,4 +215,7 @@ def _solve(beyond: Callable[[float], float], low: float, high: float) -> float:
         top = min(low + (top - low) * 2, high)
     if not beyond(top) >= 0:
         return np.nan
-    return float(brentq(beyond, low, top, xtol=1e-8, rtol=1e-10))
+    try:
+        return float(brentq(beyond, low, top, xtol=1e-8, rtol=1e-10))
+    except ValueError:  # SciPy's noncentral t gives up at one or two degrees of freedom
+        return np.nan

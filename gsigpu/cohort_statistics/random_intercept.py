@@ -79,8 +79,8 @@ class RandomIntercept:
 
     def log_total_variance_spread(self) -> float:
         """Var(log(σ_b² + σ_e²)), for intervals of standardised differences."""
-        theta = self.between_variance / self.residual_variance if self.residual_variance else np.inf
-        slope = 1.0 / (1.0 + theta)
+        between = float(np.nan_to_num(self.between_variance))
+        slope = self.residual_variance / (between + self.residual_variance)
         return (
             self.variance_log
             + 2 * slope * self.covariance_theta_log
