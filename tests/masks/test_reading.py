@@ -226,6 +226,24 @@ def test_slicer_segment_names(tmp_path):
     ]
 
 
+def test_overlapping_slicer_segments_are_layers(tmp_path):
+    """3D Slicer numbers the labels of each layer anew."""
+    first, second = (chiral() == 1).astype(np.uint8), np.zeros(GRID.shape, np.uint8)
+    second[1:3, 2:6, 2:7] = 1
+    assert (first & second).any()
+    image = SimpleITK.Compose(itk_image(first, GRID), itk_image(second, GRID))
+    for number, name in enumerate(("tumour", "satellite")):
+        for key, value in (("Name", name), ("LabelValue", "1"), ("Layer", str(number))):
+            image.SetMetaData(f"Segment{number}_{key}", value)
+    SimpleITK.WriteImage(image, str(tmp_path / "a.seg.nrrd"))
+    found = read_masks(tmp_path / "a.seg.nrrd", GRID)
+    assert [(one.name, one.label) for one in found.masks] == [("tumour", 1), ("satellite", 1)]
+    for one, true in zip(found.masks, (first, second), strict=True):
+        whole = np.zeros(GRID.shape, bool)
+        whole[one.box] = one.voxels
+        np.testing.assert_array_equal(whole, true)
+
+
 def test_another_grid_is_resampled_and_told(tmp_path):
     fine = VolumeGeometry((20, 48, 68), (1.0, 0.225, 0.325), GRID.origin_mm, ROW, COLUMN, NORMAL)
     labels = np.zeros(fine.shape, np.uint8)

@@ -381,6 +381,35 @@ def test_what_fails_is_in_the_table_and_the_rest_is_measured(truth, study, tmp_p
     assert all("\n" not in one for one in messages)
 
 
+def test_masks_that_belong_elsewhere_fail_alone(truth, study, found, files, tmp_path):
+    """Of another patient, another frame of reference, another phase, and a NIfTI beside the study."""
+    write_measurement(found, tmp_path / "t.csv", masks=files, with_dicom=True)
+    own = tmp_path / "t.seg.dcm"
+    for name, keyword, value in (
+        ("patient.dcm", "PatientID", "SECRET-9"),
+        ("frame.dcm", "FrameOfReferenceUID", "1.2.3"),
+    ):
+        ds = dcmread(own)
+        setattr(ds, keyword, value)
+        ds.save_as(tmp_path / name)
+    far = nibabel.load(truth.lesion_mask)
+    moved = far.affine + np.array([[0, 0, 0, 5000]] * 3 + [[0] * 4])
+    nibabel.save(nibabel.Nifti1Image(np.asarray(far.dataobj), moved), tmp_path / "far.nii.gz")
+    masks = [truth.lesion_mask, own, *(tmp_path / n for n in ("patient.dcm", "frame.dcm", "far.nii.gz"))]  # fmt: skip
+    other = measure_study(study, MaskFiles(tuple(masks)), phase="AP")
+    flags = {one.lesion_id: one.flags for one in other.rows if one.parameter == ""}
+    assert flags == {
+        "t.seg.dcm": "failed:wrong-phase",
+        "patient.dcm": "failed:wrong-patient",
+        "frame.dcm": "failed:grid-mismatch",
+        "far.nii.gz": "failed:outside-study",
+    }
+    assert {one.lesion_id for one in other.rows if one.parameter == "iodine"} == {"1", "2", "3"}
+    for one in other.failures:
+        assert one.lesion_id in str(one.error)
+        assert "SECRET" not in str(one.error)
+
+
 def test_when_nothing_is_left_to_measure_the_reason_is_raised(truth, study, tmp_path):
     def corner(labels):
         labels[10:12, 0:3, 0:3] = 1
