@@ -230,7 +230,7 @@ def measure_command(
     else:
         typer.echo(summary(found, written))
     if found.failures:
-        fail([str(one.error) for one in found.failures])
+        fail(list(dict.fromkeys(str(one.error) for one in found.failures)))
 
 
 def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:

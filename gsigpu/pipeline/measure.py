@@ -167,8 +167,10 @@ def measure_study(
         with_se=settings.with_se,
     )
     vendor, doubts = _vendor_iodine(layout, measured)
-    failed = {one.lesion_id for one in found.failures}
-    if failed >= {one.lesion.lesion_id for one in layout.lesions}:
+    measured_lesions = {
+        row.lesion_id for row in found.rows if row.statistic == "mean" and row.n_valid
+    } - {""}
+    if not measured_lesions and any(one.lesion_id for one in layout.regions):
         raise found.failures[-1].error
     return Measurement(
         labels=labels,

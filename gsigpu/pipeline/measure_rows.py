@@ -12,7 +12,7 @@ from gsigpu.errors import NoValidVoxels, SettingsError
 from gsigpu.pipeline.gather import Gathered
 from gsigpu.pipeline.parameters import Measurand, Measured, Parameter
 from gsigpu.pipeline.study_masks import Failure
-from gsigpu.regions.layout import Layout, LesionLayout, MeasuredRegion
+from gsigpu.regions.layout import REFERENCE_REGIONS, Layout, LesionLayout, MeasuredRegion
 from gsigpu.regions.mask import RegionMask
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 from gsigpu.regions.standard_error import noise_autocovariance, standard_error
@@ -74,10 +74,10 @@ def measurement_rows(
         layout.regions, measured, gathered.values, gathered.errors, strict=True
     ):
         if error is not None:
-            if region.lesion_id not in failed:
-                failed.add(region.lesion_id)
-                name = region.lesion_id or region.region
-                found.append(Failure(name, region.mask.n_voxels, error))
+            name = region.lesion_id or region.region
+            if name not in failed:
+                failed.add(name)
+                found.append(Failure(name, region.mask.n_voxels, error, region.region))
             continue
         found_rows = list(_region_rows(blank, region, of_region, means, noise))
         if region.region != "profile":
@@ -101,8 +101,8 @@ def measurement_rows(
         rows.append(
             replace(
                 blank,
-                lesion_id=failure.lesion_id,
-                region="lesion",
+                lesion_id="" if failure.region in REFERENCE_REGIONS else failure.lesion_id,
+                region=failure.region,
                 n_voxels=failure.n_voxels,
                 flags=flag,
             )

@@ -51,14 +51,16 @@ class MaskFiles:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A lesion, or a file of lesions, that could not be measured.
+    """A lesion, or a file of lesions, that could not be measured, or not in all its regions.
 
-    lesion_id : the file's name where no lesion of it could be read
+    lesion_id : the file's name where no lesion of it could be read; the region's where it is of no lesion
+    region : the first that could not be measured
     """
 
     lesion_id: str
     n_voxels: int
     error: GsigpuError
+    region: str = "lesion"
 
 
 @dataclass(frozen=True, slots=True)

@@ -448,6 +448,28 @@ def test_a_truncated_slice_fails_the_lesions_on_it_alone(truth, tmp_path):
     assert {"1", "2", "3"} - hit <= measured
 
 
+def test_a_truncated_slice_beside_a_lesion_fails_its_surroundings_alone(truth, tmp_path):
+    """The lesion itself has its values, and so have those far away; nothing stops."""
+    folder = Path(shutil.copytree(truth.dicom_folder, tmp_path / "dicom"))
+    study = read_study(folder)
+    alone = labelled(truth, tmp_path / "one.nii.gz", lambda labels: labels.__setitem__(
+        (slice(14, 16), slice(60, 66), slice(60, 66)), 1
+    ))  # fmt: skip
+    at_60 = next(one for one in study.series if one.energy_kev == 60 and one.phase == "PVP")
+    path = at_60.planes[16].path
+    path.write_bytes(path.read_bytes()[:-5000])
+    files = MaskFiles((alone,), liver=truth.liver_mask)
+    found = measure_study(folder, files, phase="PVP")
+    assert one_value(found, "1", "core", "iodine") > 0
+    told = {(one.lesion_id, one.region, one.flags) for one in found.rows if one.parameter == ""}
+    flag = "failed:truncated-pixel-data"
+    assert told == {("1", "perilesional", flag), ("", "parenchyma", flag)}
+    assert {one.lesion_id for one in found.failures} == {"1", "parenchyma"}
+    assert not values(found, region="perilesional", statistic="mean").size
+    shells = values(found, region="profile", parameter="iodine", statistic="mean").distance_mm
+    assert shells.min() < -0.5
+
+
 def test_settings_that_make_no_sense(study, files, truth, tmp_path):
     for settings, error, message in (
         (ParameterSettings(ct_value="high"), SettingsError, "unknown CT value"),
