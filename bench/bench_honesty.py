@@ -13,14 +13,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import combinations
 
 import common
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import f_oneway, norm, ttest_ind
 from threadpoolctl import threadpool_limits
 
 from gsigpu.cohort_statistics.group_tables import omnibus_tests, pairwise_tests
+from gsigpu.cohort_statistics.multiplicity import holm
 from gsigpu.cohort_statistics.roc_settings import RocSettings
 from gsigpu.cohort_statistics.roc_tables import roc_tables
 
@@ -46,11 +48,13 @@ ROWS: dict[str, tuple[str, float | None]] = {
     "omnibus: mixed model": ("recommended", 5),
     "omnibus: Welch, means of patients": ("recommended", 5),
     "omnibus: Kruskal-Wallis, means of patients": ("recommended", 5),
+    "omnibus: Welch, lesions": ("neither", 5),
     "any of 10 pairs: LSD": ("paper", 5),
     "any of 10 pairs: LSD, Bonferroni": ("paper", 5),
     "any of 10 pairs: mixed model, Holm": ("recommended", 5),
     "any of 10 pairs: Games-Howell": ("recommended", 5),
     "any of 10 pairs: Dunn, Holm": ("recommended", 5),
+    "any of 10 pairs: Welch's t, lesions, Holm": ("neither", 5),
     "one pair, AUC = .5: DeLong per lesion": ("paper", 5),
     "one pair, AUC = .5: Obuchowski": ("recommended", 5),
     "one pair, AUC = .5: bootstrap": ("recommended", 5),
@@ -101,7 +105,7 @@ def outcome(seed: int, *, icc: float, sds: tuple[float, ...]) -> dict[str, float
         roc = roc_tables(*data, order=GROUPS, seed=seed, settings=OPTIONS).roc
         shifted = one.values + SHIFT_SD * (one.groups == GROUPS[0])
         found = roc_tables(shifted, *data[1:], order=GROUPS, seed=seed, settings=OPTIONS).roc
-    return _tests(omnibus, pairwise) | _areas(roc) | _coverage(found, sds)
+    return _tests(omnibus, pairwise) | _areas(roc) | _coverage(found, sds) | _welch_of_lesions(one)
 
 
 def _tests(omnibus: pd.Series, pairwise: pd.DataFrame) -> dict[str, float]:
@@ -126,6 +130,16 @@ def _tests(omnibus: pd.Series, pairwise: pd.DataFrame) -> dict[str, float]:
         "any of 10 pairs: Dunn, Holm": anywhere("dunn", "p_holm"),
         "interval of a difference of means covers: LSD": covered("lsd"),
         "interval of a difference of means covers: mixed model": covered("mixed"),
+    }
+
+
+def _welch_of_lesions(one: Study) -> dict[str, float]:
+    """Unequal variances without patients: neither track does this, and here is why."""
+    samples = [one.values[one.groups == name] for name in GROUPS]
+    p = pd.Series([ttest_ind(a, b, equal_var=False).pvalue for a, b in combinations(samples, 2)])
+    return {
+        "omnibus: Welch, lesions": float(f_oneway(*samples, equal_var=False).pvalue < LEVEL),
+        "any of 10 pairs: Welch's t, lesions, Holm": float((holm(p) < LEVEL).any()),
     }
 
 
