@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from gsigpu.cohort_statistics.clustered_auc import obuchowski_paired
 from gsigpu.cohort_statistics.delong import AucDifference, delong_paired
-from gsigpu.cohort_statistics.multiplicity import holm
 from gsigpu.cohort_statistics.roc import Array, Direction, area, oriented
 from gsigpu.cohort_statistics.roc_settings import COMPARISON_COLUMNS, RocSettings, pairs
+from gsigpu.cohort_statistics.roc_tables import within_families
 from gsigpu.errors import InputError
 
 
@@ -74,9 +74,7 @@ def roc_comparisons(
             declared = each[k].direction_of(a, b), each[m].direction_of(a, b)
             rows += _compared(head, lesions, units, declared, each[k].confidence)
     frame = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
-    if len(frame):
-        frame["p_holm"] = frame.groupby(["track", "method"], sort=False)["p"].transform(holm)
-    return frame
+    return within_families(frame, "pairs of groups and of parameters of one phase and region")
 
 
 def _per_parameter(

@@ -25,7 +25,8 @@ ROC_COLUMNS = (
     "p_holm", "p_holm_all", "cutoff", "cutoff_low", "cutoff_high",
     "sensitivity", "sensitivity_low", "sensitivity_high", "sensitivity_corrected",
     "specificity", "specificity_low", "specificity_high", "specificity_corrected",
-    "n_a", "n_b", "n_patients_a", "n_patients_b", "n_missing_a", "n_missing_b", "df", "note",
+    "n_a", "n_b", "n_patients_a", "n_patients_b", "n_missing_a", "n_missing_b", "df", "family",
+    "family_all", "note",
 )  # fmt: skip
 CURVE_COLUMNS = (
     "track", "method", "group_a", "group_b", "direction", "fpr", "tpr", "tpr_low", "tpr_high",
@@ -33,7 +34,8 @@ CURVE_COLUMNS = (
 COMPARISON_COLUMNS = (
     "track", "method", "group_a", "group_b", "parameter_a", "parameter_b", "direction_a",
     "direction_b", "auc_a", "auc_b", "difference", "se", "ci_low", "ci_high", "z", "p", "p_holm",
-    "p_holm_all", "n_a", "n_b", "n_patients_a", "n_patients_b", "n_incomplete", "df", "note",
+    "p_holm_all", "n_a", "n_b", "n_patients_a", "n_patients_b", "n_incomplete", "df", "family",
+    "family_all", "note",
 )  # fmt: skip
 MODEL_COLUMNS = (
     "track", "model", "group_a", "group_b", "parameters", "auc_apparent", "auc", "se", "auc_low",

@@ -107,9 +107,19 @@ def roc_tables(
             rows += track_rows
             curves.append(curve)
     roc = pd.DataFrame(rows, columns=list(ROC_COLUMNS))
-    family = roc.groupby(["track", "method"], sort=False)["p"]
-    roc["p_holm"] = family.transform(holm) if len(roc) else roc["p"]
-    return RocResult(roc, _stacked(curves))
+    adjusted = within_families(roc, "pairs of groups of one phase, region and parameter")
+    return RocResult(adjusted, _stacked(curves))
+
+
+def within_families(frame: pd.DataFrame, members: str) -> pd.DataFrame:
+    """Holm over the rows of one track and method, and what this family is, in words."""
+    if frame.empty:
+        return frame
+    families = frame.groupby(["track", "method"], sort=False)["p"]
+    counts = families.transform("count").astype(int).astype(str)
+    return frame.assign(
+        p_holm=families.transform(holm), family=counts + " " + members, family_all=""
+    )
 
 
 def split_groups(

@@ -6,6 +6,7 @@ import pytest
 
 from gsigpu.cohort_statistics.clustered_auc import obuchowski, obuchowski_paired
 from gsigpu.cohort_statistics.delong import delong, delong_paired
+from gsigpu.cohort_statistics.multiplicity import adjust_over_all
 from gsigpu.cohort_statistics.roc import roc_curve
 from gsigpu.cohort_statistics.roc_comparisons import roc_comparisons
 from gsigpu.cohort_statistics.roc_settings import (
@@ -49,9 +50,8 @@ def test_columns_and_rows(result):
         ("recommended", "obuchowski"),
         ("recommended", "bootstrap"),
     }
-    numbers = result.roc.drop(
-        columns=["track", "method", "group_a", "group_b", "direction", "note"]
-    )
+    words = {"track", "method", "group_a", "group_b", "direction", "note", "family", "family_all"}
+    numbers = result.roc[[name for name in ROC_COLUMNS if name not in words]]
     assert all(pd.api.types.is_numeric_dtype(numbers[name]) for name in numbers)
     assert result.roc[["n_missing_a", "n_missing_b"]].to_numpy().sum() == 3 * (2 + 2)
 
@@ -107,6 +107,10 @@ def test_holm_within_the_pairs_of_a_track_and_method(result):
         smallest = rows["p"].idxmin()
         assert rows.loc[smallest, "p_holm"] == pytest.approx(min(1.0, 3 * rows["p"].min()))
     assert result.roc["p_holm_all"].isna().all()
+    assert (result.roc["family"] == "3 pairs of groups of one phase, region and parameter").all()
+    overall = adjust_over_all(pd.concat([result.roc, result.roc]))
+    assert (overall["family_all"].str.startswith("6 tests: ")).all()
+    assert (overall["p_holm_all"] >= overall["p_holm"]).all()
 
 
 def test_curves(lesions, result):
