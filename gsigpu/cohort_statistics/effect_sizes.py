@@ -45,19 +45,34 @@ def eta_squared(f: float, df1: float, df2: float, *, confidence: float = 0.95) -
     """
     if not np.isfinite([f, df1, df2]).all():
         return no_effect("eta²")
-    n = df1 + df2 + 1.0
-    low, high = _bounds(lambda nc: float(ncfdtr(df1, df2, nc, f)), f * df1, confidence)
-    return Effect(f * df1 / (f * df1 + df2), low / (low + n), high / (high + n), "eta²")
+    low, high = _share_bounds(f, df1, df2, df1 + df2 + 1.0, confidence)
+    return Effect(f * df1 / (f * df1 + df2), low, high, "eta²")
 
 
-def omega_squared(f: float, df1: float, df2: float) -> float:
-    """The same share with less bias: df1 (F - 1) / (df1 (F - 1) + df1 + df2 + 1), at least 0.
+def omega_squared(
+    f: float, df1: float, df2: float, n: float | None = None, *, confidence: float = 0.95
+) -> Effect:
+    """The same share with less bias: df1 (F - 1) / (df1 (F - 1) + n), at least 0.
 
-    >>> round(omega_squared(4.846088, 2, 27), 4)
+    n : independent units, df1 + df2 + 1 of ordinary ANOVA; where Welch's F has fewer degrees of
+        freedom than that, the share still is one of n units
+
+    >>> round(omega_squared(4.846088, 2, 27).effect, 4)
     0.2041
     """
-    excess = df1 * (f - 1.0)
-    return float(max(0.0, excess / (excess + df1 + df2 + 1.0))) if np.isfinite(f) else np.nan
+    if not np.isfinite([f, df1, df2]).all():
+        return no_effect("omega²")
+    units = df1 + df2 + 1.0 if n is None else n
+    excess = max(0.0, df1 * (f - 1.0))
+    low, high = _share_bounds(f, df1, df2, units, confidence)
+    return Effect(excess / (excess + units), low, high, "omega²")
+
+
+def _share_bounds(
+    f: float, df1: float, df2: float, n: float, confidence: float
+) -> tuple[float, float]:
+    low, high = _bounds(lambda nc: float(ncfdtr(df1, df2, nc, f)), f * df1, confidence)
+    return low / (low + n), high / (high + n)
 
 
 def epsilon_squared(h: float, n: int, n_groups: int, *, confidence: float = 0.95) -> Effect:

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gsigpu.cohort_statistics.between_patients import BetweenPatients, between_patients
 from gsigpu.cohort_statistics.random_intercept import RandomIntercept, fit_random_intercept
 from gsigpu.errors import InputError
 
@@ -86,6 +87,14 @@ class GroupMember:
             return "no values"
         groups = np.searchsorted(self.present, self.group)
         return fit_random_intercept(self.values, groups, dense(self.patient))
+
+    @cached_property
+    def model(self) -> BetweenPatients | str:
+        """The mixed model's means with variances from the scatter of the patients."""
+        if isinstance(self.mixed, str):
+            return self.mixed
+        groups = np.searchsorted(self.present, self.group)
+        return between_patients(self.mixed, self.values, groups, dense(self.patient))
 
     def one_group(self, code: int) -> RandomIntercept | str:
         """The random-intercept model of a single group."""

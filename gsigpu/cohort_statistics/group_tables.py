@@ -100,19 +100,24 @@ def omnibus_tests(
     Returns OMNIBUS_COLUMNS, one row per test; `p_holm_all` is left NaN for `adjust_over_all`.
 
     >>> frame = omnibus_tests([1, 3, 5, 8, 9], list("aaabb"), [1, 1, 2, 3, 4], order=["a", "b"])
-    >>> frame[["track", "test", "unit", "df1", "df2"]].to_string(index=False).splitlines()[1:3]
-    ['      paper   anova  lesion  1.0 3.000000', 'recommended   mixed patient  1.0 2.000000']
+    >>> frame[["track", "test", "unit", "df1", "df2"]].round(3)
+             track     test     unit  df1    df2
+    0        paper    anova   lesion  1.0  3.000
+    1  recommended    mixed  patient  1.0  1.226
+    2  recommended    welch  patient  1.0  1.220
+    3  recommended  kruskal  patient  1.0    NaN
     """
     member = group_member(values, groups, patients, order)
     lesions = [member.lesions[code] for code in member.present]
     means = [member.patient_means[code] for code in member.present]
     tests = (
         ("paper", "anova", lesions, omnibus.anova(lesions, confidence=confidence)),
-        ("recommended", "mixed", means, omnibus.mixed(member.mixed, confidence=confidence)),
+        ("recommended", "mixed", means, omnibus.mixed(member.model, confidence=confidence)),
         ("recommended", "welch", means, omnibus.welch(means, confidence=confidence)),
         ("recommended", "kruskal", means, omnibus.kruskal(means, confidence=confidence)),
     )
     icc, design_effect = member.clustering
+    notes = {"kruskal": unequal_spread(means)}
     rows = [
         {
             "track": track,
@@ -125,11 +130,22 @@ def omnibus_tests(
             "n_missing": int(member.missing.sum()),
             "icc": icc,
             "design_effect": design_effect,
-            "note": "; ".join(one for one in (test.note, member.absent_note) if one),
+            "note": joined(test.note, notes.get(name, ""), member.absent_note),
         }
         for track, name, samples, test in tests
     ]
     return pd.DataFrame(rows, columns=list(OMNIBUS_COLUMNS))
+
+
+def joined(*notes: str) -> str:
+    """The notes that say something."""
+    return "; ".join(one for one in notes if one)
+
+
+def unequal_spread(samples: Sequence[Array]) -> str:
+    """A caution for tests of ranks where Brown-Forsythe rejects at 5 %, else nothing."""
+    _, p = omnibus.levene(samples, center="median")
+    return "spreads differ, and ranks may show that rather than a shift" if p < 0.05 else ""
 
 
 def omnibus_row(test: omnibus.Omnibus) -> dict[str, float | str]:
@@ -188,7 +204,7 @@ def pairwise_tests(
         (
             "recommended",
             "mixed",
-            pairwise.mixed_contrasts(member.mixed, member.present, member.pairs, **level),
+            pairwise.mixed_contrasts(member.model, member.present, member.pairs, **level),
         ),
         (
             "recommended",
@@ -209,7 +225,11 @@ def pairwise_tests(
         ).assign(**counts)
         for track, name, results in tests
     ]
-    return pd.concat(frames, ignore_index=True).reindex(columns=list(PAIRWISE_COLUMNS))
+    found = pd.concat(frames, ignore_index=True).reindex(columns=list(PAIRWISE_COLUMNS))
+    caution = unequal_spread([means[code] for code in member.present])
+    ranks = (found["test"] == "dunn") & found["p"].notna()
+    found.loc[ranks, "note"] = [joined(one, caution) for one in found.loc[ranks, "note"]]
+    return found
 
 
 def _pair_counts(member: GroupMember) -> dict[str, NDArray[np.int64] | float]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from gsigpu.cohort_statistics.between_patients import BetweenPatients
 from gsigpu.cohort_statistics.effect_sizes import (
     Effect,
     epsilon_squared,
@@ -19,7 +20,6 @@ from gsigpu.cohort_statistics.effect_sizes import (
     no_effect,
     omega_squared,
 )
-from gsigpu.cohort_statistics.random_intercept import RandomIntercept
 
 Array = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 class Omnibus:
     """A test of all groups with its effect size.
 
-    effect : η² (anova), ω² (welch), ε² (kruskal), partial η² between patients (mixed)
+    effect : η² (anova), ω² (welch), ε² (kruskal), ω² between patients (mixed)
     """
 
     statistic: float
@@ -74,16 +74,17 @@ def welch(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
     if reason:
         return undefined(reason, "omega²")
     result = stats.f_oneway(*samples, equal_var=False)
-    df2 = welch_df(np.array([one.size for one in samples]), variances(samples))
-    test = _f_test(
-        float(result.statistic), len(samples) - 1.0, df2, float(result.pvalue), confidence
+    n = np.array([one.size for one in samples])
+    df2 = welch_df(n, variances(samples))
+    return share_test(
+        float(result.statistic), n.size - 1.0, df2, float(result.pvalue), int(n.sum()), confidence
     )
-    return welch_effect(test)
 
 
-def welch_effect(test: Omnibus) -> Omnibus:
-    """Welch's test with ω² as its effect, the interval from its own degrees of freedom."""
-    return replace(test, effect=replace(test.effect, effect=test.omega_squared, name="omega²"))
+def share_test(f: float, df1: float, df2: float, p: float, n: float, confidence: float) -> Omnibus:
+    """An F test whose effect is ω² of n units."""
+    effect = omega_squared(f, df1, df2, n, confidence=confidence)
+    return Omnibus(f, df1, df2, p, effect, effect.effect)
 
 
 def welch_df(n: NDArray[np.int64] | Array, variance: Array) -> float:
@@ -96,7 +97,11 @@ def welch_df(n: NDArray[np.int64] | Array, variance: Array) -> float:
 
 
 def kruskal(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
-    """Kruskal-Wallis H, corrected for ties; χ² with G - 1 degrees of freedom."""
+    """Kruskal-Wallis H, corrected for ties; χ² with G - 1 degrees of freedom.
+
+    Its hypothesis is equal distributions: groups that differ in spread alone are called different
+    more often than at the level (9 % at 5 % with SDs of 1, 1.5, 0.7, 1, 2 in the study's design).
+    """
     if len(samples) < 2:
         return undefined("fewer than two groups have values", "epsilon²")
     pooled = np.concatenate(list(samples))
@@ -110,16 +115,18 @@ def kruskal(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
     return Omnibus(h, len(samples) - 1.0, np.nan, float(result.pvalue), effect, np.nan, note)
 
 
-def mixed(fit: RandomIntercept | str, *, confidence: float = 0.95) -> Omnibus:
-    """Wald F of the random-intercept model with between-patient degrees of freedom."""
-    name = "partial eta² between patients"
-    if isinstance(fit, str):
-        return undefined(fit, name)
-    if fit.mean.size < 2:
+def mixed(model: BetweenPatients | str, *, confidence: float = 0.95) -> Omnibus:
+    """Welch's F of the mixed model's means, variances from the scatter of the patients."""
+    name = "omega² between patients"
+    if isinstance(model, str):
+        return undefined(model, name)
+    if model.mean.size < 2:
         return undefined("fewer than two groups have values", name)
-    f, df1 = fit.wald_f(), fit.mean.size - 1.0
-    test = _f_test(f, df1, fit.df, float(stats.f.sf(f, df1, fit.df)), confidence)
-    return replace(test, effect=replace(test.effect, name=name), note=fit.note)
+    f, df1, df2, note = model.welch_f()
+    p = float(stats.f.sf(f, df1, df2))
+    test = share_test(f, df1, df2, p, model.n_patients, confidence)
+    notes = "; ".join(one for one in (model.fit.note, note) if one)
+    return replace(test, effect=replace(test.effect, name=name), note=notes)
 
 
 def levene(samples: Sequence[Array], *, center: str) -> tuple[float, float]:
@@ -135,7 +142,7 @@ def levene(samples: Sequence[Array], *, center: str) -> tuple[float, float]:
 
 def _f_test(f: float, df1: float, df2: float, p: float, confidence: float) -> Omnibus:
     effect = eta_squared(f, df1, df2, confidence=confidence)
-    return Omnibus(f, df1, df2, p, effect, omega_squared(f, df1, df2))
+    return Omnibus(f, df1, df2, p, effect, omega_squared(f, df1, df2).effect)
 
 
 def variances(samples: Sequence[Array]) -> Array:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.stats import studentized_range
 
+from gsigpu.cohort_statistics.between_patients import BetweenPatients
 from gsigpu.cohort_statistics.delong import delong
 from gsigpu.cohort_statistics.effect_sizes import (
     Effect,
@@ -205,15 +206,15 @@ def _cliff(a: Array, b: Array, confidence: float) -> Effect:
 
 
 def mixed_contrasts(
-    fit: RandomIntercept | str,
+    model: BetweenPatients | str,
     present: Sequence[int],
     pairs: Sequence[Pair],
     *,
     confidence: float = 0.95,
 ) -> list[PairTest]:
-    """Differences of the means of the random-intercept model, t with between-patient df.
+    """Differences of the mixed model's means, t with between-patient degrees of freedom.
 
-    present : codes of the groups that the fit knows, in its order
+    present : codes of the groups that the model knows, in its order
     The effect is the difference over √(σ_b² + σ_e²), the SD of a lesion, times J(df); its interval
     adds the variance of that SD (delta method, as Hedges, J Educ Behav Stat 2007; 32: 341-370).
     """
@@ -223,22 +224,22 @@ def mixed_contrasts(
         if a not in present or b not in present:
             tests.append(untested("a group has no values", name))
             continue
-        if isinstance(fit, str):
-            tests.append(untested(fit, name))
+        if isinstance(model, str):
+            tests.append(untested(model, name))
             continue
-        contrast = np.zeros(fit.mean.size)
-        contrast[list(present).index(a)], contrast[list(present).index(b)] = 1.0, -1.0
-        gap, se = float(contrast @ fit.mean), fit.standard_error(contrast)
-        test = _t_test(gap, se, fit.df, confidence)
-        tests.append(replace(test, effect=_total_g(fit, gap, se, confidence), note=fit.note))
+        gap, se, df, note = model.contrast(list(present).index(a), list(present).index(b))
+        test = _t_test(gap, se, df, confidence)
+        effect = _total_g(model.fit, gap, se, df, confidence)
+        notes = "; ".join(one for one in (model.fit.note, note) if one)
+        tests.append(replace(test, effect=effect, note=notes))
     return tests
 
 
-def _total_g(fit: RandomIntercept, gap: float, se: float, confidence: float) -> Effect:
+def _total_g(fit: RandomIntercept, gap: float, se: float, df: float, confidence: float) -> Effect:
     variance = float(np.nansum([fit.between_variance, fit.residual_variance]))
     d = gap / float(np.sqrt(variance))
     spread = se**2 / variance + d**2 * fit.log_total_variance_spread() / 4
-    half = float(stats.t.ppf((1 + confidence) / 2, fit.df)) * float(np.sqrt(spread))
+    half = float(stats.t.ppf((1 + confidence) / 2, df)) * float(np.sqrt(spread))
     j = small_sample_correction(fit.df)
     return Effect(j * d, j * (d - half), j * (d + half), "Hedges g")
 

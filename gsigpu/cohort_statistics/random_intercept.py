@@ -163,7 +163,7 @@ def fit_random_intercept(
     centre = float(y.mean())
     sums = _Sums((y - centre) / scale, group, patient)
     if sums.sizes.max() == 1:
-        return _finish(sums, 0.0, centre, scale, df, "one lesion per patient: equals ANOVA")
+        return _finish(sums, 0.0, centre, scale, df, "one lesion per patient: no variance to split")
     per_cell = patient * n_groups + group
     first = np.unique(per_cell, return_index=True, return_inverse=True)
     if np.array_equal(y, y[first[1]][first[2]]) and first[1].size < y.size:
@@ -171,7 +171,7 @@ def fit_random_intercept(
     deviance = np.array([sums.at(theta)[0] for theta in _GRID])
     best = int(np.argmin(deviance))
     if best == 0 and sums.at(0.0)[1] >= 0.0:
-        note = "variance between patients estimated as 0: lesions' variance, patients' df"
+        note = "variance between patients estimated as 0"
         return _finish(sums, 0.0, centre, scale, df, note)
     low, high = _GRID[max(best - 1, 0)], _GRID[min(best + 1, _GRID.size - 1)]
     if sums.at(low)[1] >= 0.0 or sums.at(high)[1] <= 0.0:

@@ -207,7 +207,7 @@ def _welch(groups: Summaries, confidence: float) -> omnibus.Omnibus:
         return omnibus.undefined("a group has one value: no variance of its own", "omega²")
     if not (variance > 0).all():
         return omnibus.undefined("a group has equal values only: variance 0", "omega²")
-    return omnibus.welch_effect(_generic(n, mean, variance, "unequal", confidence))
+    return _generic(n, mean, variance, "unequal", confidence)
 
 
 def _generic(
@@ -222,8 +222,10 @@ def _generic(
     # Tests do not change with the origin; large means would lose digits.
     found = anova_generic(mean - mean.mean(), variance, n, use_var=use_var)
     f, df1, df2 = float(found.statistic), float(found.df_num), float(found.df_denom)
-    effect = eta_squared(f, df1, df2, confidence=confidence)
-    return omnibus.Omnibus(f, df1, df2, float(found.pvalue), effect, omega_squared(f, df1, df2))
+    omega = omega_squared(f, df1, df2, float(n.sum()), confidence=confidence)
+    equal = use_var == "equal"
+    effect = eta_squared(f, df1, df2, confidence=confidence) if equal else omega
+    return omnibus.Omnibus(f, df1, df2, float(found.pvalue), effect, omega.effect)
 
 
 def _pairwise(groups: Summaries, names: tuple[str, ...], confidence: float) -> pd.DataFrame:

@@ -99,19 +99,39 @@ def test_welch_games_howell_kruskal_and_dunn_are_rs_on_patients(tables, name):
 
 
 @pytest.mark.parametrize("name", CLUSTERED)
-def test_the_mixed_model_is_lme4s(tables, name):
+def test_the_mixed_model_is_lme4s_with_variances_from_the_patients(tables, name):
+    """Means and weights are lme4's, variances Bell and McCaffrey's written in matrices in R."""
     _, omnibus, pairwise = tables[name]
-    r = CASES[name]["mixed"]
+    model, r = CASES[name]["mixed"], CASES[name]["robust"]
     row = omnibus.set_index("test").loc["mixed"]
     assert row["statistic"] == pytest.approx(r["f"], rel=1e-6)
-    assert row["df2"] == r["df2"]
+    assert row["df2"] == pytest.approx(r["df2"], rel=1e-6)
     assert row["p"] == pytest.approx(r["p"], rel=1e-6)
-    icc = r["between"] / (r["between"] + r["residual"])
+    icc = model["between"] / (model["between"] + model["residual"])
     assert row["icc"] == pytest.approx(icc, abs=1e-6)
     pairs = pairwise.query("test == 'mixed'")
-    np.testing.assert_allclose(pairs["difference"], listed(r["difference"]), atol=1e-6)
-    se = pairs["difference"] / pairs["statistic"]
-    np.testing.assert_allclose(se, listed(r["difference_se"]), atol=1e-6)
+    np.testing.assert_allclose(pairs["difference"], listed(model["difference"]), atol=1e-6)
+    np.testing.assert_allclose(pairs["difference"] / pairs["statistic"], listed(r["se"]), atol=1e-6)
+    np.testing.assert_allclose(pairs["df"], listed(r["df"]), rtol=1e-6)
+    np.testing.assert_allclose(pairs["p"], listed(r["pair_p"]), rtol=1e-5, atol=1e-12)
+
+
+def test_with_one_lesion_per_patient_the_mixed_model_is_welchs_test(tables):
+    _, omnibus, pairwise = tables["iris_sepal_width"]
+    rows = omnibus.set_index("test")
+    for column in ("statistic", "df2", "p", "effect"):
+        assert rows.loc["mixed", column] == pytest.approx(rows.loc["welch", column], rel=1e-9)
+    mixed, howell = (pairwise[pairwise["test"] == test] for test in ("mixed", "games-howell"))
+    for column in ("difference", "statistic", "df", "p_unadjusted", "p_holm"):
+        np.testing.assert_allclose(mixed[column], howell[column], rtol=1e-9)
+
+
+def test_a_group_with_one_patient_borrows_the_pooled_variance():
+    y = [1.0, 2.0, 3.5, 3.0, 5.0, 6.0, 9.0, 8.0]
+    frame = pairwise_tests(y, list("aaabbbcc"), [1, 1, 2, 3, 4, 4, 5, 5], order=["a", "b", "c"])
+    mixed = frame[frame["test"] == "mixed"]
+    assert mixed["p"].notna().all()
+    assert mixed["note"].str.contains("equal variances assumed").tolist() == [False, True, True]
 
 
 def test_the_frames_have_their_columns(tables):

@@ -82,6 +82,28 @@ mixed <- function(y, g, p) {
        satterthwaite_f_df = anova(suppressMessages(lmer(y ~ g + (1 | p), d, control = tight)))$DenDF)
 }
 
+# Means of lme4's model, variances of Bell and McCaffrey (2002) from the patients' scatter, in matrices.
+robust <- function(y, g, p, between, residual) {
+  first <- !duplicated(p); k <- nlevels(g); pr <- pairs_of(k)
+  m <- as.numeric(table(factor(p, unique(p)))); z <- as.numeric(tapply(y, factor(p, unique(p)), mean))
+  home <- g[first]; mu <- v <- df <- numeric(k)
+  for (i in 1:k) {
+    here <- home == levels(g)[i]; V <- diag(between + residual / m[here]); w <- 1 / diag(V)
+    H <- outer(rep(1, length(w)), w / sum(w)); R <- diag(length(w)) - H
+    e <- as.numeric(R %*% z[here]); A <- 1 / sqrt(1 - w / sum(w))
+    mu[i] <- sum(w * z[here]) / sum(w); v[i] <- sum((w / sum(w) * A * e)^2)
+    B <- t(R) %*% diag((w / sum(w) * A)^2) %*% R %*% V
+    df[i] <- sum(diag(B))^2 / sum(diag(B %*% B))
+  }
+  gap <- mu[pr[, 1]] - mu[pr[, 2]]; s2 <- v[pr[, 1]] + v[pr[, 2]]
+  pdf <- s2^2 / (v[pr[, 1]]^2 / df[pr[, 1]] + v[pr[, 2]]^2 / df[pr[, 2]])
+  w <- 1 / v; h <- w / sum(w); loss <- sum((1 - h)^2 / df)
+  f <- sum(w * (mu - sum(h * mu))^2) / (k - 1) / (1 + 2 * (k - 2) / (k^2 - 1) * loss)
+  df2 <- (k^2 - 1) / (3 * loss)
+  list(f = f, df2 = df2, p = pf(f, k - 1, df2, lower.tail = FALSE), difference = gap, se = sqrt(s2),
+       df = pdf, pair_p = 2 * pt(-abs(gap) / sqrt(s2), pdf))
+}
+
 case <- function(y, g, p = NULL) {
   g <- factor(g, unique(g))
   found <- list(values = y, groups = as.character(g), lesions = flat(y, g))
@@ -90,6 +112,7 @@ case <- function(y, g, p = NULL) {
     # Rounded, so that means equal on paper are ties for the ranks too.
     means <- round(as.numeric(tapply(y, factor(p, unique(p)), mean)), 12)
     found <- c(found, list(patients = p, patient_means = flat(means, g[first]), mixed = mixed(y, g, p)))
+    found$robust <- robust(y, g, p, found$mixed$between, found$mixed$residual)
   }
   found
 }
