@@ -41,6 +41,13 @@ def test_every_command_and_map_is_in_the_readme():
         assert name in README or name.startswith("mono-")
 
 
+def test_the_accuracy_is_what_the_benchmark_printed():
+    shown = re.search(r"<!-- accuracy -->\n((?:\|.*\n)+)", README)[1]
+    results = (ROOT / "bench" / "results" / "measure_accuracy-cpu.md").read_text("utf-8")
+    assert len(shown.splitlines()) == 8
+    assert shown in results
+
+
 def test_links_lead_somewhere():
     for page in [
         ROOT / "README.md",
