@@ -119,14 +119,3 @@ def iodine_water_hu(
     array([52.])
     """
     return water_mg_per_ml + iodine_mg_per_ml * iodine_hu_per_mg_per_ml(energies_kev) - 1000.0
-
-
-def linear_attenuation(hu: NDArray[np.floating], energy_kev: float) -> NDArray[np.floating]:
-    """µ of voxels from their CT number: µ = (1 + HU/1000) µ_water.
-
-    hu : any shape, HU
-    energy_kev : keV
-    Returns the same shape and type, 1/cm.
-    """
-    mu_water = float(water_mass_attenuation([energy_kev])[0])  # 1 g/mL
-    return (1.0 + hu / 1000.0) * mu_water

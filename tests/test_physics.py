@@ -39,12 +39,6 @@ def test_hu_of_iodine_falls_with_energy_and_water_is_zero():
     np.testing.assert_array_equal(physics.iodine_water_hu(kev), np.zeros(101))
 
 
-def test_linear_attenuation_is_the_definition_of_hu():
-    hu = np.array([-1000.0, 0.0, 1000.0])
-    mu_water = physics.water_mass_attenuation([70])[0]
-    np.testing.assert_allclose(physics.linear_attenuation(hu, 70), [0.0, mu_water, 2 * mu_water])
-
-
 @pytest.mark.parametrize("kev", [5, 19.9, 201, float("nan")])
 def test_energies_out_of_range_are_refused(kev):
     with pytest.raises(SettingsError, match="outside 20-200 keV"):

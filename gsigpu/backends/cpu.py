@@ -89,8 +89,11 @@ def _quantise(
 
 def _padded_mask(block: NDArray[np.int16], ranges: NDArray[np.int16]) -> NDArray[np.bool_] | None:
     """(B,) voxels in the range of any energy; None where the block holds none."""
-    lowest, highest = block.min(axis=1), block.max(axis=1)
-    may_hold = (lowest <= ranges[:, 1]) & (highest >= ranges[:, 0]) & (ranges[:, 0] <= ranges[:, 1])
+    # Padding is low as a rule, so the lowest values alone rule it out of most blocks.
+    may_hold = (block.min(axis=1) <= ranges[:, 1]) & (ranges[:, 0] <= ranges[:, 1])
+    if not may_hold.any():
+        return None
+    may_hold &= block.max(axis=1) >= ranges[:, 0]
     if not may_hold.any():
         return None
     padded_mask = np.zeros(block.shape[1], dtype=bool)
