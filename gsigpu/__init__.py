@@ -6,6 +6,7 @@ The verbs of the command line are functions here:
     result = gsigpu.map(study, Path("maps"), maps=["lambda-hu", "iodine"], phase="PVP")
     found = gsigpu.measure(study, gsigpu.MaskFiles((Path("lesions.nii.gz"),)), phase="PVP")
     cohort = gsigpu.cohort_run("manifest.csv", "cohort")
+    compared = gsigpu.cohort_stats("cohort", "statistics")
 
 They are imported when first used, so that `import gsigpu` costs nothing.
 """
@@ -24,19 +25,25 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.cohort.run import CohortOptions
     from gsigpu.pipeline.cohort.run import run_cohort as cohort_run
     from gsigpu.pipeline.cohort.state import read_status as cohort_status
+    from gsigpu.pipeline.cohort_stats import cohort_stats
     from gsigpu.pipeline.map_study import map_study as map  # noqa: A004  # the verb of the command line
     from gsigpu.pipeline.measure import measure_study as measure
     from gsigpu.pipeline.study_masks import MaskFiles
+    from gsigpu.report.results import StatisticsSettings
+    from gsigpu.tables.observations import Choice
 
 __all__ = [
+    "Choice",
     "CohortOptions",
     "CohortSettings",
     "InclusionRules",
     "MaskFiles",
     "PhantomSettings",
+    "StatisticsSettings",
     "__version__",
     "cohort_init",
     "cohort_run",
+    "cohort_stats",
     "cohort_status",
     "map",
     "measure",
@@ -50,6 +57,9 @@ _HOMES = {
     "measure": ("gsigpu.pipeline.measure", "measure_study"),
     "cohort_init": ("gsigpu.pipeline.cohort.propose", "propose_manifest"),
     "cohort_run": ("gsigpu.pipeline.cohort.run", "run_cohort"),
+    "cohort_stats": ("gsigpu.pipeline.cohort_stats", "cohort_stats"),
+    "Choice": ("gsigpu.tables.observations", "Choice"),
+    "StatisticsSettings": ("gsigpu.report.results", "StatisticsSettings"),
     "cohort_status": ("gsigpu.pipeline.cohort.state", "read_status"),
     "CohortOptions": ("gsigpu.pipeline.cohort.run", "CohortOptions"),
     "CohortSettings": ("gsigpu.pipeline.cohort.case", "CohortSettings"),

@@ -81,6 +81,9 @@ def _empty_cells(cells: pd.DataFrame) -> Iterator[str]:
         empty = cells.index[cells[name] == ""]
         if len(empty):
             yield f"{name} is empty in {_rows(empty)}"
+    without_phase = cells.index[cells["phase"] == ""]
+    if 0 < len(without_phase) < len(cells):
+        yield f"phase is empty in {_rows(without_phase)}, and named in others"
 
 
 def _no_numbers(cells: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:

@@ -138,7 +138,7 @@ def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None
         cells = cells[cells["group"].isin(choice.groups)]
     measured = cells[cells["parameter"] != ""]
     groups = choice.groups or _in_order(measured["group"])
-    phases = choice.phases or _in_order(measured["phase"])
+    phases = choice.phases or _in_order(measured["phase"]) or ("",)
     of_phase = measured["phase"].isin(phases)
     is_size = measured["parameter"] == _DIAMETER
     is_profile = measured["region"] == "profile"

@@ -1,0 +1,73 @@
+"""`gsigpu cohort stats` as a program."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from gsigpu.cli.cohort_stats import parse_directions
+from gsigpu.errors import SettingsError
+from tests.support.cohort_tables import measurement_table
+
+
+def gsigpu(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "gsigpu", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def table():
+    return measurement_table(
+        groups=("lung", "breast"), patients=(6, 5), phases=("PVP",), curves=False, profiles=False
+    )
+
+
+def test_stats(table, tmp_path):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    done = gsigpu(
+        "cohort", "stats", tmp_path / "t.csv", "-o", tmp_path / "out", "--parameters", "iodine",
+        "--regions", "rim", "--replicates", 100, "--direction", "iodine=breast>lung", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["groups"]["lung"]["patients"] == 6
+    assert told["parameters"] == ["iodine"]
+    assert {one["test"] for one in told["omnibus"]} == {"anova", "mixed", "welch", "kruskal"}
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert "direction" not in done.stderr
+
+
+def test_a_bad_table_is_refused_with_every_problem(table, tmp_path):
+    bad = pd.concat([table, table.iloc[:1]]).drop(columns="flags").astype({"value": object})
+    bad.loc[4, "value"] = "n/v"
+    bad.to_csv(tmp_path / "t.csv", index=False)
+    done = gsigpu(
+        "cohort", "stats", tmp_path / "t.csv", "-o", tmp_path / "out", "--groups", "lung,breas"
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert all(line.startswith(f"gsigpu: error: {tmp_path / 't.csv'}: ") for line in lines)
+    assert len(lines) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_directions():
+    whole, of_pairs = parse_directions(
+        ["iodine=lower", "lambda_hu[60-100]=breast > lung > gastric"]
+    )
+    assert whole == {"iodine": "lower"}
+    assert set(of_pairs) == {
+        ("lambda_hu[60-100]", "breast", "lung"),
+        ("lambda_hu[60-100]", "breast", "gastric"),
+        ("lambda_hu[60-100]", "lung", "gastric"),
+    }
+    for text in ("iodine", "iodine=", "=higher", "iodine=up"):
+        with pytest.raises(SettingsError, match="--direction"):
+            parse_directions([text])
