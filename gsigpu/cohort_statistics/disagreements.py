@@ -24,8 +24,10 @@ def disagreements(
         the two frames are ignored, so that one frame may be given for both
     descriptives : rows of `descriptives` of the same member
     The paper track decides by lsd's p, the recommended by mixed's p_holm. Returns one sentence per
-    pair that differs: the p values, and the reason among clustering of lesions in patients, unequal
-    variances and multiplicity, found by adding them one by one; empty where the tracks agree.
+    pair that differs: the p values, and the reasons among clustering of lesions in patients, unequal
+    variances and multiplicity; empty where the tracks agree. Clustering should multiply the variance
+    of a difference by the design effect; what is left of the ratio of the two tests' variances is
+    put down to unequal variances where it is beyond 1.25 or below .8.
     """
     lsd = _by_pair(paper, "paper", "lsd")
     mixed = _by_pair(recommended, "recommended", "mixed")
@@ -43,10 +45,12 @@ def disagreements(
         if (old["p"] < alpha) == (new["p_holm"] < alpha):
             continue
         lost = old["p"] < alpha
-        track, why = ("paper", _why_lost) if lost else ("recommended", _why_gained)
+        sds = f"patients' SD {spread.get(a, np.nan):.3g} and {spread.get(b, np.nan):.3g}"
+        reasons = _why_lost(old, new, sds, alpha) if lost else _why_gained(old, new, sds)
         sentence = (
-            f"{a} and {b} differ on the {track} track only (LSD {shown(old['p'])}; mixed model "
-            f"{shown(new['p'])}, after Holm {shown(new['p_holm'])}): {why(old, new, alpha)}"
+            f"{a} and {b} differ on the {'paper' if lost else 'recommended'} track only (LSD "
+            f"{shown(old['p'])}; mixed model {shown(new['p'])}, after Holm {shown(new['p_holm'])}): "
+            f"{'; '.join(reasons)}"
         )
         third = howell.get((a, b))
         if (
@@ -54,10 +58,7 @@ def disagreements(
             and np.isfinite(third["p"])
             and (third["p"] < alpha) != (new["p_holm"] < alpha)
         ):
-            sentence += (
-                f"; unequal variances matter too: patients' SD {spread.get(a, np.nan):.3g} and "
-                f"{spread.get(b, np.nan):.3g}, Games-Howell {shown(third['p'])}"
-            )
+            sentence += f"; Games-Howell on the patients' means sides with LSD, {shown(third['p'])}"
         sentences.append(f"{sentence}.")
     return sentences
 
@@ -78,24 +79,43 @@ def _by_pair(frame: pd.DataFrame, track: str, test: str) -> dict[tuple[str, str]
 
 def _clustered(row: Row) -> str:
     n, patients = row["n_a"] + row["n_b"], row["n_patients_a"] + row["n_patients_b"]
-    text = f"{n} lesions come from {patients} patients"
-    if np.isfinite(row["icc"]):
-        text += f" (ICC {row['icc']:.2f}, design effect {row['design_effect']:.2f})"
-    return text
-
-
-def _why_lost(old: Row, new: Row, alpha: float) -> str:
-    """Clustering alone takes it away, or multiplicity alone, or only both."""
-    if not new["p"] < alpha:
-        return f"clustering, as {_clustered(new)} and LSD counts each lesion as independent"
-    if not old["p_holm"] < alpha:
-        return "multiplicity, as LSD does not allow for the number of pairs"
-    return f"clustering and multiplicity together, as {_clustered(new)}"
-
-
-def _why_gained(old: Row, new: Row, alpha: float) -> str:
-    del alpha
     return (
-        f"clustering, as {_clustered(new)}, and patients with many lesions weigh less than with LSD: "
-        f"difference {new['difference']:.3g} instead of {old['difference']:.3g}"
+        f"clustering, as {n} lesions come from {patients} patients (ICC {row['icc']:.2f}, design "
+        f"effect {row['design_effect']:.2f}) and LSD counts each as independent"
+    )
+
+
+def _beyond_clustering(old: Row, new: Row) -> float:
+    """Variance of the difference with the mixed model over LSD's, the design effect taken out."""
+    if not (new["statistic"] and old["statistic"]):
+        return np.nan
+    errors = [one["difference"] / one["statistic"] for one in (new, old)]
+    return float((errors[0] / errors[1]) ** 2 / new["design_effect"])
+
+
+def _why_lost(old: Row, new: Row, sds: str, alpha: float) -> list[str]:
+    reasons = []
+    if not (new["p"] < alpha and not old["p_holm"] < alpha):
+        if new["design_effect"] > 1.0:
+            reasons.append(_clustered(new))
+        if _beyond_clustering(old, new) > 1.25:
+            reasons.append(f"unequal variances, as LSD pools them over all groups ({sds})")
+    if new["p"] < alpha:
+        reasons.append("multiplicity, as LSD does not allow for the number of pairs")
+    return reasons or [_weights(old, new)]
+
+
+def _why_gained(old: Row, new: Row, sds: str) -> list[str]:
+    reasons = []
+    if _beyond_clustering(old, new) < 0.8:
+        reasons.append(f"unequal variances, as LSD adds the spread of the other groups ({sds})")
+    if new["design_effect"] > 1.0:
+        reasons.append(f"clustering: {_weights(old, new)}")
+    return reasons or [_weights(old, new)]
+
+
+def _weights(old: Row, new: Row) -> str:
+    return (
+        "patients with many lesions weigh less than with LSD, difference "
+        f"{new['difference']:.3g} instead of {old['difference']:.3g}"
     )

@@ -213,5 +213,22 @@ def test_multiplicity_is_named_where_it_alone_takes_a_difference_away():
     assert "multiplicity" in sentences[0]
 
 
+def test_unequal_variances_are_named_where_pooling_hid_or_made_a_difference():
+    rng = np.random.default_rng(5)
+    groups = np.repeat(list("abc"), [40, 40, 6])
+    centred = [rng.normal(size=n) for n in (40, 40, 6)]
+    shapes = [(one - one.mean()) / one.std(ddof=1) for one in centred]
+    # LSD adds the spread of c to the error of a and b.
+    values = np.concatenate([0.4 * shapes[0], 0.4 * shapes[1] + 0.35, 8 * shapes[2]])
+    (sentence,) = tracks(values, groups, np.arange(86), list("abc"))
+    assert sentence.startswith("a and b differ on the recommended track only")
+    assert "unequal variances" in sentence
+    # LSD lends c the small spread of a and b.
+    values = np.concatenate([shapes[0], shapes[1], 4 * shapes[2] + 3])
+    sentences = tracks(values, groups, np.arange(86), list("abc"))
+    assert len(sentences) == 2
+    assert all("paper track only" in one and "unequal variances" in one for one in sentences)
+
+
 def test_tracks_that_agree_give_no_sentence():
     assert tracks(*even(3, 10), ["g0", "g1", "g2"]) == []
