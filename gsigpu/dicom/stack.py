@@ -46,7 +46,7 @@ def select_stack(
     stacks = [stack for group in _groups(chosen) for stack in _stacks_of(group)]
     if len(stacks) > 1:
         raise AmbiguousStack(
-            f"{len(stacks)} spectral stacks fit: {'; '.join(_label(one) for one in stacks)}",
+            f"{len(stacks)} spectral stacks fit: {'; '.join(_labels(stacks))}",
             where=study.root,
             remedy="choose with --phase or --series (a number, part of the description, or a UID)",
         )
@@ -176,6 +176,17 @@ def _name(one: Series) -> str:
     number = one.evidence.series_number
     prefix = "" if number is None else f"{number} "
     return f"series {prefix}{one.evidence.series_description!r} ({one.key})"
+
+
+def _labels(stacks: Sequence[SpectralStack]) -> list[str]:
+    """How to tell stacks apart; patients by number, since messages name nobody."""
+    of_whom = [stack.series[0].evidence.patient_id for stack in stacks]
+    patients = list(dict.fromkeys(of_whom))
+    return [
+        _label(stack)
+        + (f", patient {patients.index(one) + 1} of {len(patients)}" if len(patients) > 1 else "")
+        for stack, one in zip(stacks, of_whom, strict=True)
+    ]
 
 
 def _label(stack: SpectralStack) -> str:

@@ -142,8 +142,10 @@ def test_studies_and_patients_never_mix():
         study = study_of(
             *stack_of(energies=(40, 70)), *stack_of(energies=(100, 120), suffix="other", **values)
         )
-        with pytest.raises(AmbiguousStack, match="2 spectral stacks"):
+        with pytest.raises(AmbiguousStack, match="2 spectral stacks") as refused:
             select_stack(study)
+        assert ("patient 2 of 2" in str(refused.value)) == ("patient_id" in values)
+        assert "P2" not in str(refused.value)
 
 
 def test_unnamed_phases_are_numbered_by_time_with_a_warning():
