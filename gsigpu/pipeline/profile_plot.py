@@ -58,7 +58,7 @@ def save_profiles(path: Path, measurement: Measurement) -> None:
         for row in measurement.rows
         if row.region == "parenchyma" and row.statistic == "mean"
     }
-    n_pairs = min(len(lesions), _PAIRS_PER_ROW)
+    n_pairs = 2 if len(lesions) == 4 else min(len(lesions), _PAIRS_PER_ROW)
     n_rows, n_columns = -(-len(lesions) // n_pairs), n_pairs * len(shown)
     scale = 1.8 if len(lesions) == 1 else 1.0
     width, height = (side * scale for side in _PANEL_INCHES)
@@ -81,11 +81,15 @@ def save_profiles(path: Path, measurement: Measurement) -> None:
         limits = _limits([curve for key, curve in curves.items() if key[1] == parameter])
         for axis in flat[k :: len(shown)]:
             axis.set_ylim(*limits)
-    for axis in flat[len(lesions) * len(shown) :]:
+    n_panels = len(lesions) * len(shown)
+    for axis in flat[n_panels:]:
         axis.set_visible(False)
+    for axis in flat[max(n_panels - n_columns, 0) : n_panels]:  # the lowest of each column
+        axis.tick_params(labelbottom=True)
     phase = f", {measurement.stack.phase}" if measurement.stack.phase else ""
+    dashed = ", parenchyma dashed" if parenchyma else ""
     figure.suptitle(
-        f"Across the lesion's boundary{phase}: mean ± SD of shells; rim shaded, parenchyma dashed",
+        f"Across the lesion's boundary{phase}: mean ± SD of shells; rim shaded{dashed}",
         fontsize=10,
     )
     figure.supxlabel("distance to the boundary (mm), negative inside", fontsize=9)
