@@ -13,7 +13,7 @@ from gsigpu.pipeline.gather import Gathered
 from gsigpu.pipeline.parameters import Measurand, Measured, Parameter
 from gsigpu.pipeline.study_masks import Failure
 from gsigpu.regions.layout import REFERENCE_REGIONS, Layout, LesionLayout, MeasuredRegion
-from gsigpu.regions.mask import RegionMask
+from gsigpu.regions.mask import RegionMask, Spacing
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 from gsigpu.regions.standard_error import noise_autocovariance, standard_error
 from gsigpu.regions.statistics import ratio, spectral_curve, statistics
@@ -22,7 +22,6 @@ from gsigpu.tables.measurement import TABLE_STATISTICS, MeasurementRow
 NO_VALID = "no-valid-voxels"
 # Parameters whose ratio to parenchyma, and of rim to core, is told.
 _COMPARED = ("lambda_hu", "iodine", "ct_value")
-_Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def measurement_rows(
     gathered: Gathered,
     measured: Sequence[Measured],
     measurand: Measurand,
-    spacing_mm: _Spacing,
+    spacing_mm: Spacing,
     labels: CaseLabels,
     failures: Sequence[Failure],
     *,
@@ -157,7 +156,7 @@ def _region_rows(
 
 
 def _noise(
-    layout: Layout, measured: Sequence[Measured], spacing_mm: _Spacing
+    layout: Layout, measured: Sequence[Measured], spacing_mm: Spacing
 ) -> dict[str, NDArray[np.float64]]:
     """Autocovariance of each parameter's noise, in the parenchyma."""
     for region, of_region in zip(layout.regions, measured, strict=True):
@@ -283,7 +282,7 @@ def _size_rows(
     blank: MeasurementRow,
     region: MeasuredRegion,
     lesion: LesionLayout | None,
-    spacing_mm: _Spacing,
+    spacing_mm: Spacing,
 ) -> Iterator[MeasurementRow]:
     """Volume of every region; diameters and depth of lesions."""
     mask: RegionMask = region.mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gsigpu.errors import SettingsError
-from gsigpu.regions.mask import RegionMask, trimmed, union
+from gsigpu.regions.mask import RegionMask, Spacing, trimmed, union
 from gsigpu.regions.shells import (
     AUTO_RIM,
     FEW_VOXELS,
@@ -15,8 +15,6 @@ from gsigpu.regions.shells import (
     parenchyma,
     profile_shells,
 )
-
-Spacing = tuple[float, float, float]
 
 LESION_REGIONS = ("lesion", "rim", "core", "perilesional")
 REFERENCE_REGIONS = ("parenchyma", "aorta")

@@ -17,6 +17,7 @@ from gsigpu.errors import InputError
 from gsigpu.maps.nonlinear import array_namespace
 
 Box = tuple[slice, slice, slice]
+Spacing = tuple[float, float, float]  # mm, (z, y, x)
 
 
 @dataclass(frozen=True, slots=True)

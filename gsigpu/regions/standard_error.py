@@ -17,16 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.regions.mask import Spacing
+
 # Noise of CT is uncorrelated beyond this; the reference's own slow structure is not.
 _REACH_MM = 8.0
 _BOUNDARY_MM = 5.0
 _OUTLIER_SD = 4.0
 _LEAST = 0.1  # of the variance of a mean of uncorrelated noise
-_Spacing = tuple[float, float, float]
 
 
 def noise_autocovariance(
-    values: NDArray[np.floating], mask: NDArray[np.bool_], spacing_mm: _Spacing
+    values: NDArray[np.floating], mask: NDArray[np.bool_], spacing_mm: Spacing
 ) -> NDArray[np.float64]:
     """Autocovariance of the noise in a reference region.
 
@@ -57,7 +58,7 @@ def noise_autocovariance(
 
 
 def _homogeneous(
-    filled: NDArray[np.float64], mask: NDArray[np.bool_], spacing_mm: _Spacing
+    filled: NDArray[np.float64], mask: NDArray[np.bool_], spacing_mm: Spacing
 ) -> NDArray[np.bool_]:
     """Voxels away from the region's boundary in their slice, and no outliers; all where none are left."""
     from scipy.ndimage import binary_erosion
