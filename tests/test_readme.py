@@ -37,6 +37,10 @@ def test_demo_output(tmp_path):
 def test_every_command_and_map_is_in_the_readme():
     for command in app.registered_commands:
         assert f"gsigpu {command.name}" in README or f"make {command.name}" in README
+    for group in app.registered_groups:
+        sub_app = group.typer_instance
+        for command in sub_app.registered_commands:
+            assert f"gsigpu {sub_app.info.name} {command.name}" in README
     for name in KNOWN_NAMES:
         assert name in README or name.startswith("mono-")
 
