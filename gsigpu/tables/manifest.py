@@ -3,7 +3,7 @@
     case_id, patient_id, group, phase, study, mask          required
     reader, liver_mask, vessel_mask, aorta_mask, normal_mask, roles, sex, age, confirmed, slope   optional
 
-Paths are relative to the manifest; several masks of lesions are separated by ";". The whole manifest is
+Paths are relative to the manifest; several masks of lesions are separated by ";", and one may be a folder. The whole manifest is
 checked before anything starts, and all that is wrong with it is told at once.
 """
 
@@ -179,7 +179,7 @@ def _row(line: int, cells: dict[str, str], folder: Path) -> tuple[ManifestRow | 
 
     study = existing("study", cells["study"], Path.is_dir)
     masks = tuple(
-        existing("mask", one.strip(), Path.is_file)
+        existing("mask", one.strip(), Path.exists)
         for one in cells["mask"].split(";")
         if one.strip()
     )

@@ -29,6 +29,7 @@ from time import time
 import psutil
 
 from gsigpu.dicom.headers import files_below
+from gsigpu.errors import InputError
 from gsigpu.tables.manifest import ManifestRow
 
 _PARTIAL = re.compile(r"\.partial-[0-9a-f]{8}-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)\..*")
@@ -89,13 +90,20 @@ def study_fingerprint(study: Path, *, by_content: bool = False) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content; of nothing where it cannot be read."""
+    """SHA-256 of a file's content, or of the names and contents in a folder; what cannot be read has a word."""
     digest = hashlib.sha256()
     try:
+        if path.is_dir():
+            for name in files_below(path):
+                relative = os.path.relpath(name, path)
+                digest.update(
+                    f"{relative}\0{file_digest(Path(name))}\n".encode("utf-8", "surrogateescape")
+                )
+            return digest.hexdigest()
         with path.open("rb") as file:
             while block := file.read(_READ_BYTES):
                 digest.update(block)
-    except OSError:
+    except (OSError, InputError):
         return "unreadable"
     return digest.hexdigest()
 

@@ -30,7 +30,7 @@ _SHORTEST_NUMBER = 3
 # Values that say what was done; none of them comes from a header's text.
 _KEPT = {
     "case", "sop_instance_uids", "uid", "study_uid", "frame_of_reference_uid", "software", "versions",
-    "settings", "definitions", "backend", "kind", "sha256", "role", "formula", "unit", "name", "weights",
+    "settings", "definitions", "backend", "kind", "sha256", "role", "formula", "unit", "weights",
 }  # fmt: skip
 
 
@@ -109,7 +109,8 @@ def redactor_for(row: ManifestRow, study: Study | None = None) -> Redactor:
                 for e in [one.evidence]
             }.values()
         )
-    return Redactor(identity_of([*files, *(path for path, _ in named)]), row.study, named)
+    files += [Path(one) for path, _ in named if path.exists() for one in files_below(path)]
+    return Redactor(identity_of(files), row.study, named)
 
 
 def _spellings(path: Path) -> tuple[str, ...]:

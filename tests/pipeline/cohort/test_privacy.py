@@ -132,6 +132,7 @@ def test_names_of_regions_are_redacted(identified, inline, tmp_path):
     run_cohort(identified.manifest, tmp_path / "out")
     lesions = set(read_table(tmp_path / "out" / "measurements.csv").lesion_id)
     assert lesions == {"", "2", "[removed] S4"}
+    assert found_in(tmp_path / "out", "", WORDS[:1]) == set()
     identified.rows = rows
     identified.write()
 

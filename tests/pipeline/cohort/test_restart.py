@@ -133,6 +133,21 @@ def test_by_content_a_copied_archive_is_the_same(finished, tmp_path, inline):
     cohort.write()
 
 
+def test_a_folder_of_masks_is_known_by_its_files(finished, tmp_path, inline):
+    cohort, _ = finished
+    rows, masks = cohort.rows, cohort.folder / "one by one"
+    masks.mkdir()
+    shutil.copy(cohort.folder / rows[0]["mask"], masks / "lesions.nii.gz")
+    cohort.rows = [{**rows[0], "mask": masks.name}]
+    cohort.write()
+    assert counts(cohort, tmp_path / "out") == (1, 0, 0)
+    assert counts(cohort, tmp_path / "out") == (0, 1, 0)
+    shutil.copy(cohort.folder / rows[0]["liver_mask"], masks / "spleen.nii.gz")
+    assert counts(cohort, tmp_path / "out") == (1, 0, 0)
+    cohort.rows = rows
+    cohort.write()
+
+
 def test_one_run_at_a_time_and_nothing_else_in_the_folder(copied, tmp_path):
     import fcntl
 
