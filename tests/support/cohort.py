@@ -40,7 +40,7 @@ if "gsigpu.pipeline.cohort.isolation" in " ".join(sys.orig_argv):
         if fault == "memory error":
             raise MemoryError
         if fault == "too much memory":
-            kept = bytearray(2**30)
+            kept = bytearray(2**29)
             kept[::4096] = b"x" * len(kept[::4096])
             time.sleep(3600)
         if fault == "killed":

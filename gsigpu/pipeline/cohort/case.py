@@ -22,6 +22,7 @@ from gsigpu.dicom.study import read_study
 from gsigpu.errors import GsigpuError
 from gsigpu.masks.roles import RoleMap, read_role_file
 from gsigpu.pipeline.cohort.files import (
+    FAILURE_SUFFIXES,
     NO_KEY,
     RowFiles,
     file_digest,
@@ -385,9 +386,9 @@ def record_failure(
     details: str,
     seconds: dict[str, float],
 ) -> RowOutcome:
-    """Keeps a failure and its log."""
+    """Keeps a failure and its log, instead of earlier ones; a result of other inputs stays until there is a new one."""
     files.folder.mkdir(parents=True, exist_ok=True)
-    remove(files.under_other_keys())
+    remove(one for one in files.under_other_keys() if one.name.endswith(FAILURE_SUFFIXES))
     put_text(
         files.log,
         f"case {row.case_id}, phase {row.phase}, reader {row.reader or '(none)'}\n"

@@ -40,6 +40,7 @@ _LONGEST_NAME = 100
 _READ_BYTES = 2**22
 _KEY_LENGTH = 16
 NO_KEY = "unread"
+FAILURE_SUFFIXES = (".failed.json", ".log")
 
 
 def named_files(row: ManifestRow) -> list[tuple[Path, str]]:

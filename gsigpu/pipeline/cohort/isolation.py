@@ -47,6 +47,7 @@ _LOG_TAIL = 16_000
 # What faulthandler says of every compiled module.
 _EXTENSIONS = re.compile(r"^Extension modules:.*$", re.MULTILINE)
 _LOOK_S = 0.25
+_BURIAL_S = 20.0
 # To start in; and what an orphan has that hangs in a library, deaf to everything else.
 _GRACE_S = 60.0
 # Where less than this is left to the whole machine, the largest child goes before the system chooses.
@@ -62,7 +63,6 @@ class _Children:
         self.idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         self.alive: set[_Child] = set()
         self.lock = threading.Lock()
-        self.n_started = 0
         self.devices: tuple[str, ...] = ()
         self.stopping = False
 
@@ -73,16 +73,19 @@ _CHILDREN = _Children()
 class _Child:
     """One process, and the row and stage that it told last."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, device: str) -> None:
+        self.device = device
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the child
         # Threads of a BLAS in every child would stand in each other's way.
         own = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        if device:
+            own["CUDA_VISIBLE_DEVICES"] = device
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gsigpu.pipeline.cohort.isolation"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            env={**os.environ, **own, **environment},
+            env={**os.environ, **own},
             bufsize=0,  # a message that waits in a buffer would not wake the selector
             start_new_session=True,  # Ctrl-C is for the parent, which then ends its children
         )
@@ -103,13 +106,11 @@ class _Child:
                 selector.register(self.process.stdout, selectors.EVENT_READ)
                 while True:
                     if not selector.select(_LOOK_S):
-                        if task.timeout_s is not None and monotonic() - begun > task.timeout_s:
-                            return (
-                                outcomes,
-                                f"took longer than {task.timeout_s:g} s and was stopped",
-                            )
                         if used_up := self._used_up(task.memory_limit):
                             return outcomes, used_up
+                        limit_s = task.timeout_s
+                        if limit_s is not None and monotonic() - begun > limit_s:
+                            return outcomes, f"took longer than {limit_s:g} s and was stopped"
                         continue
                     message = _receive(self.process.stdout)
                     if message is None:
@@ -146,7 +147,7 @@ class _Child:
             return 0
 
     def _epitaph(self) -> str:
-        code = self.process.wait()
+        code = self.process.wait(_BURIAL_S)
         if code == -signal.SIGKILL:
             return "the worker was killed (SIGKILL), mostly because memory ran out; give fewer --workers"
         if code < 0:
@@ -168,7 +169,10 @@ class _Child:
     def end(self) -> None:
         """Kills it, and closes what led to it."""
         self.process.kill()
-        self.process.wait()
+        with contextlib.suppress(
+            subprocess.TimeoutExpired
+        ):  # one that waits for a dead disk cannot die
+            self.process.wait(_BURIAL_S)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
@@ -228,14 +232,13 @@ def _died(task: StudyTask, stage: str, died_of: str, words: str) -> RowOutcome:
 
 
 def _child() -> _Child:
-    """One that waits, or a new one; its GPU is one of several in turn."""
+    """One that waits, or a new one, on the GPU that the fewest others have."""
     with contextlib.suppress(queue.Empty):
         return _CHILDREN.idle.get_nowait()
     with _CHILDREN.lock:
-        number, devices = _CHILDREN.n_started, _CHILDREN.devices
-        _CHILDREN.n_started += 1
-        own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
-        child = _Child(own)
+        used = [one.device for one in _CHILDREN.alive]
+        device = min(_CHILDREN.devices, key=used.count, default="")
+        child = _Child(device)
         _CHILDREN.alive.add(child)
     return child
 
@@ -249,10 +252,10 @@ def _bury(child: _Child) -> None:
 def begin_children(devices: tuple[str, ...] = ()) -> None:
     """Before the first task of a run in this process.
 
-    devices : of CUDA, one for each child in turn; whatever there is if empty
+    devices : of CUDA, each child sees one of them; whatever there is if empty
     """
     with _CHILDREN.lock:
-        _CHILDREN.devices, _CHILDREN.n_started, _CHILDREN.stopping = devices, 0, False
+        _CHILDREN.devices, _CHILDREN.stopping = devices, False
 
 
 def end_children() -> None:

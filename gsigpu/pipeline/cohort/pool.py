@@ -6,6 +6,7 @@ Both are a `concurrent.futures.Executor` to which the same function is submitted
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,14 +67,11 @@ def pool_size(n_tasks: int, devices: tuple[str, ...]) -> int:
 
 def gpu_devices() -> tuple[str, ...]:
     """Of CUDA, as CUDA_VISIBLE_DEVICES would name them; none where no GPU can be used."""
-    import os
-
     from gsigpu.backends.device import n_devices
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible:
-        return tuple(one.strip() for one in visible.split(",") if one.strip())
-    return tuple(str(i) for i in range(n_devices()))
+    n = n_devices()
+    named = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return tuple(named[:n] if any(named) else map(str, range(n)))
 
 
 @contextlib.contextmanager

@@ -51,13 +51,31 @@ def test_a_container_s_limit_counts(monkeypatch, tmp_path):
 
 
 def test_each_child_has_a_gpu_of_its_own(monkeypatch):
-    given = []
-    monkeypatch.setattr(isolation, "_Child", given.append)
+    started = []
+
+    class Child:
+        def __init__(self, device):
+            self.device = device
+            started.append(self)
+
+    monkeypatch.setattr(isolation, "_Child", Child)
     isolation.begin_children(("0", "1"))
     for _ in range(3):
         isolation._child()
+    assert [one.device for one in started] == ["0", "1", "0"]
+    isolation._CHILDREN.alive -= {started[0], started[2]}  # both died
+    assert isolation._child().device == "0"
     isolation._CHILDREN.alive.clear()
-    assert [one["CUDA_VISIBLE_DEVICES"] for one in given] == ["0", "1", "0"]
+
+
+def test_gpus_are_called_as_the_user_called_them(monkeypatch):
+    monkeypatch.setattr("gsigpu.backends.device.n_devices", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert pool.gpu_devices() == ("0", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a, GPU-b")
+    assert pool.gpu_devices() == ("GPU-a", "GPU-b")
+    monkeypatch.setattr("gsigpu.backends.device.n_devices", lambda: 0)
+    assert pool.gpu_devices() == ()
 
 
 def test_names_of_rows_as_files_are_distinct():
