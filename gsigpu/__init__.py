@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from gsigpu.dicom.study import read_study as scan
     from gsigpu.phantom import PhantomSettings, write_phantom
     from gsigpu.pipeline.cohort.case import CohortSettings
+    from gsigpu.pipeline.cohort.checks import CohortOptions
     from gsigpu.pipeline.cohort.propose import propose_manifest as cohort_init
     from gsigpu.pipeline.cohort.rules import InclusionRules
-    from gsigpu.pipeline.cohort.run import CohortOptions
     from gsigpu.pipeline.cohort.run import run_cohort as cohort_run
     from gsigpu.pipeline.cohort.state import read_status as cohort_status
     from gsigpu.pipeline.cohort_stats import cohort_stats
@@ -61,7 +61,7 @@ _HOMES = {
     "Choice": ("gsigpu.tables.observations", "Choice"),
     "StatisticsSettings": ("gsigpu.report.results", "StatisticsSettings"),
     "cohort_status": ("gsigpu.pipeline.cohort.state", "read_status"),
-    "CohortOptions": ("gsigpu.pipeline.cohort.run", "CohortOptions"),
+    "CohortOptions": ("gsigpu.pipeline.cohort.checks", "CohortOptions"),
     "CohortSettings": ("gsigpu.pipeline.cohort.case", "CohortSettings"),
     "InclusionRules": ("gsigpu.pipeline.cohort.rules", "InclusionRules"),
     "MaskFiles": ("gsigpu.pipeline.study_masks", "MaskFiles"),

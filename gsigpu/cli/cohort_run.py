@@ -22,8 +22,9 @@ from gsigpu.cli.measure_command import parse_range
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.pipeline.cohort.case import CohortSettings
+from gsigpu.pipeline.cohort.checks import CohortOptions
 from gsigpu.pipeline.cohort.rules import InclusionRules
-from gsigpu.pipeline.cohort.run import CohortOptions, CohortResult, run_cohort
+from gsigpu.pipeline.cohort.run import CohortResult, run_cohort
 from gsigpu.pipeline.cohort.state import RunState, clock, progress_line
 from gsigpu.pipeline.measure import MeasureSettings
 from gsigpu.pipeline.parameters import ParameterSettings

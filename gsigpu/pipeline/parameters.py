@@ -210,6 +210,15 @@ def iodine_pairs(
     ]
 
 
+def check_parameters(settings: ParameterSettings) -> None:
+    """Raises SettingsError for what no study could give."""
+    _definitions(settings)
+    if settings.ct_value != CONVENTIONAL:
+        _kev(settings.ct_value)
+    if said := settings.vendor_iodine_unit:
+        _require_unit(said)
+
+
 def _definitions(settings: ParameterSettings) -> tuple[MapDefinition, ...]:
     if not settings.slopes:
         raise SettingsError("no slope asked for", remedy="use --slope paper")
@@ -229,15 +238,18 @@ def _ct_value(
     """The energy of the stored series, or the map that synthesises it."""
     if settings.ct_value == CONVENTIONAL:
         return None, None
-    try:
-        kev = float(settings.ct_value)
-    except ValueError as error:
-        raise SettingsError(
-            f"unknown CT value {settings.ct_value!r}",
-            remedy="use an energy in keV, or conventional",
-        ) from error
+    kev = _kev(settings.ct_value)
     stored = nearest(available, kev)
     return (stored, None) if stored is not None else (None, define(f"mono-{kev:g}"))
+
+
+def _kev(ct_value: str) -> float:
+    try:
+        return float(ct_value)
+    except ValueError as error:
+        raise SettingsError(
+            f"unknown CT value {ct_value!r}", remedy="use an energy in keV, or conventional"
+        ) from error
 
 
 def _conventional(study: Study, stack: SpectralStack) -> Series:
@@ -264,18 +276,28 @@ def _vendor_unit(
     said = settings.vendor_iodine_unit
     in_brackets = re.findall(r"\[([^\]]+)\]", one.evidence.series_description)
     for text in (said, one.evidence.rescale_type, *in_brackets):
-        factor = _IODINE_UNITS.get(text.lower().replace("µ", "u").replace(" ", ""))
+        factor = _iodine_unit(text)
         if factor is not None:
             return factor, "mg/mL", ()
         if text and text is said:
-            raise SettingsError(
-                f"unknown unit {said!r} of the vendor's iodine", remedy="use mg/mL or 100ug/mL"
-            )
+            _require_unit(said)
     warnings.append(
         f"series {_series_name(one)}: its header does not say its unit"
         f" ({one.evidence.rescale_type or 'no Rescale Type'}); say it with --vendor-iodine-unit"
     )
     return 1.0, "unknown", ("unit-unknown",)
+
+
+def _iodine_unit(text: str) -> float | None:
+    """Shown unit per mg/mL."""
+    return _IODINE_UNITS.get(text.lower().replace("µ", "u").replace(" ", ""))
+
+
+def _require_unit(said: str) -> None:
+    if _iodine_unit(said) is None:
+        raise SettingsError(
+            f"unknown unit {said!r} of the vendor's iodine", remedy="use mg/mL or 100ug/mL"
+        )
 
 
 def _series_name(one: Series) -> str:

@@ -96,6 +96,7 @@ def test_again_is_nothing_and_status_says_so(cohort, finished):
     assert code == 0
     said = json.loads(output)
     assert (said["n_done"], said["n_skipped"], said["n_failed"]) == (0, 4, 0)
+    assert said["predicted_bytes"] == 0
     assert {one["group"] for one in said["tables"]["groups"]} == {"lung", "breast"}
     code, output = quick("status", out)
     assert code == 0
@@ -103,7 +104,9 @@ def test_again_is_nothing_and_status_says_so(cohort, finished):
     assert "4 of 4 rows: 0 done, 4 before" in output
     assert json.loads(quick("status", out, "--json")[1])["state"] == "finished"
     log = (out / "run.log").read_text()
-    assert len(log.splitlines()) == 4  # begun and finished, twice
+    assert len(log.splitlines()) == 6  # begun, disk and finished, twice
+    written, predicted = map(float, re.search(r"disk: (.*) MB more, (.*) MB pred", log).groups())
+    assert 0.1 * predicted < written < predicted
     assert run("status", cohort.folder).returncode == 1
 
 
@@ -216,6 +219,12 @@ def test_init_proposes_what_can_be_run(tmp_path):
         (["--memory-limit", "lots"], "is no size"),
         (["--max-diameter", "-1"], "leaves no lesion"),
         (["--maps", "fat"], "unknown map"),
+        (["--slope", "100-60"], "does not rise"),
+        (["--parameters", "fat"], "unknown map"),
+        (["--ct-value", "bone"], "unknown CT value"),
+        (["--vendor-iodine-unit", "pints"], "unknown unit"),
+        (["--patterns", "nowhere.toml"], "nowhere.toml"),
+        (["--maps", "iodine", "--backend", "tpu"], "unknown backend"),
         (["--maps", "iodine", "--map-format", "gif"], "unknown format"),
         (["--pseudonymise", "nowhere"], "key cannot be read"),
     ],

@@ -13,7 +13,7 @@ from gsigpu.errors import GsigpuError, OutputError
 from gsigpu.pipeline.cohort.case import CohortSettings
 from gsigpu.tables.manifest import ManifestRow
 
-# Of one row, measured on phantoms of six lesions: bench/results/cohort-cpu.md.
+# Of one row: twice what six lesions take, bench/results/cohort-cpu.md.
 _TABLE_BYTES = 60_000
 _PROVENANCE_BYTES = 120_000
 _CSV_BYTES = 500_000

@@ -13,10 +13,7 @@ from pathlib import Path
 from time import monotonic
 
 import gsigpu
-from gsigpu.backends import BackendName
-from gsigpu.dicom.formats import FORMATS
-from gsigpu.errors import BackendError, InputError, OutputError, SettingsError
-from gsigpu.maps.registry import define_all
+from gsigpu.errors import BackendError, InputError, OutputError
 from gsigpu.pipeline.cohort.case import (
     CohortSettings,
     RowOutcome,
@@ -25,6 +22,7 @@ from gsigpu.pipeline.cohort.case import (
     record_failure,
     survey,
 )
+from gsigpu.pipeline.cohort.checks import CohortOptions, check_settings
 from gsigpu.pipeline.cohort.files import put_json, row_files, row_name, sweep
 from gsigpu.pipeline.cohort.isolation import run_isolated
 from gsigpu.pipeline.cohort.pool import (
@@ -41,6 +39,7 @@ from gsigpu.pipeline.cohort.room import (
     free_bytes,
     predicted_bytes,
     require_room,
+    written_bytes,
 )
 from gsigpu.pipeline.cohort.rules import InclusionRules, before_measuring
 from gsigpu.pipeline.cohort.state import RunState, telling
@@ -51,29 +50,6 @@ Watch = Callable[[RunState], None]
 RUN_FILE, _LOCK_FILE = "run.json", ".lock"
 _LOOK_S = 0.5
 _ROOM_EVERY_S = 10.0
-_DICOM_FORMATS = ("ct", "pm", "rgb")
-
-
-@dataclass(frozen=True, slots=True)
-class CohortOptions:
-    """How a cohort is run; nothing here changes a result.
-
-    workers : of the local pool; by cores, memory and GPUs if None
-    scheduler : address of a running Dask scheduler, instead of a local pool
-    timeout_s : for a row of the manifest
-    memory_limit : bytes for a worker; 0 for as much as there is
-    retry_failed : take up rows that failed before, and no others
-    by_content : know inputs by their content instead of their times
-    backend : for maps
-    """
-
-    workers: int | None = None
-    scheduler: str = ""
-    timeout_s: float | None = None
-    memory_limit: int = 0
-    retry_failed: bool = False
-    by_content: bool = False
-    backend: BackendName = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +57,7 @@ class CohortResult:
     """What a run did.
 
     n_done : now; n_skipped : done before; n_failed : whose failures are in failures.csv; n_left : not tried
-    predicted_bytes : to write, before the start
+    predicted_bytes, written_bytes : what it would add to the disk, and what it did
     """
 
     out: Path
@@ -95,6 +71,7 @@ class CohortResult:
     rows_per_hour: float
     stage_seconds: dict[str, float] = field(default_factory=dict)
     predicted_bytes: int = 0
+    written_bytes: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -129,9 +106,12 @@ def run_cohort(
     """
     manifest, out = Path(manifest), Path(out).absolute()
     settings, rules = settings or CohortSettings(), rules or InclusionRules()
+    if settings.patterns is not None:
+        settings = replace(settings, patterns=settings.patterns.absolute())
     options = options or CohortOptions()
     pseudonyms = None if pseudonymise is None else read_key(pseudonymise)
-    settings = _checked(settings, pseudonyms)
+    check_settings(settings, options, is_pseudonymous=pseudonyms is not None)
+    settings = replace(settings, pseudonymous=pseudonyms is not None)
     rows = read_manifest(manifest)
     require_outside(out, {row.study for row in rows})
     if pseudonymise is not None and pseudonymise.resolve().is_relative_to(out.resolve()):
@@ -142,6 +122,7 @@ def run_cohort(
         rows = pseudonyms.rows(rows)
     n_manifest_rows = len(rows)
     rows, excluded = before_measuring(rows, rules)
+    was_bytes = written_bytes(out)
     n_bytes = predicted_bytes([one for one in rows if not _was_begun(out, one)], settings)
     require_room(out, n_bytes)
     record = _record(settings, rules, pseudonyms, n_bytes)
@@ -170,6 +151,8 @@ def run_cohort(
                 out, outcomes, excluded, rules,
                 n_manifest_rows=n_manifest_rows, progress=state.keep,
             )  # fmt: skip
+            n_written = written_bytes(out) - was_bytes
+            state.log(f"disk: {n_written / 1e6:.1f} MB more, {n_bytes / 1e6:.1f} MB predicted")
     return CohortResult(
         out=out,
         n_rows=len(rows),
@@ -182,25 +165,8 @@ def run_cohort(
         rows_per_hour=state.rate_per_hour,
         stage_seconds=dict(state.seconds),
         predicted_bytes=n_bytes,
+        written_bytes=n_written,
     )
-
-
-def _checked(settings: CohortSettings, pseudonyms: Pseudonyms | None) -> CohortSettings:
-    """Raises SettingsError for what would fail every row alike."""
-    if settings.maps:
-        define_all(settings.maps, slope=settings.measure.parameters.slopes[0])
-        if settings.map_format not in FORMATS:
-            raise SettingsError(
-                f"unknown format {settings.map_format!r}", remedy=f"use {', '.join(FORMATS)}"
-            )
-        if pseudonyms is not None and settings.map_format in _DICOM_FORMATS:
-            raise SettingsError(
-                f"maps as {settings.map_format} carry the patient's name, as a PACS needs it",
-                remedy="use --map-format nifti or nrrd with --pseudonymise",
-            )
-    if settings.patterns is not None:
-        settings = replace(settings, patterns=settings.patterns.absolute())
-    return replace(settings, pseudonymous=pseudonyms is not None)
 
 
 @contextmanager
