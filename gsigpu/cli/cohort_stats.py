@@ -171,10 +171,12 @@ def summary(found: CohortStatistics) -> str:
     from gsigpu.report.layout import p_value, parameter_name
 
     observations = found.observations
+    has_values = found.results.has_values
     counts = ", ".join(
-        f"{group} {patients}/{lesions}"
+        f"{group} {patients}/{lesions}" if has_values else f"{group} {lesions}"
         for group, (patients, lesions) in observations.flow.analysed.items()
     )
+    test, name = ("mixed", "mixed model") if has_values else ("welch", "Welch")
     omnibus = found.results.frames.omnibus
     rows = []
     for parameter in observations.parameters:
@@ -194,14 +196,14 @@ def summary(found: CohortStatistics) -> str:
                             phase,
                             region,
                             p_value(float(by_test.get("anova", float("nan")))),
-                            p_value(float(by_test.get("mixed", float("nan")))),
-                            p_value(float(overall.get("mixed", float("nan")))),
+                            p_value(float(by_test.get(test, float("nan")))),
+                            p_value(float(overall.get(test, float("nan")))),
                         ]
                     )
-    header = ["parameter", "phase", "region", "ANOVA p", "mixed model p", "Holm over all"]
+    header = ["parameter", "phase", "region", "ANOVA p", f"{name} p", "Holm over all"]
     return "\n".join(
         [
-            f"groups   {counts} (patients/lesions)",
+            f"groups   {counts} ({'patients/' if has_values else ''}lesions)",
             f"report   {found.report}",
             "",
             table(header, rows),

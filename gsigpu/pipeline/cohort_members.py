@@ -50,7 +50,7 @@ from gsigpu.tables.observations import Observations
 Found = dict[str, pd.DataFrame]
 # Fewer values than this are done before another process has started.
 _WORTH_A_PROCESS = 20_000
-_COLUMNS: dict[str, Sequence[str]] = {
+COLUMNS: dict[str, Sequence[str]] = {
     "descriptives": DESCRIPTIVE_COLUMNS,
     "omnibus": OMNIBUS_COLUMNS,
     "pairwise": PAIRWISE_COLUMNS,
@@ -272,7 +272,7 @@ def analyse(
     """All tests of a cohort; the same for any number of workers."""
     tasks = tasks_of(observations, settings)
     found = _run(tasks, n_workers=n_workers, progress=progress)
-    frames = {name: _concatenated(name, found) for name in _COLUMNS}
+    frames = {name: _concatenated(name, found) for name in COLUMNS}
     for name in _ADJUSTED:
         frames[name] = multiplicity.adjust_over_all(frames[name])
     return Results(Frames(**frames), tuple(_disagreements(frames)), settings)
@@ -313,10 +313,13 @@ def _one_thread() -> None:
 
 def _concatenated(name: str, found: Sequence[Found]) -> pd.DataFrame:
     parts = [one[name] for one in found if name in one and len(one[name])]
-    if parts:
-        return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else empty_frame(name)
+
+
+def empty_frame(name: str) -> pd.DataFrame:
+    """Of a test that does not apply: its columns and no row."""
     labels = ["phase", "region"] if name in _WITHOUT_PARAMETER else ["phase", "region", "parameter"]
-    rest = [one for one in _COLUMNS[name] if one != "track"]
+    rest = [one for one in COLUMNS[name] if one != "track"]
     return pd.DataFrame(columns=["track", *labels, *rest])
 
 
@@ -333,4 +336,4 @@ def _disagreements(frames: Found) -> Iterator[Disagreement]:
         yield Disagreement(phase, region, parameter, tuple(sentences))
 
 
-assert set(_COLUMNS) == {one.name for one in fields(Frames)}
+assert set(COLUMNS) == {one.name for one in fields(Frames)}

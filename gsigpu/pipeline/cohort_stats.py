@@ -14,6 +14,7 @@ import pandas as pd
 import gsigpu
 from gsigpu.errors import SettingsError
 from gsigpu.pipeline.cohort_members import analyse
+from gsigpu.pipeline.cohort_summary import analyse_summary, observations_of_summary
 from gsigpu.pipeline.map_study import SILENT, Watcher
 from gsigpu.pipeline.stream import default_workers
 from gsigpu.report import figures_roc, figures_values
@@ -26,6 +27,7 @@ from gsigpu.report.page import Tables, render, tables_of
 from gsigpu.report.results import Results, StatisticsSettings
 from gsigpu.staging import staged_folder
 from gsigpu.tables.observations import Choice, Observations, read_observations
+from gsigpu.tables.summary_table import is_summary, read_summary
 
 _LIBRARIES = (
     "numpy", "scipy", "pandas", "statsmodels", "scikit-learn", "scikit-posthocs", "tableone",
@@ -70,7 +72,8 @@ def cohort_stats(
 ) -> CohortStatistics:
     """Compares the groups of a measurement table, and writes tests, tables, figures and a report.
 
-    table : CSV, Parquet, a folder of Parquet, or the folder of `gsigpu cohort run`
+    table : CSV, Parquet, a folder of Parquet, or the folder of `gsigpu cohort run`; or a published table of
+        group, n, mean, sd, from which what can be computed is
     out : a folder, complete or absent afterwards
     choice : which groups, phases, regions, parameters and reader
     settings : replicates, seed, directions
@@ -88,18 +91,26 @@ def cohort_stats(
     ) as folder:
         with watcher.stage("read") as progress:
             progress(0, 1)
-            observations = read_observations(
-                table, choice, patients=None if patients is None else Path(patients)
+            summary = is_summary(table)
+            observations = (
+                observations_of_summary(read_summary(table, (choice or Choice()).groups))
+                if summary
+                else read_observations(
+                    table, choice, patients=None if patients is None else Path(patients)
+                )
             )
             _require_known(observations, settings)
             progress(1, 1)
         with watcher.stage("test") as progress:
-            results = analyse(
-                observations,
-                settings,
-                n_workers=n_workers or default_workers(),
-                progress=progress,
-            )
+            if summary:
+                results = analyse_summary(observations, settings)
+            else:
+                results = analyse(
+                    observations,
+                    settings,
+                    n_workers=n_workers or default_workers(),
+                    progress=progress,
+                )
         with watcher.stage("report") as progress:
             tables = _write(folder, observations, results, progress)
     return CohortStatistics(
@@ -150,7 +161,7 @@ def _write(
                 save(drawing, folder / "figures")
                 svg = (folder / "figures" / f"{drawing.name}.svg").read_text("utf-8")
                 drawn.append((drawing, svg))
-        progress(len(makers), len(makers))
+        progress(max(1, len(makers)), max(1, len(makers)))
     provenance = _provenance(observations, results)
     text = json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True)
     (folder / "provenance.json").write_text(text + "\n", "utf-8")
@@ -174,6 +185,8 @@ def _figures(
     def one(drawing: Drawing | None) -> Sequence[Drawing]:
         return [] if drawing is None else [drawing]
 
+    if not results.has_values:
+        return ()
     return (
         lambda: figures_values.distributions(observations),
         lambda: one(figures_values.spectral_curves(observations)),

@@ -30,18 +30,27 @@ def warnings_of(observations: Observations, results: Results) -> list[str]:
     """Lines that belong at the top of the page and on the terminal."""
     return [
         *observations.warnings,
-        *_unit_factor(observations),
+        *_unit_factor(observations, results),
         *_few_patients(observations),
         *_undeclared(observations, results),
-        *results.not_computed,
+        *_no_values(results),
     ]
 
 
-def _unit_factor(observations: Observations) -> Iterator[str]:
+def _no_values(results: Results) -> Iterator[str]:
+    if not results.has_values:
+        yield (
+            "The table holds n, mean and SD of groups only: every lesion counts as independent, and much cannot be "
+            "computed; the report says what."
+        )
+
+
+def _unit_factor(observations: Observations, results: Results) -> Iterator[str]:
     for parameter in observations.parameters:
         if not parameter.startswith("iodine"):
             continue
-        own = observations.table[observations.table["parameter"] == parameter]["value"]
+        table = observations.table if results.has_values else results.frames.descriptives
+        own = table.loc[table["parameter"] == parameter, "value" if results.has_values else "mean"]
         typical = float(np.nanmedian(own)) if own.notna().any() else 0.0
         unit = observations.units.get(parameter, "")
         if unit in ("", "mg/mL") and typical > _IMPOSSIBLE_IODINE:
@@ -52,6 +61,8 @@ def _unit_factor(observations: Observations) -> Iterator[str]:
 
 
 def _few_patients(observations: Observations) -> Iterator[str]:
+    if not len(observations.table):
+        return
     few = [
         f"{group} ({n})"
         for group, (n, _) in observations.flow.analysed.items()
@@ -104,6 +115,8 @@ def roc_notes(observations: Observations, results: Results) -> list[str]:
 def cautions(observations: Observations, results: Results) -> list[tuple[str, list[str]]]:
     """Heading and lines."""
     found = [("This analysis", list(_own(results)))]
+    if not results.has_values:
+        found.append(("What a table of n, mean and SD cannot give", list(results.not_computed)))
     if any(one.startswith("lambda_hu") for one in observations.parameters):
         found.append(("The definition of λHU", list(_slope(observations))))
     found.append(("The source study does not agree with itself", list(_SOURCE_STUDY)))
@@ -121,6 +134,8 @@ def _own(results: Results) -> Iterator[str]:
         "Regions of one lesion, phases of one patient, and λHU and iodine of one region are not independent "
         "pieces of evidence: λHU and iodine of the same images are nearly proportional."
     )
+    if not results.has_values:
+        return
     yield "Cut-offs are exploratory. They were chosen on these lesions; a new cohort must confirm them."
     areas = areas_of(results.frames.roc, "recommended")
     wide = areas[(areas["ci_high"] - areas["ci_low"]) > 0.3]

@@ -69,6 +69,34 @@ def models_table(results: Results, model: str) -> Table | None:
     )
 
 
+def binormal_table(observations: Observations, results: Results) -> Table | None:
+    """Areas from means and SDs; None where lesions were there."""
+    frame = results.frames.roc[results.frames.roc["method"] == "binormal"]
+    if frame.empty:
+        return None
+    rows = [
+        [
+            text(_where(row["region"], row["phase"])),
+            text(parameter_name(row["parameter"])),
+            text(f"{row['group_a']} v {row['group_b']}"),
+            text("above" if row["direction"] == "higher" else "below"),
+            Cell(number(row["auc"], 2), strong=bool(row["ci_low"] > 0.5)),
+            Cell(interval(row["ci_low"], row["ci_high"], 2)),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    names = ("where", "parameter", "pair", "first is", "AUC", "95% interval")
+    note = (
+        "Binormal: both groups taken as normal with the published means and SDs, every lesion as independent; "
+        "the group with the higher mean is called above."
+    )
+    k = len(observations.parameters) + 1
+    header = [[head(one) for one in names]]
+    return Table(
+        f"table_{k}_binormal", f"Table {k}. Areas from n, mean and SD", header, rows, [note]
+    )
+
+
 def comparison_table(results: Results) -> Table | None:
     """Paired comparison of two parameters' areas, recommended track; None where there are none."""
     frame = rows_of(results.frames.roc_comparisons, track="recommended")

@@ -16,7 +16,13 @@ from gsigpu.report.layout import (
     plural,
     with_unit,
 )
-from gsigpu.report.other_tables import comparison_table, models_table, power_table, reader_table
+from gsigpu.report.other_tables import (
+    binormal_table,
+    comparison_table,
+    models_table,
+    power_table,
+    reader_table,
+)
 from gsigpu.report.paper_tables import (
     TRACKS,
     Lookup,
@@ -57,11 +63,12 @@ class Tables:
     by_phase : parameter -> of each phase, the two tracks; the page's halves of `groups`
     """
 
-    table_one: Table
+    table_one: Table | None
     groups: Sequence[Table]
     by_phase: Mapping[str, Sequence[Sequence[Table]]]
     roc: Sequence[Table]
     pairs: Mapping[str, Sequence[Table]]
+    binormal: Table | None
     comparisons: Table | None
     models: Table | None
     pair_models: Table | None
@@ -71,9 +78,16 @@ class Tables:
 
     def files(self) -> list[Table]:
         """In the order of the page, without the pairs, which pairwise.csv holds in full."""
-        more = (self.comparisons, self.models, self.pair_models, self.readers, self.power)
+        more = (
+            self.binormal,
+            self.comparisons,
+            self.models,
+            self.pair_models,
+            self.readers,
+            self.power,
+        )
         return [
-            self.table_one,
+            *([] if self.table_one is None else [self.table_one]),
             *self.groups,
             *self.roc,
             *(one for one in more if one is not None),
@@ -92,7 +106,7 @@ def tables_of(observations: Observations, results: Results) -> Tables:
         for parameter in observations.parameters
     }
     return Tables(
-        table_one=table_one(observations),
+        table_one=table_one(observations) if results.has_values else None,
         groups=group_tables(observations, lookup),
         by_phase={
             parameter: [
@@ -106,6 +120,7 @@ def tables_of(observations: Observations, results: Results) -> Tables:
         },
         roc=roc_tables(observations, results),
         pairs={name: [one for one in own if one.rows] for name, own in pairs.items()},
+        binormal=binormal_table(observations, results),
         comparisons=comparison_table(results),
         models=models_table(results, "multinomial"),
         pair_models=models_table(results, "logistic"),
@@ -160,12 +175,14 @@ def render(
         "style": Markup(_read("report.css")),  # noqa: S704  # our own style sheet
         "summary": summary(observations, results),
         "warnings": warnings_of(observations, results),
-        "flow": _flow(observations),
+        "has_values": results.has_values,
+        "flow": _flow(observations, results),
         "table_one": tables.table_one,
         "parameters": list(_parameters(observations, results, tables, of_kind["distribution"])),
         "forest": of_kind["forest"],
         "roc": list(_roc(observations, of_kind["roc"], tables)),
         "roc_notes": roc_notes(observations, results),
+        "binormal": tables.binormal,
         "comparisons": tables.comparisons,
         "models": tables.models,
         "pair_models": tables.pair_models,
@@ -189,7 +206,7 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("summary", "Summary", True),
         ("flow", "Patients and lesions", True),
         ("groups", "Groups compared", True),
-        ("roc", "Pairs told apart", content["roc"]),
+        ("roc", "Pairs told apart", content["roc"] or content["binormal"]),
         ("models", "Parameters combined", content["models"]),
         ("curves", "Curves and profiles", content["curves"] or content["profiles"]),
         ("readers", "Readers", content["readers"]),
@@ -204,7 +221,8 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _parameters(
     observations: Observations, results: Results, tables: Tables, figures: Sequence[Art]
 ) -> Iterator[dict[str, Any]]:
-    for parameter, figure in zip(observations.parameters, figures, strict=True):
+    shown: Sequence[Art | None] = figures or [None] * len(observations.parameters)
+    for parameter, figure in zip(observations.parameters, shown, strict=True):
         yield {
             "name": with_unit(parameter, observations.units.get(parameter, "")),
             "definition": observations.definitions.get(parameter, ""),
@@ -232,10 +250,11 @@ def _roc(
         }
 
 
-def _flow(observations: Observations) -> dict[str, Any]:
+def _flow(observations: Observations, results: Results) -> dict[str, Any]:
     """Steps with what left on the way."""
     flow = observations.flow
     steps: list[dict[str, Any]] = []
+    counted = f"{plural(flow.n_patients, 'patient')}, " if results.has_values else ""
     excluded = [
         f"{rule}: {n} ({reason})" if n == 1 else f"{rule}: {n}, such as: {reason}"
         for rule, (n, reason) in (flow.excluded or {}).items()
@@ -253,7 +272,7 @@ def _flow(observations: Observations) -> dict[str, Any]:
     ]
     steps.append(
         {
-            "words": f"In the table: {plural(flow.n_patients, 'patient')}, {plural(flow.n_lesions, 'lesion')}",
+            "words": f"In the table: {counted}{plural(flow.n_lesions, 'lesion')}",
             "aside": others,
         }
     )
@@ -262,16 +281,17 @@ def _flow(observations: Observations) -> dict[str, Any]:
         failed.append(f"{plural(flow.without_value, 'lesion')} without any value in the tests")
     n_patients = sum(n for n, _ in flow.analysed.values())
     n_lesions = sum(n for _, n in flow.analysed.values())
+    n_patients_shown = f"{plural(n_patients, 'patient')}, " if results.has_values else ""
     steps.append(
         {
-            "words": f"Analysed: {plural(n_patients, 'patient')}, {plural(n_lesions, 'lesion')}",
+            "words": f"Analysed: {n_patients_shown}{plural(n_lesions, 'lesion')}",
             "aside": failed,
         }
     )
     ends = [
         {
             "group": group,
-            "patients": plural(patients, "patient"),
+            "patients": plural(patients, "patient") if results.has_values else "",
             "lesions": plural(lesions, "lesion"),
             "colour": k % 8,
         }

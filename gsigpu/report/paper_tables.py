@@ -28,13 +28,19 @@ TRACKS = ("paper", "recommended")
 TRACK_NAMES = {"paper": "paper-compatible", "recommended": "recommended"}
 Row = dict[Hashable, Any]
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-PRIMARY_TEST = {"paper": "lsd", "recommended": "mixed"}
-PRIMARY_P = {"paper": "p", "recommended": "p_holm"}
+# The test that decides, and its p; where there are no patients, the second.
+PRIMARY = {
+    "paper": (("lsd", "p"),),
+    "recommended": (("mixed", "p_holm"), ("games-howell", "p")),
+}
 _TEST_NAMES = {
     "anova": "one-way ANOVA", "mixed": "mixed model", "welch": "Welch", "kruskal": "Kruskal-Wallis",
     "lsd": "LSD", "games-howell": "Games-Howell", "dunn": "Dunn",
 }  # fmt: skip
-AREA_METHODS = {"paper": ("delong",), "recommended": ("obuchowski", "bootstrap", "delong")}
+AREA_METHODS = {
+    "paper": ("delong",),
+    "recommended": ("obuchowski", "bootstrap", "delong"),
+}
 
 
 def test_name(test: str) -> str:
@@ -71,21 +77,27 @@ class Lookup:
     described : (track, parameter, phase, region, group)
     omnibus : (track, parameter, phase, region, test)
     pairs : (track, parameter, phase, region, test, group_a, group_b)
+    has_values : of lesions; a summary has none
     """
 
     described: dict[tuple[str, ...], Row]
     omnibus: dict[tuple[str, ...], Row]
     pairs: dict[tuple[str, ...], Row]
+    has_values: bool
 
     @classmethod
     def of(cls, results: Results) -> Lookup:
         """Of all results."""
         frames = results.frames
         member = ("track", "parameter", "phase", "region")
+        described = _by(frames.descriptives, *member, "group")
+        if not results.has_values:  # one description, of lesions, serves both tracks
+            described |= {("recommended", *key[1:]): row for key, row in described.items()}
         return cls(
-            _by(frames.descriptives, *member, "group"),
+            described,
             _by(frames.omnibus, *member, "test"),
             _by(frames.pairwise, *member, "test", "group_a", "group_b"),
+            has_values=results.has_values,
         )
 
     def tests(self, track: str, parameter: str) -> list[str]:
@@ -136,7 +148,14 @@ def group_table(
     ]
     rows += list(_test_rows(lookup, parameter, track, cells))
     unit = with_unit(parameter, observations.units.get(parameter, ""))
-    if track == "paper":
+    if not lookup.has_values:
+        test = (
+            "LSD, p < .05; capitals also after Bonferroni"
+            if track == "paper"
+            else "Games-Howell, p < .05"
+        )
+        notes = [f"Mean ± SD as published. Letters name the groups that differ by {test}."]
+    elif track == "paper":
         notes = [
             "Mean ± SD over lesions. Letters name the groups that differ by LSD, p < .05; capitals also after Bonferroni.",
         ]
@@ -167,7 +186,8 @@ def _group_row(
         if one is None:
             shown.append(Cell("–"))
             continue
-        counts.append(int(one["n_lesions"] if track == "paper" else one["n_patients"]))
+        n = one["n_patients" if track == "recommended" and lookup.has_values else "n_lesions"]
+        counts.append(int(n))
         decimals = decimals_of(parameter, float(one["sd"]))
         marks = [
             _mark(lookup, (track, parameter, phase, region), group, other, letter)
@@ -183,11 +203,17 @@ def _mark(
 ) -> str:
     """The letter of a group that differs; a capital where it also does after Bonferroni."""
     track = member[0]
-    test = PRIMARY_TEST[track]
-    row = lookup.pairs.get((*member, test, group, other)) or lookup.pairs.get(
-        (*member, test, other, group)
-    )
-    if row is None or not float(row[PRIMARY_P[track]]) < ALPHA:
+    pairs = lookup.pairs
+    found = [
+        (row, p)
+        for test, p in PRIMARY[track]
+        for names in ((group, other), (other, group))
+        if (row := pairs.get((*member, test, *names))) is not None
+    ]
+    if not found:
+        return ""
+    row, p = found[0]
+    if not float(row[p]) < ALPHA:
         return ""
     return letter.upper() if track == "paper" and float(row["p_bonferroni"]) < ALPHA else letter
 
@@ -210,12 +236,12 @@ def _test_rows(
 
     tests = lookup.tests(track, parameter)
     for test in tests:
-        if test in ("anova", "mixed"):
+        if test in ("anova", "mixed") or not lookup.has_values:
             yield row(f"{test_name(test)}, F", test, "statistic", 2)
         yield row(f"{test_name(test)}, p", test, "p", None)
-        if test in ("anova", "mixed"):
+        if test in ("anova", "mixed") or not lookup.has_values:
             yield row("p, Holm over all", test, "p_holm_all", None)
-    if tests:
+    if tests and lookup.has_values:
         yield row("Levene, p", tests[0], "levene_p", None)
         yield row("ICC of lesions in patients", tests[0], "icc", 2)
         yield row("design effect", tests[0], "design_effect", 2)

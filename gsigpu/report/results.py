@@ -111,3 +111,8 @@ class Results:
     disagreements: tuple[Disagreement, ...]
     settings: StatisticsSettings
     not_computed: tuple[str, ...] = ()
+
+    @property
+    def has_values(self) -> bool:
+        """Whether lesions were there, and not only n, mean and SD of groups."""
+        return not self.not_computed

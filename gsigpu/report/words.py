@@ -17,7 +17,7 @@ from gsigpu.report.layout import (
     plural,
     with_p,
 )
-from gsigpu.report.paper_tables import PRIMARY_P, PRIMARY_TEST, areas_of, rows_of
+from gsigpu.report.paper_tables import PRIMARY, areas_of, rows_of, test_name
 from gsigpu.report.results import ALPHA, Results
 from gsigpu.tables.observations import Observations
 
@@ -40,10 +40,11 @@ def summary(observations: Observations, results: Results) -> Summary:
     """What was asked, on how many, what came out, and which track to trust."""
     n_patients = sum(n for n, _ in observations.flow.analysed.values())
     n_lesions = sum(n for _, n in observations.flow.analysed.values())
-    pairs = _primary(results, "recommended")
+    of_patients = (f"{n_patients:,}", "patient" if n_patients == 1 else "patients")
+    pairs = _primary(results)
     n_differ = int((pairs["p_holm_all"] < ALPHA).sum())
     tiles = (
-        (f"{n_patients:,}", "patient" if n_patients == 1 else "patients"),
+        *([of_patients] if results.has_values else []),
         (f"{n_lesions:,}", "lesion" if n_lesions == 1 else "lesions"),
         (f"{len(observations.groups)}", "groups"),
         (f"{n_differ} of {len(pairs)}", "pairwise tests differ after correction over all"),
@@ -68,7 +69,8 @@ def _asked(observations: Observations) -> str:
 
 
 def _found(observations: Observations, results: Results) -> Iterator[str]:
-    omnibus = rows_of(results.frames.omnibus, track="recommended", test="mixed")
+    test = "mixed" if results.has_values else "welch"
+    omnibus = rows_of(results.frames.omnibus, track="recommended", test=test)
     for parameter in observations.parameters:
         own = rows_of(omnibus, parameter=parameter)
         if own.empty:
@@ -90,7 +92,7 @@ def _found(observations: Observations, results: Results) -> Iterator[str]:
         )
         largest = with_p(float(different["p_holm_all"].max()), "p")
         yield (
-            f"{name} differs between the groups {where} (mixed model, Holm over all tests, {largest}"
+            f"{name} differs between the groups {where} ({test_name(test)}, Holm over all tests, {largest}"
             f"{' or less' if len(different) > 1 and '=' in largest else ''}). {_extremes(results, different)}"
         )
     best = _best_area(results)
@@ -102,7 +104,7 @@ def _extremes(results: Results, different: pd.DataFrame) -> str:
     """The highest and lowest group where the groups differ most."""
     one = different.iloc[int(different["statistic"].to_numpy().argmax())]
     means = rows_of(
-        results.frames.descriptives, track="recommended", phase=one["phase"],
+        results.frames.descriptives, track="recommended" if results.has_values else "paper", phase=one["phase"],
         region=one["region"], parameter=one["parameter"],
     ).dropna(subset="mean").reset_index(drop=True)  # fmt: skip
     if len(means) < 2:
@@ -124,6 +126,8 @@ def _best_area(results: Results) -> str | None:
     areas = areas[np.isfinite(areas["auc"].astype(float))]
     if areas.empty:
         return None
+    if "p_holm_all" not in areas.columns:
+        return None
     held = areas[areas["p_holm_all"] < ALPHA]
     if held.empty:
         return "No single parameter tells two groups apart beyond chance after correction for all tests."
@@ -143,6 +147,13 @@ def _best_area(results: Results) -> str | None:
 
 
 def _trust(results: Results) -> Iterator[str]:
+    if not results.has_values:
+        yield (
+            "Neither fully: n, mean and SD do not say which lesions share a patient, so both tracks count every "
+            "lesion as independent. The recommended track at least does not assume equal variances. Intervals are "
+            "too narrow and p values too small by as much as lesions of a patient resemble each other."
+        )
+        return
     described = rows_of(results.frames.omnibus, track="recommended")
     icc, effect = described["icc"].dropna(), described["design_effect"].dropna()
     if len(icc):
@@ -158,7 +169,7 @@ def _trust(results: Results) -> Iterator[str]:
             "variances. The paper-compatible track is shown so that results can be compared with the source study."
         )
     n = sum(len(one.sentences) for one in results.disagreements)
-    total = len(_primary(results, "recommended"))
+    total = len(_primary(results))
     if n:
         yield f"The tracks decide differently on {plural(n, 'pair')} of {total}; each is named below with the reason."
     elif total and results.disagreements:
@@ -183,6 +194,10 @@ def _capital(words: str) -> str:
     return words if words.startswith("λ") else words[:1].upper() + words[1:]
 
 
-def _primary(results: Results, track: str) -> pd.DataFrame:
-    assert PRIMARY_P[track] in results.frames.pairwise.columns
-    return rows_of(results.frames.pairwise, track=track, test=PRIMARY_TEST[track])
+def _primary(results: Results) -> pd.DataFrame:
+    """Pairs by the test that decides on the recommended track."""
+    own = rows_of(results.frames.pairwise, track="recommended")
+    for test, _ in PRIMARY["recommended"]:
+        if (own["test"] == test).any():
+            return rows_of(own, test=test)
+    return own

@@ -29,6 +29,7 @@ OBSERVATION = (
     "patient_id", "lesion_id", "group", "phase", "region", "parameter", "reader", "value", "unit",
     "definition",
 )  # fmt: skip
+PATIENT = ("patient_id", "group", "sex", "age", "n_lesions", "diameter_mm")
 _WANTED = (*OBSERVATION, "case_id", "statistic", "flags", "distance_mm", "sex", "age")
 _KEY = ("patient_id", "lesion_id", "phase", "region", "parameter", "reader")
 # Values that are one number per region and no mean of voxels.
@@ -70,6 +71,8 @@ class Observations:
     sizes : patient_id, lesion_id, group, diameter_mm
     patients : patient_id, group, sex, age, n_lesions, diameter_mm (largest)
     flow : what became of patients and lesions
+    summary : n, mean and SD of groups where that is all there is (gsigpu.tables.summary_table); the frames
+        are then empty
     warnings : for a person to read
     """
 
@@ -87,17 +90,18 @@ class Observations:
     sizes: pd.DataFrame
     patients: pd.DataFrame
     flow: Flow
+    summary: pd.DataFrame | None = None
     warnings: tuple[str, ...] = field(default=())
 
     @property
     def units(self) -> dict[str, str]:
         """Parameter -> unit, "" where the table names none."""
-        return _first_of(self.table, "unit")
+        return _first_of(self.table if self.summary is None else self.summary, "unit")
 
     @property
     def definitions(self) -> dict[str, str]:
         """Parameter -> definition, "" where the table names none."""
-        return _first_of(self.table, "definition")
+        return _first_of(self.table if self.summary is None else self.summary, "definition")
 
 
 def read_observations(
@@ -313,7 +317,7 @@ def _patients(
     patients["sex"] = patients["sex"].str.upper().str[:1]
     years = patients["age"].str.upper().str.removesuffix("Y")
     patients["age"] = pd.to_numeric(years.where(years != ""), errors="coerce").astype(np.float64)
-    return patients[["patient_id", "group", "sex", "age", "n_lesions", "diameter_mm"]]
+    return patients[list(PATIENT)]
 
 
 def _first_of(table: pd.DataFrame, column: str) -> dict[str, str]:

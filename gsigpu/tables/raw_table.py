@@ -57,15 +57,25 @@ def read_raw(
         cells = table.to_pandas(strings_to_categorical=False).set_index("")
         sha256 = _sha256(source)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read ({' '.join(str(error).split())})",
-            where=source,
-            remedy="save it as CSV in UTF-8, or as Parquet",
-        ) from error
+        raise _unreadable(source, error) from error
     cells.index.name = None
     for name in cells.columns:
         cells[name] = cells[name].astype("str").fillna("").str.strip()
     return RawTable(cells, columns, source, sha256, beside)
+
+
+def column_names(path: Path) -> tuple[str, ...]:
+    """The columns of a table that `read_raw` would read.
+
+    Raises InputError if there is no table, or none that can be read.
+    """
+    source, _ = _locate(path)
+    try:
+        if source.is_dir() or source.suffix.lower() == ".parquet":
+            return tuple(ds.dataset(source, format="parquet").schema.names)
+        return _header(source)[1]
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        raise _unreadable(source, error) from error
 
 
 def _locate(path: Path) -> tuple[Path, dict[str, Path]]:
@@ -135,6 +145,14 @@ def _header(source: Path) -> tuple[str, tuple[str, ...]]:
         raise InputError("is empty", where=source, remedy="give a table with a header")
     delimiter = max(",;\t", key=line.count)
     return delimiter, tuple(cell.strip().strip('"') for cell in line.split(delimiter))
+
+
+def _unreadable(source: Path, error: Exception) -> InputError:
+    return InputError(
+        f"cannot be read ({' '.join(str(error).split())})",
+        where=source,
+        remedy="save it as CSV in UTF-8, or as Parquet",
+    )
 
 
 def _sha256(source: Path) -> str:
