@@ -129,16 +129,16 @@ def _icc_rows(table: pd.DataFrame, confidence: float) -> list[dict[str, object]]
     ]
     unknown = "interval needs three patients and readers that do not agree perfectly"
     for place, one in enumerate(forms):
-        note = one.note or ("" if np.isfinite(low[place]) else unknown)
+        known = np.isfinite([one.icc, low[place]]).all()
         rows.append(
             {
                 "track": "recommended",
                 "unit": "patient",
                 "form": one.form,
                 "icc": one.icc,
-                "ci_low": low[place],
-                "ci_high": high[place],
-                "note": note,
+                "ci_low": low[place] if known else np.nan,
+                "ci_high": high[place] if known else np.nan,
+                "note": one.note or ("" if known else unknown),
                 **shared,
             }
         )

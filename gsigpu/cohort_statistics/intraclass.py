@@ -12,7 +12,7 @@ Psychol Methods 1996; 1: 30-46, with the erratum):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -120,20 +120,16 @@ def intraclass_correlation(
     found["ICC2"] = (f, df2, low, high)
     found["ICC2k"] = (f, df2, _step_up(low, k), _step_up(high, k))
     note = "" if e > 0 else "readers differ by a constant at most"
-    return [
-        IntraclassCorrelation(
-            form=form,
-            icc=float(icc[place]),
-            ci_low=found[form][2],
-            ci_high=found[form][3],
-            f=found[form][0],
-            df1=df1,
-            df2=found[form][1],
-            p=float(stats.f.sf(found[form][0], df1, found[form][1])),
-            note=note,
-        )
-        for place, form in enumerate(FORMS)
-    ]
+    forms = []
+    for place, form in enumerate(FORMS):
+        f, df2, low, high = found[form]
+        p = float(stats.f.sf(f, df1, df2))
+        one = IntraclassCorrelation(form, float(icc[place]), low, high, f, df1, df2, p, note)
+        if np.isnan(one.icc):
+            gone = "lesions do not differ: no reliability"
+            one = replace(one, ci_low=np.nan, ci_high=np.nan, note=gone)
+        forms.append(one)
+    return forms
 
 
 def _of_table(y: Array) -> MeanSquares:
@@ -198,7 +194,8 @@ def _mean_of(f: float) -> float:
 
 def _step_up(icc: float, k: int) -> float:
     """Spearman-Brown: reliability of the mean of k readers."""
-    return icc * k / (1 + icc * (k - 1))
+    below = 1 + icc * (k - 1)
+    return icc * k / below if below > 0 else -np.inf
 
 
 def patient_jackknife(

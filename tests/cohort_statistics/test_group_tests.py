@@ -9,6 +9,8 @@ import pandas as pd
 import pingouin
 import pytest
 import scikit_posthocs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import studentized_range, tukey_hsd
 
 from gsigpu.cohort_statistics.group_columns import (
@@ -167,6 +169,15 @@ def test_pingouin_agrees_on_welch(tables):
     assert ours["df2"] == pytest.approx(theirs["ddof2"], rel=1e-9)
 
 
+def test_pingouin_agrees_on_hedges_g():
+    """Of two groups, whose pooled SD is the root of the mean square; pingouin approximates J."""
+    case = CASES["iris_sepal_width"]
+    y, g = np.array(case["values"][:100]), case["groups"][:100]
+    frame = pairwise_tests(y, g, range(100), order=["setosa", "versicolor"])
+    theirs = pingouin.compute_effsize(y[:50], y[50:], eftype="hedges")
+    assert frame.set_index("test").loc["lsd", "effect"] == pytest.approx(theirs, rel=1e-4)
+
+
 @pytest.mark.parametrize("df", [1.0, 3.4, 33.2, 2000.0])
 @pytest.mark.parametrize("n_means", [2, 5])
 def test_quantiles_of_the_studentized_range_are_scipys(n_means, df):
@@ -265,6 +276,21 @@ def test_what_can_be_tested_is(name, tested):
     values, groups, patients = EDGES[name]
     omnibus = omnibus_tests(values, list(groups), patients, order=["a", "b"])
     assert omnibus.loc[omnibus["p"].notna(), "test"].tolist() == tested
+
+
+rows = st.tuples(st.sampled_from([0.1, 0.2, 0.3, 7.0, np.nan]), st.integers(0, 6))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(rows, max_size=10))
+def test_no_small_table_crashes_or_warns(table):
+    """Ties, constants, single patients and missing values in every mixture."""
+    values, patients = [list(one) for one in zip(*table, strict=True)] or [[], []]
+    groups = ["abc"[patient % 3] for patient in patients]
+    _, omnibus, pairwise = run_all(values, groups, patients, ["a", "b", "c"])
+    for frame in (omnibus, pairwise):
+        assert (frame.loc[frame["p"].isna(), "note"] != "").all()
+        assert frame["p"].dropna().between(0, 1).all()
 
 
 def test_a_group_without_values_is_named_and_leaves_the_rest_alone():
