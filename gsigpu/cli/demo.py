@@ -1,15 +1,20 @@
-"""`gsigpu demo`: the whole flow on a synthetic study."""
+"""`gsigpu demo`: the whole flow on synthetic data."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gsigpu.cli.cohort_run import summary as ran
+from gsigpu.cli.cohort_stats import summary as compared
 from gsigpu.cli.console import TerminalWatcher, table, warn
 from gsigpu.cli.map_command import summary
 from gsigpu.cli.measure_command import summary as measured
+
+if TYPE_CHECKING:
+    from gsigpu.pipeline.demo_cohort import CohortDemo
 
 
 def demo(
@@ -21,7 +26,7 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace an earlier demo.")
     ] = False,
 ) -> None:
-    """Make a synthetic study, scan it, map λHU and iodine, save a picture, and measure its lesions.
+    """Run the whole flow on synthetic data: a study scanned, mapped and measured, then a cohort to its report.
 
     Example: gsigpu demo /tmp/gsigpu-demo
     """
@@ -33,6 +38,11 @@ def demo(
             "scan": "reading headers",
             "map": "computing maps",
             "measure": "measuring",
+            "studies": "making a cohort",
+            "cohort": "measuring the cohort",
+            "read": "reading the table",
+            "test": "testing",
+            "report": "writing the report",
         }
     )
     result = run_demo(out, overwrite=overwrite, watcher=watcher)
@@ -60,3 +70,29 @@ def demo(
     )
     typer.echo(f"\npicture  {result.picture}\n")
     typer.echo(measured(result.measurement, [result.table]))
+    _tell_cohort(result.cohort, out)
+
+
+def _tell_cohort(found: CohortDemo, out: Path) -> None:
+    typer.echo(f"\n{found.made}")
+    typer.echo(ran(found.run, out / "run"))
+    typer.echo("")
+    typer.echo(
+        table(
+            ["rim in PVP", "lesions", "iodine mg/mL", "true", "λHU HU/keV", "true"],
+            [
+                [
+                    one.group,
+                    one.n_lesions,
+                    f"{one.iodine_mg_per_ml:.2f}",
+                    f"{one.true_iodine_mg_per_ml:.2f}",
+                    f"{one.lambda_hu:.3f}",
+                    f"{one.true_lambda_hu:.3f}",
+                ]
+                for one in found.groups
+            ],
+        )
+    )
+    typer.echo("")
+    warn(found.statistics.warnings)
+    typer.echo(compared(found.statistics))

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from gsigpu.phantom.export import Export
 from gsigpu.phantom.extras import write_extras
 from gsigpu.phantom.files import phantom_uid
@@ -77,6 +79,7 @@ def _write_slices(truth: PhantomTruth, writer: SliceWriter, progress: Progress |
     truth.lesion_mask.parent.mkdir()
     with (
         mask_writers(paths, truth.geometry) as write_mask,
+        threadpool_limits(limits=1, user_api="blas"),  # the slices' threads are enough
         ThreadPoolExecutor(n_threads) as pool,
     ):
         for n_done, masks in enumerate(pool.map(writer.write, range(n_z)), start=1):

@@ -1,4 +1,4 @@
-"""The main job on a synthetic study: make it, scan it, map it, compare with the truth, picture and measure it."""
+"""The whole flow on synthetic data: one study looked at closely, then a cohort that ends in a report."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gsigpu.dicom.study import read_study
 from gsigpu.dicom.volumes import read_volume
 from gsigpu.phantom import PhantomSettings, PhantomTruth, write_phantom
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
+from gsigpu.pipeline.demo_cohort import CohortDemo, run_cohort_demo
 from gsigpu.pipeline.map_study import MapResult, Watcher, map_study
 from gsigpu.pipeline.measure import Measurement, measure_study, write_measurement
 from gsigpu.pipeline.measure_rows import CaseLabels
@@ -51,7 +52,8 @@ class RegionComparison:
 class DemoResult:
     """What the demo did.
 
-    lines : what was made and found, for a person
+    lines : what was made and found of the one study, for a person
+    maps, regions, picture, measurement, table : of the one study
     """
 
     lines: list[str]
@@ -60,6 +62,7 @@ class DemoResult:
     picture: Path
     measurement: Measurement
     table: Path
+    cohort: CohortDemo
 
 
 def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
@@ -67,7 +70,7 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
 
     Raises OutputError if `out` is taken.
     """
-    with staged_folder(out, overwrite=overwrite, n_bytes=400 * 2**20) as folder:
+    with staged_folder(out, overwrite=overwrite, n_bytes=1500 * 2**20) as folder:
         begun = perf_counter()
         with watcher.stage("phantom") as progress:
             truth = write_phantom(folder / "study", _SETTINGS, progress=progress)
@@ -104,9 +107,15 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
             with_dicom=True,
             with_plot=True,
         )
+        cohort = run_cohort_demo(folder, watcher=watcher)
     folders = {name: out / path.relative_to(folder) for name, path in maps.folders.items()}
     moved = replace(maps, out=out / "maps", folders=folders)
-    return DemoResult(lines, moved, regions, out / "maps.png", measured, out / "measurements.csv")
+    report = out / "report"
+    statistics = replace(cohort.statistics, out=report, report=report / "report.html")
+    cohort = replace(cohort, statistics=statistics)
+    return DemoResult(
+        lines, moved, regions, out / "maps.png", measured, out / "measurements.csv", cohort
+    )
 
 
 def _volume(folder: Path) -> NDArray[np.float32]:
