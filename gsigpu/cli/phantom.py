@@ -195,7 +195,7 @@ def _whole(text: str) -> tuple[int, ...]:
     numbers = split_numbers(text, "--cohort")
     if any(number != int(number) for number in numbers):
         raise SettingsError(
-            f"--cohort {text!r} is not whole numbers", remedy="write --cohort 11,6,9,8,4"
+            f"--cohort {text!r} is not whole numbers", remedy="write --cohort 11,6,9,8,5"
         )
     return tuple(int(number) for number in numbers)
 

@@ -61,7 +61,7 @@ class PhantomCohortSettings:
     seed : of everything random
     """
 
-    n_patients: tuple[int, ...] = (11, 6, 9, 8, 4)
+    n_patients: tuple[int, ...] = (11, 6, 9, 8, 5)
     n_lesions: tuple[int, int] = (1, 4)
     patient_variation: float = 0.3
     second_reader_every: int = 4
@@ -75,7 +75,7 @@ class PhantomCohortSettings:
             raise SettingsError(
                 f"{','.join(map(str, self.n_patients))} is no number of patients for each of"
                 f" {', '.join(PRIMARIES)}",
-                remedy="write 11,6,9,8,4",
+                remedy="write 11,6,9,8,5",
             )
         if not 1 <= self.n_lesions[0] <= self.n_lesions[1]:
             raise SettingsError(
