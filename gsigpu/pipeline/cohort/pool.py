@@ -25,7 +25,13 @@ from gsigpu.pipeline.stream import default_workers
 # bench/results/cohort-cpu.md.
 _BYTES_PER_WORKER = 1.5 * 2**30
 _LEFT_TO_THE_SYSTEM = 2**30
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# Allowed and used, of the second version of control groups and of the first.
+_LIMITS = (
+    ("memory.max", "memory.current"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
 # Tasks that wait at a cluster, so that an adaptive one sees how much there is to do.
 _BACKLOG = 64
 _CONNECT_S = 20
@@ -48,14 +54,23 @@ class Pool:
 def available_bytes() -> int:
     """Memory that is free, within what a container or a batch job allows."""
     free = int(psutil.virtual_memory().available)
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):
-            allowed = int((_CGROUP / limit).read_text())
-            free = min(free, max(allowed - int((_CGROUP / used).read_text()), 0))
+    for group in _control_groups():
+        for limit, used in _LIMITS:
+            with contextlib.suppress(OSError, ValueError):
+                allowed = int((group / limit).read_text())
+                free = min(free, max(allowed - int((group / used).read_text()), 0))
     return free
+
+
+def _control_groups() -> Iterator[Path]:
+    """Those that this process is in, from the outermost on; a limit of any of them holds."""
+    yield _CGROUP
+    with contextlib.suppress(OSError):
+        for line in _OWN_CGROUP.read_text().splitlines():
+            _, kind, path = line.split(":", 2)
+            root = _CGROUP / "memory" if "memory" in kind.split(",") else _CGROUP
+            parts = Path(path.lstrip("/")).parts
+            yield from (root.joinpath(*parts[:n]) for n in range(1, len(parts) + 1))
 
 
 def pool_size(n_tasks: int, devices: tuple[str, ...]) -> int:

@@ -39,15 +39,30 @@ def test_pool_size(monkeypatch, memory_gib, n_cores, devices, n_tasks, expected)
     assert pool.pool_size(n_tasks, devices) == expected
 
 
-def test_a_container_s_limit_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(pool, "_CGROUP", tmp_path)
-    free = pool.available_bytes()
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("5\n")
-    assert abs(pool.available_bytes() - free) < GIB
-    (tmp_path / "memory.max").write_text(f"{2 * GIB}\n")
-    (tmp_path / "memory.current").write_text(f"{GIB}\n")
-    assert pool.available_bytes() <= GIB
+@pytest.mark.parametrize(
+    ("own", "folder", "names"),
+    [
+        ("0::/\n", ".", ("memory.max", "memory.current")),
+        ("0::/slurm/job_7/step_0\n", "slurm/job_7", ("memory.max", "memory.current")),
+        (
+            "5:cpu:/a\n4:memory:/slurm/job_7\n",
+            "memory/slurm/job_7",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ),
+    ],
+)
+def test_the_limit_of_a_container_or_job_counts(monkeypatch, tmp_path, own, folder, names):
+    monkeypatch.setattr(pool, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(pool, "_OWN_CGROUP", tmp_path / "own")
+    (tmp_path / "own").write_text(own)
+    place = tmp_path / "cgroup" / folder
+    place.mkdir(parents=True)
+    limit, used = (place / name for name in names)
+    used.write_text(f"{3 * 2**20}\n")
+    limit.write_text("max\n")
+    assert pool.available_bytes() > 8 * 2**20
+    limit.write_text(f"{5 * 2**20}\n")
+    assert pool.available_bytes() == 2 * 2**20
 
 
 def test_each_child_has_a_gpu_of_its_own(monkeypatch):
