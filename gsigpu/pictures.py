@@ -88,7 +88,8 @@ def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, f
     axis.set_yticks([])
     for spine in axis.spines.values():
         spine.set_visible(False)
-    bar = figure.colorbar(image, ax=axis, fraction=0.046, pad=0.02)
+    # An inset is as high as the picture, whatever room the layout leaves.
+    bar = figure.colorbar(image, cax=axis.inset_axes((1.02, 0.0, 0.035, 1.0)))
     bar.set_label(panel.unit, color=_INK)
     bar.ax.tick_params(colors=_INK, labelsize=8)
     bar.outline.set_visible(False)
