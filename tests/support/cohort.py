@@ -31,7 +31,8 @@ if "gsigpu.pipeline.cohort.isolation" in " ".join(sys.orig_argv):
 
     def measure_study(*arguments, labels, **named):
         with open(os.environ["COHORT_FAULTS"]) as file:
-            fault = json.load(file).get(labels.case_id, "")
+            faults = json.load(file)
+        fault = faults.get(labels.case_id, faults.get(f"{labels.case_id} {labels.reader}", ""))
         if fault == "codec crash":
             print("decoder says goodbye", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -43,6 +44,12 @@ if "gsigpu.pipeline.cohort.isolation" in " ".join(sys.orig_argv):
             kept = bytearray(2**29)
             kept[::4096] = b"x" * len(kept[::4096])
             time.sleep(3600)
+        if fault == "killed once":
+            try:
+                open(os.environ["COHORT_FAULTS"] + ".killed", "x").close()
+                fault = "killed"
+            except FileExistsError:
+                pass
         if fault == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if fault.startswith("slow"):
@@ -114,5 +121,5 @@ class Faults:
         self.set({})
 
     def set(self, faults):
-        """case_id -> fault."""
+        """case_id, or case_id and reader -> fault."""
         self._file.write_text(json.dumps(faults))

@@ -93,3 +93,16 @@ def test_retry_leaves_what_was_never_tried(make_cohort, faults, tmp_path):
     result = run_cohort(cohort.manifest, out, options=options)
     assert (result.n_done, result.n_left) == (1, 2)
     assert set(read_table(out / "measurements.csv").case_id) == {"C01"}
+
+
+def test_the_other_rows_of_a_study_go_on(make_cohort, faults, tmp_path):
+    """Also one whose worker was ended from outside: that row is tried once more."""
+    cohort, out = make_cohort(1), tmp_path / "out"
+    cohort.rows = [{**cohort.rows[0], "reader": reader} for reader in "ABCD"]
+    cohort.write()
+    faults.set({"C01 B": "codec crash", "C01 C": "killed once"})
+    result = run_cohort(cohort.manifest, out, options=CohortOptions(workers=1))
+    assert (result.n_done, result.n_failed) == (3, 1)
+    assert (tmp_path / "faults.json.killed").exists()
+    assert pd.read_csv(out / "failures.csv").reader.tolist() == ["B"]
+    assert set(read_table(out / "measurements.csv").reader) == {"A", "C", "D"}
