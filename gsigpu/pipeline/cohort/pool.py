@@ -6,6 +6,7 @@ Both are a `concurrent.futures.Executor` to which the same function is submitted
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -116,6 +117,8 @@ def dask_pool(address: str, out: Path) -> Iterator[Pool]:
         raise MissingDependency(
             "--scheduler needs Dask's distributed", remedy="pip install 'gsigpu[cluster]'"
         ) from error
+    for name in ("distributed", "distributed.client"):  # what matters is raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
