@@ -220,6 +220,7 @@ def test_init_proposes_what_can_be_run(tmp_path):
         (["--max-diameter", "-1"], "leaves no lesion"),
         (["--maps", "fat"], "unknown map"),
         (["--slope", "100-60"], "does not rise"),
+        (["--regions", "core", "--max-diameter", "30"], "that of the region `lesion`"),
         (["--parameters", "fat"], "unknown map"),
         (["--ct-value", "bone"], "unknown CT value"),
         (["--vendor-iodine-unit", "pints"], "unknown unit"),

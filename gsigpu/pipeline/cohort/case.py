@@ -307,6 +307,7 @@ def _write(
     )
     table.loc[named_mask, "definition"] = _each(table.loc[named_mask, "definition"], redact)
     footer = {
+        "lesions": [one for one in table["lesion_id"].unique().tolist() if one],
         "diameters_mm": {
             row.lesion_id: row.value
             for row in table[table.parameter == "longest_axial_diameter"].itertuples()

@@ -10,6 +10,7 @@ from gsigpu.dicom.formats import FORMATS
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import define_all
 from gsigpu.pipeline.cohort.case import CohortSettings
+from gsigpu.pipeline.cohort.rules import InclusionRules
 from gsigpu.pipeline.parameters import check_parameters
 
 _WITH_IDENTITY = ("ct", "pm", "rgb")
@@ -38,11 +39,20 @@ class CohortOptions:
 
 
 def check_settings(
-    settings: CohortSettings, options: CohortOptions, *, is_pseudonymous: bool
+    settings: CohortSettings,
+    options: CohortOptions,
+    rules: InclusionRules,
+    *,
+    is_pseudonymous: bool,
 ) -> None:
     """Raises SettingsError, InputError and GpuUnavailable for what would fail every row alike."""
     check_parameters(settings.measure.parameters)
     load_patterns(settings.patterns)
+    if rules.max_diameter_mm is not None and "lesion" not in settings.measure.regions.regions:
+        raise SettingsError(
+            "the largest diameter is that of the region `lesion`, which is not asked for",
+            remedy="add lesion to --regions, or leave out --max-diameter",
+        )
     if not settings.maps:
         return
     define_all(settings.maps, slope=settings.measure.parameters.slopes[0])

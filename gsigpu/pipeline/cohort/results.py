@@ -69,13 +69,13 @@ class CohortTables:
 class _Footer:
     """What a row's table says of itself."""
 
+    lesions: frozenset[str]
     diameters_mm: dict[str, float]
     failures: list[tuple[str, str]]
-    n_values: int
 
     @property
-    def lesions(self) -> set[str]:
-        return {*self.diameters_mm, *(lesion_id for lesion_id, _ in self.failures)}
+    def measured(self) -> frozenset[str]:
+        return self.lesions - {lesion_id for lesion_id, _ in self.failures}
 
 
 def write_tables(
@@ -176,7 +176,7 @@ def _footer(path: Path) -> _Footer:
     metadata = pq.read_metadata(path)
     record = json.loads((metadata.metadata or {})[FOOTER])
     failures = [(str(lesion_id), str(reason)) for lesion_id, reason in record["failures"]]
-    return _Footer(record["diameters_mm"], failures, metadata.num_rows)
+    return _Footer(frozenset(record["lesions"]), record["diameters_mm"], failures)
 
 
 def _write_measurements(
@@ -268,9 +268,7 @@ def _failures(
 def _lesions(footers: Mapping[ManifestRow, _Footer]) -> set[tuple[str, str]]:
     """Lesions that were measured, of whatever phase and reader, by case."""
     return {
-        (row.case_id, lesion_id)
-        for row, footer in footers.items()
-        for lesion_id in footer.diameters_mm
+        (row.case_id, lesion_id) for row, footer in footers.items() for lesion_id in footer.measured
     }
 
 

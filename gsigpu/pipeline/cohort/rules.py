@@ -95,7 +95,7 @@ def after_measuring(
             excluded.append(Exclusion(row, DIAMETER, reason, lesion_id))
     kept = []
     for row in rows:
-        if all((row.case_id, lesion_id) in too_large for lesion_id in lesions[row]):
+        if too_large and all((row.case_id, lesion_id) in too_large for lesion_id in lesions[row]):
             excluded.append(Exclusion(row, NO_LESION, "all its lesions are excluded"))
         else:
             kept.append(row)

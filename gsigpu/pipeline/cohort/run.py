@@ -110,7 +110,7 @@ def run_cohort(
         settings = replace(settings, patterns=settings.patterns.absolute())
     options = options or CohortOptions()
     pseudonyms = None if pseudonymise is None else read_key(pseudonymise)
-    check_settings(settings, options, is_pseudonymous=pseudonyms is not None)
+    check_settings(settings, options, rules, is_pseudonymous=pseudonyms is not None)
     settings = replace(settings, pseudonymous=pseudonyms is not None)
     rows = read_manifest(manifest)
     require_outside(out, {row.study for row in rows})

@@ -17,6 +17,7 @@ from gsigpu.pipeline.cohort.case import CohortSettings
 from gsigpu.pipeline.cohort.run import CohortOptions, run_cohort
 from gsigpu.pipeline.measure import MeasureSettings
 from gsigpu.pipeline.parameters import ParameterSettings
+from gsigpu.regions.layout import RegionSettings
 from gsigpu.tables.measurement import read_table
 
 ONE = CohortOptions(workers=1)
@@ -116,6 +117,15 @@ def test_a_row_that_leaves_the_manifest_leaves_the_tables(copied):
     cohort.write()
     assert counts(cohort, out) == (0, 3, 0)
     assert set(read_table(out / "measurements.csv").case_id) == {"C01", "C02", "C03"}
+
+
+def test_without_the_region_that_has_a_size(finished, tmp_path, inline):
+    cohort, _ = finished
+    settings = CohortSettings(MeasureSettings(regions=RegionSettings(regions=("core",))))
+    result = run_cohort(cohort.manifest, tmp_path / "out", settings=settings, options=ONE)
+    assert result.n_done == result.tables.n_rows == 3
+    assert sum(one.n_lesions for one in result.tables.groups) == 6
+    assert result.tables.exclusions == {}
 
 
 def test_by_content_a_copied_archive_is_the_same(finished, tmp_path, inline):
