@@ -9,6 +9,7 @@ of 100 times, is printed bold when chance cannot explain it. No times here: this
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -190,6 +191,33 @@ def cell(values: pd.Series, nominal: float | None) -> str:
     return f"**{text}**" if worse > 3 * error and worse > 0 else text
 
 
+def table(columns: dict[str, pd.DataFrame], rows: Iterable[str]) -> list[str]:
+    """Markdown: a line per row, a column per scenario."""
+    lines = [
+        "| track | | promised | " + " | ".join(columns) + " |",
+        "|---|---|---:|" + "---:|" * len(columns),
+    ]
+    for row in rows:
+        track, nominal = ROWS[row]
+        promised = "" if nominal is None else f"{nominal:g}"
+        cells = (cell(frame[row], nominal) for frame in columns.values())
+        lines.append(f"| {track} | {row.strip()} | {promised} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def page(columns: dict[str, pd.DataFrame]) -> str:
+    """The whole result."""
+    n = min(len(frame) for frame in columns.values())
+    head = [
+        f"# honesty, gsigpu {version('gsigpu')}",
+        "",
+        f"{n} simulated studies per column, per cent ± Monte Carlo error; level 5 %, intervals 95 %.",
+        "Bold: further from its promise than three errors, on the wrong side.",
+        "",
+    ]
+    return "\n".join(head + table(columns, ROWS)) + "\n"
+
+
 def main() -> None:
     arguments = common.arguments(__doc__ or "", simulations=1000)
     n = 3 if arguments.quick else arguments.simulations
@@ -199,18 +227,7 @@ def main() -> None:
         for name, icc, sds in scenarios:
             work = partial(outcome, icc=icc, sds=sds)
             columns[name] = pd.DataFrame(list(pool.map(work, range(n), chunksize=max(1, n // 50))))
-    lines = [
-        f"{n} simulated studies per column, per cent ± Monte Carlo error; level 5 %, intervals 95 %.",
-        "Bold: further from its promise than three errors, on the wrong side.",
-        "",
-        "| track | | promised | " + " | ".join(columns) + " |",
-        "|---|---|---:|" + "---:|" * len(columns),
-    ]
-    for row, (track, nominal) in ROWS.items():
-        promised = "" if nominal is None else f"{nominal:g}"
-        cells = (cell(frame[row], nominal) for frame in columns.values())
-        lines.append(f"| {track} | {row.strip()} | {promised} | " + " | ".join(cells) + " |")
-    text = "\n".join([f"# honesty, gsigpu {version('gsigpu')}", "", *lines]) + "\n"
+    text = page(columns)
     sys.stdout.write(text)
     if arguments.save:
         (common.RESULTS / "honesty.md").write_text(text, "utf-8")
