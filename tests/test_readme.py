@@ -64,3 +64,11 @@ def test_links_lead_somewhere():
     ]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_honesty_table_is_an_extract_of_the_result():
+    shown = re.search(r"<!-- honesty -->\n(.*?)<!-- end of honesty -->", README, re.S)[1]
+    result = (ROOT / "bench" / "results" / "honesty.md").read_text("utf-8").splitlines()
+    lines = shown.strip().splitlines()
+    assert len(lines) > 10
+    assert set(lines) <= set(result)
