@@ -23,7 +23,7 @@ from gsigpu.report.export import in_file_order, write_frames, write_tables, writ
 from gsigpu.report.figure_style import Drawing, house_style, save
 from gsigpu.report.layout import with_unit
 from gsigpu.report.other_tables import frame_of_flow
-from gsigpu.report.page import Tables, render, tables_of
+from gsigpu.report.page import Tables, render, source_name, tables_of
 from gsigpu.report.results import Results, StatisticsSettings
 from gsigpu.staging import staged_folder
 from gsigpu.tables.observations import Choice, Observations, read_observations
@@ -202,7 +202,7 @@ def _provenance(observations: Observations, results: Results) -> dict[str, Any]:
     return {
         "gsigpu": gsigpu.__version__,
         "libraries": {name: version(name) for name in _LIBRARIES},
-        "table": {"name": observations.source.name, "sha256": observations.sha256},
+        "table": {"name": source_name(observations.source), "sha256": observations.sha256},
         "choice": {
             "groups": list(observations.groups),
             "phases": list(observations.phases),

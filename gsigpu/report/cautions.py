@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 
@@ -96,20 +97,42 @@ def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
 
 
 def roc_notes(observations: Observations, results: Results) -> list[str]:
-    """Above the curves."""
-    ways = []
+    """Above the curves: which way each parameter was declared to go."""
+    ways: dict[str, list[str]] = {}
     for parameter in observations.parameters:
-        settings = results.settings.roc(parameter)
-        if settings.pair_directions:
-            ways.append(f"{parameter_name(parameter)} by pair, as the tables print it")
-        else:
-            way = "above" if settings.direction == "higher" else "below"
-            ways.append(f"{parameter_name(parameter)} {way}")
+        ways.setdefault(_way(observations, results, parameter), []).append(
+            parameter_name(parameter)
+        )
+    declared = "; ".join(f"{listed(names)}: {way}" for way, names in ways.items())
     fixed = (
-        f"Direction, fixed beforehand: of each pair, the first group is expected to lie, in {listed(ways)} the second. "
-        "The recommended track never turns a curve over; an area below .5 means the opposite of what was declared."
+        f"Direction, fixed beforehand. {declared}. The recommended track never turns a curve over; an area below .5 "
+        "means the opposite of what was declared."
     )
     return [fixed]
+
+
+def _way(observations: Observations, results: Results, parameter: str) -> str:
+    """An order of groups where all pairs are declared, else what holds for each pair."""
+    settings = results.settings.roc(parameter)
+    whole = "above" if settings.direction == "higher" else "below"
+    usual = f"the first group of a pair lies {whole} the second"
+    if not settings.pair_directions:
+        return usual
+    groups = observations.groups
+    below = {
+        one: sum(other != one and settings.direction_of(one, other) == "higher" for other in groups)
+        for one in groups
+    }
+    order = sorted(groups, key=lambda one: -below[one])
+    in_order = all(settings.direction_of(a, b) == "higher" for a, b in combinations(order, 2))
+    n_pairs = len(groups) * (len(groups) - 1) // 2
+    if in_order and len(settings.pair_directions) >= n_pairs:
+        return " > ".join(order)
+    named = [
+        f"{a} {'above' if way == 'higher' else 'below'} {b}"
+        for (a, b), way in settings.pair_directions.items()
+    ]
+    return f"{listed(named)}; of other pairs, {usual}"
 
 
 def cautions(observations: Observations, results: Results) -> list[tuple[str, list[str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from gsigpu.report.cautions import cautions, roc_notes, warnings_of
@@ -34,10 +35,11 @@ from gsigpu.report.paper_tables import (
 )
 from gsigpu.report.results import Results
 from gsigpu.report.table_one import table_one
-from gsigpu.report.words import summary
+from gsigpu.report.words import disagreement_words, summary
 from gsigpu.tables.observations import Observations
 
 _MANY_COLUMNS = 11
+_FEW = 4  # sentences that are shown without asking
 _LEGIBLE = 0.62  # of a figure's own size, below which its text is too small to read
 
 
@@ -170,7 +172,7 @@ def render(
     }
     content: dict[str, Any] = {
         "title": "Spectral CT of liver metastases: groups compared",
-        "source": observations.source.name,
+        "source": source_name(observations.source),
         "version": version,
         "style": Markup(_read("report.css")),  # noqa: S704  # our own style sheet
         "summary": summary(observations, results),
@@ -223,18 +225,21 @@ def _parameters(
 ) -> Iterator[dict[str, Any]]:
     shown: Sequence[Art | None] = figures or [None] * len(observations.parameters)
     for parameter, figure in zip(observations.parameters, shown, strict=True):
+        own = [one for one in results.disagreements if one.parameter == parameter]
         yield {
             "name": with_unit(parameter, observations.units.get(parameter, "")),
             "definition": observations.definitions.get(parameter, ""),
             "figure": figure,
             "phases": tables.by_phase[parameter],
             "pairs": tables.pairs[parameter],
-            "compared": bool(results.disagreements),
+            "compared": bool(own),
             "disagreements": [
                 (", ".join(part for part in (one.region, one.phase) if part), one.sentences)
-                for one in results.disagreements
-                if one.parameter == parameter and one.sentences
+                for one in own
+                if one.sentences
             ],
+            "disagreement_words": disagreement_words(own),
+            "few_disagreements": sum(len(one.sentences) for one in own) <= _FEW,
         }
 
 
@@ -305,6 +310,15 @@ def _flow(observations: Observations, results: Results) -> dict[str, Any]:
             "Exclusions before the table was made are not known: no exclusions.csv lies beside it."
         )
     return {"steps": steps, "ends": ends, "notes": notes if flow.flagged else notes[1:]}
+
+
+def source_name(source: Path) -> str:
+    """A table's name; that of a cohort run goes by the run's.
+
+    >>> source_name(Path("/data/run/measurements")), source_name(Path("/data/table.csv"))
+    ('run/measurements', 'table.csv')
+    """
+    return f"{source.parent.name}/{source.name}" if source.stem == "measurements" else source.name
 
 
 def _is_left(table: Table, column: int, row: Sequence[Cell]) -> bool:

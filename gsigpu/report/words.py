@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,15 @@ from gsigpu.report.layout import (
     plural,
     with_p,
 )
-from gsigpu.report.paper_tables import PRIMARY, areas_of, rows_of, test_name
-from gsigpu.report.results import ALPHA, Results
+from gsigpu.report.paper_tables import (
+    PRIMARY,
+    TRACK_NAMES,
+    TRACKS,
+    areas_of,
+    rows_of,
+    test_name,
+)
+from gsigpu.report.results import ALPHA, Disagreement, Results
 from gsigpu.tables.observations import Observations
 
 
@@ -174,6 +181,27 @@ def _trust(results: Results) -> Iterator[str]:
         yield f"The tracks decide differently on {plural(n, 'pair')} of {total}; each is named below with the reason."
     elif total and results.disagreements:
         yield "The two tracks decide alike on every pair."
+
+
+def disagreement_words(members: Sequence[Disagreement]) -> str:
+    """On how many pairs the tracks decide differently, and for which reasons."""
+    sentences = [one for member in members for one in member.sentences]
+    if not sentences:
+        return ""
+    only = {
+        track: sum(f"on the {track} track only" in one for one in sentences) for track in TRACKS
+    }
+    reasons = [
+        f"{reason} ({n})"
+        for reason in ("clustering", "unequal variances", "multiplicity")
+        for n in [sum(reason in one for one in sentences)]
+        if n
+    ]
+    sides = [f"{n} on the {TRACK_NAMES[track]} track only" for track, n in only.items() if n]
+    return (
+        f"On {plural(len(sentences), 'pair')} the tracks decide differently: {listed(sides)}. "
+        f"Reasons, some pairs having several: {listed(reasons)}."
+    )
 
 
 def _range(values: pd.Series) -> str:
