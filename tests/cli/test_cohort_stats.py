@@ -1,8 +1,10 @@
 """`gsigpu cohort stats` as a program."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,9 +14,10 @@ from gsigpu.errors import SettingsError
 from tests.support.cohort_tables import measurement_table
 
 
-def gsigpu(*arguments):
+def gsigpu(*arguments, folder=None):
     return subprocess.run(
         [sys.executable, "-m", "gsigpu", *map(str, arguments)],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -71,3 +74,19 @@ def test_directions():
     for text in ("iodine", "iodine=", "=higher", "iodine=up"):
         with pytest.raises(SettingsError, match="--direction"):
             parse_directions([text])
+
+
+def test_the_readme_shows_how_a_table_is_refused(tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    shown = re.search(r"<!-- refused -->\n```\n(.*?)```", readme, re.S)[1]
+    (tmp_path / "table.csv").write_text(
+        "patient_id,lesion_id,group,phase,region,parameter,value,definition\n"
+        "P1,1,lung,AP,rim,iodine,2.1,\n"
+        'P1,2,lung,AP,rim,iodine,"1,9",\n'
+        "P1,1,lung,AP,rim,lambda_hu,0.9,/ 60\n"
+        "P2,1,breast,AP,rim,lambda_hu,1.9,/ 40\n"
+    )
+    done = gsigpu(
+        "cohort", "stats", "table.csv", "-o", "out", "--groups", "lung,brest", folder=tmp_path
+    )
+    assert done.stderr == shown
