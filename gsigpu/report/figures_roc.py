@@ -84,7 +84,8 @@ def _roc_figure(
         f"roc_{phase}_{region}".replace("__", "_").strip("_"),
         f"ROC curves, {where}",
         "Of each pair the first is positive, in the direction declared beforehand. Bands are pointwise "
-        "95% intervals from a bootstrap of patients; the dot is Youden's cut-off; numbers are areas.",
+        "95% intervals from a bootstrap of patients; the dot is Youden's cut-off; numbers are areas."
+        + _left_out(observations),
         figure,
     )
 
@@ -161,7 +162,8 @@ def forest(observations: Observations, results: Results) -> list[Drawing]:
                 f"forest_{phase}".strip("_"),
                 f"Areas of all pairs{f', {phase}' if phase else ''}",
                 "Full marks with lines: recommended track, patient-clustered 95% intervals, declared "
-                "direction. Hollow marks: paper-compatible track, which turns curves over to lie above .5.",
+                "direction. Hollow marks: paper-compatible track, which turns curves over to lie above .5."
+                + _left_out(observations),
                 figure,
             )
         )
@@ -321,3 +323,9 @@ def _first_method(frame: pd.DataFrame, preferred: tuple[str, ...]) -> pd.DataFra
 
 def _pairs(observations: Observations) -> list[tuple[str, str]]:
     return list(combinations(observations.groups, 2))[:_MOST_PAIRS]
+
+
+def _left_out(observations: Observations) -> str:
+    """Said in a caption where there are more pairs than a figure has room for."""
+    n = len(list(combinations(observations.groups, 2)))
+    return f" The first {_MOST_PAIRS} of {n} pairs; roc.csv has all." if n > _MOST_PAIRS else ""

@@ -208,7 +208,7 @@ def _assembled(
     warnings = list(flow.warnings)
     if len(readers) > 1 and not choice.reader:
         warnings.append(
-            f"{len(readers)} readers ({', '.join(one or '(none)' for one in readers)}): tests take the mean over them; --reader takes one"
+            f"{len(readers)} readers ({', '.join(one or '(none)' for one in readers)}): tests take the mean over them, lesions matched by name; --reader takes one"
         )
     return Observations(
         source=raw.source,

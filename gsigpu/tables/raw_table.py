@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,16 +48,23 @@ def read_raw(
     """
     source, beside = _locate(path)
     try:
-        table, columns, first = _arrow(source, wanted)
-        row = pa.array(range(first, first + table.num_rows), pa.int64())
-        chosen = keep(table)
-        table = table.append_column("", row)
-        if chosen is not None:
-            table = table.filter(chosen)
-        cells = table.to_pandas(strings_to_categorical=False).set_index("")
+        columns, batches = _batches(source, wanted)
+        parts = []
+        row = 1 if _is_parquet(source) else 2
+        for batch in batches:
+            table = pa.Table.from_batches([batch])
+            numbers = pa.array(range(row, row + table.num_rows), pa.int64())
+            row += table.num_rows
+            chosen = keep(table)
+            table = table.append_column("", numbers)
+            parts.append(_as_text(table if chosen is None else table.filter(chosen)))
+        names = [name for name in columns if name in wanted]
+        whole = pa.concat_tables(parts) if parts else pa.table({name: [] for name in [*names, ""]})
+        cells = whole.to_pandas().set_index("")
         sha256 = _sha256(source)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, UnicodeDecodeError) as error:
         raise _unreadable(source, error) from error
+    cells.index = pd.to_numeric(cells.index)
     cells.index.name = None
     for name in cells.columns:
         cells[name] = cells[name].astype("str").fillna("").str.strip()
@@ -71,7 +78,7 @@ def column_names(path: Path) -> tuple[str, ...]:
     """
     source, _ = _locate(path)
     try:
-        if source.is_dir() or source.suffix.lower() == ".parquet":
+        if _is_parquet(source):
             return tuple(ds.dataset(source, format="parquet").schema.names)
         return _header(source)[1]
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
@@ -104,27 +111,38 @@ def _beside(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 
-def _arrow(source: Path, wanted: Sequence[str]) -> tuple[pa.Table, tuple[str, ...], int]:
-    """Wanted columns as text, all column names, and the number of the first row."""
-    if source.is_dir() or source.suffix.lower() == ".parquet":
+def _is_parquet(source: Path) -> bool:
+    return source.is_dir() or source.suffix.lower() == ".parquet"
+
+
+def _batches(
+    source: Path, wanted: Sequence[str]
+) -> tuple[tuple[str, ...], Iterable[pa.RecordBatch]]:
+    """All column names, and the wanted columns piece by piece: a cohort's table need not fit in memory."""
+    if _is_parquet(source):
         data = ds.dataset(source, format="parquet")
         if "phase" not in data.schema.names:  # then the folders are named phase=PVP
             by_name = ds.HivePartitioning(pa.schema([("phase", pa.string())]))
             data = ds.dataset(source, format="parquet", partitioning=by_name)
         columns = tuple(data.schema.names)
-        table = data.to_table(columns=[name for name in columns if name in wanted])
-        return _as_text(table), columns, 1
+        return columns, data.to_batches(columns=[name for name in columns if name in wanted])
     delimiter, columns = _header(source)
     names = [name for name in columns if name in wanted]
+    if not names:
+        return columns, []
     options = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(columns, pa.string()),
         include_columns=names,
         strings_can_be_null=False,
     )
-    read = pyarrow.csv.ReadOptions(column_names=list(columns), skip_rows=1)
+    read = pyarrow.csv.ReadOptions(column_names=list(columns), skip_rows=1, block_size=_READ_BYTES)
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    table = pyarrow.csv.read_csv(source, read, parse, options) if names else pa.table({})
-    return table, columns, 2
+    try:
+        return columns, pyarrow.csv.open_csv(source, read, parse, options)
+    except pa.ArrowInvalid as error:
+        if "Empty CSV file" in str(error):  # a header and no row
+            return columns, []
+        raise
 
 
 def _as_text(table: pa.Table) -> pa.Table:
@@ -144,7 +162,13 @@ def _header(source: Path) -> tuple[str, tuple[str, ...]]:
     if not line:
         raise InputError("is empty", where=source, remedy="give a table with a header")
     delimiter = max(",;\t", key=line.count)
-    return delimiter, tuple(cell.strip().strip('"') for cell in line.split(delimiter))
+    columns = tuple(cell.strip().strip('"') for cell in line.split(delimiter))
+    twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"has column {', '.join(twice)} twice", where=source, remedy="keep one of them"
+        )
+    return delimiter, columns
 
 
 def _unreadable(source: Path, error: Exception) -> InputError:

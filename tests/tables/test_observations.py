@@ -199,6 +199,19 @@ def test_patients_with_sex_and_age_from_a_list(minimal, tmp_path):
     assert found.patients["n_lesions"].sum() == found.flow.n_lesions
 
 
+def test_a_column_twice(tmp_path):
+    (tmp_path / "t.csv").write_text("group,value,group\na,1,b\n")
+    with pytest.raises(InputError, match="has column group twice"):
+        read_observations(tmp_path / "t.csv")
+
+
+def test_rows_are_numbered_over_batches(minimal, tmp_path, monkeypatch):
+    monkeypatch.setattr("gsigpu.tables.raw_table._READ_BYTES", 700)
+    bad = minimal.astype({"value": object})
+    bad.loc[len(bad) - 1, "value"] = "x"
+    assert problems_of(tmp_path, bad) == [f"value 'x' is no number, row {len(bad) + 1}"]
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00\x01\x02\xff\xfe", b"a,b\n1,2,3\n"])
 def test_a_file_that_is_no_table(tmp_path, content):
     path = tmp_path / "t.csv"
