@@ -100,8 +100,9 @@ def write_workbook(
         (name, 1, [list(frame.columns), *map(_plain_row, frame.itertuples(index=False))])
         for name, frame in frames.items()
     ]
-    for name, n_header, lines in sheets:
-        sheet = book.create_sheet(name[:_LONGEST_SHEET_NAME])
+    titles = sheet_names([name for name, _, _ in sheets])
+    for title, (_, n_header, lines) in zip(titles, sheets, strict=True):
+        sheet = book.create_sheet(title)
         sheet.freeze_panes = f"A{n_header + 1}"
         for k, width in enumerate(_widths(lines), start=1):
             sheet.column_dimensions[get_column_letter(k)].width = width
@@ -119,6 +120,23 @@ def write_workbook(
     buffer = io.BytesIO()
     book.save(buffer)
     _rezip(buffer, path)
+
+
+def sheet_names(names: Iterable[str]) -> list[str]:
+    """Names that a workbook accepts, each once.
+
+    >>> sheet_names(["short", "x" * 40, "x" * 41])
+    ['short', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxx~2']
+    """
+    found: list[str] = []
+    for name in names:
+        title, k = name[:_LONGEST_SHEET_NAME], 1
+        while title.casefold() in {one.casefold() for one in found}:
+            k += 1
+            suffix = f"~{k}"
+            title = name[: _LONGEST_SHEET_NAME - 1 - len(suffix)] + suffix
+        found.append(title)
+    return found
 
 
 def _plain_row(row: Iterable[object]) -> list[object]:

@@ -60,6 +60,8 @@ _RC = {
     "svg.hashsalt": "gsigpu",
     "pdf.fonttype": 42,
     "path.simplify": True,
+    # A $ in a group's name is a $.
+    "text.parse_math": False,
 }
 
 

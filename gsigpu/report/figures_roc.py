@@ -18,7 +18,7 @@ from gsigpu.report.figure_style import (
     line_of,
     new_figure,
 )
-from gsigpu.report.layout import number, parameter_name, with_unit
+from gsigpu.report.layout import file_stem, number, parameter_name, with_unit
 from gsigpu.report.results import Results
 from gsigpu.tables.observations import Observations
 
@@ -81,7 +81,7 @@ def _roc_figure(
     figure.legend(handles, labels, loc="outside upper center", ncols=max(1, len(labels)))
     where = " ".join(one for one in (region, phase) if one)
     return Drawing(
-        f"roc_{phase}_{region}".replace("__", "_").strip("_"),
+        file_stem("roc", phase, region),
         f"ROC curves, {where}",
         "Of each pair the first is positive, in the direction declared beforehand. Bands are pointwise "
         "95% intervals from a bootstrap of patients; the dot is Youden's cut-off; numbers are areas."
@@ -159,7 +159,7 @@ def forest(observations: Observations, results: Results) -> list[Drawing]:
         figure.legend(handles, labels, loc="outside upper center", ncols=4)
         drawings.append(
             Drawing(
-                f"forest_{phase}".strip("_"),
+                file_stem("forest", phase),
                 f"Areas of all pairs{f', {phase}' if phase else ''}",
                 "Full marks with lines: recommended track, patient-clustered 95% intervals, declared "
                 "direction. Hollow marks: paper-compatible track, which turns curves over to lie above .5."
@@ -291,10 +291,9 @@ def bland_altman(observations: Observations, results: Results) -> list[Drawing]:
         unit = with_unit(parameter, observations.units.get(parameter, ""))
         figure.supxlabel(f"mean of two readers, {unit}", fontsize=9)
         figure.supylabel("difference", fontsize=9)
-        stem = "".join(one if one.isalnum() or one in "_-." else "_" for one in parameter)
         drawings.append(
             Drawing(
-                f"bland_altman_{stem.strip('_')}",
+                file_stem("bland_altman", parameter),
                 f"Agreement of readers, {parameter_name(parameter)}",
                 "A dot is a lesion. Full line: bias; dashed: 95% limits of agreement.",
                 figure,

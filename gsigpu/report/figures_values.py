@@ -18,7 +18,7 @@ from gsigpu.report.figure_style import (
     line_of,
     new_figure,
 )
-from gsigpu.report.layout import parameter_name, with_unit
+from gsigpu.report.layout import file_stem, parameter_name, with_unit
 from gsigpu.tables.observations import Observations
 
 # Of a group's slot, which is one wide.
@@ -57,7 +57,7 @@ def _distribution(observations: Observations, parameter: str) -> Drawing:
     unit = observations.units.get(parameter, "")
     figure.supylabel(with_unit(parameter, unit), fontsize=9)
     return Drawing(
-        f"distribution_{_stem(parameter)}",
+        file_stem("distribution", parameter),
         parameter_name(parameter),
         "Box: quartiles and median; whiskers to 1.5 interquartile ranges. Each dot is a lesion; the "
         "lesions of one patient stand above each other in one colour, patients in order of their mean.",
@@ -198,12 +198,3 @@ def _lines(
     )
     figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 6))
     return Drawing(name, title, caption, figure)
-
-
-def _stem(parameter: str) -> str:
-    """A parameter's name as part of a file's.
-
-    >>> _stem("lambda_hu[60-100]")
-    'lambda_hu_60-100'
-    """
-    return "".join(one if one.isalnum() or one in "_-." else "_" for one in parameter).strip("_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -146,6 +147,16 @@ def parameter_name(parameter: str) -> str:
         return f"{stem.removeprefix('mono_')} keV"
     shown = _NAMES.get(stem, stem.replace("_", " "))
     return f"{shown} {bracket}{rest}" if bracket else shown
+
+
+def file_stem(*parts: str) -> str:
+    """The name of a file or an element, from names that may hold anything.
+
+    >>> file_stem("roc", "AP/late", ""), file_stem("table_1", "lambda_hu[60-100]", "paper")
+    ('roc_AP_late', 'table_1_lambda_hu_60-100_paper')
+    """
+    plain = (re.sub(r"[^\w.-]+", "_", part).strip("_") for part in parts)
+    return "_".join(part for part in plain if part)
 
 
 def unit_name(parameter: str, unit: str) -> str:

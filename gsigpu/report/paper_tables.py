@@ -13,6 +13,7 @@ from gsigpu.report.layout import (
     Cell,
     Table,
     decimals_of,
+    file_stem,
     head,
     interval,
     number,
@@ -164,7 +165,7 @@ def group_table(
             "Mean ± SD over patients, of each the mean of its lesions. Letters name the groups that differ in the mixed model, Holm-adjusted p < .05.",
         ]
     return Table(
-        name=f"table_{number_of}_{_stem(parameter)}_{track}",
+        name=file_stem(f"table_{number_of}", parameter, track),
         caption=f"Table {number_of}. {unit}, {TRACK_NAMES[track]}",
         header=[top, [head("group"), head("n"), *sub]],
         rows=rows,
@@ -261,7 +262,7 @@ def roc_tables(observations: Observations, results: Results) -> list[Table]:
         where = " ".join(one for one in (region, phase) if one)
         found.append(
             Table(
-                name="_".join(one for one in (f"table_{first}_roc", phase, region) if one),
+                name=file_stem(f"table_{first}_roc", phase, region),
                 caption=f"ROC curves, {where}",
                 header=[
                     [head("", 2), head("paper-compatible", 6), head("recommended", 8)],
@@ -378,7 +379,7 @@ def pairwise_table(
         header_columns += [head(one) for one in columns]
     place = " ".join(one for one in (region, phase) if one)
     unit = with_unit(parameter, observations.units.get(parameter, ""))
-    name = "_".join(one for one in ("pairs", _stem(parameter), phase, region) if one)
+    name = file_stem("pairs", parameter, phase, region)
     return Table(name, f"Pairs of groups, {unit}, {place}", [header_tests, header_columns], rows)
 
 
@@ -398,7 +399,3 @@ def _p(line: Row | None, column: str) -> Cell:
 
 def _letters(n: int) -> list[str]:
     return [_LETTERS[k % 26] + (str(k // 26) if k >= 26 else "") for k in range(n)]
-
-
-def _stem(parameter: str) -> str:
-    return "".join(one if one.isalnum() or one in "_-." else "_" for one in parameter).strip("_")

@@ -1,0 +1,136 @@
+"""Warnings, checklists and words of the report."""
+
+import tomllib
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gsigpu.pipeline.cohort_members import analyse
+from gsigpu.pipeline.cohort_stats import cohort_stats
+from gsigpu.report.cautions import roc_notes, warnings_of
+from gsigpu.report.checklist import MUST_STATE, PROOFS, checklist_tables
+from gsigpu.report.results import StatisticsSettings
+from gsigpu.report.table_one import table_one
+from gsigpu.report.words import summary
+from gsigpu.tables.observations import Choice, read_observations
+from tests.support.cohort_tables import measurement_table
+
+ORDER = {
+    ("iodine", a, b): "higher"
+    for a, b in (("breast", "lung"), ("lung", "gastric"), ("breast", "gastric"))
+}
+SETTINGS = StatisticsSettings(replicates=100, pair_directions=ORDER)
+
+
+@pytest.fixture(scope="module")
+def table():
+    made = measurement_table(
+        groups=("lung", "breast", "gastric"), patients=(7, 4, 6), phases=("AP",), curves=False,
+        profiles=False, seed=2,
+    )  # fmt: skip
+    return made[made["parameter"].isin(["iodine", "longest_axial_diameter"])]
+
+
+def read(table, folder, **choice):
+    table.to_csv(folder / "t.csv", index=False)
+    return read_observations(folder / "t.csv", Choice(regions=("rim",), **choice))
+
+
+@pytest.fixture(scope="module")
+def found(table, tmp_path_factory):
+    observations = read(table, tmp_path_factory.mktemp("parts"))
+    results = analyse(observations, SETTINGS, n_workers=1, progress=lambda _done, _total: None)
+    return observations, results
+
+
+def test_iodine_ten_times_too_large_is_told(table, found, tmp_path):
+    assert not [one for one in warnings_of(*found) if "100 µg/cm³" in one]
+    large = table.assign(
+        value=table["value"].where(table["parameter"] != "iodine", table["value"] * 10)
+    )
+    observations = read(large, tmp_path)
+    assert [one for one in warnings_of(observations, found[1]) if "100 µg/cm³" in one]
+
+
+def test_groups_of_few_patients_are_told(found):
+    assert [one for one in warnings_of(*found) if "Fewer than 5 patients in breast (4)" in one]
+
+
+def test_an_order_of_groups_is_printed_as_one(found):
+    assert "iodine: breast > lung > gastric." in roc_notes(*found)[0]
+    assert not [one for one in warnings_of(*found) if "No direction" in one]
+
+
+def test_undeclared_directions_are_told(found):
+    observations, results = found
+    undeclared = analyse(
+        observations, StatisticsSettings(replicates=100), n_workers=1, progress=lambda *_: None
+    )
+    n = int((undeclared.frames.roc.query("method == 'obuchowski'")["auc"] < 0.5).sum())
+    assert n
+    told = [
+        one for one in warnings_of(observations, undeclared) if "No direction was declared" in one
+    ]
+    assert f"iodine ({n} of 3)" in told[0]
+    assert len(results.frames.roc)
+
+
+def test_every_proof_of_the_checklists_exists(found):
+    content = tomllib.loads(files("gsigpu.report").joinpath("checklists.toml").read_text("utf-8"))
+    proofs = {item.get("proof") for one in content["checklist"] for item in one["items"]}
+    assert proofs - {None} == set(PROOFS)
+    assert all(one["source"] for one in content["checklist"])
+    stard = {row[0].text: row[2].text for row in checklist_tables(*found)[0].rows}
+    assert stard["28-30"] == MUST_STATE
+    assert stard["20"] == MUST_STATE  # neither sex nor age is known
+    assert stard["6"] == MUST_STATE  # no exclusions.csv
+    assert "95% intervals" in stard["24"]
+
+
+def test_table_one_is_of_patients(found):
+    observations, _ = found
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in table_one(observations).rows}
+    assert rows["n"][:4] == ["17", "7", "4", "6"]
+    patients = observations.patients
+    quartiles = [np.percentile(patients["n_lesions"], q) for q in (50, 25, 75)]
+    expected = "{:.1f} [{:.1f} to {:.1f}]".format(*quartiles)
+    assert rows["lesions per patient, median [quartiles]"][0] == expected
+
+
+def test_the_summary_counts_what_the_tables_say(found):
+    observations, results = found
+    top = summary(observations, results)
+    pairs = results.frames.pairwise.query("test == 'mixed'")
+    assert (
+        f"{int((pairs['p_holm_all'] < 0.05).sum())} of {len(pairs)}",
+        "pairwise tests differ after correction over all",
+    ) in top.tiles
+    sentences = sum(len(one.sentences) for one in results.disagreements)
+    said = "decide alike" if not sentences else f"differently on {sentences} pair"
+    assert any(said in line for line in top.trust)
+
+
+def test_a_parameter_without_any_other_is_no_comparison(found):
+    _, results = found
+    assert results.frames.roc_comparisons.empty
+    assert results.frames.models.empty
+    assert isinstance(results.frames.icc, pd.DataFrame)
+
+
+def test_names_may_hold_anything(table, tmp_path):
+    """A $ is no formula, a / no folder, and < no element."""
+    odd = table.replace({"group": {"lung": "<b>$x$</b>"}, "phase": {"AP": "AP/late"}})
+    odd.to_csv(tmp_path / "t.csv", index=False)
+    run = cohort_stats(
+        tmp_path / "t.csv",
+        tmp_path / "out",
+        choice=Choice(regions=("rim",)),
+        settings=StatisticsSettings(replicates=100),
+        n_workers=1,
+    )
+    page = run.report.read_text("utf-8")
+    assert "<b>$x$</b>" not in page
+    assert "&lt;b&gt;$x$&lt;/b&gt;" in page
+    assert (run.out / "figures" / "roc_AP_late_rim.svg").is_file()
