@@ -18,7 +18,7 @@ from gsigpu.pipeline.cohort_summary import analyse_summary, observations_of_summ
 from gsigpu.pipeline.map_study import SILENT, Watcher
 from gsigpu.pipeline.stream import default_workers
 from gsigpu.report import figures_roc, figures_values
-from gsigpu.report.cautions import warnings_of
+from gsigpu.report.cautions import directions, warnings_of
 from gsigpu.report.export import in_file_order, write_frames, write_tables, write_workbook
 from gsigpu.report.figure_style import Drawing, house_style, save
 from gsigpu.report.layout import with_unit
@@ -170,7 +170,7 @@ def _write(
         results,
         tables,
         drawn,
-        list(_for_a_person(provenance, observations)),
+        _for_a_person(provenance, observations, results),
         gsigpu.__version__,
     )
     (folder / "report.html").write_text(page, "utf-8")
@@ -224,9 +224,10 @@ def _reader(observations: Observations) -> str:
     return str(used[0]) if len(used) == 1 else ""
 
 
-def _for_a_person(provenance: dict[str, Any], observations: Observations) -> list[tuple[str, str]]:
+def _for_a_person(
+    provenance: dict[str, Any], observations: Observations, results: Results
+) -> list[tuple[str, str]]:
     chosen, settings = provenance["choice"], provenance["settings"]
-    ways = ", ".join(f"{name} {way}" for name, way in settings["directions"].items())
     return [
         ("table", provenance["table"]["name"]),
         ("SHA-256 of the table", provenance["table"]["sha256"]),
@@ -248,7 +249,7 @@ def _for_a_person(provenance: dict[str, Any], observations: Observations) -> lis
             ),
         ),
         ("reader", chosen["reader"] or "not named"),
-        ("directions", ways or "none declared: the first group of a pair above the second"),
+        ("directions", directions(observations, results)),
         ("seed, bootstrap replicates", f"{settings['seed']}, {settings['replicates']:,}"),
         ("confidence", f"{settings['confidence']:g}"),
         ("gsigpu", provenance["gsigpu"]),

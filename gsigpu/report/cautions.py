@@ -97,18 +97,22 @@ def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
 
 
 def roc_notes(observations: Observations, results: Results) -> list[str]:
-    """Above the curves: which way each parameter was declared to go."""
+    """Above the curves."""
+    fixed = (
+        f"Direction, fixed beforehand. {directions(observations, results)}. The recommended track never turns a curve "
+        "over; an area below .5 means the opposite of what was declared."
+    )
+    return [fixed]
+
+
+def directions(observations: Observations, results: Results) -> str:
+    """Which way each parameter was declared to go."""
     ways: dict[str, list[str]] = {}
     for parameter in observations.parameters:
         ways.setdefault(_way(observations, results, parameter), []).append(
             parameter_name(parameter)
         )
-    declared = "; ".join(f"{listed(names)}: {way}" for way, names in ways.items())
-    fixed = (
-        f"Direction, fixed beforehand. {declared}. The recommended track never turns a curve over; an area below .5 "
-        "means the opposite of what was declared."
-    )
-    return [fixed]
+    return "; ".join(f"{listed(names)}: {way}" for way, names in ways.items())
 
 
 def _way(observations: Observations, results: Results, parameter: str) -> str:

@@ -8,7 +8,7 @@ figure follows the reader's light or dark scheme; in files it is as written here
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -159,16 +159,12 @@ def svg_text(drawing: Drawing) -> str:
 
 
 def grid_of(n: int, most_columns: int) -> tuple[int, int]:
-    """Rows and columns for n panels.
+    """Rows and columns for n panels, with few places left empty.
 
-    >>> grid_of(10, 5), grid_of(3, 5)
-    ((2, 5), (1, 3))
+    >>> grid_of(10, 5), grid_of(3, 5), grid_of(4, 3)
+    ((2, 5), (1, 3), (2, 2))
     """
-    columns = min(n, most_columns)
+    if n <= most_columns:
+        return 1, n
+    columns = min(range(most_columns, most_columns // 2, -1), key=lambda c: -n % c)
     return -(-n // columns), columns
-
-
-def clear(axis: Any, sides: Sequence[str] = ("top", "right")) -> None:
-    """Takes the frame away on some sides."""
-    for side in sides:
-        axis.spines[side].set_visible(False)
