@@ -16,9 +16,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from gsigpu.cli import options
+from gsigpu.cli import measure_options, options
 from gsigpu.cli.console import fail, split_list, table
-from gsigpu.cli.measure_command import parse_range
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.pipeline.cohort.case import CohortSettings
@@ -26,10 +25,6 @@ from gsigpu.pipeline.cohort.checks import CohortOptions
 from gsigpu.pipeline.cohort.rules import InclusionRules
 from gsigpu.pipeline.cohort.run import CohortResult, run_cohort
 from gsigpu.pipeline.cohort.state import RunState, clock, progress_line
-from gsigpu.pipeline.measure import MeasureSettings
-from gsigpu.pipeline.parameters import ParameterSettings
-from gsigpu.regions.layout import REGIONS, RegionSettings
-from gsigpu.regions.shells import parse_rim
 from gsigpu.tables.manifest import ManifestProblems
 
 _SHOWN_RUNNING = 8
@@ -85,50 +80,22 @@ def cohort_run(
     min_group_size: Annotated[
         int, typer.Option("--min-group-size", min=0, help="Only groups of so many patients.")
     ] = 0,
-    slope: Annotated[
-        str,
-        typer.Option(
-            "--slope",
-            help="Definitions of lambda_hu by comma, the first is the plain one: paper, A-B, A-B/D, fit:A-B.",
-        ),
-    ] = DEFAULT_SLOPE,
-    rim: Annotated[
-        str, typer.Option("--rim", help="auto (3 mm, at most half the depth), 2mm, or 30%.")
-    ] = "auto",
-    regions: Annotated[str, typer.Option("--regions", help="Which regions, by comma.")] = ",".join(
-        REGIONS
-    ),
-    perilesional: Annotated[
-        str, typer.Option("--perilesional", metavar="MM-MM", help="Shell outside the boundary.")
-    ] = "0-5",
+    slope: measure_options.Slope = DEFAULT_SLOPE,
+    rim: measure_options.Rim = "auto",
+    regions: measure_options.Regions = measure_options.ALL_REGIONS,
+    perilesional: measure_options.Perilesional = "0-5",
     parameters: Annotated[
         str,
         typer.Option(
             "--parameters", help="Maps measured beside lambda-hu, by comma; names as of gsigpu map."
         ),
     ] = "iodine",
-    ct_value: Annotated[
-        str, typer.Option("--ct-value", help="keV of the image for ct_value, or conventional.")
-    ] = "70",
-    curve: Annotated[
-        bool, typer.Option("--curve/--no-curve", help="Measure every monoenergetic series.")
-    ] = True,
-    se: Annotated[
-        bool,
-        typer.Option("--se", help="Standard errors of the means, for noise that is correlated."),
-    ] = False,
-    vendor_iodine_unit: Annotated[
-        str,
-        typer.Option(
-            "--vendor-iodine-unit", help="Of the scanner's iodine series: mg/mL or 100ug/mL."
-        ),
-    ] = "",
-    split_lesions: Annotated[
-        bool, typer.Option("--split-lesions", help="Every separate part of a label is a lesion.")
-    ] = False,
-    any_mask_phase: Annotated[
-        bool, typer.Option("--any-mask-phase", help="Accept masks drawn on another phase.")
-    ] = False,
+    ct_value: measure_options.CtValue = "70",
+    curve: measure_options.Curve = True,
+    se: measure_options.StandardErrors = False,
+    vendor_iodine_unit: measure_options.VendorIodineUnit = "",
+    split_lesions: measure_options.SplitLesions = False,
+    any_mask_phase: measure_options.AnyMaskPhase = False,
     maps: Annotated[
         str, typer.Option("--maps", help="Also write these maps of every row, by comma.")
     ] = "",
@@ -166,20 +133,16 @@ def cohort_run(
     Example: gsigpu cohort run manifest.csv -o cohort --confirmed-only --max-diameter 30
     """
     settings = CohortSettings(
-        measure=MeasureSettings(
-            ParameterSettings(
-                slopes=tuple(split_list(slope)),
-                maps=tuple(split_list(parameters)),
-                ct_value=ct_value,
-                curve=curve,
-                vendor_iodine_unit=vendor_iodine_unit,
-            ),
-            RegionSettings(
-                regions=tuple(split_list(regions)),
-                rim=parse_rim(rim),
-                perilesional_mm=parse_range(perilesional),
-            ),
-            with_se=se,
+        measure=measure_options.measure_settings(
+            slope=slope,
+            maps=parameters,
+            ct_value=ct_value,
+            curve=curve,
+            vendor_iodine_unit=vendor_iodine_unit,
+            regions=regions,
+            rim=rim,
+            perilesional=perilesional,
+            se=se,
         ),
         maps=tuple(split_list(maps)),
         map_format=map_format,

@@ -11,23 +11,19 @@ from typing import Annotated
 
 import typer
 
-from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher, fail, split_list, split_numbers, table, warn
+from gsigpu.cli import measure_options, options
+from gsigpu.cli.console import TerminalWatcher, fail, split_numbers, table, warn
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.masks.roles import merged, parse_roles, read_role_file
 from gsigpu.pipeline.measure import (
     Measurement,
-    MeasureSettings,
     files_beside,
     measure_study,
     write_measurement,
 )
 from gsigpu.pipeline.measure_rows import CaseLabels
-from gsigpu.pipeline.parameters import ParameterSettings
 from gsigpu.pipeline.study_masks import MaskFiles
-from gsigpu.regions.layout import REGIONS, RegionSettings
-from gsigpu.regions.shells import parse_rim
 from gsigpu.staging import require_free
 from gsigpu.tables.measurement import MeasurementRow
 
@@ -52,16 +48,8 @@ def measure_command(
             help="Table to write, .csv or .parquet; OUT.json goes with it.",
         ),
     ],
-    slope: Annotated[
-        str,
-        typer.Option(
-            "--slope",
-            help="Definitions of lambda_hu by comma, the first is the plain one: paper, A-B, A-B/D, fit:A-B.",
-        ),
-    ] = DEFAULT_SLOPE,
-    rim: Annotated[
-        str, typer.Option("--rim", help="auto (3 mm, at most half the depth), 2mm, or 30%.")
-    ] = "auto",
+    slope: measure_options.Slope = DEFAULT_SLOPE,
+    rim: measure_options.Rim = "auto",
     phase: Annotated[
         str | None, typer.Option("--phase", help="Which phase, where the folder holds several.")
     ] = None,
@@ -97,37 +85,17 @@ def measure_command(
         list[str] | None,
         typer.Option("--name", metavar="LABEL=NAME", help="What to call a lesion; repeatable."),
     ] = None,
-    split_lesions: Annotated[
-        bool, typer.Option("--split-lesions", help="Every separate part of a label is a lesion.")
-    ] = False,
-    any_mask_phase: Annotated[
-        bool, typer.Option("--any-mask-phase", help="Accept masks drawn on another phase.")
-    ] = False,
-    regions: Annotated[str, typer.Option("--regions", help="Which regions, by comma.")] = ",".join(
-        REGIONS
-    ),
-    perilesional: Annotated[
-        str, typer.Option("--perilesional", metavar="MM-MM", help="Shell outside the boundary.")
-    ] = "0-5",
+    split_lesions: measure_options.SplitLesions = False,
+    any_mask_phase: measure_options.AnyMaskPhase = False,
+    regions: measure_options.Regions = measure_options.ALL_REGIONS,
+    perilesional: measure_options.Perilesional = "0-5",
     maps: Annotated[
         str, typer.Option("--maps", help="Maps beside lambda-hu, by comma; names as of gsigpu map.")
     ] = "iodine",
-    ct_value: Annotated[
-        str, typer.Option("--ct-value", help="keV of the image for ct_value, or conventional.")
-    ] = "70",
-    curve: Annotated[
-        bool, typer.Option("--curve/--no-curve", help="Measure every monoenergetic series.")
-    ] = True,
-    se: Annotated[
-        bool,
-        typer.Option("--se", help="Standard errors of the means, for noise that is correlated."),
-    ] = False,
-    vendor_iodine_unit: Annotated[
-        str,
-        typer.Option(
-            "--vendor-iodine-unit", help="Of the scanner's iodine series: mg/mL or 100ug/mL."
-        ),
-    ] = "",
+    ct_value: measure_options.CtValue = "70",
+    curve: measure_options.Curve = True,
+    se: measure_options.StandardErrors = False,
+    vendor_iodine_unit: measure_options.VendorIodineUnit = "",
     case: Annotated[str, typer.Option("--case", help="case_id of the table.")] = "",
     patient: Annotated[
         str, typer.Option("--patient", help="patient_id of the table; the study's if not given.")
@@ -169,20 +137,16 @@ def measure_command(
 
     Example: gsigpu measure /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o study-0042.csv
     """
-    settings = MeasureSettings(
-        ParameterSettings(
-            slopes=tuple(split_list(slope)),
-            maps=tuple(split_list(maps)),
-            ct_value=ct_value,
-            curve=curve,
-            vendor_iodine_unit=vendor_iodine_unit,
-        ),
-        RegionSettings(
-            regions=tuple(split_list(regions)),
-            rim=parse_rim(rim),
-            perilesional_mm=parse_range(perilesional),
-        ),
-        with_se=se,
+    settings = measure_options.measure_settings(
+        slope=slope,
+        maps=maps,
+        ct_value=ct_value,
+        curve=curve,
+        vendor_iodine_unit=vendor_iodine_unit,
+        regions=regions,
+        rim=rim,
+        perilesional=perilesional,
+        se=se,
     )
     if plot and "profile" not in settings.regions.regions:
         raise SettingsError("--plot shows the profile", remedy="add profile to --regions")
@@ -244,20 +208,6 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
             )
         found[key] = value
     return found
-
-
-def parse_range(text: str) -> tuple[float, float]:
-    """A shell, MM-MM.
-
-    Raises SettingsError.
-    """
-    low, _, high = text.removesuffix("mm").partition("-")
-    try:
-        return float(low), float(high)
-    except ValueError as error:
-        raise SettingsError(
-            f"--perilesional {text!r} is no range", remedy="write --perilesional 0-5"
-        ) from error
 
 
 def _as_dict(found: Measurement, written: list[Path]) -> dict[str, object]:
