@@ -10,8 +10,6 @@ import typer
 
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, warn
-from gsigpu.pipeline.cohort.propose import propose_manifest
-from gsigpu.staging import staged_files
 
 
 def cohort_init(
@@ -33,6 +31,9 @@ def cohort_init(
 
     Example: gsigpu cohort init /data/export -o manifest.csv
     """
+    from gsigpu.pipeline.cohort.propose import propose_manifest
+    from gsigpu.staging import staged_files
+
     watcher = TerminalWatcher({"init": "reading headers"})
     with watcher.stage("init") as progress:
         found = propose_manifest(folder, progress=progress)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, Group
@@ -20,12 +20,10 @@ from gsigpu.cli import measure_options, options
 from gsigpu.cli.console import fail, split_list, table
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import DEFAULT_SLOPE
-from gsigpu.pipeline.cohort.case import CohortSettings
-from gsigpu.pipeline.cohort.checks import CohortOptions
-from gsigpu.pipeline.cohort.rules import InclusionRules
-from gsigpu.pipeline.cohort.run import CohortResult, run_cohort
-from gsigpu.pipeline.cohort.state import RunState, clock, progress_line
-from gsigpu.tables.manifest import ManifestProblems
+
+if TYPE_CHECKING:
+    from gsigpu.pipeline.cohort.run import CohortResult
+    from gsigpu.pipeline.cohort.state import RunState
 
 _SHOWN_RUNNING = 8
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -132,6 +130,12 @@ def cohort_run(
 
     Example: gsigpu cohort run manifest.csv -o cohort --confirmed-only --max-diameter 30
     """
+    from gsigpu.pipeline.cohort.case import CohortSettings
+    from gsigpu.pipeline.cohort.checks import CohortOptions
+    from gsigpu.pipeline.cohort.rules import InclusionRules
+    from gsigpu.pipeline.cohort.run import run_cohort
+    from gsigpu.tables.manifest import ManifestProblems
+
     settings = CohortSettings(
         measure=measure_options.measure_settings(
             slope=slope,
@@ -180,6 +184,8 @@ def cohort_run(
 
 def summary(result: CohortResult, out: Path) -> str:
     """What a run did, for a person."""
+    from gsigpu.pipeline.cohort.state import clock
+
     tables = result.tables
     lines = [
         f"rows     {result.n_rows}: {result.n_done} measured in {clock(result.seconds)},"
@@ -219,6 +225,8 @@ def _what_is_wrong(result: CohortResult, out: Path) -> list[str]:
 @contextmanager
 def _view() -> Iterator[Callable[[RunState], None]]:
     """A live view on stderr where that is a terminal, silence elsewhere."""
+    from gsigpu.pipeline.cohort.state import clock, progress_line
+
     if not sys.stderr.isatty():
         yield lambda _state: None
         return

@@ -10,7 +10,6 @@ import typer
 
 from gsigpu.cli import options
 from gsigpu.cli.console import table
-from gsigpu.pipeline.cohort.state import clock, progress_line, read_status
 
 _WORDS = {
     "running": "running",
@@ -32,6 +31,8 @@ def cohort_status(
 
     Example: gsigpu cohort status cohort
     """
+    from gsigpu.pipeline.cohort.state import clock, progress_line, read_status
+
     status = read_status(out)
     if as_json:
         typer.echo(json.dumps(status, indent=2))

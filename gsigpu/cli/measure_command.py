@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,17 +15,10 @@ from gsigpu.cli import measure_options, options
 from gsigpu.cli.console import TerminalWatcher, fail, split_numbers, table, warn
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import DEFAULT_SLOPE
-from gsigpu.masks.roles import merged, parse_roles, read_role_file
-from gsigpu.pipeline.measure import (
-    Measurement,
-    files_beside,
-    measure_study,
-    write_measurement,
-)
-from gsigpu.pipeline.measure_rows import CaseLabels
-from gsigpu.pipeline.study_masks import MaskFiles
-from gsigpu.staging import require_free
-from gsigpu.tables.measurement import MeasurementRow
+
+if TYPE_CHECKING:
+    from gsigpu.pipeline.measure import Measurement
+    from gsigpu.tables.measurement import MeasurementRow
 
 
 def measure_command(
@@ -137,6 +130,12 @@ def measure_command(
 
     Example: gsigpu measure /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o study-0042.csv
     """
+    from gsigpu.masks.roles import merged, parse_roles, read_role_file
+    from gsigpu.pipeline.measure import files_beside, measure_study, write_measurement
+    from gsigpu.pipeline.measure_rows import CaseLabels
+    from gsigpu.pipeline.study_masks import MaskFiles
+    from gsigpu.staging import require_free
+
     settings = measure_options.measure_settings(
         slope=slope,
         maps=maps,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gsigpu.cli.console import TerminalWatcher, split_pairs
-from gsigpu.dicom.classify import HIGHEST_KEV, LOWEST_KEV, load_patterns
-from gsigpu.dicom.model import Study
-from gsigpu.dicom.study import read_study
 from gsigpu.errors import SettingsError
+
+if TYPE_CHECKING:
+    from gsigpu.dicom.model import Study
 
 StudyFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder of a DICOM export.", show_default=False)
@@ -47,6 +47,9 @@ def read_folder(
 
     Raises SettingsError for an option that makes no sense, InputError for the folder.
     """
+    from gsigpu.dicom.classify import load_patterns
+    from gsigpu.dicom.study import read_study
+
     with watcher.stage("scan") as progress:
         return read_study(
             folder,
@@ -59,6 +62,8 @@ def read_folder(
 
 def _energies_said(pairs: list[str] | None) -> dict[str, float]:
     """SeriesInstanceUID -> keV."""
+    from gsigpu.dicom.classify import HIGHEST_KEV, LOWEST_KEV
+
     found = {}
     for uid, value in split_pairs(pairs or [], "--energy").items():
         try:
