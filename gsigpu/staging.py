@@ -18,12 +18,19 @@ _ONLY_WRITING_FAILS_SO = {*_FULL, errno.EROFS}
 
 @contextmanager
 def staged_folder(
-    final: Path, *, overwrite: bool = False, n_bytes: int = 0, protected: Iterable[Path] = ()
+    final: Path,
+    *,
+    overwrite: bool = False,
+    mark: str = "",
+    n_bytes: int = 0,
+    protected: Iterable[Path] = (),
 ) -> Iterator[Path]:
     """A temporary folder beside `final` that takes its place when the block ends well.
 
     overwrite : replace what is there, once the new is complete; otherwise an existing file or
         non-empty folder is refused before anything is done
+    mark : a file that every folder of this kind holds; a folder without it is never replaced, since the
+        name of a folder is easily mistaken
     n_bytes : what will be written; refused at once if the disk has not that much room
     protected : files and folders (the input) that `overwrite` must not take away with `final`; the
         current and the home folder are always among them
@@ -35,6 +42,7 @@ def staged_folder(
     _require_place(final, overwrite=overwrite)
     if overwrite:
         _require_replaceable(final, [*protected, Path.cwd(), Path.home()])
+        _require_mark(final, mark)
     staged = final.with_name(f".{final.name}.partial-{secrets.token_hex(4)}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +140,16 @@ def _require_replaceable(final: Path, protected: Iterable[Path]) -> None:
                 where=final,
                 remedy="choose another output",
             )
+
+
+def _require_mark(final: Path, mark: str) -> None:
+    is_empty = final.is_dir() and not any(final.iterdir())
+    if mark and final.exists() and not is_empty and not (final / mark).is_file():
+        raise OutputError(
+            f"holds no {mark}, so it is none of the outputs that --overwrite replaces",
+            where=final,
+            remedy="choose another output",
+        )
 
 
 def _require_room(folder: Path, n_bytes: int) -> None:

@@ -118,6 +118,21 @@ def test_the_current_folder_is_never_overwritten(tmp_path, monkeypatch):
         pytest.fail("entered")
 
 
+def test_a_folder_that_is_not_ours_is_never_overwritten(tmp_path):
+    final = tmp_path / "out"
+    final.mkdir()
+    with staged_folder(final, overwrite=True, mark="mark") as folder:  # an empty one is no loss
+        (folder / "mark").touch()
+    with staged_folder(final, overwrite=True, mark="mark") as folder:
+        (folder / "thesis.tex").touch()
+    with (
+        pytest.raises(OutputError, match="holds no mark"),
+        staged_folder(final, overwrite=True, mark="mark"),
+    ):
+        pytest.fail("entered")
+    assert (final / "thesis.tex").exists()
+
+
 def test_too_little_room_is_said_first(tmp_path):
     with (
         pytest.raises(OutputError, match="MiB left"),

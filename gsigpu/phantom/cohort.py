@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gsigpu.errors import OutputError, SettingsError
+from gsigpu.errors import SettingsError
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.masks import mask_writers
 from gsigpu.phantom.settings import PRIMARIES, PhantomSettings
@@ -125,16 +125,12 @@ def write_phantom_cohort(
     """
     out = Path(out)
     settings = settings or PhantomCohortSettings()
-    if overwrite and out.exists() and not (out / MANIFEST_FILE).is_file():
-        raise OutputError(
-            "holds no cohort, so it is not overwritten", where=out, remedy="choose another folder"
-        )
     patients = list(_patients(settings))
     n_bytes = sum(
         2 * math.prod(study.shape) * len(study.energies_kev) * len(study.phases)
         for study in (one.truth.settings for one in patients)
     )
-    with staged_folder(out, overwrite=overwrite, n_bytes=n_bytes) as folder:
+    with staged_folder(out, overwrite=overwrite, mark=MANIFEST_FILE, n_bytes=n_bytes) as folder:
         for n_done, patient in enumerate(patients, start=1):
             place = folder / "studies" / patient.case_id
             write_phantom(place, patient.truth.settings, lesions=patient.truth.lesions)

@@ -38,11 +38,11 @@ from gsigpu.errors import (
     UnsupportedPixelData,
 )
 from gsigpu.phantom.files import HeaderTemplate, encode_frame, phantom_uid
-from gsigpu.phantom.output import TRUTH_FILE, phantom_folder
 from gsigpu.phantom.painting import Composition, Plane
 from gsigpu.phantom.settings import GSI_ENERGIES_KEV
-from gsigpu.phantom.truth import expected
+from gsigpu.phantom.truth import TRUTH_FILE, expected
 from gsigpu.physics import iodine_hu_per_mg_per_ml
+from gsigpu.staging import staged_folder
 from gsigpu.volume import Vector, VolumeGeometry
 
 PHASE = "PVP"
@@ -130,7 +130,7 @@ def write_spectral_from_ct(
         raise SettingsError("no energies were asked for", remedy="give one or more in keV")
     composition = _split(ct, regions, effective_kev, soft_tissue_hu)
     n_bytes = 2 * ct.hu.size * len(energies_kev)
-    with phantom_folder(Path(out), overwrite=overwrite, n_bytes=n_bytes) as folder:
+    with staged_folder(Path(out), overwrite=overwrite, mark=TRUTH_FILE, n_bytes=n_bytes) as folder:
         truth = CtTruth(folder, ct.geometry, composition, tuple(regions), effective_kev)
         for index, header in enumerate(ct.headers):
             _write_slice(ct, index, header, truth, energies_kev, (patient_id, patient_name))

@@ -16,10 +16,10 @@ from gsigpu.phantom.extras import write_extras
 from gsigpu.phantom.files import phantom_uid
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.masks import mask_writers
-from gsigpu.phantom.output import TRUTH_FILE, phantom_folder
 from gsigpu.phantom.settings import PhantomSettings
 from gsigpu.phantom.slices import SliceWriter
-from gsigpu.phantom.truth import PhantomTruth, plan_phantom
+from gsigpu.phantom.truth import TRUTH_FILE, PhantomTruth, plan_phantom
+from gsigpu.staging import staged_folder
 
 Progress = Callable[[int, int], None]
 
@@ -45,7 +45,7 @@ def write_phantom(
     """
     out = Path(out)
     planned = plan_phantom(settings or PhantomSettings(), lesions=lesions)
-    with phantom_folder(out, overwrite=overwrite, n_bytes=_size(planned)) as folder:
+    with staged_folder(out, overwrite=overwrite, mark=TRUTH_FILE, n_bytes=_size(planned)) as folder:
         truth = replace(planned, folder=folder)
         study_uid = phantom_uid(truth.settings, truth.lesions, "study")
         export = Export(truth.settings, truth.geometry, study_uid, truth.dicom_folder)

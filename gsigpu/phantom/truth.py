@@ -22,6 +22,7 @@ from gsigpu.phantom.settings import PhantomSettings
 from gsigpu.physics import iodine_water_hu
 from gsigpu.volume import VolumeGeometry
 
+TRUTH_FILE = "truth.json"
 SLOPE_PRESETS = ("paper", "60-100", "40-100")
 ORGANS = (
     t.LIVER,

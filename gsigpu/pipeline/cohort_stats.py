@@ -35,6 +35,7 @@ _LIBRARIES = (
 )  # fmt: skip
 # Points of curves and figures: too many rows for a workbook, and of use to a program only.
 _CSV_ONLY = ("roc_curves", "calibration", "bland_altman_points")
+_PROVENANCE = "provenance.json"
 _NEEDED_BYTES = 100 * 2**20
 
 
@@ -87,7 +88,11 @@ def cohort_stats(
     settings = settings or StatisticsSettings()
     protected = [table, *([] if patients is None else [Path(patients)])]
     with staged_folder(
-        out, overwrite=overwrite, n_bytes=_NEEDED_BYTES, protected=protected
+        out,
+        overwrite=overwrite,
+        mark=_PROVENANCE,
+        n_bytes=_NEEDED_BYTES,
+        protected=protected,
     ) as folder:
         with watcher.stage("read") as progress:
             progress(0, 1)
@@ -164,7 +169,7 @@ def _write(
         progress(max(1, len(makers)), max(1, len(makers)))
     provenance = _provenance(observations, results)
     text = json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True)
-    (folder / "provenance.json").write_text(text + "\n", "utf-8")
+    (folder / _PROVENANCE).write_text(text + "\n", "utf-8")
     page = render(
         observations,
         results,

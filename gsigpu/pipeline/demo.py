@@ -24,6 +24,7 @@ from gsigpu.pipeline.study_masks import MaskFiles
 from gsigpu.staging import staged_folder
 
 _PHASE = "PVP"
+_PICTURE = "maps.png"
 _SETTINGS = PhantomSettings(
     shape=(40, 320, 320),
     spacing_mm=(3.0, 1.2, 1.2),
@@ -70,7 +71,7 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
 
     Raises OutputError if `out` is taken.
     """
-    with staged_folder(out, overwrite=overwrite, n_bytes=1500 * 2**20) as folder:
+    with staged_folder(out, overwrite=overwrite, mark=_PICTURE, n_bytes=1500 * 2**20) as folder:
         begun = perf_counter()
         with watcher.stage("phantom") as progress:
             truth = write_phantom(folder / "study", _SETTINGS, progress=progress)
@@ -90,7 +91,7 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
         regions = _compare(truth, lesions, written)
         largest = max(truth.lesions, key=lambda one: one.longest_axial_diameter_mm)
         z = int(np.flatnonzero((lesions == largest.label).any(axis=(1, 2))).mean())
-        _picture(folder / "maps.png", maps, written, z)
+        _picture(folder / _PICTURE, maps, written, z)
         masks = MaskFiles(
             (truth.lesion_mask,),
             liver=truth.liver_mask,
@@ -114,7 +115,7 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
     statistics = replace(cohort.statistics, out=report, report=report / "report.html")
     cohort = replace(cohort, statistics=statistics)
     return DemoResult(
-        lines, moved, regions, out / "maps.png", measured, out / "measurements.csv", cohort
+        lines, moved, regions, out / _PICTURE, measured, out / "measurements.csv", cohort
     )
 
 

@@ -47,6 +47,7 @@ class _Silent:
         return nullcontext(lambda _done, _total: None)
 
 
+_PROVENANCE = "provenance.json"
 SILENT: Watcher = _Silent()
 
 
@@ -139,7 +140,9 @@ def map_study(
     source = StackSource(stack)
     warnings = [*study.warnings, *aside, *left_out, *label_warnings(stack, source)]
     n_bytes = _output_bytes(stack, len(planes), output_format)
-    with staged_folder(out, overwrite=overwrite, n_bytes=n_bytes, protected=[study.root]) as folder:
+    with staged_folder(
+        out, overwrite=overwrite, mark=_PROVENANCE, n_bytes=n_bytes, protected=[study.root]
+    ) as folder:
         with open_sink(output_format, folder, planes, stack) as sink:
             program = compile_program(
                 plan, stack.geometry.shape[1:], sink.dtype, **source.rescale()
@@ -160,7 +163,7 @@ def map_study(
             scan_seconds,
             tuple(warnings),
         )
-        _write_provenance(folder / "provenance.json", result, plan, output_format)
+        _write_provenance(folder / _PROVENANCE, result, plan, output_format)
     return result
 
 

@@ -101,5 +101,6 @@ def test_what_makes_no_cohort_is_refused(cohort, tmp_path):
     with pytest.raises(OutputError, match="is there already"):
         write_phantom_cohort(cohort.folder, TINY)
     (tmp_path / "mine").mkdir()
-    with pytest.raises(OutputError, match="holds no cohort"):
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(OutputError, match="holds no manifest.csv"):
         write_phantom_cohort(tmp_path / "mine", TINY, overwrite=True)
