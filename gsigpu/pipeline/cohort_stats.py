@@ -79,6 +79,8 @@ def cohort_stats(
     choice : which groups, phases, regions, parameters and reader
     settings : replicates, seed, directions
     patients : a table with patient_id and any of sex, age; the manifest is one
+    n_workers : processes, all processors if not given; small tables need one only. They are started anew,
+        so a script that calls this keeps its own work under `if __name__ == "__main__":`.
     Same table, same seed, same bytes, whatever the number of workers.
 
     Raises TableProblems with everything that is wrong with the table, InputError, SettingsError, and
