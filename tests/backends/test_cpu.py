@@ -11,6 +11,7 @@ from gsigpu.errors import GridMismatch, SettingsError
 
 RNG = np.random.default_rng(4)
 BLOCK = cpu.BLOCK_BYTES // (4 * 6)  # voxels of a block for three energies and two maps
+PIECE = cpu.BLOCKS_PER_PIECE * BLOCK
 
 
 def run(stored, weights, offsets, dtype=np.float32, **options):
@@ -27,7 +28,7 @@ def inputs(n_slices=2, n_energies=3, n_maps=2, n_voxels=100):
     )
 
 
-@pytest.mark.parametrize("n_voxels", [1, BLOCK - 1, BLOCK, 3 * BLOCK + 5])
+@pytest.mark.parametrize("n_voxels", [1, BLOCK - 1, BLOCK, 3 * BLOCK + 5, PIECE, PIECE + BLOCK + 5])
 def test_blocks_agree_with_float64(n_voxels):
     stored, weights, offsets = inputs(n_voxels=n_voxels)
     out, _ = run(stored, weights, offsets)
@@ -41,6 +42,19 @@ def test_result_does_not_depend_on_the_block_size(monkeypatch):
     monkeypatch.setattr(cpu, "BLOCK_BYTES", 6 * 4 * 64)
     split, _ = run(stored, weights, offsets)
     np.testing.assert_allclose(split, whole, rtol=1e-6, atol=1e-3)
+
+
+def test_padding_and_clipping_do_not_depend_on_the_block_size(monkeypatch):
+    stored, weights, offsets = inputs(n_voxels=999)
+    stored[0, 1, [0, 300, 998]] = -2000
+    options = {"padding": np.full((2, 3, 2), -2000, np.int16)}
+    whole, n_clipped = run(stored, 20 * weights, offsets, np.int16, **options)
+    assert n_clipped.sum() > 0
+    assert (whole[0][:, [0, 300, 998]] == -32768).all()
+    monkeypatch.setattr(cpu, "BLOCK_BYTES", 6 * 4 * 64)
+    split, n_clipped_of_split = run(stored, 20 * weights, offsets, np.int16, **options)
+    np.testing.assert_allclose(split, whole, atol=1)
+    np.testing.assert_allclose(n_clipped_of_split, n_clipped, atol=2)
 
 
 @settings(max_examples=40, deadline=None)
