@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from gsigpu.cli.measure_command import summary as measured
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.demo_cohort import CohortDemo
+    from gsigpu.pipeline.demo_truth import TruthComparison
 
 
 def demo(
@@ -52,47 +54,35 @@ def demo(
     typer.echo("")
     typer.echo(summary(result.maps))
     typer.echo("")
-    typer.echo(
-        table(
-            ["region", "voxels", "iodine mg/mL", "true", "λHU HU/keV", "true"],
-            [
-                [
-                    one.region,
-                    one.n_voxels,
-                    f"{one.iodine_mg_per_ml:.2f}",
-                    f"{one.true_iodine_mg_per_ml:.2f}",
-                    f"{one.lambda_hu:.3f}",
-                    f"{one.true_lambda_hu:.3f}",
-                ]
-                for one in result.regions
-            ],
-        )
-    )
+    typer.echo(_beside_truth("region", "voxels", result.regions))
     typer.echo(f"\npicture  {result.picture}\n")
     typer.echo(measured(result.measurement, [result.table]))
     _tell_cohort(result.cohort, out)
+
+
+def _beside_truth(name: str, counted: str, found: Sequence[TruthComparison]) -> str:
+    """What was measured beside what is true, in text."""
+    return table(
+        [name, counted, "iodine mg/mL", "true", "λHU HU/keV", "true"],
+        [
+            [
+                one.name,
+                one.n,
+                f"{one.iodine_mg_per_ml:.2f}",
+                f"{one.true_iodine_mg_per_ml:.2f}",
+                f"{one.lambda_hu:.3f}",
+                f"{one.true_lambda_hu:.3f}",
+            ]
+            for one in found
+        ],
+    )
 
 
 def _tell_cohort(found: CohortDemo, out: Path) -> None:
     typer.echo(f"\n{found.made}")
     typer.echo(ran(found.run, out / "run"))
     typer.echo("")
-    typer.echo(
-        table(
-            ["rim in PVP", "lesions", "iodine mg/mL", "true", "λHU HU/keV", "true"],
-            [
-                [
-                    one.group,
-                    one.n_lesions,
-                    f"{one.iodine_mg_per_ml:.2f}",
-                    f"{one.true_iodine_mg_per_ml:.2f}",
-                    f"{one.lambda_hu:.3f}",
-                    f"{one.true_lambda_hu:.3f}",
-                ]
-                for one in found.groups
-            ],
-        )
-    )
+    typer.echo(_beside_truth("rim in PVP", "lesions", found.groups))
     typer.echo("")
     warn(found.statistics.warnings)
     typer.echo(compared(found.statistics))

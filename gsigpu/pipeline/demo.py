@@ -17,6 +17,7 @@ from gsigpu.dicom.volumes import read_volume
 from gsigpu.phantom import PhantomSettings, PhantomTruth, write_phantom
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.demo_cohort import CohortDemo, run_cohort_demo
+from gsigpu.pipeline.demo_truth import TruthComparison
 from gsigpu.pipeline.map_study import MapResult, Watcher, map_study
 from gsigpu.pipeline.measure import Measurement, measure_study, write_measurement
 from gsigpu.pipeline.measure_rows import CaseLabels
@@ -38,18 +39,6 @@ _BODY_HU = -300.0
 
 
 @dataclass(frozen=True, slots=True)
-class RegionComparison:
-    """Means over a region of the written maps, beside the true values."""
-
-    region: str
-    n_voxels: int
-    iodine_mg_per_ml: float
-    true_iodine_mg_per_ml: float
-    lambda_hu: float
-    true_lambda_hu: float
-
-
-@dataclass(frozen=True, slots=True)
 class DemoResult:
     """What the demo did.
 
@@ -59,7 +48,7 @@ class DemoResult:
 
     lines: list[str]
     maps: MapResult
-    regions: list[RegionComparison]
+    regions: list[TruthComparison]
     picture: Path
     measurement: Measurement
     table: Path
@@ -131,7 +120,7 @@ def _mask(path: Path) -> NDArray[np.integer]:
 
 def _compare(
     truth: PhantomTruth, lesions: NDArray[np.integer], written: dict[str, NDArray[np.float32]]
-) -> list[RegionComparison]:
+) -> list[TruthComparison]:
     """Liver, aorta and the core of the largest lesion, each clear of its boundary."""
     known = truth.as_dict()
     liver, vessels, aorta = (
@@ -152,9 +141,9 @@ def _compare(
     for name, mask, depth_mm, true in regions:
         inside_mask = distance_transform_edt(mask, sampling=truth.geometry.spacing_mm) > depth_mm
         found.append(
-            RegionComparison(
-                region=name,
-                n_voxels=int(inside_mask.sum()),
+            TruthComparison(
+                name=name,
+                n=int(inside_mask.sum()),
                 iodine_mg_per_ml=float(np.nanmean(written["iodine"][inside_mask])),
                 true_iodine_mg_per_ml=true[_PHASE]["iodine_mg_per_ml"],
                 lambda_hu=float(np.nanmean(written["lambda-hu"][inside_mask])),

@@ -18,6 +18,7 @@ from gsigpu.pipeline.cohort.rules import InclusionRules
 from gsigpu.pipeline.cohort.run import CohortResult, run_cohort
 from gsigpu.pipeline.cohort.state import RunState
 from gsigpu.pipeline.cohort_stats import CohortStatistics, cohort_stats
+from gsigpu.pipeline.demo_truth import TruthComparison
 from gsigpu.pipeline.map_study import Watcher
 from gsigpu.report.results import StatisticsSettings
 from gsigpu.tables.measurement import read_table
@@ -35,18 +36,6 @@ _REPLICATES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class GroupComparison:
-    """Means over the lesions of a primary as measured, beside the true ones."""
-
-    group: str
-    n_lesions: int
-    iodine_mg_per_ml: float
-    true_iodine_mg_per_ml: float
-    lambda_hu: float
-    true_lambda_hu: float
-
-
-@dataclass(frozen=True, slots=True)
 class CohortDemo:
     """What the demo did with a cohort.
 
@@ -56,7 +45,7 @@ class CohortDemo:
 
     made: str
     run: CohortResult
-    groups: list[GroupComparison]
+    groups: list[TruthComparison]
     statistics: CohortStatistics
 
 
@@ -102,7 +91,7 @@ def _watch(progress: Progress) -> Callable[[RunState], None]:
     return lambda state: progress(state.n_settled, state.n_rows)
 
 
-def _compare(cohort: PhantomCohort, run: Path) -> list[GroupComparison]:
+def _compare(cohort: PhantomCohort, run: Path) -> list[TruthComparison]:
     """Group by group, over the lesions that the first reader measured."""
     keys = ["patient_id", "lesion_id", "group", "phase", "region", "parameter"]
     measured = read_table(run / "measurements.csv")
@@ -117,7 +106,7 @@ def _compare(cohort: PhantomCohort, run: Path) -> list[GroupComparison]:
             for parameter in ("iodine", "lambda_hu")
         )
         found.append(
-            GroupComparison(
+            TruthComparison(
                 primary,
                 len(iodine),
                 float(iodine.value.mean()),
