@@ -38,6 +38,7 @@ from gsigpu.cohort_statistics.roc_settings import (
     ModelResult,
     RocSettings,
     Seed,
+    of_parameters,
     pairs,
 )
 from gsigpu.errors import InputError
@@ -90,14 +91,7 @@ def combined_models(
     observed shares in bins of equal size. A model that cannot be fitted keeps its row, with a note.
     """
     options = settings or RocSettings()
-    x = np.asarray(values, np.float64)
-    names, owners = np.asarray(groups).astype(str), np.asarray(patients)
-    if (
-        x.ndim != 2
-        or x.shape[1] != len(parameters)
-        or not x.shape[:1] == names.shape == owners.shape
-    ):
-        raise InputError("values must have one row per lesion and one column per parameter")
+    x, names, owners = of_parameters(values, parameters, groups, patients)
     if unknown := sorted(set(names.tolist()) - set(order)):
         raise InputError(f"lesions of groups that were not asked for: {', '.join(unknown)}")
     complete = np.isfinite(x).all(axis=1)

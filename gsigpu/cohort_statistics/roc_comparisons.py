@@ -12,7 +12,12 @@ from numpy.typing import ArrayLike
 from gsigpu.cohort_statistics.clustered_auc import obuchowski_paired
 from gsigpu.cohort_statistics.delong import AucDifference, delong_paired
 from gsigpu.cohort_statistics.roc import Array, Direction, area, oriented
-from gsigpu.cohort_statistics.roc_settings import COMPARISON_COLUMNS, RocSettings, pairs
+from gsigpu.cohort_statistics.roc_settings import (
+    COMPARISON_COLUMNS,
+    RocSettings,
+    of_parameters,
+    pairs,
+)
 from gsigpu.cohort_statistics.roc_tables import within_families
 from gsigpu.errors import InputError
 
@@ -42,14 +47,7 @@ def roc_comparisons(
     [['paper', 'delong', 0.0, 1.0], ['recommended', 'obuchowski', 0.0, 1.0],
      ['recommended', 'delong', 0.0, 1.0]]
     """
-    x = np.asarray(values, np.float64)
-    names, owners = np.asarray(groups).astype(str), np.asarray(patients)
-    if (
-        x.ndim != 2
-        or x.shape[1] != len(parameters)
-        or not x.shape[:1] == names.shape == owners.shape
-    ):
-        raise InputError("values must have one row per lesion and one column per parameter")
+    x, names, owners = of_parameters(values, parameters, groups, patients)
     if np.isinf(x).any():
         raise InputError("a value is infinite", remedy="mark it as missing")
     each = _per_parameter(settings, len(parameters))

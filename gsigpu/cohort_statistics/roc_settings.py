@@ -7,16 +7,18 @@ region, one reader or the mean over readers); the caller loops, and gives each i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from gsigpu.cohort_statistics.roc import Direction
-from gsigpu.errors import SettingsError
+from gsigpu.cohort_statistics.roc import Array, Direction
+from gsigpu.errors import InputError, SettingsError
 
 Seed = int | np.random.SeedSequence
 
@@ -129,19 +131,36 @@ def pairs(order: tuple[str, ...]) -> list[tuple[str, str]]:
     return list(combinations(order, 2))
 
 
+def of_parameters(
+    values: ArrayLike, parameters: Sequence[str], groups: ArrayLike, patients: ArrayLike
+) -> tuple[Array, NDArray[np.str_], NDArray[Any]]:
+    """Values (n, k) of several parameters of the same lesions, their groups (n,) and patients (n,).
+
+    Raises InputError unless there is one row per lesion and one column per parameter.
+    """
+    x = np.asarray(values, np.float64)
+    names, owners = np.asarray(groups).astype(str), np.asarray(patients)
+    if (
+        x.ndim != 2
+        or x.shape[1] != len(parameters)
+        or not x.shape[:1] == names.shape == owners.shape
+    ):
+        raise InputError("values must have one row per lesion and one column per parameter")
+    return x, names, owners
+
+
 def labelled(
     frame: pd.DataFrame, *, phase: str, region: str, parameter: str | None = None
 ) -> pd.DataFrame:
-    """The frame with its family member named behind `track`, as the files have it.
+    """The frame with its family member named behind `track` if it has one, as the files have it.
 
     >>> list(labelled(pd.DataFrame({"track": ["paper"], "p": [1.0]}), phase="AP", region="rim"))
     ['track', 'phase', 'region', 'p']
     """
     labels = {"phase": phase, "region": region, "parameter": parameter}
     named = frame.copy()
-    place = named.columns.get_loc("track")
-    assert isinstance(place, int)
-    for offset, (name, label) in enumerate(labels.items(), start=1):
+    place = list(named.columns).index("track") + 1 if "track" in named.columns else 0
+    for offset, (name, label) in enumerate(labels.items()):
         if label is not None:
             named.insert(place + offset, name, label)
     return named

@@ -43,6 +43,7 @@ from gsigpu.cohort_statistics.roc_settings import (
     CURVE_COLUMNS,
     MODEL_COLUMNS,
     ROC_COLUMNS,
+    labelled,
 )
 from gsigpu.report.results import Disagreement, Frames, Results, StatisticsSettings
 from gsigpu.tables.observations import Observations
@@ -192,13 +193,10 @@ _KINDS: Mapping[str, Callable[[Task], Found]] = {
 
 def _labelled(name: str, frame: pd.DataFrame, task: Task) -> pd.DataFrame:
     """The frame with `track` and the member of the family in front."""
-    labels = {"phase": task.phase, "region": task.region}
-    if name not in _WITHOUT_PARAMETER:
-        labels["parameter"] = task.parameters[0]
-    frame = frame.reset_index(drop=True)
-    rest = [one for one in frame.columns if one != "track"]
-    track = {"track": frame["track"]} if "track" in frame.columns else {}
-    return pd.DataFrame(track | labels, index=frame.index).join(frame[rest])
+    parameter = None if name in _WITHOUT_PARAMETER else task.parameters[0]
+    return labelled(
+        frame.reset_index(drop=True), phase=task.phase, region=task.region, parameter=parameter
+    )
 
 
 def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[Task]:
