@@ -26,9 +26,9 @@ from common import N_CORES, arguments, report, scratch
 
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.physics import iodine_water_hu
-from gsigpu.pipeline.cohort.room import predicted_bytes, written_bytes
-from gsigpu.pipeline.cohort.run import CohortOptions, CohortSettings, run_cohort
-from gsigpu.pipeline.cohort.state import RunState
+from gsigpu.pipeline.cohort_run.disk_room import predicted_bytes, written_bytes
+from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, CohortSettings, run_cohort
+from gsigpu.pipeline.cohort_run.run_state import RunState
 from gsigpu.tables.manifest import read_manifest
 
 COLUMNS = ("case_id", "patient_id", "group", "phase", "study", "mask", "liver_mask", "aorta_mask")

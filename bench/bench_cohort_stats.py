@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from common import arguments, interleaved, report, scratch
 
-from gsigpu.cohort_statistics.roc_settings import RocSettings
-from gsigpu.cohort_statistics.roc_tables import roc_tables
-from gsigpu.pipeline.cohort_stats import cohort_stats
-from gsigpu.report.results import StatisticsSettings
+from gsigpu.cohort_statistics.roc.roc_frames import roc_tables
+from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
+from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
+from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.tables.observations import Choice
 
 GROUPS = ("colorectal", "gastric", "pancreatic", "lung", "breast")

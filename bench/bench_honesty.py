@@ -22,10 +22,10 @@ import pandas as pd
 from scipy.stats import f_oneway, norm, ttest_ind
 from threadpoolctl import threadpool_limits
 
-from gsigpu.cohort_statistics.group_tables import omnibus_tests, pairwise_tests
+from gsigpu.cohort_statistics.groups.group_frames import omnibus_tests, pairwise_tests
 from gsigpu.cohort_statistics.multiplicity import holm
-from gsigpu.cohort_statistics.roc_settings import RocSettings
-from gsigpu.cohort_statistics.roc_tables import roc_tables
+from gsigpu.cohort_statistics.roc.roc_frames import roc_tables
+from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
 
 GROUPS = ("colorectal", "gastric", "pancreatic", "lung", "breast")
 N_PATIENTS = (41, 21, 35, 31, 12)

@@ -23,7 +23,7 @@ from common import (
 from pydicom import dcmread
 
 from gsigpu.physics import iodine_hu_per_mg_per_ml
-from gsigpu.pipeline.map_study import map_study
+from gsigpu.pipeline.map.map_study import map_study
 
 ENERGIES = tuple(range(40, 141, 10))
 MAPS = ["lambda-hu", "iodine", "vnc", "mono-55"]

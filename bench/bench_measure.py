@@ -20,14 +20,19 @@ from common import arguments, interleaved, report, scratch
 from scipy.ndimage import find_objects
 
 from gsigpu.dicom.model import Study
-from gsigpu.dicom.study import read_study
+from gsigpu.dicom.study.read_study import read_study
 from gsigpu.masks import read_masks
 from gsigpu.phantom import PhantomSettings, PhantomTruth, write_phantom
-from gsigpu.pipeline.map_study import map_study
-from gsigpu.pipeline.measure import MaskFiles, Measurement, MeasureSettings, measure_study
-from gsigpu.pipeline.parameters import ParameterSettings
-from gsigpu.regions.layout import RegionSettings
-from gsigpu.regions.mask import RegionMask
+from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure.measure_study import (
+    MaskFiles,
+    Measurement,
+    MeasureSettings,
+    measure_study,
+)
+from gsigpu.pipeline.measure.parameters import ParameterSettings
+from gsigpu.regions.region_layout import RegionSettings
+from gsigpu.regions.region_mask import RegionMask
 from gsigpu.regions.statistics import statistics
 
 REGIONS = ("lesion", "rim", "core")

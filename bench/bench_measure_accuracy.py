@@ -14,17 +14,22 @@ import numpy as np
 import pandas as pd
 from common import arguments, report, scratch
 
-from gsigpu.dicom.study import read_study
+from gsigpu.dicom.study.read_study import read_study
 from gsigpu.phantom import Lesion, PhantomSettings, PhantomTruth, write_phantom
 from gsigpu.phantom.anatomy import VESSELS, upper_abdomen
 from gsigpu.phantom.lesions import CORE_WATER_MG_PER_ML, IODINE_MG_PER_ML, RIM_WATER_MG_PER_ML
-from gsigpu.phantom.settings import PHASES
+from gsigpu.phantom.phantom_settings import PHASES
 from gsigpu.phantom.tissues import LIVER
 from gsigpu.phantom.truth import expected
-from gsigpu.pipeline.measure import MaskFiles, Measurement, MeasureSettings, measure_study
-from gsigpu.pipeline.parameters import ParameterSettings
-from gsigpu.regions.layout import RegionSettings
-from gsigpu.regions.mask import RegionMask
+from gsigpu.pipeline.measure.measure_study import (
+    MaskFiles,
+    Measurement,
+    MeasureSettings,
+    measure_study,
+)
+from gsigpu.pipeline.measure.parameters import ParameterSettings
+from gsigpu.regions.region_layout import RegionSettings
+from gsigpu.regions.region_mask import RegionMask
 from gsigpu.regions.shells import RimRule, depth_mm, parse_rim
 
 PHASE, PRIMARY = "PVP", "colorectal"

@@ -31,9 +31,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gsigpu.dicom.fragments import index_frames
-from gsigpu.dicom.headers import scan_headers
-from gsigpu.dicom.pixels import PlaneReader
+from gsigpu.dicom.reading.fragments import index_frames
+from gsigpu.dicom.reading.headers import scan_headers
+from gsigpu.dicom.reading.pixels import PlaneReader
 
 ENCODERS = {
     JPEGLosslessSV1: lambda image: imagecodecs.ljpeg_encode(

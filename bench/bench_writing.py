@@ -27,12 +27,12 @@ from common import (
     write_series,
 )
 
-from gsigpu.dicom.derived import derive
-from gsigpu.dicom.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.dicom.model import SpectralStack
-from gsigpu.dicom.stack import select_stack
-from gsigpu.dicom.study import read_study
-from gsigpu.dicom.write_ct import CtSeriesSink
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import select_stack
+from gsigpu.dicom.writing.ct import CtSeriesSink
+from gsigpu.dicom.writing.derived import derive
+from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.maps.registry import define
 
 ENERGIES = range(40, 150, 10)

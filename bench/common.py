@@ -21,8 +21,8 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from gsigpu.dicom.template import HeaderTemplate, decimal
-from gsigpu.dicom.uids import derived_uid
+from gsigpu.dicom.writing.template import HeaderTemplate, decimal
+from gsigpu.dicom.writing.uids import derived_uid
 
 N_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 RESULTS = Path(__file__).with_name("results")

@@ -14,22 +14,22 @@ They are imported when first used, so that `import gsigpu` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from gsigpu.version import __version__
 
 if TYPE_CHECKING:
-    from gsigpu.dicom.study import read_study as scan
+    from gsigpu.dicom.study.read_study import read_study as scan
     from gsigpu.phantom import PhantomSettings, write_phantom
-    from gsigpu.pipeline.cohort.case import CohortSettings
-    from gsigpu.pipeline.cohort.checks import CohortOptions
-    from gsigpu.pipeline.cohort.propose import propose_manifest as cohort_init
-    from gsigpu.pipeline.cohort.rules import InclusionRules
-    from gsigpu.pipeline.cohort.run import run_cohort as cohort_run
-    from gsigpu.pipeline.cohort.state import read_status as cohort_status
-    from gsigpu.pipeline.cohort_stats import cohort_stats
-    from gsigpu.pipeline.map_study import map_study as map  # noqa: A004  # the verb of the command line
-    from gsigpu.pipeline.measure import measure_study as measure
-    from gsigpu.pipeline.study_masks import MaskFiles
-    from gsigpu.report.results import StatisticsSettings
+    from gsigpu.pipeline.cohort_init.propose import propose_manifest as cohort_init
+    from gsigpu.pipeline.cohort_run.case import CohortSettings
+    from gsigpu.pipeline.cohort_run.checks import CohortOptions
+    from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
+    from gsigpu.pipeline.cohort_run.run_cohort import run_cohort as cohort_run
+    from gsigpu.pipeline.cohort_run.run_state import read_status as cohort_status
+    from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
+    from gsigpu.pipeline.map.map_study import map_study as map  # noqa: A004  # the verb of the command line
+    from gsigpu.pipeline.measure.measure_study import measure_study as measure
+    from gsigpu.pipeline.measure.study_masks import MaskFiles
+    from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observations import Choice
 
 __all__ = [
@@ -52,19 +52,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "scan": ("gsigpu.dicom.study", "read_study"),
-    "map": ("gsigpu.pipeline.map_study", "map_study"),
-    "measure": ("gsigpu.pipeline.measure", "measure_study"),
-    "cohort_init": ("gsigpu.pipeline.cohort.propose", "propose_manifest"),
-    "cohort_run": ("gsigpu.pipeline.cohort.run", "run_cohort"),
-    "cohort_stats": ("gsigpu.pipeline.cohort_stats", "cohort_stats"),
+    "scan": ("gsigpu.dicom.study.read_study", "read_study"),
+    "map": ("gsigpu.pipeline.map.map_study", "map_study"),
+    "measure": ("gsigpu.pipeline.measure.measure_study", "measure_study"),
+    "cohort_init": ("gsigpu.pipeline.cohort_init.propose", "propose_manifest"),
+    "cohort_run": ("gsigpu.pipeline.cohort_run.run_cohort", "run_cohort"),
+    "cohort_stats": ("gsigpu.pipeline.cohort_stats.cohort_stats", "cohort_stats"),
     "Choice": ("gsigpu.tables.observations", "Choice"),
-    "StatisticsSettings": ("gsigpu.report.results", "StatisticsSettings"),
-    "cohort_status": ("gsigpu.pipeline.cohort.state", "read_status"),
-    "CohortOptions": ("gsigpu.pipeline.cohort.checks", "CohortOptions"),
-    "CohortSettings": ("gsigpu.pipeline.cohort.case", "CohortSettings"),
-    "InclusionRules": ("gsigpu.pipeline.cohort.rules", "InclusionRules"),
-    "MaskFiles": ("gsigpu.pipeline.study_masks", "MaskFiles"),
+    "StatisticsSettings": ("gsigpu.report.cohort_results", "StatisticsSettings"),
+    "cohort_status": ("gsigpu.pipeline.cohort_run.run_state", "read_status"),
+    "CohortOptions": ("gsigpu.pipeline.cohort_run.checks", "CohortOptions"),
+    "CohortSettings": ("gsigpu.pipeline.cohort_run.case", "CohortSettings"),
+    "InclusionRules": ("gsigpu.pipeline.cohort_run.inclusion_rules", "InclusionRules"),
+    "MaskFiles": ("gsigpu.pipeline.measure.study_masks", "MaskFiles"),
     "write_phantom": ("gsigpu.phantom", "write_phantom"),
     "PhantomSettings": ("gsigpu.phantom", "PhantomSettings"),
 }

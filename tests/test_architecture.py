@@ -87,7 +87,7 @@ def test_cupy_is_imported_only_by_what_runs_on_a_gpu():
     allowed = {
         "backends/gpu.py",
         "backends/device.py",
-        "pipeline/stream_gpu.py",
+        "pipeline/map/stream_gpu.py",
         "regions/shells.py",  # SciPy or cupyx, by the array that came in
     }
     users = {

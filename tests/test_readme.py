@@ -3,12 +3,11 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 from gsigpu.cli.app import app
 from gsigpu.maps.registry import KNOWN_NAMES
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
 

@@ -31,7 +31,7 @@ def cohort_init(
 
     Example: gsigpu cohort init /data/export -o manifest.csv
     """
-    from gsigpu.pipeline.cohort.propose import propose_manifest
+    from gsigpu.pipeline.cohort_init.propose import propose_manifest
     from gsigpu.staging import staged_files
 
     watcher = TerminalWatcher({"init": "reading headers"})

@@ -22,8 +22,8 @@ from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import DEFAULT_SLOPE
 
 if TYPE_CHECKING:
-    from gsigpu.pipeline.cohort.run import CohortResult
-    from gsigpu.pipeline.cohort.state import RunState
+    from gsigpu.pipeline.cohort_run.run_cohort import CohortResult
+    from gsigpu.pipeline.cohort_run.run_state import RunState
 
 _SHOWN_RUNNING = 8
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -130,10 +130,10 @@ def cohort_run(
 
     Example: gsigpu cohort run manifest.csv -o cohort --confirmed-only --max-diameter 30
     """
-    from gsigpu.pipeline.cohort.case import CohortSettings
-    from gsigpu.pipeline.cohort.checks import CohortOptions
-    from gsigpu.pipeline.cohort.rules import InclusionRules
-    from gsigpu.pipeline.cohort.run import run_cohort
+    from gsigpu.pipeline.cohort_run.case import CohortSettings
+    from gsigpu.pipeline.cohort_run.checks import CohortOptions
+    from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
+    from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
     from gsigpu.tables.manifest import ManifestProblems
 
     settings = CohortSettings(
@@ -184,7 +184,7 @@ def cohort_run(
 
 def summary(result: CohortResult, out: Path) -> str:
     """What a run did, for a person."""
-    from gsigpu.pipeline.cohort.state import clock
+    from gsigpu.pipeline.cohort_run.run_state import clock
 
     tables = result.tables
     lines = [
@@ -225,7 +225,7 @@ def _what_is_wrong(result: CohortResult, out: Path) -> list[str]:
 @contextmanager
 def _view() -> Iterator[Callable[[RunState], None]]:
     """A live view on stderr where that is a terminal, silence elsewhere."""
-    from gsigpu.pipeline.cohort.state import clock, progress_line
+    from gsigpu.pipeline.cohort_run.run_state import clock, progress_line
 
     if not sys.stderr.isatty():
         yield lambda _state: None

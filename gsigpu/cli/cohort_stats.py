@@ -14,8 +14,8 @@ from gsigpu.cli.console import TerminalWatcher, fail, split_list, table, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gsigpu.cohort_statistics.roc import Direction
-    from gsigpu.pipeline.cohort_stats import CohortStatistics
+    from gsigpu.cohort_statistics.roc.curve import Direction
+    from gsigpu.pipeline.cohort_stats.cohort_stats import CohortStatistics
 
 _STAGES = {"read": "reading the table", "test": "testing", "report": "drawing"}
 
@@ -81,8 +81,10 @@ def cohort_stats(
 
     Example: gsigpu cohort stats cohort-out -o statistics --groups colorectal,gastric,pancreatic,lung,breast
     """
-    from gsigpu.pipeline.cohort_stats import cohort_stats as run  # brings statsmodels along
-    from gsigpu.report.results import StatisticsSettings
+    from gsigpu.pipeline.cohort_stats.cohort_stats import (
+        cohort_stats as run,  # brings statsmodels along
+    )
+    from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observation_checks import TableProblems
     from gsigpu.tables.observations import Choice
 
@@ -168,7 +170,7 @@ def _as_dict(found: CohortStatistics) -> dict[str, object]:
 
 def summary(found: CohortStatistics) -> str:
     """What was found, for a person."""
-    from gsigpu.report.layout import p_value, parameter_name
+    from gsigpu.report.table_cells import p_value, parameter_name
 
     observations = found.observations
     has_values = found.results.has_values

@@ -31,7 +31,7 @@ def cohort_status(
 
     Example: gsigpu cohort status cohort
     """
-    from gsigpu.pipeline.cohort.state import clock, progress_line, read_status
+    from gsigpu.pipeline.cohort_run.run_state import clock, progress_line, read_status
 
     status = read_status(out)
     if as_json:

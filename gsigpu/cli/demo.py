@@ -15,8 +15,8 @@ from gsigpu.cli.map_command import summary
 from gsigpu.cli.measure_command import summary as measured
 
 if TYPE_CHECKING:
-    from gsigpu.pipeline.demo_cohort import CohortDemo
-    from gsigpu.pipeline.demo_truth import TruthComparison
+    from gsigpu.pipeline.demo.demo_cohort import CohortDemo
+    from gsigpu.pipeline.demo.demo_truth import TruthComparison
 
 
 def demo(
@@ -32,7 +32,7 @@ def demo(
 
     Example: gsigpu demo /tmp/gsigpu-demo
     """
-    from gsigpu.pipeline.demo import run_demo  # brings matplotlib and SciPy along
+    from gsigpu.pipeline.demo.demo_study import run_demo  # brings matplotlib and SciPy along
 
     watcher = TerminalWatcher(
         {

@@ -9,12 +9,12 @@ from typing import Any
 
 import typer
 
-import gsigpu
 from gsigpu.backends.device import device_summary, why_no_gpu
 from gsigpu.cli import options
 from gsigpu.cli.console import table
-from gsigpu.dicom.codecs import available_codecs
-from gsigpu.pipeline.stream import default_workers
+from gsigpu.dicom.reading.codecs import available_codecs
+from gsigpu.pipeline.map.stream import default_workers
+from gsigpu.version import __version__
 
 _SHOWN = ("numpy", "scipy", "pydicom", "imagecodecs", "highdicom", "SimpleITK", "xraydb")
 
@@ -51,7 +51,7 @@ def _found() -> dict[str, Any]:
     reason = why_no_gpu()
     summary = None if reason else device_summary()
     return {
-        "version": gsigpu.__version__,
+        "version": __version__,
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _SHOWN},
         "threads": default_workers(),

@@ -13,7 +13,7 @@ from gsigpu.backends.device import why_no_gpu
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers, table, warn
 from gsigpu.maps.registry import DEFAULT_SLOPE
-from gsigpu.pipeline.map_study import DEFAULT_MAPS, MapResult, map_study
+from gsigpu.pipeline.map.map_study import DEFAULT_MAPS, MapResult, map_study
 
 
 class Backend(StrEnum):

@@ -17,8 +17,8 @@ from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import DEFAULT_SLOPE
 
 if TYPE_CHECKING:
-    from gsigpu.pipeline.measure import Measurement
-    from gsigpu.tables.measurement import MeasurementRow
+    from gsigpu.pipeline.measure.measure_study import Measurement
+    from gsigpu.tables.measurement_table import MeasurementRow
 
 
 def measure_command(
@@ -131,9 +131,9 @@ def measure_command(
     Example: gsigpu measure /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o study-0042.csv
     """
     from gsigpu.masks.roles import merged, parse_roles, read_role_file
-    from gsigpu.pipeline.measure import files_beside, measure_study, write_measurement
-    from gsigpu.pipeline.measure_rows import CaseLabels
-    from gsigpu.pipeline.study_masks import MaskFiles
+    from gsigpu.pipeline.measure.measure_study import files_beside, measure_study, write_measurement
+    from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+    from gsigpu.pipeline.measure.study_masks import MaskFiles
     from gsigpu.staging import require_free
 
     settings = measure_options.measure_settings(

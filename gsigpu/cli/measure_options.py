@@ -8,10 +8,10 @@ import typer
 
 from gsigpu.cli.console import split_list
 from gsigpu.errors import SettingsError
-from gsigpu.regions.layout import REGIONS
+from gsigpu.regions.region_layout import REGIONS
 
 if TYPE_CHECKING:
-    from gsigpu.pipeline.measure import MeasureSettings
+    from gsigpu.pipeline.measure.measure_study import MeasureSettings
 
 Slope = Annotated[
     str,
@@ -66,9 +66,9 @@ def measure_settings(
 
     Raises SettingsError.
     """
-    from gsigpu.pipeline.measure import MeasureSettings
-    from gsigpu.pipeline.parameters import ParameterSettings
-    from gsigpu.regions.layout import RegionSettings
+    from gsigpu.pipeline.measure.measure_study import MeasureSettings
+    from gsigpu.pipeline.measure.parameters import ParameterSettings
+    from gsigpu.regions.region_layout import RegionSettings
     from gsigpu.regions.shells import parse_rim
 
     return MeasureSettings(

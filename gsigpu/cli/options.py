@@ -47,8 +47,8 @@ def read_folder(
 
     Raises SettingsError for an option that makes no sense, InputError for the folder.
     """
-    from gsigpu.dicom.classify import load_patterns
-    from gsigpu.dicom.study import read_study
+    from gsigpu.dicom.study.classify import load_patterns
+    from gsigpu.dicom.study.read_study import read_study
 
     with watcher.stage("scan") as progress:
         return read_study(
@@ -62,7 +62,7 @@ def read_folder(
 
 def _energies_said(pairs: list[str] | None) -> dict[str, float]:
     """SeriesInstanceUID -> keV."""
-    from gsigpu.dicom.classify import HIGHEST_KEV, LOWEST_KEV
+    from gsigpu.dicom.study.classify import HIGHEST_KEV, LOWEST_KEV
 
     found = {}
     for uid, value in split_pairs(pairs or [], "--energy").items():

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers, split_pairs
-from gsigpu.dicom.study import read_study
+from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import InputError, SettingsError
 from gsigpu.phantom import (
     EXTRAS,

@@ -9,7 +9,7 @@ import typer
 
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, table, warn
-from gsigpu.dicom.study import describe
+from gsigpu.dicom.study.read_study import describe
 
 
 def scan(

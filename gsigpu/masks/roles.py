@@ -23,7 +23,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gsigpu.errors import InputError, SettingsError
-from gsigpu.regions.mask import RegionMask
+from gsigpu.regions.region_mask import RegionMask
 
 
 class Role(StrEnum):

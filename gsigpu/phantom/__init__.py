@@ -4,7 +4,7 @@ from gsigpu.phantom.cohort import PhantomCohort, PhantomCohortSettings, write_ph
 from gsigpu.phantom.from_ct import CtTruth, IodineRegion, disc_mask, write_spectral_from_ct
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.painting import Composition
-from gsigpu.phantom.settings import (
+from gsigpu.phantom.phantom_settings import (
     EXTRAS,
     LAYOUTS,
     PHASES,
@@ -13,8 +13,8 @@ from gsigpu.phantom.settings import (
     VENDORS,
     PhantomSettings,
 )
-from gsigpu.phantom.study import write_phantom
 from gsigpu.phantom.truth import PhantomTruth, plan_phantom
+from gsigpu.phantom.write_phantom import write_phantom
 
 __all__ = [
     "EXTRAS",

@@ -17,10 +17,10 @@ import numpy as np
 
 from gsigpu.errors import SettingsError
 from gsigpu.phantom.lesions import Lesion
-from gsigpu.phantom.masks import mask_writers
-from gsigpu.phantom.settings import PRIMARIES, PhantomSettings
-from gsigpu.phantom.study import Progress, write_phantom
+from gsigpu.phantom.mask_files import mask_writers
+from gsigpu.phantom.phantom_settings import PRIMARIES, PhantomSettings
 from gsigpu.phantom.truth import PhantomTruth, expected, plan_phantom
+from gsigpu.phantom.write_phantom import Progress, write_phantom
 from gsigpu.staging import staged_folder
 
 MANIFEST_FILE = "manifest.csv"

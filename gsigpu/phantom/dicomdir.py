@@ -17,8 +17,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from gsigpu.phantom.files import file_start
-from gsigpu.phantom.headers import item
+from gsigpu.phantom.dicom_files import file_start
+from gsigpu.phantom.vendor_headers import item
 
 _COPIED = {
     "PATIENT": ("PatientName", "PatientID"),

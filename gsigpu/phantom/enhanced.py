@@ -6,8 +6,10 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import EnhancedCTImageStorage
 
-from gsigpu.phantom.files import decimal, phantom_uid
-from gsigpu.phantom.headers import (
+from gsigpu.phantom.dicom_files import decimal, phantom_uid
+from gsigpu.phantom.multi_energy import HU, acquisition, characteristics, real_world_value
+from gsigpu.phantom.phantom_settings import PhantomSettings
+from gsigpu.phantom.vendor_headers import (
     INTERCEPT_HU,
     PADDING,
     VENDORS,
@@ -15,8 +17,6 @@ from gsigpu.phantom.headers import (
     code,
     item,
 )
-from gsigpu.phantom.multi_energy import HU, acquisition, characteristics, real_world_value
-from gsigpu.phantom.settings import PhantomSettings
 from gsigpu.volume import VolumeGeometry
 
 _DURATION_S = 5.0

@@ -18,10 +18,17 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from gsigpu.phantom.dicom_files import (
+    IMPLEMENTATION_UID,
+    IMPLEMENTATION_VERSION,
+    decimal,
+    phantom_uid,
+)
 from gsigpu.phantom.dicomdir import write_dicomdir
-from gsigpu.phantom.export import CONVENTIONAL_KEV
-from gsigpu.phantom.files import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, decimal, phantom_uid
-from gsigpu.phantom.headers import (
+from gsigpu.phantom.export_layout import CONVENTIONAL_KEV
+from gsigpu.phantom.series_sinks import export_path
+from gsigpu.phantom.truth import PhantomTruth
+from gsigpu.phantom.vendor_headers import (
     INTERCEPT_HU,
     VENDORS,
     add_rescale,
@@ -29,8 +36,6 @@ from gsigpu.phantom.headers import (
     item,
     series_dataset,
 )
-from gsigpu.phantom.series import export_path
-from gsigpu.phantom.truth import PhantomTruth
 
 _TEXT = "Synthetic study made by gsigpu. Not a patient.\n"
 

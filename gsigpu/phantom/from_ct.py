@@ -37,9 +37,9 @@ from gsigpu.errors import (
     SettingsError,
     UnsupportedPixelData,
 )
-from gsigpu.phantom.files import HeaderTemplate, encode_frame, phantom_uid
+from gsigpu.phantom.dicom_files import HeaderTemplate, encode_frame, phantom_uid
 from gsigpu.phantom.painting import Composition, Plane
-from gsigpu.phantom.settings import GSI_ENERGIES_KEV
+from gsigpu.phantom.phantom_settings import GSI_ENERGIES_KEV
 from gsigpu.phantom.truth import TRUTH_FILE, expected
 from gsigpu.physics import iodine_hu_per_mg_per_ml
 from gsigpu.staging import staged_folder

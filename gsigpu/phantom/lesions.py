@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gsigpu.errors import SettingsError
 from gsigpu.phantom.anatomy import VESSELS, Anatomy
-from gsigpu.phantom.settings import PHASES, PhantomSettings
+from gsigpu.phantom.phantom_settings import PHASES, PhantomSettings
 from gsigpu.volume import Vector, VolumeGeometry
 
 # (core, rim) in mg/mL for NC, AP, PVP, DP.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
-from gsigpu.phantom.headers import VENDORS, code, item
-from gsigpu.phantom.settings import PhantomSettings
+from gsigpu.phantom.phantom_settings import PhantomSettings
+from gsigpu.phantom.vendor_headers import VENDORS, code, item
 
 _PATHS = (1, 2)
 HU = code("[hnsf'U]", "UCUM", "Hounsfield unit")

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.phantom.export import Image
-from gsigpu.phantom.files import Stored
-from gsigpu.phantom.headers import INTERCEPT_HU, PADDING, Quantity
+from gsigpu.phantom.dicom_files import Stored
+from gsigpu.phantom.export_layout import Image
 from gsigpu.phantom.noise import BasisNoise, NoiseModel, basis_noise
 from gsigpu.phantom.painting import Composition, Plane
-from gsigpu.phantom.settings import GSI_ENERGIES_KEV, PHASES
+from gsigpu.phantom.phantom_settings import GSI_ENERGIES_KEV, PHASES
 from gsigpu.phantom.tissues import calcium_hu_per_mg_per_ml
 from gsigpu.phantom.truth import PhantomTruth
+from gsigpu.phantom.vendor_headers import INTERCEPT_HU, PADDING, Quantity
 from gsigpu.physics import iodine_hu_per_mg_per_ml
 
 _MOST_STORED = 4095  # CT numbers are 12 bits wide, and scanners clip there

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-import gsigpu
 from gsigpu.errors import OutputError
 from gsigpu.maps.slope import parse_slope
 from gsigpu.phantom import tissues as t
 from gsigpu.phantom.anatomy import upper_abdomen
-from gsigpu.phantom.files import phantom_uid
+from gsigpu.phantom.dicom_files import phantom_uid
 from gsigpu.phantom.lesions import Lesion, place_lesions
 from gsigpu.phantom.painting import Composition, Painter
-from gsigpu.phantom.settings import PhantomSettings
+from gsigpu.phantom.phantom_settings import PhantomSettings
 from gsigpu.physics import iodine_water_hu
+from gsigpu.version import __version__
 from gsigpu.volume import VolumeGeometry
 
 TRUTH_FILE = "truth.json"
@@ -137,7 +137,7 @@ class PhantomTruth:
         settings = self.settings
         return {
             "format": "gsigpu-phantom-1",
-            "gsigpu_version": gsigpu.__version__,
+            "gsigpu_version": __version__,
             "settings": asdict(settings),
             "geometry": asdict(self.geometry),
             "axes": "shape and spacing (z, y, x); positions (x, y, z) in LPS mm",

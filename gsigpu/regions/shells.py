@@ -22,7 +22,7 @@ import numpy as np
 
 from gsigpu.errors import SettingsError
 from gsigpu.maps.nonlinear import array_namespace
-from gsigpu.regions.mask import RegionMask, Spacing, trimmed
+from gsigpu.regions.region_mask import RegionMask, Spacing, trimmed
 
 FEW_VOXELS = 10
 LESION_CLEARANCE_MM = 10.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.regions.mask import RegionMask, Spacing
+from gsigpu.regions.region_mask import RegionMask, Spacing
 
 
 def volume_ml(mask: RegionMask, spacing_mm: Spacing) -> float:

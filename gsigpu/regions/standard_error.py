@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.regions.mask import Spacing
+from gsigpu.regions.region_mask import Spacing
 
 # Noise of CT is uncorrelated beyond this; the reference's own slow structure is not.
 _REACH_MM = 8.0

@@ -7,9 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
-from gsigpu.report.layout import interval, listed, number, parameter_name, plural
+from gsigpu.report.cohort_results import Results
 from gsigpu.report.paper_tables import areas_of
-from gsigpu.report.results import Results
+from gsigpu.report.table_cells import interval, listed, number, parameter_name, plural
 from gsigpu.tables.observations import Observations
 
 # Iodine of liver and lesions beyond this is no mg/mL: 37.41 mg/mL would be about 970 HU at 70 keV.

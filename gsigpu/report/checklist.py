@@ -6,8 +6,8 @@ import tomllib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 
-from gsigpu.report.layout import Table, head, listed, plural, text
-from gsigpu.report.results import Results
+from gsigpu.report.cohort_results import Results
+from gsigpu.report.table_cells import Table, head, listed, plural, text
 from gsigpu.tables.observations import Observations
 
 MUST_STATE = "author must state"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gsigpu.report.cohort_results import Results
 from gsigpu.report.figure_style import (
     FAINT,
     INK,
@@ -18,8 +19,7 @@ from gsigpu.report.figure_style import (
     line_of,
     new_figure,
 )
-from gsigpu.report.layout import file_stem, number, parameter_name, with_unit
-from gsigpu.report.results import Results
+from gsigpu.report.table_cells import file_stem, number, parameter_name, with_unit
 from gsigpu.tables.observations import Observations
 
 _COLUMNS = 5

@@ -18,7 +18,7 @@ from gsigpu.report.figure_style import (
     line_of,
     new_figure,
 )
-from gsigpu.report.layout import file_stem, parameter_name, with_unit
+from gsigpu.report.table_cells import file_stem, parameter_name, with_unit
 from gsigpu.tables.observations import Observations
 
 # Of a group's slot, which is one wide.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from gsigpu.report.layout import (
+from gsigpu.report.cohort_results import ALPHA, Results
+from gsigpu.report.paper_tables import rows_of
+from gsigpu.report.table_cells import (
     Cell,
     Table,
     decimals_of,
@@ -17,8 +19,6 @@ from gsigpu.report.layout import (
     text,
     unit_name,
 )
-from gsigpu.report.paper_tables import rows_of
-from gsigpu.report.results import ALPHA, Results
 from gsigpu.tables.observations import Observations
 
 

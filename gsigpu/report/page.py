@@ -10,13 +10,8 @@ from typing import Any
 
 from gsigpu.report.cautions import cautions, roc_notes, warnings_of
 from gsigpu.report.checklist import checklist_tables
+from gsigpu.report.cohort_results import Results
 from gsigpu.report.figure_style import Drawing, inline_svg
-from gsigpu.report.layout import (
-    Cell,
-    Table,
-    plural,
-    with_unit,
-)
 from gsigpu.report.other_tables import (
     binormal_table,
     comparison_table,
@@ -33,9 +28,14 @@ from gsigpu.report.paper_tables import (
     pairwise_table,
     roc_tables,
 )
-from gsigpu.report.results import Results
+from gsigpu.report.sentences import disagreement_words, summary
+from gsigpu.report.table_cells import (
+    Cell,
+    Table,
+    plural,
+    with_unit,
+)
 from gsigpu.report.table_one import table_one
-from gsigpu.report.words import disagreement_words, summary
 from gsigpu.tables.observations import Observations
 
 _MANY_COLUMNS = 11

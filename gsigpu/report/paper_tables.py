@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gsigpu.report.layout import (
+from gsigpu.report.cohort_results import ALPHA, Results
+from gsigpu.report.table_cells import (
     Cell,
     Table,
     decimals_of,
@@ -22,7 +23,6 @@ from gsigpu.report.layout import (
     text,
     with_unit,
 )
-from gsigpu.report.results import ALPHA, Results
 from gsigpu.tables.observations import Observations
 
 TRACKS = ("paper", "recommended")

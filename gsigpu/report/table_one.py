@@ -6,7 +6,7 @@ import warnings
 
 import pandas as pd
 
-from gsigpu.report.layout import MINUS, Cell, Table, head, text
+from gsigpu.report.table_cells import MINUS, Cell, Table, head, text
 from gsigpu.tables.observations import Observations
 
 _LABELS = {

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gsigpu.tables.cohort_flow import Flow, read_flow
+from gsigpu.tables.flow_counts import Flow, read_flow
 from gsigpu.tables.observation_checks import TableProblems, find_problems
 from gsigpu.tables.raw_table import RawTable, read_raw
 

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench"
+from tests.support.places import ROOT
+
+BENCH = ROOT / "bench"
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in BENCH.glob("bench_*.py")))

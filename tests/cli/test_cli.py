@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 import tomllib
-from pathlib import Path
 
 import pytest
 
 import gsigpu
 import gsigpu.cli
 from gsigpu.cli.app import app
+from tests.support.places import DATA, ROOT
 
 COMMANDS = ("demo", "scan", "map", "measure", "phantom", "info")
 SMALL = ["--shape", "4,48,64", "--spacing", "5,6,6", "--lesions", "0", "--phases", "PVP"]
@@ -181,7 +181,7 @@ def test_phantom_cohort(tmp_path):
 
 
 def test_phantom_on_a_real_ct(tmp_path):
-    real = Path(__file__).parents[1] / "data" / "liver-ct"
+    real = DATA / "liver-ct"
     done = run("phantom", tmp_path / "p", "--anatomy", real, "--disc", "-100,-70,20=2.5")
     assert done.returncode == 0, done.stderr
     done = run(
@@ -287,5 +287,5 @@ def test_interrupt_in_another_dress_is_still_an_interrupt(monkeypatch):
 
 
 def test_version_is_the_packages():
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
     assert tomllib.loads(text)["project"]["version"] == gsigpu.__version__

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -20,11 +19,12 @@ from typer.testing import CliRunner
 import gsigpu
 from gsigpu.cli.app import app
 from gsigpu.phantom import write_phantom
-from gsigpu.pipeline.cohort.state import progress_line
-from gsigpu.tables.measurement import COLUMNS, read_table
+from gsigpu.pipeline.cohort_run.run_state import progress_line
+from gsigpu.tables.measurement_table import COLUMNS, read_table
 from tests.support.cohort import TINY, Cohort, Faults, write_template
+from tests.support.places import ROOT
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def run(*words):

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from gsigpu.cli.cohort_stats import parse_directions
 from gsigpu.errors import SettingsError
 from tests.support.cohort_tables import measurement_table
+from tests.support.places import ROOT
 
 
 def gsigpu(*arguments, folder=None):
@@ -77,7 +77,7 @@ def test_directions():
 
 
 def test_the_readme_shows_how_a_table_is_refused(tmp_path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
     shown = re.search(r"<!-- refused -->\n```\n(.*?)```", readme, re.S)[1]
     (tmp_path / "table.csv").write_text(
         "patient_id,lesion_id,group,phase,region,parameter,value,definition\n"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gsigpu.phantom import PhantomSettings, write_phantom
-from gsigpu.tables.measurement import read_table
+from gsigpu.tables.measurement_table import read_table
 
 SMALL = PhantomSettings(
     shape=(12, 64, 80),

@@ -2,7 +2,6 @@
 
 import json
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,8 +9,9 @@ import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from gsigpu.cohort_statistics.random_intercept import RandomIntercept, fit_random_intercept
+from tests.support.places import GOLDEN as GOLDEN_FOLDER
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "group_tests.json").read_text("utf-8"))
+GOLDEN = json.loads((GOLDEN_FOLDER / "group_tests.json").read_text("utf-8"))
 CASES = {name: case for name, case in GOLDEN["cases"].items() if "patients" in case}
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from gsigpu.dicom.stack import select_stack
-from gsigpu.dicom.study import read_study
-from tests.masks.test_reading import COLUMN, GRID, ROW
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import select_stack
+from tests.masks.test_read_masks import COLUMN, GRID, ROW
 from tests.support.dicom_files import ct_dataset, save
 
 

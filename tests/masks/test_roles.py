@@ -4,7 +4,7 @@ import pytest
 
 from gsigpu.errors import InputError, SettingsError
 from gsigpu.masks.roles import Role, RoleMap, merged, parse_roles, read_role_file, role_by_name
-from gsigpu.regions.mask import RegionMask
+from gsigpu.regions.region_mask import RegionMask
 
 
 def region(name, label=1):

@@ -17,7 +17,7 @@ from gsigpu.errors import (
 from gsigpu.masks import read_masks
 from gsigpu.masks.layers import Owner
 from gsigpu.volume import VolumeGeometry
-from tests.masks.test_reading import GRID, chiral, on_grid
+from tests.masks.test_read_masks import GRID, chiral, on_grid
 from tests.support.dicom_files import save
 from tests.support.rtstruct import Drawn, contours_of, drawn_on_slice, structure_set
 

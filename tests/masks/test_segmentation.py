@@ -6,12 +6,12 @@ import numpy as np
 import pydicom
 import pytest
 
-from gsigpu.dicom.study import read_study
+from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import EmptyMask, WrongPatient, WrongPhase
 from gsigpu.masks import read_masks
 from gsigpu.masks.layers import Owner
 from gsigpu.volume import VolumeGeometry
-from tests.masks.test_reading import REAL, chiral, on_grid
+from tests.masks.test_read_masks import REAL, chiral, on_grid
 from tests.support.segmentations import segmentation
 
 KINDS = ["BINARY", "FRACTIONAL", "LABELMAP"]

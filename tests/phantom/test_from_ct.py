@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -13,8 +12,9 @@ import SimpleITK as sitk  # noqa: N813  # its customary name
 from gsigpu.errors import GridMismatch, InputError, NonUniformSpacing, OutputError
 from gsigpu.phantom import IodineRegion, disc_mask, write_spectral_from_ct
 from gsigpu.volume import VolumeGeometry
+from tests.support.places import DATA
 
-DATA = Path(__file__).parents[1] / "data" / "liver-ct"
+DATA = DATA / "liver-ct"
 SLICES = [DATA / name for name in ("01.dcm", "02.dcm", "03.dcm")]
 LIVER_IODINE, LESION_IODINE = 2.2, 0.8
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gsigpu.regions.layout import Lesion, RegionSettings, StudyMasks, lay_out
-from gsigpu.regions.mask import RegionMask
+from gsigpu.regions.region_layout import Lesion, RegionSettings, StudyMasks, lay_out
+from gsigpu.regions.region_mask import RegionMask
 from gsigpu.regions.shells import parse_rim
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 from gsigpu.regions.statistics import STATISTICS, spectral_curve, statistics

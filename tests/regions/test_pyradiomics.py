@@ -1,7 +1,6 @@
 """Statistics to those of PyRadiomics (stored) and SimpleITK (run)."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +8,9 @@ import SimpleITK
 
 from gsigpu.regions.statistics import statistics
 from tests.golden.make_pyradiomics import FEATURES, data_sets
+from tests.support.places import GOLDEN as GOLDEN_FOLDER
 
-GOLDEN = json.loads(
-    Path(__file__).parents[1].joinpath("golden", "pyradiomics_first_order.json").read_text("utf-8")
-)
+GOLDEN = json.loads(GOLDEN_FOLDER.joinpath("pyradiomics_first_order.json").read_text("utf-8"))
 # PyRadiomics' name -> ours. Its variance is the population's, as IBSI's.
 NAMES = {
     "Mean": "mean",

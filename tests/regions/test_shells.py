@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import pdist
 
 from gsigpu.errors import InputError, SettingsError
-from gsigpu.regions.mask import RegionMask, region_mask
+from gsigpu.regions.region_mask import RegionMask, region_mask
 from gsigpu.regions.shells import depth_mm, lesion_regions, parenchyma, parse_rim, profile_shells
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 

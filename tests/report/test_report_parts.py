@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gsigpu.pipeline.cohort_members import analyse
-from gsigpu.pipeline.cohort_stats import cohort_stats
+from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
+from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.report.cautions import roc_notes, warnings_of
 from gsigpu.report.checklist import MUST_STATE, PROOFS, checklist_tables
-from gsigpu.report.results import StatisticsSettings
+from gsigpu.report.cohort_results import StatisticsSettings
+from gsigpu.report.sentences import summary
 from gsigpu.report.table_one import table_one
-from gsigpu.report.words import summary
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
 

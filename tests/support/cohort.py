@@ -23,7 +23,7 @@ COLUMNS = (
 # Imported by Python itself when a worker starts; does to a case what its name in the file says.
 _FAULTS = """
 import json, os, sys
-if "gsigpu.pipeline.cohort.isolation" in " ".join(sys.orig_argv):
+if "gsigpu.pipeline.cohort_run.isolation" in " ".join(sys.orig_argv):
     import signal, time
     from gsigpu.errors import GsigpuError
     from gsigpu.pipeline.cohort import case

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from gsigpu.tables.measurement import COLUMNS
+from gsigpu.tables.measurement_table import COLUMNS
 
 GROUPS = ("colorectal", "gastric", "pancreatic", "lung", "breast")
 PATIENTS = (12, 8, 10, 9, 6)

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 
-from gsigpu.dicom.stack import select_stack
-from gsigpu.dicom.study import read_study
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import select_stack
 from tests.support.dicom_files import ct_dataset, save, uid
 from tests.support.enhanced import enhanced_ct
+from tests.support.places import DATA
 
 ROWS, COLUMNS, SLICES = 16, 25, 3
 ENERGIES = (40, 60, 70, 100)
-LIVER_CT = Path(__file__).parents[1] / "data" / "liver-ct"
+LIVER_CT = DATA / "liver-ct"
 
 # A grid turned about two axes, as a head scan may be; anisotropic.
 _TILT, _TURN = np.deg2rad(20), np.deg2rad(-35)

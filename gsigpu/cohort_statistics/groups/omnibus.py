@@ -1,0 +1,179 @@
+"""Tests that all groups are alike: one-way ANOVA, Welch, Kruskal-Wallis, the mixed model; Levene.
+
+Each returns an `Omnibus`. What is undefined is NaN, with a note that says why; nothing warns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from gsigpu.cohort_statistics.between_patients import BetweenPatients
+from gsigpu.cohort_statistics.groups.effect_sizes import (
+    Effect,
+    epsilon_squared,
+    eta_squared,
+    no_effect,
+    omega_squared,
+)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Omnibus:
+    """A test of all groups with its effect size.
+
+    effect : η² (anova), ω² (welch), ε² (kruskal), ω² between patients (mixed)
+    """
+
+    statistic: float
+    df1: float
+    df2: float
+    p: float
+    effect: Effect
+    omega_squared: float
+    note: str = ""
+
+
+def undefined(note: str, effect_name: str) -> Omnibus:
+    """All NaN, and why."""
+    nan = np.nan
+    return Omnibus(nan, nan, nan, nan, no_effect(effect_name), nan, note)
+
+
+def anova(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
+    """One-way ANOVA: F = MS between / MS within, df G - 1 and N - G.
+
+    samples : finite values per group, empty groups left out
+
+    >>> test = anova([np.array([1.0, 2.0, 3.0]), np.array([3.0, 4.0, 5.0])])
+    >>> round(test.statistic, 6), test.df1, test.df2, round(test.p, 6)
+    (6.0, 1.0, 4.0, 0.070484)
+    """
+    reason = too_little(samples)
+    if reason:
+        return undefined(reason, "eta²")
+    if not varies(samples):
+        return undefined(_constant(samples), "eta²")
+    n, g = sum(one.size for one in samples), len(samples)
+    result = stats.f_oneway(*samples)
+    return _f_test(float(result.statistic), g - 1.0, float(n - g), float(result.pvalue), confidence)
+
+
+def welch(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
+    """Welch's ANOVA of groups with unequal variances (Biometrika 1951; 38: 330-336).
+
+    Every group needs two values and a variance above 0.
+    """
+    reason = too_little(samples) or unspread(samples)
+    if reason:
+        return undefined(reason, "omega²")
+    result = stats.f_oneway(*samples, equal_var=False)
+    n = np.array([one.size for one in samples])
+    df2 = welch_df(n, variances(samples))
+    return share_test(
+        float(result.statistic), n.size - 1.0, df2, float(result.pvalue), int(n.sum()), confidence
+    )
+
+
+def share_test(f: float, df1: float, df2: float, p: float, n: float, confidence: float) -> Omnibus:
+    """An F test whose effect is ω² of n units."""
+    effect = omega_squared(f, df1, df2, n, confidence=confidence)
+    return Omnibus(f, df1, df2, p, effect, effect.effect)
+
+
+def welch_df(n: NDArray[np.int64] | Array, variance: Array) -> float:
+    """Denominator degrees of freedom of Welch's ANOVA.
+
+    (G² - 1) / (3 Σ (1 - w_g / Σ w)² / (n_g - 1)),  w_g = n_g / s_g²
+    """
+    share = n / variance / (n / variance).sum()
+    return float((n.size**2 - 1) / (3 * ((1 - share) ** 2 / (n - 1)).sum()))
+
+
+def kruskal(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
+    """Kruskal-Wallis H, corrected for ties; χ² with G - 1 degrees of freedom.
+
+    Its hypothesis is equal distributions: groups that differ in spread alone are called different
+    more often than at the level (9 % at 5 % with SDs of 1, 1.5, 0.7, 1, 2 in the study's design).
+    """
+    if len(samples) < 2:
+        return undefined("fewer than two groups have values", "epsilon²")
+    pooled = np.concatenate(list(samples))
+    if np.ptp(pooled) == 0.0:
+        return undefined("all values are equal", "epsilon²")
+    result = stats.kruskal(*samples)
+    h, n = float(result.statistic), pooled.size
+    effect = epsilon_squared(h, n, len(samples), confidence=confidence)
+    few = min(one.size for one in samples)
+    note = f"smallest group has {few}: χ² is a rough guide" if few < 5 else ""
+    return Omnibus(h, len(samples) - 1.0, np.nan, float(result.pvalue), effect, np.nan, note)
+
+
+def mixed(model: BetweenPatients | str, *, confidence: float = 0.95) -> Omnibus:
+    """Welch's F of the mixed model's means, variances from the scatter of the patients."""
+    name = "omega² between patients"
+    if isinstance(model, str):
+        return undefined(model, name)
+    if model.mean.size < 2:
+        return undefined("fewer than two groups have values", name)
+    f, df1, df2, note = model.welch_f()
+    p = float(stats.f.sf(f, df1, df2))
+    test = share_test(f, df1, df2, p, model.n_patients, confidence)
+    notes = "; ".join(one for one in (model.fit.note, note) if one)
+    return replace(test, effect=replace(test.effect, name=name), note=notes)
+
+
+def levene(samples: Sequence[Array], *, center: str) -> tuple[float, float]:
+    """Levene's test of equal variances, W and p; center `mean`, or `median` (Brown-Forsythe)."""
+    if too_little(samples) or not varies(samples) or max(one.size for one in samples) < 3:
+        return np.nan, np.nan
+    deviations = [np.abs(one - getattr(np, center)(one)) for one in samples]
+    if too_little(deviations) or not varies(deviations):
+        return np.nan, np.nan
+    result = stats.levene(*samples, center=center)
+    return float(result.statistic), float(result.pvalue)
+
+
+def _f_test(f: float, df1: float, df2: float, p: float, confidence: float) -> Omnibus:
+    effect = eta_squared(f, df1, df2, confidence=confidence)
+    return Omnibus(f, df1, df2, p, effect, omega_squared(f, df1, df2).effect)
+
+
+def variances(samples: Sequence[Array]) -> Array:
+    """Of each sample over n - 1; NaN for one value."""
+    return np.array([one.var(ddof=1) if one.size > 1 else np.nan for one in samples])
+
+
+def varies(samples: Sequence[Array]) -> bool:
+    """Whether values differ inside any group."""
+    return any(one.size > 1 and np.ptp(one) > 0.0 for one in samples)
+
+
+def too_little(samples: Sequence[Array]) -> str:
+    """Why there is no test at all, or nothing."""
+    if len(samples) < 2:
+        return "fewer than two groups have values"
+    if sum(one.size for one in samples) <= len(samples):
+        return "one value per group: no variance within groups"
+    return ""
+
+
+def unspread(samples: Sequence[Array]) -> str:
+    """Why unequal variances cannot be allowed for, or nothing."""
+    if any(one.size < 2 for one in samples):
+        return "a group has one value: no variance of its own"
+    if any(np.ptp(one) == 0.0 for one in samples):
+        return "a group has equal values only: variance 0"
+    return ""
+
+
+def _constant(samples: Sequence[Array]) -> str:
+    if np.ptp(np.concatenate(list(samples))) == 0.0:
+        return "all values are equal"
+    return "no variation within groups: F is unbounded"

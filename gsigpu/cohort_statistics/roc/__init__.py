@@ -1,0 +1,1 @@
+"""Areas under ROC curves, cut-offs and combined models."""

@@ -1,0 +1,361 @@
+"""Several parameters together: logistic and multinomial models, judged on patients they have not seen.
+
+Parameters are standardised within each training part and fitted by ridge logistic regression with
+C = 1 on that scale (scikit-learn's loss, Σ log-loss + |β|² / 2C). The penalty is fixed beforehand:
+tuning it would need a further loop of cross-validation and has nothing to gain with three parameters.
+Folds keep all lesions of a patient together and the groups in proportion (StratifiedGroupKFold), and
+are the same for every model.
+
+What counts is out of fold: the area with Obuchowski's clustered interval (the scores taken as given),
+Brier's score, and the calibration of the predicted probabilities p,
+
+    intercept a of  logit P(y) = a + logit p          0 where the predictions are right on average
+    slope b of      logit P(y) = a' + b logit p       below 1 where they are too extreme
+
+(Van Calster et al., J Clin Epidemiol 2016; 74: 167-176). `auc_apparent` is what the model reaches on the
+lesions it was fitted to, and stands beside it as a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from threadpoolctl import threadpool_limits
+
+from gsigpu.cohort_statistics.roc.clustered import clustered_areas, obuchowski
+from gsigpu.cohort_statistics.roc.curve import Array, area
+from gsigpu.cohort_statistics.roc.delong import AucEstimate, estimate
+from gsigpu.cohort_statistics.roc.roc_settings import (
+    CALIBRATION_COLUMNS,
+    MODEL_COLUMNS,
+    ModelResult,
+    RocSettings,
+    Seed,
+    of_parameters,
+    pairs,
+)
+from gsigpu.errors import InputError
+
+PENALTY_C = 1.0
+CLIP = 1e-6  # probabilities are kept this far from 0 and 1 for their log odds
+N_CALIBRATION_BINS = 10
+MIN_LESIONS_PER_BIN = 10
+
+Codes = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesions:
+    """Complete lesions: parameters (n, K), group and patient codes."""
+
+    values: Array
+    groups: Codes
+    patients: Codes
+
+    def of(self, codes: Sequence[int]) -> Lesions:
+        """Those of some groups, which are numbered anew in the order given."""
+        kept = np.isin(self.groups, codes)
+        number = {code: k for k, code in enumerate(codes)}
+        groups = np.array([number[int(one)] for one in self.groups[kept]], np.intp)
+        return Lesions(self.values[kept], groups, self.patients[kept])
+
+    def patients_of(self, code: int) -> int:
+        """How many patients a group has."""
+        return int(np.unique(self.patients[self.groups == code]).size)
+
+
+def combined_models(
+    values: ArrayLike,
+    parameters: Sequence[str],
+    groups: ArrayLike,
+    patients: ArrayLike,
+    *,
+    order: Sequence[str],
+    seed: Seed,
+    settings: RocSettings | None = None,
+) -> ModelResult:
+    """Models of several parameters together, for every pair of groups and for all groups at once.
+
+    values (n, K) : one column per parameter; incomplete lesions are left out and counted
+    seed : of the folds
+    Returns `models` (MODEL_COLUMNS): `logistic`, one row per pair, group_a positive; `multinomial`, one
+    row per group (group_a) against the rest, and one with group_a "all": the mean of these areas, and
+    the multi-class Brier score (0 to 2). `calibration` (CALIBRATION_COLUMNS) has the predicted and
+    observed shares in bins of equal size. A model that cannot be fitted keeps its row, with a note.
+    """
+    options = settings or RocSettings()
+    x, names, owners = of_parameters(values, parameters, groups, patients)
+    if unknown := sorted(set(names.tolist()) - set(order)):
+        raise InputError(f"lesions of groups that were not asked for: {', '.join(unknown)}")
+    complete = np.isfinite(x).all(axis=1)
+    code = {name: k for k, name in enumerate(order)}
+    everyone = Lesions(
+        x[complete],
+        np.array([code[name] for name in names[complete]], np.intp),
+        np.unique(owners, return_inverse=True)[1][complete],
+    )
+    incomplete = {name: int(((names == name) & ~complete).sum()) for name in order}
+    folds = Folds(everyone, int(np.random.default_rng(seed).integers(2**31)))
+    common = {"track": "recommended", "parameters": "+".join(parameters), "penalty_c": PENALTY_C}
+    # More threads than one only wait for each other on matrices of three columns.
+    with threadpool_limits(1, user_api="blas"):
+        rows, points = _all_models(everyone, order, incomplete, common, options, folds)
+    empty = pd.DataFrame(columns=list(CALIBRATION_COLUMNS))
+    return ModelResult(
+        pd.DataFrame(rows, columns=list(MODEL_COLUMNS)),
+        pd.concat(points, ignore_index=True) if points else empty,
+    )
+
+
+def _all_models(
+    everyone: Lesions,
+    order: Sequence[str],
+    incomplete: dict[str, int],
+    common: dict[str, object],
+    options: RocSettings,
+    folds: Folds,
+) -> tuple[list[dict[str, object]], list[pd.DataFrame]]:
+    """Every pair, then all groups together."""
+    code = {name: k for k, name in enumerate(order)}
+    rows: list[dict[str, object]] = []
+    points: list[pd.DataFrame] = []
+    for a, b in pairs(tuple(order)):
+        lesions = everyone.of([code[b], code[a]])  # numbered 0, 1: the first group is positive
+        head = common | _head("logistic", a, b, lesions, incomplete[a] + incomplete[b])
+        row, point = _logistic(lesions, head, options, folds)
+        rows.append(row)
+        points += point
+    present = [name for name in order if everyone.patients_of(code[name]) > 1]
+    if len(present) > 2:
+        lesions = everyone.of([code[name] for name in present])
+        head = common | _head("multinomial", "all", "rest", lesions, sum(incomplete.values()))
+        left_out = [name for name in order if name not in present]
+        head["note"] = f"without {', '.join(left_out)}: fewer than two patients" if left_out else ""
+        more, point = _multinomial(lesions, present, head, options, folds)
+        rows += more
+        points += point
+    return rows, points
+
+
+def _head(model: str, a: str, b: str, lesions: Lesions, n_incomplete: int) -> dict[str, object]:
+    return {
+        "model": model,
+        "group_a": a,
+        "group_b": b,
+        "n_lesions": lesions.groups.size,
+        "n_patients": int(np.unique(lesions.patients).size),
+        "n_incomplete": n_incomplete,
+        "note": "",
+    }
+
+
+def _logistic(
+    lesions: Lesions, head: dict[str, object], options: RocSettings, folds: Folds
+) -> tuple[dict[str, object], list[pd.DataFrame]]:
+    """One pair of groups, numbered 0 (negative) and 1 (positive)."""
+    n_folds = folds_possible(lesions, options.n_folds)
+    if n_folds < 2:
+        return head | {"note": "a group has fewer than two patients: no cross-validation"}, []
+    out_of_fold = predictions(lesions, folds, n_folds)
+    if out_of_fold is None:
+        return head | {"note": "a fold left too few groups to fit: no cross-validation"}, []
+    p, positive = out_of_fold[:, 1], lesions.groups == 1
+    found = _area(p, positive, lesions.patients, options.confidence)
+    apparent = _model().fit(lesions.values, lesions.groups).predict_proba(lesions.values)[:, 1]
+    row = head | {"n_folds": n_folds, "brier": float(((p - positive) ** 2).mean())}
+    row |= {"auc_apparent": area(apparent[positive], apparent[~positive])}
+    row |= _judged(found, p, positive)
+    return row, [calibration_points(p, positive, row)]
+
+
+def _multinomial(
+    lesions: Lesions,
+    present: Sequence[str],
+    head: dict[str, object],
+    options: RocSettings,
+    folds: Folds,
+) -> tuple[list[dict[str, object]], list[pd.DataFrame]]:
+    """All groups at once: each against the rest, and the mean over groups."""
+    n_folds = folds_possible(lesions, options.n_folds)
+    out_of_fold = predictions(lesions, folds, n_folds)
+    if out_of_fold is None:
+        return [head | {"note": "a fold left too few groups to fit: no cross-validation"}], []
+    fitted = _model().fit(lesions.values, lesions.groups).predict_proba(lesions.values)
+    rows, points = [], []
+    for k, name in enumerate(present):
+        p, positive = out_of_fold[:, k], lesions.groups == k
+        row = head | {"group_a": name, "n_folds": n_folds}
+        row["auc_apparent"] = area(fitted[positive, k], fitted[~positive, k])
+        row["brier"] = float(((p - positive) ** 2).mean())
+        row |= _judged(_area(p, positive, lesions.patients, options.confidence), p, positive)
+        rows.append(row)
+        points.append(calibration_points(p, positive, row))
+    truth = np.eye(len(present))[lesions.groups]
+    mean = _mean_area(out_of_fold, lesions, options.confidence)
+    overall = head | {
+        "n_folds": n_folds,
+        "auc_apparent": float(np.mean([row["auc_apparent"] for row in rows])),
+        "brier": float(((out_of_fold - truth) ** 2).sum(axis=1).mean()),
+    }
+    return [*rows, overall | _areas(mean, str(head["note"]))], points
+
+
+def folds_possible(lesions: Lesions, wanted: int) -> int:
+    """No more folds than the smallest group has patients."""
+    codes = np.unique(lesions.groups)
+    return min(wanted, *(lesions.patients_of(int(code)) for code in codes)) if codes.size > 1 else 0
+
+
+def _model() -> Any:
+    """Standardise, then ridge logistic regression; multinomial for more than two groups."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY_C, max_iter=2000))
+
+
+class Folds:
+    """Which fold each patient is in, by the number of folds; computed once, used by every model."""
+
+    def __init__(self, lesions: Lesions, seed: int) -> None:
+        """`lesions` of all groups; `seed` of the shuffling."""
+        self._lesions = lesions
+        self._seed = seed
+        self._by_number: dict[int, Codes] = {}
+
+    def of(self, patients: Codes, n_folds: int) -> Codes:
+        """Fold of each lesion, by its patient."""
+        if n_folds not in self._by_number:
+            self._by_number[n_folds] = self._assigned(n_folds)
+        return self._by_number[n_folds][patients]
+
+    def _assigned(self, n_folds: int) -> Codes:
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        everyone = self._lesions
+        large = [int(g) for g in np.unique(everyone.groups) if everyone.patients_of(g) >= n_folds]
+        mine = everyone.of(large)
+        splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=self._seed)
+        fold = np.zeros(int(everyone.patients.max()) + 1, np.intp)
+        for k, (_, test) in enumerate(splitter.split(mine.values, mine.groups, mine.patients)):
+            fold[mine.patients[test]] = k
+        return fold
+
+
+def predictions(lesions: Lesions, folds: Folds, n_folds: int) -> Array | None:
+    """Probability of each group (n, G) for every lesion, from models that never saw its patient.
+
+    None where a training part lacks one of the groups.
+    """
+    n_groups = np.unique(lesions.groups).size
+    predicted = np.full((lesions.groups.size, n_groups), np.nan)
+    fold = folds.of(lesions.patients, n_folds)
+    for k in np.unique(fold):
+        train, test = fold != k, fold == k
+        if np.unique(lesions.groups[train]).size < n_groups:
+            return None
+        model = _model().fit(lesions.values[train], lesions.groups[train])
+        predicted[test] = model.predict_proba(lesions.values[test])
+    return predicted
+
+
+def _area(p: Array, positive: NDArray[np.bool_], patients: Codes, confidence: float) -> AucEstimate:
+    return obuchowski(
+        p[positive], p[~positive], patients[positive], patients[~positive], confidence=confidence
+    )
+
+
+def _mean_area(predicted: Array, lesions: Lesions, confidence: float) -> AucEstimate:
+    """Mean of the areas of each group against the rest; its variance from the patients' mean shares."""
+    shares, areas = [], []
+    for k in range(predicted.shape[1]):
+        positive = lesions.groups == k
+        found = clustered_areas(
+            predicted[positive, k],
+            predicted[~positive, k],
+            lesions.patients[positive],
+            lesions.patients[~positive],
+        )
+        areas.append(found.auc[0])
+        shares.append(found.positive_share[0] + found.negative_share[0])
+    counts = found.n_positive + found.n_negative
+    n = counts.size
+    share = np.mean(shares, axis=0)
+    return estimate(
+        float(np.mean(areas)),
+        n / (n - 1.0) * float(share @ share),
+        n_positive=n,
+        n_negative=n,
+        df=float(counts.sum() ** 2 / (counts**2).sum()) - 1.0,
+        confidence=confidence,
+        scale="logit",
+        unit="patient",
+    )
+
+
+def _areas(found: AucEstimate, note: str) -> dict[str, object]:
+    return {
+        "auc": found.auc,
+        "se": found.se,
+        "auc_low": found.ci_low,
+        "auc_high": found.ci_high,
+        "note": "; ".join(part for part in (note, found.note) if part),
+    }
+
+
+def _judged(found: AucEstimate, p: Array, positive: NDArray[np.bool_]) -> dict[str, object]:
+    intercept, slope, note = calibration(p, positive)
+    return _areas(found, note) | {"calibration_intercept": intercept, "calibration_slope": slope}
+
+
+def calibration(p: ArrayLike, positive: ArrayLike) -> tuple[float, float, str]:
+    """Calibration intercept (slope held at 1) and slope of predicted probabilities, and a note.
+
+    p (n,) probabilities, positive (n,) bool
+
+    >>> calibration([0.2] * 10 + [0.8] * 10, [True] * 2 + [False] * 8 + [True] * 8 + [False] * 2)[:2]
+    (0.0, 1.0)
+    """
+    y = np.asarray(positive, np.float64)
+    score = np.asarray(logit(np.clip(np.asarray(p, np.float64), CLIP, 1.0 - CLIP)))
+    if y.min() == y.max():
+        return np.nan, np.nan, "one outcome only: no calibration"
+    reach = 2.0 * -float(logit(CLIP))
+    intercept = float(brentq(lambda a: (y - expit(a + score)).sum(), -reach, reach, xtol=1e-12))
+    if (score[y == 1].min() >= score[y == 0].max()) or (score[y == 1].max() <= score[y == 0].min()):
+        return _tidy(intercept), np.nan, "separated or constant: no calibration slope"
+    import statsmodels.api as sm
+
+    fitted = sm.GLM(y, np.stack([np.ones_like(score), score], axis=1), sm.families.Binomial()).fit()
+    return _tidy(intercept), _tidy(float(fitted.params[1])), ""
+
+
+def _tidy(value: float) -> float:
+    """Solvers stop near a whole number; ten digits are all they promise."""
+    return round(value, 10) + 0.0
+
+
+def calibration_points(
+    p: Array, positive: NDArray[np.bool_], row: dict[str, object]
+) -> pd.DataFrame:
+    """Mean prediction and observed share in bins of equal numbers of lesions."""
+    n_bins = int(np.clip(p.size // MIN_LESIONS_PER_BIN, 1, N_CALIBRATION_BINS))
+    parts = np.array_split(np.argsort(p, kind="stable"), n_bins)
+    names = ("track", "model", "group_a", "group_b")
+    frame = pd.DataFrame(
+        {name: row[name] for name in names}
+        | {
+            "predicted": [float(p[part].mean()) for part in parts],
+            "observed": [float(positive[part].mean()) for part in parts],
+            "n_lesions": [part.size for part in parts],
+        }
+    )
+    return frame[list(CALIBRATION_COLUMNS)]

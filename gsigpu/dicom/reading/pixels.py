@@ -1,0 +1,265 @@
+"""Pixel data into preallocated int16 buffers.
+
+What a plane delivers is defined in gsigpu.dicom.model: int16, whatever the file stores. The bytes of
+an uncompressed plane go straight from the file into the caller's buffer; compressed frames are
+decoded by imagecodecs from their fragments; all else is pydicom's.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
+
+from gsigpu.dicom.model import PixelFormat, Plane
+from gsigpu.dicom.reading.codecs import CODECS, decode_frame
+from gsigpu.dicom.reading.elements import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    uid_name,
+)
+from gsigpu.dicom.reading.fragments import FrameIndex, index_frames
+from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
+
+_NATIVE = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+# Offset tables of multi-frame files; a stack of eleven energies has eleven such files open at a time.
+_KEPT_INDICES = 64
+
+
+class PlaneReader:
+    """Reads planes into buffers; safe to share between threads.
+
+    The only state is where the frames of multi-frame compressed files lie.
+    """
+
+    def __init__(self) -> None:
+        self._indices: OrderedDict[Path, FrameIndex] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, planes: Sequence[Plane], out: NDArray[np.int16]) -> None:
+        """Stored values of `planes`, as the model delivers them.
+
+        planes : n planes of the same rows and columns
+        out : (n, rows, columns) int16, C-contiguous, overwritten
+        Raises TruncatedPixelData, UnsupportedPixelData or PixelDataError, naming the file.
+        """
+        for plane, target in zip(planes, out, strict=True):
+            self.read_plane(plane, target)
+
+    def read_plane(self, plane: Plane, out: NDArray[np.int16]) -> None:
+        """One plane into `out`, (rows, columns) int16, C-contiguous."""
+        image = plane.format
+        _check_format(plane)
+        if out.shape != (image.rows, image.columns):
+            raise PixelDataError(
+                f"{image.rows} x {image.columns} pixels do not fit where"
+                f" {' x '.join(map(str, out.shape))} are wanted",
+                where=plane.path,
+                remedy="read planes of one size at a time",
+            )
+        try:
+            if _is_plain(plane):
+                self._read_native(plane, out)
+            elif plane.pixel_length < 0 and image.transfer_syntax_uid in CODECS:
+                _deliver(self._decode(plane, out), image, out, plane.path)
+            else:
+                _deliver(_with_pydicom(plane), image, out, plane.path)
+        except OSError as error:
+            raise PixelDataError(
+                f"cannot be read ({error.strerror or error})",
+                where=plane.path,
+                remedy="check the disk",
+            ) from error
+
+    @staticmethod
+    def _read_native(plane: Plane, out: NDArray[np.int16]) -> None:
+        image = plane.format
+        if plane.pixel_length < image.n_bytes:
+            raise _truncated(plane, plane.pixel_length)
+        target = memoryview(cast("Any", out)).cast("B")
+        with plane.path.open("rb", buffering=0) as file:
+            file.seek(plane.pixel_offset)
+            n_read = _read_fully(file, target)
+        if n_read < image.n_bytes:
+            raise _truncated(plane, n_read)
+        if image.bits_stored < 16 or image.bias:
+            _unpack(out.view(np.uint16), image, out)
+
+    def _decode(self, plane: Plane, out: NDArray[np.int16]) -> NDArray[Any]:
+        with plane.path.open("rb", buffering=0) as file:
+            encoded = self._index(plane, file).read(file, plane.frame)
+        if not encoded:
+            raise _truncated(plane, 0)
+        try:
+            return decode_frame(encoded, plane.format, out)
+        except UnsupportedPixelData:
+            return _with_pydicom(plane)
+        except TruncatedPixelData as error:
+            raise TruncatedPixelData(
+                f"compressed data of frame {plane.frame + 1} are cut off ({error})",
+                where=plane.path,
+                remedy=_AGAIN,
+            ) from error
+        except Exception as error:  # imagecodecs raises a type per codec
+            raise PixelDataError(
+                f"{uid_name(plane.format.transfer_syntax_uid)} data of frame {plane.frame + 1} cannot be decoded ({error})",
+                where=plane.path,
+                remedy=_AGAIN,
+            ) from error
+
+    def _index(self, plane: Plane, file: BinaryIO) -> FrameIndex:
+        if plane.evidence.n_frames == 1:
+            return index_frames(file, plane.path, plane.pixel_offset, 1)
+        with self._lock:
+            known = self._indices.get(plane.path)
+            if known is None:
+                known = index_frames(file, plane.path, plane.pixel_offset, plane.evidence.n_frames)
+                self._indices[plane.path] = known
+                if len(self._indices) > _KEPT_INDICES:
+                    self._indices.popitem(last=False)
+            return known
+
+
+_AGAIN = "export or transfer the file again"
+
+
+def read_planes(planes: Sequence[Plane], out: NDArray[np.int16]) -> None:
+    """Stored values of `planes` into `out`, as `PlaneReader.read` gives them; for reading once."""
+    PlaneReader().read(planes, out)
+
+
+def _check_format(plane: Plane) -> None:
+    """Raises where the header's claims make no single-channel image of 8 or 16 bits."""
+    image = plane.format
+    if image.samples_per_pixel != 1:
+        raise UnsupportedPixelData(
+            f"{image.samples_per_pixel} samples per pixel",
+            where=plane.path,
+            remedy="a CT image has one",
+        )
+    if image.bits_allocated not in (8, 16):
+        raise UnsupportedPixelData(
+            f"{image.bits_allocated} bits allocated",
+            where=plane.path,
+            remedy="CT images allocate 8 or 16",
+        )
+    if not 0 < image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
+        raise UnsupportedPixelData(
+            f"{image.bits_stored} bits stored up to bit {image.high_bit} of {image.bits_allocated}"
+            " is no layout",
+            where=plane.path,
+            remedy="convert the file with a program that writes correct headers",
+        )
+    # Deflated files keep their pixel data where no offset reaches.
+    deflated = image.transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+    if plane.pixel_offset < 0 and not deflated:
+        raise TruncatedPixelData("has no pixel data", where=plane.path, remedy=_AGAIN)
+
+
+def _is_plain(plane: Plane) -> bool:
+    return (
+        plane.format.transfer_syntax_uid in _NATIVE
+        and plane.format.bits_allocated == 16
+        and plane.pixel_length >= 0
+    )
+
+
+def _read_fully(file: Any, target: memoryview) -> int:
+    """Bytes read; fewer than asked only where the file ends."""
+    n_read = 0
+    while n_read < len(target):
+        n_now = file.readinto(target[n_read:])
+        if not n_now:
+            break
+        n_read += n_now
+    return n_read
+
+
+def _truncated(plane: Plane, n_bytes: int) -> TruncatedPixelData:
+    image = plane.format
+    return TruncatedPixelData(
+        f"pixel data end after {max(n_bytes, 0)} of {image.n_bytes} bytes"
+        f" ({image.rows} x {image.columns}, {image.bits_allocated} bits)",
+        where=plane.path,
+        remedy=_AGAIN,
+    )
+
+
+def _with_pydicom(plane: Plane) -> NDArray[Any]:
+    """Stored values of the frame by pydicom's readers and decoders."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # padding bytes and the like; what matters is the result
+            ds = dcmread(plane.path, force=True)
+            if "TransferSyntaxUID" not in ds.file_meta:
+                ds.file_meta.TransferSyntaxUID = UID(plane.format.transfer_syntax_uid)
+            frame = plane.frame if plane.evidence.n_frames > 1 else None
+            return pixel_array(ds, index=frame, raw=True)
+    except Exception as error:  # pydicom and its plugins raise anything
+        raise _as_ours(error, plane) from error
+
+
+def _as_ours(error: Exception, plane: Plane) -> PixelDataError:
+    """What went wrong inside pydicom, which tells by its words alone."""
+    words = str(error)
+    tried = "exceptions were raised" in words  # by decoders that are there
+    if isinstance(error, NotImplementedError | RuntimeError) and not tried:
+        return UnsupportedPixelData(
+            f"no decoder for {uid_name(plane.format.transfer_syntax_uid)} ({words})",
+            where=plane.path,
+            remedy="convert the files to an uncompressed transfer syntax, e.g. with dcmdjpeg or gdcmconv --raw",
+        )
+    if "number of bytes" in words or "expected amount" in words:
+        return TruncatedPixelData(words, where=plane.path, remedy=_AGAIN)
+    return PixelDataError(f"cannot be decoded ({words})", where=plane.path, remedy=_AGAIN)
+
+
+def _deliver(found: NDArray[Any], image: PixelFormat, out: NDArray[np.int16], path: Path) -> None:
+    """Decoded values of whatever integer type into the int16 buffer, where they may be already."""
+    if found.shape != out.shape:
+        raise PixelDataError(
+            f"decodes to {' x '.join(map(str, found.shape))} pixels, the header says {image.rows} x {image.columns}",
+            where=path,
+            remedy=_AGAIN,
+        )
+    if found.dtype.itemsize == 2:
+        native = found.astype(found.dtype.newbyteorder("="), copy=False)
+        _unpack(native.view(np.uint16), image, out)
+    elif found.dtype.itemsize == 1:
+        _unpack(found.astype(np.int16).view(np.uint16), image, out)
+    else:
+        raise UnsupportedPixelData(
+            f"decodes to {found.dtype}", where=path, remedy="CT images have 16 bits at most"
+        )
+
+
+def _unpack(stored: NDArray[np.uint16], image: PixelFormat, out: NDArray[np.int16]) -> None:
+    """Only the bits below High Bit count, with sign; full unsigned values are shifted to fit int16.
+
+    Bits above are overlays or dirt (PS3.5 8.1.1), so they are shifted out rather than trusted.
+    """
+    if image.bias:
+        np.bitwise_xor(stored, np.uint16(0x8000), out=out.view(np.uint16))
+        return
+    if image.bits_stored == 16:
+        if not np.may_share_memory(stored, out):
+            np.copyto(out, stored.view(np.int16))
+        return
+    np.left_shift(stored, np.uint16(15 - image.high_bit), out=out.view(np.uint16))
+    shift = 16 - image.bits_stored
+    if image.signed:
+        np.right_shift(out, np.int16(shift), out=out)
+    else:
+        np.right_shift(out.view(np.uint16), np.uint16(shift), out=out.view(np.uint16))

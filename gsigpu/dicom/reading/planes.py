@@ -1,0 +1,311 @@
+"""From a header's raw elements to a `Plane`.
+
+Most values are equal in all files of a series, so they are decoded once: the raw bytes of a group
+of elements are the key to the decoded object that the planes then share.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pydicom.charset import convert_encodings, decode_bytes
+
+from gsigpu.dicom.model import Evidence, PixelFormat, Plane
+from gsigpu.dicom.reading.elements import PER_PLANE, WANTED, Elements, energy_kev
+
+_TAG = {name: tag for tag, name in WANTED.items()}
+_POSITION, _SOP_INSTANCE, _INSTANCE_NUMBER = (
+    _TAG[name] for name in ("position", "sop_instance_uid", "instance_number")
+)
+_TEXT_DELIMITERS = {ord("\\"), ord("^"), ord("=")}
+
+Orientation = tuple[float, float, float, float, float, float]
+T = TypeVar("T")
+
+
+class IncompleteImage(Exception):
+    """A CT image without the elements that any image has; the scan reports it as skipped."""
+
+
+class _Place(NamedTuple):
+    orientation: Orientation | None
+    pixel_spacing_mm: tuple[float, float] | None
+    slice_thickness_mm: float | None
+
+
+class _Values(NamedTuple):
+    slope: float
+    intercept: float
+    padding: tuple[int, int] | None
+
+
+def _tags(*names: str) -> tuple[int, ...]:
+    return tuple(_TAG[name] for name in names)
+
+
+_PLACE_TAGS = _tags("orientation", "pixel_spacing", "slice_thickness")
+_FORMAT_TAGS = _tags(
+    "rows", "columns", "bits_allocated", "bits_stored", "high_bit", "pixel_representation",
+    "samples_per_pixel", "photometric",
+)  # fmt: skip
+_VALUE_TAGS = _tags("slope", "intercept", "padding", "padding_limit", "rescale_type")
+# Scanners fill what lies outside the reconstruction circle with -2000, -3024, -8192 and the like, and
+# some do not say so. Air is -1000 HU, and no noise of an abdomen's surroundings reaches this.
+_NO_TISSUE_HU = -1500.0
+_EVIDENCE_TAGS = tuple(
+    tag
+    for tag in WANTED
+    if tag not in PER_PLANE and tag not in (*_PLACE_TAGS, *_FORMAT_TAGS, *_VALUE_TAGS[:-1])
+)
+
+
+class _Common(NamedTuple):
+    """What the planes of a series share."""
+
+    image: PixelFormat
+    evidence: Evidence
+    place: _Place
+    delivered: _Values
+
+
+class PlaneDecoder:
+    """Makes planes of elements; equal bytes give the very same object."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], object] = {}
+        self._common_of: dict[tuple[object, ...], _Common] = {}
+
+    def plane(self, path: Path, found: Elements, *, frame: int = 0) -> Plane:
+        """The plane that `found` describes: of a file, or of one `frame` of a multi-frame file.
+
+        Raises IncompleteImage if rows, columns or bits are missing.
+        """
+        get = found.values.get
+        image, evidence, place, delivered = self._common(found)
+        position = _numbers(get(_POSITION))
+        offset, length = found.pixel_offset, found.pixel_length
+        if length >= 0 and evidence.n_frames > 1:
+            length = max(0, min(image.n_bytes, length - frame * image.n_bytes))
+            offset += frame * image.n_bytes if offset >= 0 else 0
+        return Plane(
+            path=path,
+            evidence=evidence,
+            format=image,
+            sop_instance_uid=_ascii(get(_SOP_INSTANCE)),
+            position_mm=(position[0], position[1], position[2]) if len(position) == 3 else None,
+            orientation=place.orientation,
+            pixel_spacing_mm=place.pixel_spacing_mm,
+            slice_thickness_mm=place.slice_thickness_mm,
+            slope=delivered.slope,
+            intercept=delivered.intercept,
+            padding=delivered.padding,
+            pixel_offset=offset,
+            pixel_length=length,
+            frame=frame,
+            instance_number=integer(get(_INSTANCE_NUMBER)),
+        )
+
+    def _common(self, found: Elements) -> _Common:
+        key = found.common_key
+        common = None if key is None else self._common_of.get(key)
+        if common is None:
+            image = self._shared(_FORMAT_TAGS, found, found.transfer_syntax_uid, _format)
+            common = _Common(
+                image,
+                self._shared(_EVIDENCE_TAGS, found, found.private, _evidence),
+                self._shared(_PLACE_TAGS, found, None, _place),
+                self._shared(_VALUE_TAGS, found, image, lambda one: _values(one, image)),
+            )
+            if key is not None:
+                self._common_of[key] = common
+        return common
+
+    def _shared(
+        self, tags: tuple[int, ...], found: Elements, more: object, make: Callable[[Elements], T]
+    ) -> T:
+        key = (tags[0], more, *map(found.values.get, tags))
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = make(found)
+        return known  # type: ignore[return-value]  # the key's first tag fixes the type
+
+
+def _ascii(raw: bytes | None) -> str:
+    return raw.strip(b"\0 ").decode("ascii", "replace") if raw else ""
+
+
+def _numbers(raw: bytes | None) -> tuple[float, ...]:
+    """Decimal strings; () where absent or not numbers."""
+    if not raw:
+        return ()
+    try:
+        numbers = tuple(map(float, raw.strip(b"\0 ").split(b"\\")))
+    except ValueError:
+        return ()
+    return numbers if all(map(math.isfinite, numbers)) else ()
+
+
+def _number(raw: bytes | None) -> float | None:
+    numbers = _numbers(raw)
+    return numbers[0] if numbers else None
+
+
+def integer(raw: bytes | None) -> int | None:
+    """An integer string; None where absent or no number."""
+    number = _number(raw)
+    return None if number is None else int(number)
+
+
+def _short(raw: bytes | None, *, signed: bool = False) -> int | None:
+    return int.from_bytes(raw[:2], "little", signed=signed) if raw and len(raw) >= 2 else None
+
+
+def _format(found: Elements) -> PixelFormat:
+    raw = {WANTED[tag]: found.values.get(tag) for tag in _FORMAT_TAGS}
+    rows, columns, allocated = (_short(raw[name]) for name in ("rows", "columns", "bits_allocated"))
+    if not rows or not columns or not allocated:
+        raise IncompleteImage("CT image without Rows, Columns or Bits Allocated")
+    stored = _short(raw["bits_stored"]) or allocated
+    return PixelFormat(
+        transfer_syntax_uid=found.transfer_syntax_uid,
+        rows=rows,
+        columns=columns,
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=_short(raw["high_bit"]) or stored - 1,
+        signed=_short(raw["pixel_representation"]) == 1,
+        samples_per_pixel=_short(raw["samples_per_pixel"]) or 1,
+        photometric=_ascii(raw["photometric"]) or "MONOCHROME2",
+    )
+
+
+def _place(found: Elements) -> _Place:
+    orientation, spacing, thickness = (_numbers(found.values.get(tag)) for tag in _PLACE_TAGS)
+    return _Place(
+        orientation if len(orientation) == 6 else None,
+        spacing if len(spacing) == 2 else None,
+        thickness[0] if thickness and thickness[0] > 0 else None,
+    )
+
+
+def _values(found: Elements, image: PixelFormat) -> _Values:
+    """Rescale and padding of the delivered int16 values: stored values less `image.bias`."""
+    slope_raw, intercept_raw, padding_raw, limit_raw, rescale_type = (
+        found.values.get(tag) for tag in _VALUE_TAGS
+    )
+    if image.samples_per_pixel == 1:
+        slope = _rescale("Slope", slope_raw)
+        intercept = _rescale("Intercept", intercept_raw) + slope * image.bias
+        if slope == 0.0:
+            raise IncompleteImage("CT image whose Rescale Slope is 0")
+    else:  # colours, which are never used
+        slope, intercept = 1.0, 0.0
+    first = _short(padding_raw, signed=image.signed)
+    if first is None:
+        return _Values(slope, intercept, _unsaid_padding(slope, intercept, rescale_type))
+    last = _short(limit_raw, signed=image.signed)
+    low, high = sorted((first, first if last is None else last))
+    return _Values(slope, intercept, _representable(low - image.bias, high - image.bias))
+
+
+def _unsaid_padding(
+    slope: float, intercept: float, rescale_type: bytes | None
+) -> tuple[int, int] | None:
+    """Delivered values so low that they are no HU; None where the unit is another."""
+    if _ascii(rescale_type) not in ("", "HU") or slope <= 0.0:
+        return None
+    highest = (_NO_TISSUE_HU - intercept) / slope
+    return _representable(-32768, math.floor(highest)) if abs(highest) < 2**31 else None
+
+
+def _rescale(name: str, raw: bytes | None) -> float:
+    """Read as 1 or 0 where it is absent it would give wrong HU, and nobody would know."""
+    if not raw or not raw.strip(b"\0 "):
+        raise IncompleteImage(f"CT image without Rescale {name}")
+    number = _number(raw)
+    if number is None:
+        raise IncompleteImage(f"CT image whose Rescale {name} is no number: {raw[:16]!r}")
+    return number
+
+
+def _representable(low: int, high: int) -> tuple[int, int] | None:
+    """The range as int16, or None where no delivered value can lie in it.
+
+    Unsigned padding above 32767 with fewer than 16 bits stored never occurs in the pixels.
+    """
+    low, high = max(low, -32768), min(high, 32767)
+    return (low, high) if low <= high else None
+
+
+def _evidence(found: Elements) -> Evidence:
+    raw = found.values.get
+    encodings = _encodings(raw(_TAG["character_set"]))
+
+    def text(name: str) -> str:
+        return _text(raw(_TAG[name]), encodings)
+
+    return Evidence(
+        sop_class_uid=_ascii(raw(_TAG["sop_class_uid"])),
+        modality=text("modality"),
+        study_uid=_ascii(raw(_TAG["study_uid"])),
+        series_uid=_ascii(raw(_TAG["series_uid"])),
+        frame_of_reference_uid=_ascii(raw(_TAG["frame_of_reference_uid"])),
+        patient_id=text("patient_id"),
+        manufacturer=text("manufacturer"),
+        model=text("model"),
+        series_number=integer(raw(_TAG["series_number"])),
+        series_description=text("series_description"),
+        protocol=text("protocol"),
+        image_comments=text("image_comments"),
+        image_type=tuple(part.strip() for part in text("image_type").split("\\") if part.strip()),
+        kvp=_number(raw(_TAG["kvp"])),
+        mono_energy_kev=energy_kev(found.values),
+        multienergy=text("multienergy"),
+        rescale_type=text("rescale_type"),
+        derivation=text("derivation"),
+        acquisition_number=integer(raw(_TAG["acquisition_number"])),
+        acquisition_datetime=text("acquisition_datetime")
+        or text("acquisition_date") + text("acquisition_time"),
+        contrast_agent=text("contrast_agent"),
+        convolution_kernel=text("convolution_kernel"),
+        gantry_tilt_deg=_number(raw(_TAG["gantry_tilt"])),
+        private=found.private,
+        n_frames=integer(raw(_TAG["n_frames"])) or 1,
+    )
+
+
+def _encodings(raw: bytes | None) -> list[str]:
+    """Python encodings of a Specific Character Set; Latin-1 where it is absent or unknown."""
+    if not raw:
+        return ["latin-1"]
+    try:
+        with _unwarned():
+            return list(convert_encodings(_ascii(raw).split("\\")))
+    except (LookupError, ValueError):
+        return ["latin-1"]
+
+
+def _text(raw: bytes | None, encodings: list[str]) -> str:
+    if not raw:
+        return ""
+    if raw.isascii() and b"\x1b" not in raw:
+        return raw.decode("ascii").strip("\0 \r\n")
+    try:
+        with _unwarned():
+            text = str(decode_bytes(raw, encodings, _TEXT_DELIMITERS))
+    except (LookupError, ValueError):  # a damaged Specific Character Set can name any Python codec
+        text = raw.decode("latin-1")
+    return text.strip("\0 \r\n")
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Letters that cannot be decoded stand as U+FFFD; nobody need be told in passing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,1 @@
+"""Maps, regions and measurements as DICOM."""

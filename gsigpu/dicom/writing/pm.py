@@ -1,0 +1,220 @@
+"""Maps as DICOM Parametric Maps: one multi-frame float32 object per map.
+
+highdicom makes the header. It asks for the pixels of all frames at once, and would copy them; so it is
+given frames of one pixel, and the true ones are written behind the header as they come. The whole
+volume is never in memory.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.sr.coding import Code as PydicomCode
+from pydicom.uid import CTImageStorage, ParametricMapStorage
+
+from gsigpu.dicom.model import Plane, SpectralStack
+from gsigpu.dicom.writing.derived import (
+    DerivedSeries,
+    code_item,
+    derive,
+    quiet,
+    referenced_series,
+    source_image_items,
+    unit_code,
+)
+from gsigpu.dicom.writing.template import decimal
+from gsigpu.dicom.writing.uids import derived_uid
+from gsigpu.errors import OutputError
+from gsigpu.maps.definitions import Code, MapDefinition
+from gsigpu.version import __version__
+from gsigpu.volume_files import PlaneFile, file_name
+
+_IMAGE_PROCESSING = Code("110001", "DCM", "Image Processing")
+# Content Date may not be empty here, and today's would make the same input give other bytes.
+_NO_DATE = "19000101"
+_LONGEST_VALUE = 2**32 - 2
+
+
+class ParametricMapSink:
+    """Writes each map as one Parametric Map; NaN where there is no value.
+
+    names : map name -> its file inside the output folder
+    """
+
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+
+    def __init__(
+        self,
+        folder: Path,
+        definitions: Sequence[MapDefinition],
+        stack: SpectralStack,
+    ) -> None:
+        """Creates the files with their headers.
+
+        Raises OutputError if a volume is longer than a DICOM element can be, 4 GiB.
+        """
+        n_slices, rows, columns = stack.geometry.shape
+        if n_slices * rows * columns * 4 > _LONGEST_VALUE:
+            raise OutputError(
+                f"{n_slices} slices of {rows} x {columns} are too much for one Parametric Map",
+                where=folder,
+                remedy="write --format ct",
+            )
+        self.names = {one.name: file_name(one.name) + ".dcm" for one in definitions}
+        self._files: list[tuple[PlaneFile, list[int]]] = []
+        for one in derive(definitions, stack, sop_class_uid=ParametricMapStorage):
+            header, frame_of = _encoded(one)
+            path = folder / self.names[one.definition.name]
+            self._files.append((PlaneFile(path, header, plane_bytes=rows * columns * 4), frame_of))
+
+    def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
+        """Planes of slice z, (rows, columns) float32, one per map."""
+        for (file, frame_of), plane in zip(self._files, planes, strict=True):
+            file.write(frame_of[z], plane.astype("<f4", copy=False))
+
+    def __enter__(self) -> ParametricMapSink:
+        """Nothing to do."""
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Closes the files."""
+        for file, _ in self._files:
+            file.close()
+
+
+def _encoded(derived: DerivedSeries) -> tuple[bytes, list[int]]:
+    """The file up to the value of Float Pixel Data, and the frame of each slice."""
+    n_slices, rows, columns = derived.stack.geometry.shape
+    buffer = io.BytesIO()
+    with quiet():
+        ds = _parametric_map(derived)
+        frame_of = _complete_frames(ds, derived)
+        del ds.FloatPixelData
+        ds.Rows, ds.Columns = rows, columns
+        dcmwrite(buffer, ds, enforce_file_format=True)
+    n_bytes = n_slices * rows * columns * 4
+    pixel_element = struct.pack("<HH2s2xL", 0x7FE0, 0x0008, b"OF", n_bytes)
+    return buffer.getvalue() + pixel_element, frame_of
+
+
+def _parametric_map(derived: DerivedSeries) -> Any:
+    """The object with frames of one pixel."""
+    one, grid = derived.definition, derived.stack.geometry
+    shared = derived.dataset(derived.image_uid(0))
+    ds: Any = ParametricMap(
+        source_images=[_one_pixel(derived, z) for z in range(grid.shape[0])],
+        pixel_array=np.zeros((grid.shape[0], 1, 1), np.float32),
+        series_instance_uid=derived.uid,
+        series_number=derived.number,
+        sop_instance_uid=derived.image_uid(0),
+        instance_number=1,
+        manufacturer="gsigpu",
+        manufacturer_model_name="gsigpu",
+        software_versions=__version__,
+        device_serial_number=__version__,
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[_real_world_values(one)],
+        voi_lut_transformations=[
+            hd.VOILUTTransformation(
+                window_center=one.window[0],
+                window_width=one.window[1],
+                window_explanation=one.title[:64],
+                voi_lut_function="LINEAR_EXACT",
+            )
+        ],
+        content_label=file_name(one.parameter).upper()[:16],
+        content_description=one.title[:64],
+    )
+    # highdicom dates what it makes and numbers it at random; here the same input gives the same bytes.
+    del ds.InstanceCreationDate, ds.InstanceCreationTime
+    dimensions_uid = derived_uid("dimensions", derived.uid)
+    ds.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimensions_uid
+    for item in ds.DimensionIndexSequence:
+        item.DimensionOrganizationUID = dimensions_uid
+    for element in shared:
+        if element.keyword not in ("SOPClassUID", "Modality", "PositionReferenceIndicator"):
+            ds.add(element)
+    if not ds.ContentDate:
+        ds.ContentDate = _NO_DATE
+    if not ds.ContentTime:
+        ds.ContentTime = "000000"
+    ds.file_meta = shared.file_meta
+    for keyword in ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"):
+        setattr(ds, keyword, float("nan"))
+    # These name one energy only; each frame names its sources at all.
+    del ds.SourceImageSequence
+    ds.ReferencedSeriesSequence = [referenced_series(one.planes) for one in derived.stack.series]
+    return ds
+
+
+def _complete_frames(ds: Dataset, derived: DerivedSeries) -> list[int]:
+    """Adds each frame's source images; returns the frame of each slice, as highdicom sorts them."""
+    z_at = {
+        tuple(map(float, _position(plane))): z
+        for z, plane in enumerate(derived.stack.series[0].planes)
+    }
+    frame_of = [-1] * len(z_at)
+    for frame, groups in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        position = groups.PlanePositionSequence[0].ImagePositionPatient
+        z = z_at[tuple(float(value) for value in position)]
+        frame_of[z] = frame
+        groups.DerivationImageSequence = [_derivation(derived, z)]
+    return frame_of
+
+
+def _one_pixel(derived: DerivedSeries, z: int) -> FileDataset:
+    """A stand-in for the source slice at z: a CT image of one pixel, with all that highdicom asks."""
+    plane, grid = derived.sources(z)[0], derived.stack.geometry
+    ds = derived.dataset(plane.sop_instance_uid)
+    ds.SOPClassUID = CTImageStorage  # even if the source is multi-frame
+    ds.SeriesInstanceUID = plane.evidence.series_uid
+    ds.Rows = ds.Columns = 1
+    ds.SliceThickness = decimal(plane.slice_thickness_mm or grid.spacing_mm[0])
+    ds.ImagePositionPatient = _position(plane)
+    ds.ImageOrientationPatient = [decimal(x) for x in (*grid.row_direction, *grid.column_direction)]
+    ds.PixelSpacing = [decimal(size) for size in grid.spacing_mm[1:]]
+    return ds
+
+
+def _position(plane: Plane) -> list[str]:
+    assert plane.position_mm is not None
+    return [decimal(value) for value in plane.position_mm]
+
+
+def _real_world_values(one: MapDefinition) -> Any:
+    unit, largest = unit_code(one), float(np.finfo(np.float32).max)
+    return RealWorldValueMapping(
+        lut_label=one.name[:16],
+        lut_explanation=one.title[:64],
+        unit=PydicomCode(unit.value, unit.scheme, unit.meaning),
+        value_range=(-largest, largest),
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=PydicomCode(
+            one.quantity.value, one.quantity.scheme, one.quantity.meaning
+        ),
+    )
+
+
+def _derivation(derived: DerivedSeries, z: int) -> Dataset:
+    """An item of a frame's Derivation Image Sequence: its source images at all energies used."""
+    planes = derived.sources(z)
+    item = Dataset()
+    item.DerivationDescription = derived.derivation
+    item.DerivationCodeSequence = [code_item(_IMAGE_PROCESSING)]
+    item.SourceImageSequence = source_image_items(
+        planes,
+        [plane.sop_instance_uid for plane in planes],
+        [str(plane.frame + 1) for plane in planes],
+    )
+    return item

@@ -1,0 +1,150 @@
+"""One derived series, one file per slice: the header is encoded once and filled in for each slice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydicom.dataset import FileDataset
+
+from gsigpu.dicom.model import Plane
+from gsigpu.dicom.writing.derived import DerivedSeries, source_image_items
+from gsigpu.dicom.writing.template import HeaderTemplate, decimal
+
+# What source references look like in the header: for each source, its class and whether it has frames.
+_Layout = tuple[tuple[str, bool], ...]
+
+
+class SliceFiles:
+    """Writes the slices of one series, in any order and from several threads.
+
+    A slice's header is the template with the slice's own values: `header` gives the same as pydicom
+    holds it, and the bytes written are those that pydicom would write.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        derived: DerivedSeries,
+        describe: Callable[[FileDataset], None],
+        *,
+        n_pixel_bytes: int,
+        pixel_vr: Literal["OB", "OW"] = "OW",
+    ) -> None:
+        """Makes the folder.
+
+        describe : adds what the kind of object needs beside identity, references and geometry
+        """
+        self._folder, self._derived, self._describe = folder, derived, describe
+        self._n_pixel_bytes, self._pixel_vr = n_pixel_bytes, pixel_vr
+        n_slices = derived.stack.geometry.shape[0]
+        self._templates = {
+            _layout(derived.sources(z)): self._template(z)
+            for z in _first_of_each(derived, n_slices)
+        }
+        folder.mkdir()
+
+    def write(self, z: int, pixels: memoryview) -> None:
+        """The file of slice z.
+
+        pixels : bytes, as many as was said
+        """
+        template = self._templates[_layout(self._derived.sources(z))]
+        parts = [memoryview(template.fill(self._values(z))), pixels]
+        path = self._folder / f"IM{z + 1:05d}.dcm"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        try:
+            _write_fully(descriptor, parts)
+        finally:
+            os.close(descriptor)
+
+    def header(self, z: int) -> FileDataset:
+        """The header of slice z, without pixel data."""
+        return self._dataset(z, self._values(z))
+
+    def _values(self, z: int) -> dict[str, str]:
+        """What differs between the slices of a series."""
+        planes = self._derived.sources(z)
+        grid = self._derived.stack.geometry
+        position = planes[0].position_mm
+        assert position is not None
+        values = {
+            "uid": self._derived.image_uid(z),
+            "instance number": str(z + 1),
+            "position": "\\".join(map(decimal, position)),
+            "location": decimal(float(np.dot(position, grid.slice_direction))),
+            "thickness": decimal(planes[0].slice_thickness_mm or grid.spacing_mm[0]),
+        }
+        for i, plane in enumerate(planes):
+            values[f"source {i}"] = plane.sop_instance_uid
+            if plane.evidence.n_frames > 1:
+                values[f"frame {i}"] = str(plane.frame + 1)
+        return values
+
+    def _template(self, z: int) -> HeaderTemplate:
+        """The template of slices whose references have the layout of those of slice z."""
+        markers = {name: _marker(name, i) for i, name in enumerate(self._values(z))}
+        return HeaderTemplate(
+            self._dataset(z, markers),
+            markers,
+            n_pixel_bytes=self._n_pixel_bytes,
+            pixel_vr=self._pixel_vr,
+        )
+
+    def _dataset(self, z: int, values: dict[str, str]) -> FileDataset:
+        planes, grid = self._derived.sources(z), self._derived.stack.geometry
+        ds = self._derived.dataset(values["uid"])
+        ds.InstanceNumber = values["instance number"]
+        ds.SourceImageSequence = source_image_items(
+            planes,
+            [values[f"source {i}"] for i in range(len(planes))],
+            [values.get(f"frame {i}", "") for i in range(len(planes))],
+        )
+        ds["SourceImageSequence"].is_undefined_length = True
+        ds.SliceThickness = values["thickness"]
+        ds.ImagePositionPatient = values["position"].split("\\")
+        ds.ImageOrientationPatient = [
+            decimal(x) for x in (*grid.row_direction, *grid.column_direction)
+        ]
+        ds.SliceLocation = values["location"]
+        ds.PixelSpacing = [decimal(size) for size in grid.spacing_mm[1:]]
+        ds.Rows, ds.Columns = grid.shape[1:]
+        self._describe(ds)
+        return ds
+
+
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
+
+
+def _layout(planes: tuple[Plane, ...]) -> _Layout:
+    return tuple((one.evidence.sop_class_uid, one.evidence.n_frames > 1) for one in planes)
+
+
+def _first_of_each(derived: DerivedSeries, n_slices: int) -> list[int]:
+    """One slice of each layout: as a rule they all have the same."""
+    return list({_layout(derived.sources(z)): z for z in range(n_slices)}.values())
+
+
+def _marker(name: str, i: int) -> str:
+    """A value of the right kind that stands nowhere else in a header."""
+    if name == "position":
+        return "-4242.4242\\4242.4242\\1"
+    if name == "uid" or name.startswith("source"):
+        return f"9.9.9.{i}.424242"
+    return f"{1424242000 + i}"
+
+
+def _write_fully(descriptor: int, parts: list[memoryview]) -> None:
+    """All parts in one system call where the platform has one for it."""
+    if hasattr(os, "writev"):
+        n_written = os.writev(descriptor, parts)
+        if n_written == sum(part.nbytes for part in parts):
+            return
+    else:
+        n_written = 0
+    rest = memoryview(b"".join(parts))[n_written:]
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,1 @@
+"""`gsigpu cohort run` and `cohort status`."""

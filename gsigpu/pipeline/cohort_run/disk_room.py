@@ -1,0 +1,76 @@
+"""How much a run will write, before it starts, and whether the disk takes it."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.errors import GsigpuError, OutputError
+from gsigpu.pipeline.cohort_run.case import CohortSettings
+from gsigpu.tables.manifest import ManifestRow
+
+# Of one row: twice what six lesions take, bench/results/cohort-cpu.md.
+_TABLE_BYTES = 60_000
+_PROVENANCE_BYTES = 120_000
+_CSV_BYTES = 500_000
+_PICTURE_BYTES = 600_000
+_BYTES_PER_VOXEL = {"ct": 2, "rgb": 3}
+# Left on the disk while a run goes on.
+SPARE_BYTES = 256 * 2**20
+_TRIED_STUDIES = 3
+
+
+def predicted_bytes(rows: Sequence[ManifestRow], settings: CohortSettings) -> int:
+    """What so many rows will write: tables twice (by row and together), CSV, provenance, pictures, maps.
+
+    The size of maps is that of the first study whose headers can be read.
+    """
+    per_row = 2 * _TABLE_BYTES + _PROVENANCE_BYTES + _CSV_BYTES
+    if settings.pictures:
+        per_row += _PICTURE_BYTES
+    if settings.maps and rows:
+        per_map = _BYTES_PER_VOXEL.get(settings.map_format, 4)
+        per_row += len(settings.maps) * per_map * _voxels(rows)
+    return per_row * len(rows)
+
+
+def _voxels(rows: Sequence[ManifestRow]) -> int:
+    studies = list(dict.fromkeys(row.study for row in rows))
+    for folder in studies[:_TRIED_STUDIES]:
+        try:
+            study = read_study(folder)
+        except GsigpuError:
+            continue
+        sizes = [math.prod(one.geometry.shape) for one in study.series if one.geometry is not None]
+        if sizes:
+            return max(sizes)
+    return 0
+
+
+def require_room(out: Path, n_bytes: int) -> None:
+    """Raises OutputError if the disk has not so much room and some to spare."""
+    free = free_bytes(out)
+    if n_bytes + SPARE_BYTES > free:
+        raise OutputError(
+            f"the run will write about {n_bytes / 2**30:.1f} GiB, the disk has {free / 2**30:.1f} GiB left",
+            where=out,
+            remedy="free space, write elsewhere, or leave out --maps",
+        )
+
+
+def free_bytes(folder: Path) -> int:
+    """Of the disk on which a folder lies, or will lie."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def written_bytes(out: Path) -> int:
+    """Of all files in a run's folder."""
+    return sum(
+        (Path(folder) / name).stat().st_size for folder, _, names in os.walk(out) for name in names
+    )

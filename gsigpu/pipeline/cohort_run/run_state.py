@@ -1,0 +1,211 @@
+"""How far a run is: for the view on a terminal, for status.json, and a line per minute in run.log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from gsigpu.errors import InputError
+from gsigpu.pipeline.cohort_run.case import RowOutcome
+from gsigpu.pipeline.cohort_run.row_files import put_json
+from gsigpu.tables.manifest import ManifestRow
+
+STATUS_FILE, LOG_FILE = "status.json", "run.log"
+_STATUS_EVERY_S = 2.0
+_LOG_EVERY_S = 60.0
+# A run that has told nothing for so long is no more.
+SILENT_S = 30.0
+_SHOWN_RUNNING = 16
+
+
+@dataclass
+class RunState:
+    """Counts of a run.
+
+    n_rows : of the manifest, after exclusion
+    n_skipped : done before; n_failed : of this run and, where they are not tried again, of earlier ones
+    """
+
+    out: Path
+    n_rows: int
+    pool: str = ""
+    n_skipped: int = 0
+    n_done: int = 0
+    n_failed: int = 0
+    n_left: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    begun: float = field(default_factory=monotonic)
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    running: dict[Path, tuple[str, str, float]] = field(default_factory=dict)
+    _n_worked: int = 0
+    _status_at: float = 0.0
+    _log_at: float = field(default_factory=monotonic)
+
+    def begin(self, pool: str) -> None:
+        """Who will do it is known."""
+        self.pool = pool
+        self.log(f"begun: {self.n_rows} rows, {pool}")
+        self.keep(now=True)
+
+    def tell(self, row: ManifestRow, stage: str) -> None:
+        """A worker is at a stage of a row."""
+        self.running[row.study] = (row.name, stage, monotonic())
+
+    def add(self, outcome: RowOutcome) -> None:
+        """A row is settled."""
+        counted = {"skipped": "n_skipped", "done": "n_done", "failed": "n_failed", "left": "n_left"}
+        name = counted[outcome.status]
+        setattr(self, name, getattr(self, name) + 1)
+        if outcome.status == "done" or (outcome.status == "failed" and outcome.fresh):
+            self._n_worked += 1
+        for stage, seconds in outcome.seconds.items():
+            self.seconds[stage] += seconds
+
+    @property
+    def n_settled(self) -> int:
+        """Rows about which nothing is left to do."""
+        return self.n_skipped + self.n_done + self.n_failed + self.n_left
+
+    @property
+    def rate_per_hour(self) -> float:
+        """Rows per hour of those worked at in this run."""
+        elapsed = monotonic() - self.begun
+        return 3600.0 * self._n_worked / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to go, at the rate so far."""
+        rate = self.rate_per_hour
+        return 3600.0 * (self.n_rows - self.n_settled) / rate if rate else None
+
+    @property
+    def slowest_stage(self) -> tuple[str, float] | None:
+        """The stage that took most of the time, and its part."""
+        total = sum(self.seconds.values())
+        if not total:
+            return None
+        name = max(self.seconds, key=lambda one: self.seconds[one])
+        return name, self.seconds[name] / total
+
+    def as_dict(self, state: str) -> dict[str, Any]:
+        """For status.json: `state` is running, finished, interrupted or stopped."""
+        slowest = self.slowest_stage
+        running = sorted(self.running.values(), key=lambda one: one[2])[:_SHOWN_RUNNING]
+        return {
+            "state": state,
+            "started": self.started,
+            "updated": _now(),
+            "process": os.getpid(),
+            "workers": self.pool,
+            "n_rows": self.n_rows,
+            "n_done": self.n_done,
+            "n_skipped": self.n_skipped,
+            "n_failed": self.n_failed,
+            "n_left": self.n_left,
+            "elapsed_s": round(monotonic() - self.begun, 1),
+            "rows_per_hour": round(self.rate_per_hour, 1),
+            "left_s": None if self.left_s is None else round(self.left_s, 1),
+            "slowest_stage": None if slowest is None else slowest[0],
+            "seconds": {name: round(one, 3) for name, one in self.seconds.items()},
+            "running": [
+                {"row": name, "stage": stage, "seconds": round(monotonic() - since, 1)}
+                for name, stage, since in running
+            ],
+        }
+
+    def keep(self, state: str = "running", *, now: bool = False) -> None:
+        """status.json and run.log, when it is time."""
+        at = monotonic()
+        if now or at - self._status_at >= _STATUS_EVERY_S:
+            self._status_at = at
+            put_json(self.out / STATUS_FILE, self.as_dict(state))
+        if at - self._log_at >= _LOG_EVERY_S:
+            self._log_at = at
+            self.log(progress_line(self.as_dict(state)))
+
+    def log(self, line: str) -> None:
+        """A line of run.log, with the time."""
+        with (self.out / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(f"{_now()}  {line}\n")
+
+
+def progress_line(status: dict[str, Any]) -> str:
+    """One line of how far a run is.
+
+    >>> progress_line({"n_rows": 40, "n_done": 5, "n_skipped": 3, "n_failed": 1, "n_left": 0,
+    ...     "rows_per_hour": 240.0, "left_s": 465.0, "slowest_stage": "read"})
+    '9 of 40 rows: 5 done, 3 before, 1 failed; 240 rows/h, 0:07:45 left, slowest stage read'
+    """
+    settled = sum(status[name] for name in ("n_done", "n_skipped", "n_failed", "n_left"))
+    parts = [f"{status['n_done']} done"]
+    if status["n_skipped"]:
+        parts.append(f"{status['n_skipped']} before")
+    parts.append(f"{status['n_failed']} failed")
+    if status["n_left"]:
+        parts.append(f"{status['n_left']} not tried")
+    line = f"{settled} of {status['n_rows']} rows: {', '.join(parts)}"
+    if status["rows_per_hour"]:
+        line += f"; {status['rows_per_hour']:.0f} rows/h"
+    if status["left_s"] and settled < status["n_rows"]:
+        line += f", {clock(status['left_s'])} left"
+    if status["slowest_stage"]:
+        line += f", slowest stage {status['slowest_stage']}"
+    return line
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> clock(3725)
+    '1:02:05'
+    """
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
+
+
+def read_status(out: Path) -> dict[str, Any]:
+    """What a run told last, from any process; `state` is "gone" where it ended without a word.
+
+    Raises InputError if the folder holds no run.
+    """
+    path = out / STATUS_FILE
+    try:
+        status: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        updated = datetime.fromisoformat(status["updated"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            "holds no cohort run", where=out, remedy="name the folder that -o named"
+        ) from error
+    silent_s = (datetime.now(UTC) - updated).total_seconds()
+    if status["state"] == "running" and silent_s > SILENT_S:
+        status["state"] = "gone"
+    return status
+
+
+@contextlib.contextmanager
+def telling(state: RunState, watch: Callable[[RunState], None]) -> Iterator[None]:
+    """Keeps the status to the end, however that comes."""
+    try:
+        yield
+    except BaseException as error:
+        ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+        state.running.clear()
+        state.keep(ended, now=True)
+        state.log(f"{ended}: {progress_line(state.as_dict(ended))}")
+        raise
+    state.running.clear()
+    watch(state)
+    state.keep("finished", now=True)
+    state.log(f"finished: {progress_line(state.as_dict('finished'))}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

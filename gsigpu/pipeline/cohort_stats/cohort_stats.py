@@ -1,0 +1,264 @@
+"""`gsigpu cohort stats`: from the measurement table to tests, tables, figures and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gsigpu.errors import SettingsError
+from gsigpu.pipeline.cohort_stats.family_members import analyse
+from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
+from gsigpu.pipeline.map.map_study import SILENT, Watcher
+from gsigpu.pipeline.map.stream import default_workers
+from gsigpu.report import figures_roc, figures_values
+from gsigpu.report.cautions import directions, warnings_of
+from gsigpu.report.cohort_results import Results, StatisticsSettings
+from gsigpu.report.figure_style import Drawing, house_style, save
+from gsigpu.report.other_tables import frame_of_flow
+from gsigpu.report.page import Tables, render, source_name, tables_of
+from gsigpu.report.table_cells import with_unit
+from gsigpu.report.table_files import in_file_order, write_frames, write_tables, write_workbook
+from gsigpu.staging import staged_folder
+from gsigpu.tables.observations import Choice, Observations, read_observations
+from gsigpu.tables.summary_table import is_summary, read_summary
+from gsigpu.version import __version__
+
+_LIBRARIES = (
+    "numpy", "scipy", "pandas", "statsmodels", "scikit-learn", "scikit-posthocs", "tableone",
+    "matplotlib",
+)  # fmt: skip
+# Points of curves and figures: too many rows for a workbook, and of use to a program only.
+_CSV_ONLY = ("roc_curves", "calibration", "bland_altman_points")
+_PROVENANCE = "provenance.json"
+_NEEDED_BYTES = 100 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class CohortStatistics:
+    """What `cohort_stats` found and wrote.
+
+    out : the folder
+    report : its HTML file
+    warnings : for a person to read
+    """
+
+    out: Path
+    report: Path
+    observations: Observations
+    results: Results
+    tables: Tables
+    warnings: tuple[str, ...]
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """One of the results by the name of its file: `omnibus`, `pairwise`, `roc`, ..."""
+        return in_file_order(name, self.results.frames.named()[name])
+
+
+def cohort_stats(
+    table: Path | str,
+    out: Path | str,
+    *,
+    choice: Choice | None = None,
+    settings: StatisticsSettings | None = None,
+    patients: Path | str | None = None,
+    overwrite: bool = False,
+    n_workers: int | None = None,
+    watcher: Watcher = SILENT,
+) -> CohortStatistics:
+    """Compares the groups of a measurement table, and writes tests, tables, figures and a report.
+
+    table : CSV, Parquet, a folder of Parquet, or the folder of `gsigpu cohort run`; or a published table of
+        group, n, mean, sd, from which what can be computed is
+    out : a folder, complete or absent afterwards
+    choice : which groups, phases, regions, parameters and reader
+    settings : replicates, seed, directions
+    patients : a table with patient_id and any of sex, age; the manifest is one
+    n_workers : processes, all processors if not given; small tables need one only. They are started anew,
+        so a script that calls this keeps its own work under `if __name__ == "__main__":`.
+    Same table, same seed, same bytes, whatever the number of workers.
+
+    Raises TableProblems with everything that is wrong with the table, InputError, SettingsError, and
+    OutputError if `out` is taken.
+    """
+    table, out = Path(table), Path(out)
+    settings = settings or StatisticsSettings()
+    protected = [table, *([] if patients is None else [Path(patients)])]
+    with staged_folder(
+        out,
+        overwrite=overwrite,
+        mark=_PROVENANCE,
+        n_bytes=_NEEDED_BYTES,
+        protected=protected,
+    ) as folder:
+        with watcher.stage("read") as progress:
+            progress(0, 1)
+            summary = is_summary(table)
+            observations = (
+                observations_of_summary(read_summary(table, (choice or Choice()).groups))
+                if summary
+                else read_observations(
+                    table, choice, patients=None if patients is None else Path(patients)
+                )
+            )
+            _require_known(observations, settings)
+            progress(1, 1)
+        with watcher.stage("test") as progress:
+            if summary:
+                results = analyse_summary(observations, settings)
+            else:
+                results = analyse(
+                    observations,
+                    settings,
+                    n_workers=n_workers or default_workers(),
+                    progress=progress,
+                )
+        with watcher.stage("report") as progress:
+            tables = _write(folder, observations, results, progress)
+    return CohortStatistics(
+        out=out,
+        report=out / "report.html",
+        observations=observations,
+        results=results,
+        tables=tables,
+        warnings=tuple(warnings_of(observations, results)),
+    )
+
+
+def _require_known(observations: Observations, settings: StatisticsSettings) -> None:
+    """Directions are of parameters and groups that there are."""
+    named = [*settings.directions, *(one for one, _, _ in settings.pair_directions)]
+    unknown = [one for one in dict.fromkeys(named) if one not in observations.parameters]
+    groups = {group for _, a, b in settings.pair_directions for group in (a, b)}
+    unknown += sorted(groups - set(observations.groups))
+    if unknown:
+        raise SettingsError(
+            f"--direction names {', '.join(unknown)}, which is not compared",
+            remedy=f"parameters are {', '.join(observations.parameters)}, groups {', '.join(observations.groups)}",
+        )
+
+
+def _write(
+    folder: Path,
+    observations: Observations,
+    results: Results,
+    progress: Callable[[int, int], None],
+) -> Tables:
+    frames = {name: in_file_order(name, frame) for name, frame in results.frames.named().items()}
+    frames["flow"] = frame_of_flow(observations)
+    write_frames(folder, frames)
+    tables = tables_of(observations, results)
+    write_tables(folder / "tables", tables.files())
+    write_workbook(
+        folder / "results.xlsx",
+        {name: frame for name, frame in frames.items() if name not in _CSV_ONLY},
+    )
+    write_workbook(folder / "tables" / "tables.xlsx", {}, tables.files())
+    with house_style():
+        makers = _figures(observations, results)
+        drawn: list[tuple[Drawing, str]] = []
+        for done, make in enumerate(makers):
+            progress(done, len(makers))
+            for drawing in make():
+                save(drawing, folder / "figures")
+                svg = (folder / "figures" / f"{drawing.name}.svg").read_text("utf-8")
+                drawn.append((drawing, svg))
+        progress(max(1, len(makers)), max(1, len(makers)))
+    provenance = _provenance(observations, results)
+    text = json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True)
+    (folder / _PROVENANCE).write_text(text + "\n", "utf-8")
+    page = render(
+        observations,
+        results,
+        tables,
+        drawn,
+        _for_a_person(provenance, observations, results),
+        __version__,
+    )
+    (folder / "report.html").write_text(page, "utf-8")
+    return tables
+
+
+def _figures(
+    observations: Observations, results: Results
+) -> Sequence[Callable[[], Sequence[Drawing]]]:
+    """What draws each kind of figure; one after the other, so that few are in memory."""
+
+    def one(drawing: Drawing | None) -> Sequence[Drawing]:
+        return [] if drawing is None else [drawing]
+
+    if not results.has_values:
+        return ()
+    return (
+        lambda: figures_values.distributions(observations),
+        lambda: one(figures_values.spectral_curves(observations)),
+        lambda: one(figures_values.profiles(observations)),
+        lambda: figures_roc.forest(observations, results),
+        lambda: figures_roc.roc_figures(observations, results),
+        lambda: one(figures_roc.calibration(observations, results)),
+        lambda: figures_roc.bland_altman(observations, results),
+    )
+
+
+def _provenance(observations: Observations, results: Results) -> dict[str, Any]:
+    return {
+        "gsigpu": __version__,
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "table": {"name": source_name(observations.source), "sha256": observations.sha256},
+        "choice": {
+            "groups": list(observations.groups),
+            "phases": list(observations.phases),
+            "regions": list(observations.regions),
+            "parameters": list(observations.parameters),
+            "readers": list(observations.readers),
+            "reader": _reader(observations),
+        },
+        "units": observations.units,
+        "definitions": observations.definitions,
+        "settings": results.settings.as_dict(),
+        "flow": asdict(observations.flow),
+        "not_computed": list(results.not_computed),
+    }
+
+
+def _reader(observations: Observations) -> str:
+    used = observations.table["reader"].unique()
+    return str(used[0]) if len(used) == 1 else ""
+
+
+def _for_a_person(
+    provenance: dict[str, Any], observations: Observations, results: Results
+) -> list[tuple[str, str]]:
+    chosen, settings = provenance["choice"], provenance["settings"]
+    return [
+        ("table", provenance["table"]["name"]),
+        ("SHA-256 of the table", provenance["table"]["sha256"]),
+        ("groups, in order", ", ".join(chosen["groups"])),
+        ("phases", ", ".join(chosen["phases"]) or "not named"),
+        ("regions", ", ".join(chosen["regions"])),
+        (
+            "parameters",
+            "; ".join(
+                ": ".join(
+                    part
+                    for part in (
+                        with_unit(one, provenance["units"].get(one, "")),
+                        observations.definitions.get(one, ""),
+                    )
+                    if part
+                )
+                for one in chosen["parameters"]
+            ),
+        ),
+        ("reader", chosen["reader"] or "not named"),
+        ("directions", directions(observations, results)),
+        ("seed, bootstrap replicates", f"{settings['seed']}, {settings['replicates']:,}"),
+        ("confidence", f"{settings['confidence']:g}"),
+        ("gsigpu", provenance["gsigpu"]),
+        ("libraries", ", ".join(f"{name} {one}" for name, one in provenance["libraries"].items())),
+    ]

@@ -1,0 +1,332 @@
+"""The statistics as tasks: each member of the family by itself, on as many processors as there are.
+
+A member is one phase, region and parameter. Its random numbers follow from the seed and its name, so
+that neither the order of the tasks nor the number of processes changes a result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, fields
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gsigpu.cohort_statistics import multiplicity
+from gsigpu.cohort_statistics.disagreements import disagreements
+from gsigpu.cohort_statistics.frames import (
+    BLAND_ALTMAN_COLUMNS,
+    BLAND_ALTMAN_POINT_COLUMNS,
+    DESCRIPTIVE_COLUMNS,
+    ICC_COLUMNS,
+    OMNIBUS_COLUMNS,
+    PAIRWISE_COLUMNS,
+    POWER_COLUMNS,
+)
+from gsigpu.cohort_statistics.groups import group_frames, power
+from gsigpu.cohort_statistics.readers import agreement
+from gsigpu.cohort_statistics.roc import combined_models, comparisons, roc_frames
+from gsigpu.cohort_statistics.roc.roc_settings import (
+    CALIBRATION_COLUMNS,
+    COMPARISON_COLUMNS,
+    CURVE_COLUMNS,
+    MODEL_COLUMNS,
+    ROC_COLUMNS,
+    labelled,
+)
+from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
+from gsigpu.tables.observations import Observations
+
+Found = dict[str, pd.DataFrame]
+# Fewer values than this are done before another process has started.
+_WORTH_A_PROCESS = 20_000
+COLUMNS: dict[str, Sequence[str]] = {
+    "descriptives": DESCRIPTIVE_COLUMNS,
+    "omnibus": OMNIBUS_COLUMNS,
+    "pairwise": PAIRWISE_COLUMNS,
+    "roc": ROC_COLUMNS,
+    "roc_comparisons": COMPARISON_COLUMNS,
+    "roc_curves": CURVE_COLUMNS,
+    "models": MODEL_COLUMNS,
+    "calibration": CALIBRATION_COLUMNS,
+    "icc": ICC_COLUMNS,
+    "bland_altman": BLAND_ALTMAN_COLUMNS,
+    "bland_altman_points": BLAND_ALTMAN_POINT_COLUMNS,
+    "power": POWER_COLUMNS,
+}
+_WITHOUT_PARAMETER = {"roc_comparisons", "models", "calibration"}
+_ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing to compute.
+
+    kind : of _KINDS
+    parameters : one, or those that are compared and combined
+    values : (n,) of one parameter, (n, K) of several
+    lesions, readers : of agreement, else empty
+    """
+
+    kind: str
+    phase: str
+    region: str
+    parameters: tuple[str, ...]
+    values: NDArray[Any]
+    groups: NDArray[Any]
+    patients: NDArray[Any]
+    lesions: NDArray[Any]
+    readers: NDArray[Any]
+    order: tuple[str, ...]
+    settings: StatisticsSettings
+
+    @property
+    def seed(self) -> np.random.SeedSequence:
+        """Of the run's seed and the task's name."""
+        name = "\0".join((self.kind, self.phase, self.region, *self.parameters))
+        digest = hashlib.sha256(name.encode()).digest()
+        return np.random.SeedSequence(
+            [self.settings.seed, *(int(one) for one in np.frombuffer(digest, np.uint32))]
+        )
+
+    def run(self) -> Found:
+        """Frames by name, the member of the family named in them."""
+        found = _KINDS[self.kind](self)
+        return {name: _labelled(name, frame, self) for name, frame in found.items()}
+
+
+def _groups(task: Task) -> Found:
+    tests = {
+        "descriptives": group_frames.descriptives,
+        "omnibus": group_frames.omnibus_tests,
+        "pairwise": group_frames.pairwise_tests,
+    }
+    return {
+        name: test(
+            task.values,
+            task.groups,
+            task.patients,
+            order=task.order,
+            confidence=task.settings.confidence,
+        )
+        for name, test in tests.items()
+    }
+
+
+def _power(task: Task) -> Found:
+    return {"power": power.power_table(task.values, task.groups, task.patients, order=task.order)}
+
+
+def _roc(task: Task) -> Found:
+    found = roc_frames.roc_tables(
+        task.values,
+        task.groups,
+        task.patients,
+        order=task.order,
+        seed=task.seed,
+        settings=task.settings.roc(task.parameters[0]),
+    )
+    return {"roc": found.roc, "roc_curves": found.curves}
+
+
+def _comparisons(task: Task) -> Found:
+    found = comparisons.roc_comparisons(
+        task.values,
+        task.parameters,
+        task.groups,
+        task.patients,
+        order=task.order,
+        settings=[task.settings.roc(one) for one in task.parameters],
+    )
+    return {"roc_comparisons": found}
+
+
+def _models(task: Task) -> Found:
+    found = combined_models.combined_models(
+        task.values,
+        task.parameters,
+        task.groups,
+        task.patients,
+        order=task.order,
+        seed=task.seed,
+        settings=task.settings.roc(""),
+    )
+    return {"models": found.models, "calibration": found.calibration}
+
+
+def _agreement(task: Task) -> Found:
+    found = agreement.reader_agreement(
+        task.values,
+        task.lesions,
+        task.patients,
+        task.readers,
+        confidence=task.settings.confidence,
+    )
+    return {
+        "icc": found.icc,
+        "bland_altman": found.bland_altman,
+        "bland_altman_points": found.points,
+    }
+
+
+# The slow ones first, so that the last process to end is not alone for long.
+_KINDS: Mapping[str, Callable[[Task], Found]] = {
+    "roc": _roc,
+    "models": _models,
+    "groups": _groups,
+    "comparisons": _comparisons,
+    "agreement": _agreement,
+    "power": _power,
+}
+
+
+def _labelled(name: str, frame: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The frame with `track` and the member of the family in front."""
+    parameter = None if name in _WITHOUT_PARAMETER else task.parameters[0]
+    return labelled(
+        frame.reset_index(drop=True), phase=task.phase, region=task.region, parameter=parameter
+    )
+
+
+def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[Task]:
+    """Everything to compute, in the order of the tables."""
+    found: list[Task] = []
+    for phase in observations.phases:
+        for region in observations.regions:
+            where = {"phase": phase, "region": region}
+            cell = _rows(observations.table, where)
+            present = tuple(
+                one for one in observations.parameters if (cell["parameter"] == one).any()
+            )
+            make = partial(_task, observations.groups, settings, phase, region)
+            for parameter in present:
+                one = (parameter,)
+                of_one = _rows(cell, {"parameter": parameter})
+                values = of_one["value"].to_numpy(np.float64)
+                found += [make(kind, one, of_one, values) for kind in ("groups", "roc", "power")]
+                read = _rows(observations.by_reader, where | {"parameter": parameter})
+                if read["reader"].nunique() > 1:
+                    found.append(make("agreement", one, read, read["value"].to_numpy(np.float64)))
+            if len(present) > 1:
+                key = ["group", "patient_id", "lesion_id"]
+                wide = cell.set_index([*key, "parameter"])["value"].unstack("parameter")
+                table = wide.reindex(columns=list(present)).reset_index()
+                columns = table[list(present)].to_numpy(np.float64)
+                found += [make(kind, present, table, columns) for kind in ("comparisons", "models")]
+    return found
+
+
+def _rows(table: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
+    for name, value in where.items():
+        table = table[table[name] == value]
+    return table
+
+
+def _task(
+    order: tuple[str, ...],
+    settings: StatisticsSettings,
+    phase: str,
+    region: str,
+    kind: str,
+    parameters: tuple[str, ...],
+    table: pd.DataFrame,
+    values: NDArray[Any],
+) -> Task:
+    none = np.array([], dtype=object)
+    reads = kind == "agreement"
+    return Task(
+        kind=kind,
+        phase=phase,
+        region=region,
+        parameters=parameters,
+        values=values,
+        groups=table["group"].to_numpy(object),
+        patients=table["patient_id"].to_numpy(object),
+        lesions=table["lesion_id"].to_numpy(object) if reads else none,
+        readers=table["reader"].to_numpy(object) if reads else none,
+        order=order,
+        settings=settings,
+    )
+
+
+def analyse(
+    observations: Observations,
+    settings: StatisticsSettings,
+    *,
+    n_workers: int,
+    progress: Callable[[int, int], None],
+) -> Results:
+    """All tests of a cohort; the same for any number of workers."""
+    tasks = tasks_of(observations, settings)
+    found = _run(tasks, n_workers=n_workers, progress=progress)
+    frames = {name: _concatenated(name, found) for name in COLUMNS}
+    for name in _ADJUSTED:
+        frames[name] = multiplicity.adjust_over_all(frames[name])
+    return Results(Frames(**frames), tuple(_disagreements(frames)), settings)
+
+
+def _run(
+    tasks: Sequence[Task], *, n_workers: int, progress: Callable[[int, int], None]
+) -> list[Found]:
+    found: list[Found] = [{} for _ in tasks]
+    kinds = list(_KINDS)
+    order = sorted(range(len(tasks)), key=lambda i: (kinds.index(tasks[i].kind), i))
+    progress(0, len(tasks))
+    if n_workers < 2 or sum(task.values.size for task in tasks) < _WORTH_A_PROCESS:
+        for done, i in enumerate(order, start=1):
+            found[i] = tasks[i].run()
+            progress(done, len(tasks))
+        return found
+    # A fresh interpreter each: a copy of one with threads may wait for a lock that nobody holds.
+    pool = ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_one_thread)
+    with pool:
+        futures = {pool.submit(tasks[i].run): i for i in order}
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                found[futures[future]] = future.result()
+                progress(done, len(tasks))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return found
+
+
+def _one_thread() -> None:
+    """Processes already use the processors; threads of BLAS on top would fight for them."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+
+
+def _concatenated(name: str, found: Sequence[Found]) -> pd.DataFrame:
+    parts = [one[name] for one in found if name in one and len(one[name])]
+    return pd.concat(parts, ignore_index=True) if parts else empty_frame(name)
+
+
+def empty_frame(name: str) -> pd.DataFrame:
+    """Of a test that does not apply: its columns and no row."""
+    labels = ["phase", "region"] if name in _WITHOUT_PARAMETER else ["phase", "region", "parameter"]
+    rest = [one for one in COLUMNS[name] if one != "track"]
+    return pd.DataFrame(columns=["track", *labels, *rest])
+
+
+def _disagreements(frames: Found) -> Iterator[Disagreement]:
+    key = ["phase", "region", "parameter"]
+    described = frames["descriptives"].groupby(key, sort=False)
+    for name, of_one in frames["pairwise"].groupby(key, sort=False):
+        sentences = disagreements(
+            of_one[of_one["track"] == "paper"],
+            of_one[of_one["track"] == "recommended"],
+            described.get_group(name),
+        )
+        phase, region, parameter = (str(one) for one in name)
+        yield Disagreement(phase, region, parameter, tuple(sentences))
+
+
+assert set(COLUMNS) == {one.name for one in fields(Frames)}

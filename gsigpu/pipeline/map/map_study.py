@@ -1,0 +1,321 @@
+"""`gsigpu map`: a study in, maps out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.backends import BackendName, choose
+from gsigpu.dicom.model import Series, SpectralStack, Study
+from gsigpu.dicom.reading.hu_planes import read_planes
+from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import left_aside, select_stack
+from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
+from gsigpu.errors import SettingsError, TooFewEnergies
+from gsigpu.maps.definitions import MapDefinition, nearest
+from gsigpu.maps.label_check import check_labels
+from gsigpu.maps.plan import MapPlan, plan_maps
+from gsigpu.maps.registry import DEFAULT_SLOPE, define_all
+from gsigpu.pipeline.map.program import compile_program
+from gsigpu.pipeline.map.stream import Progress, StreamReport, run_on_cpu
+from gsigpu.staging import staged_folder
+from gsigpu.version import __version__
+
+DEFAULT_MAPS = ("lambda-hu", "iodine")
+# Slices looked at by the label check, spread over the stack.
+_CHECKED_SLICES = 3
+
+
+class Watcher(Protocol):
+    """Hears of progress: `stage` opens a stage and gives the function to report (done, total) to."""
+
+    def stage(self, name: str) -> AbstractContextManager[Progress]:
+        """A stage of the job."""
+
+
+class _Silent:
+    def stage(self, name: str) -> AbstractContextManager[Progress]:  # noqa: ARG002  # nobody listens
+        return nullcontext(lambda _done, _total: None)
+
+
+_PROVENANCE = "provenance.json"
+SILENT: Watcher = _Silent()
+
+
+@dataclass(frozen=True, slots=True)
+class MapResult:
+    """What a run of `map` did.
+
+    out : the folder written
+    folders : map name -> its folder or file
+    stack : the series that were read
+    report : of the stream
+    warnings : for a person to read
+    """
+
+    out: Path
+    folders: dict[str, Path]
+    definitions: tuple[MapDefinition, ...]
+    stack: SpectralStack
+    report: StreamReport
+    scan_seconds: float
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`, without patient identity."""
+        return {
+            "out": str(self.out),
+            "maps": {name: str(path) for name, path in self.folders.items()},
+            "phase": self.stack.phase,
+            "energies_kev": list(self.stack.energies_kev),
+            "shape": list(self.stack.geometry.shape),
+            "spacing_mm": list(self.stack.geometry.spacing_mm),
+            "backend": self.report.backend,
+            "n_workers": self.report.n_workers,
+            "n_clipped": {
+                one.name: int(n)
+                for one, n in zip(self.definitions, self.report.n_clipped, strict=True)
+            },
+            "seconds": {"scan": self.scan_seconds, **self.report.seconds},
+            "warnings": list(self.warnings),
+        }
+
+
+def map_study(
+    study: Path | str | Study,
+    out: Path | str,
+    *,
+    maps: Sequence[str] = DEFAULT_MAPS,
+    slope: str = DEFAULT_SLOPE,
+    phase: str | None = None,
+    series: Sequence[str] = (),
+    energies_kev: Sequence[float] = (),
+    output_format: FormatName = "ct",
+    backend: BackendName = "auto",
+    n_workers: int | None = None,
+    overwrite: bool = False,
+    energy_overrides: Mapping[str, float] | None = None,
+    phase_overrides: Mapping[str, str] | None = None,
+    watcher: Watcher = SILENT,
+) -> MapResult:
+    """Computes maps of a spectral study and writes them.
+
+    study : a folder, or what `read_study` gave
+    out : a folder that is not there yet, or is empty; complete or absent afterwards
+    maps, slope : see gsigpu.maps.registry
+    phase, series : which stack, where the study holds several
+    energies_kev : use only these of the stack's energies; all if empty
+    output_format : ct, pm, nifti, nrrd or rgb
+
+    Raises InputError and its kinds, SettingsError, OutputError, BackendError.
+    """
+    out = Path(out)
+    if output_format not in FORMATS:
+        raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
+    definitions = define_all(maps, slope=slope)
+    planes = planes_for(output_format, definitions)
+    processor = choose(backend)
+    begun = perf_counter()
+    if not isinstance(study, Study):
+        with watcher.stage("scan") as progress:
+            study = read_study(
+                study,
+                energy_overrides=energy_overrides,
+                phase_overrides=phase_overrides,
+                progress=progress,
+            )
+    scan_seconds = perf_counter() - begun
+    stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
+    aside = [] if energies_kev else left_aside(study, stack)
+    plan, stack, left_out = plan_for(planes, stack)
+    source = StackSource(stack)
+    warnings = [*study.warnings, *aside, *left_out, *label_warnings(stack, source)]
+    n_bytes = _output_bytes(stack, len(planes), output_format)
+    with staged_folder(
+        out, overwrite=overwrite, mark=_PROVENANCE, n_bytes=n_bytes, protected=[study.root]
+    ) as folder:
+        with open_sink(output_format, folder, planes, stack) as sink:
+            program = compile_program(
+                plan, stack.geometry.shape[1:], sink.dtype, **source.rescale()
+            )
+            with watcher.stage("map") as progress:
+                report = _run(processor)(
+                    program, source, sink, n_workers=n_workers, progress=progress
+                )
+            names = sink.names
+        report.n_clipped = report.n_clipped[: len(definitions)]
+        warnings += _clip_warnings(definitions, report)
+        result = MapResult(
+            out,
+            {one: out / name for one, name in names.items()},
+            definitions,
+            stack,
+            report,
+            scan_seconds,
+            tuple(warnings),
+        )
+        _write_provenance(folder / _PROVENANCE, result, plan, output_format)
+    return result
+
+
+def _run(processor: Literal["cpu", "gpu"]) -> Callable[..., StreamReport]:
+    if processor == "gpu":
+        from gsigpu.pipeline.map.stream_gpu import run_on_gpu
+
+        return run_on_gpu
+    return run_on_cpu
+
+
+def only_energies(stack: SpectralStack, energies_kev: Sequence[float]) -> SpectralStack:
+    """The stack with these energies alone.
+
+    Raises TooFewEnergies if one is not there.
+    """
+    if not energies_kev:
+        return stack
+    kept = []
+    for wanted in sorted(energies_kev):
+        found = nearest(stack.energies_kev, wanted)
+        if found is None:
+            raise TooFewEnergies(
+                f"no monoenergetic series at {wanted:g} keV; there are {_listed(stack.energies_kev)}",
+                remedy="choose among these with --energies",
+            )
+        kept.append(stack.series[stack.energies_kev.index(found)])
+    return replace(stack, series=tuple(kept))
+
+
+def plan_for(
+    definitions: Sequence[MapDefinition], stack: SpectralStack
+) -> tuple[MapPlan, SpectralStack, list[str]]:
+    """The plan, the stack of just the series it reads, and warnings about series left out.
+
+    Raises the problem of a series that the plan needs, and TooFewEnergies.
+    """
+    plan = plan_maps(definitions, stack.energies_kev)
+    needed = tuple(stack.series[stack.energies_kev.index(kev)] for kev in plan.energies_kev)
+    for one in needed:
+        if one.problem is not None:
+            raise one.problem
+    left_out = [
+        f"not read, and not needed: {one.problem}"
+        for one in stack.series
+        if one.problem is not None and one not in needed
+    ]
+    return plan, replace(stack, series=needed), left_out
+
+
+class StackSource:
+    """Delivers the stored values of a stack, slice by slice."""
+
+    def __init__(self, stack: SpectralStack) -> None:
+        self._stack = stack
+        self._reader = PlaneReader()
+
+    def read(self, z: int, out: NDArray[np.int16]) -> None:
+        """Slice z at all energies into (E, rows, columns) int16."""
+        self._reader.read([one.planes[z] for one in self._stack.series], out)
+
+    def rescale(self) -> dict[str, Any]:
+        """(Z, E) slopes and intercepts, and padding ranges, of the delivered values."""
+        rows = list(zip(*(one.planes for one in self._stack.series), strict=True))
+        return {
+            "slopes": np.array([[plane.slope for plane in row] for row in rows]),
+            "intercepts": np.array([[plane.intercept for plane in row] for row in rows]),
+            "padding": [[plane.padding for plane in row] for row in rows],
+        }
+
+    def read_hu(self, z: int) -> NDArray[np.float32]:
+        """Slice z in HU, (E, rows, columns) float32, NaN where there is no value."""
+        return read_planes(self._reader, [one.planes[z] for one in self._stack.series])
+
+
+def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:
+    """One line per series whose keV label does not fit the data (SPEC §3)."""
+    n_slices = stack.geometry.shape[0]
+    chosen = np.unique(np.linspace(0, n_slices - 1, _CHECKED_SLICES + 2)[1:-1].round().astype(int))
+    sample = np.stack([source.read_hu(int(z)) for z in chosen], axis=1)
+    return [
+        f"series labelled {doubt.label_kev:g} keV looks like {doubt.fitted_kev:.0f} keV:"
+        f" check {_series_at(stack, doubt.label_kev)}, and correct it with --energy SERIES_UID=KEV"
+        for doubt in check_labels(stack.energies_kev, sample)
+    ]
+
+
+def _series_at(stack: SpectralStack, kev: float) -> str:
+    one: Series = stack.series[stack.energies_kev.index(kev)]
+    return f"{one.evidence.series_description!r} ({one.key})"
+
+
+def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[str]:
+    return [
+        f"{one.name}: {int(n)} voxels beyond ±{32767 * one.step:g} {one.unit.display} were clipped".replace(
+            "  ", " "
+        )
+        for one, n in zip(definitions, report.n_clipped, strict=True)
+        if n
+    ]
+
+
+def _listed(energies: Sequence[float]) -> str:
+    return ", ".join(f"{kev:g}" for kev in energies) + " keV"
+
+
+def _output_bytes(stack: SpectralStack, n_maps: int, output_format: FormatName) -> int:
+    per_voxel = {"ct": 2, "rgb": 3}.get(output_format, 4)
+    n_slices, rows, columns = stack.geometry.shape
+    return n_maps * n_slices * (rows * columns * per_voxel + 8192)
+
+
+def _write_provenance(
+    path: Path, result: MapResult, plan: MapPlan, output_format: FormatName
+) -> None:
+    stack = result.stack
+    text = json.dumps(
+        {
+            "software": f"gsigpu {__version__}",
+            "format": output_format,
+            "maps": [
+                {
+                    "name": one.name,
+                    "formula": one.formula,
+                    "unit": one.unit.ucum,
+                    "step": one.step if output_format == "ct" else None,
+                }
+                for one in result.definitions
+            ],
+            "phase": stack.phase,
+            "study_uid": stack.series[0].evidence.study_uid,
+            "frame_of_reference_uid": stack.geometry.frame_of_reference_uid,
+            "energies_kev": list(plan.energies_kev),
+            "series": [
+                {
+                    "uid": one.evidence.series_uid,
+                    "energy_kev": one.energy_kev,
+                    "why": list(one.evidence_used),
+                }
+                for one in stack.series
+            ],
+            "weights": {
+                one.name: dict(zip(map(str, plan.energies_kev), map(float, row), strict=True))
+                for one, row in zip(plan.linear_definitions, plan.linear.weights, strict=True)
+            },
+            "backend": result.report.backend,
+            "n_clipped": {
+                one.name: int(n)
+                for one, n in zip(result.definitions, result.report.n_clipped, strict=True)
+            },
+            "warnings": list(result.warnings),
+        },
+        indent=2,
+    )
+    path.write_text(text + "\n", "utf-8")

@@ -1,0 +1,176 @@
+"""The flow of `map`: slabs go read, compute, write, in bounded memory whatever the volume.
+
+A source delivers the stored values of a slice at all energies, a sink takes the planes of its maps.
+Both are called from several threads, a slice by one thread at a time, in any order of slices.
+On the CPU a worker owns a slice from the first byte to the last; on the GPU see `stream_gpu`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from gsigpu.backends import cpu
+from gsigpu.pipeline.map.program import MapProgram
+
+Progress = Callable[[int, int], None]
+
+
+class Source(Protocol):
+    """Where stored values come from."""
+
+    def read(self, z: int, out: NDArray[np.int16]) -> None:
+        """Delivered values of slice z into `out`, (E, rows, columns) int16."""
+
+
+class Sink(Protocol):
+    """Where planes go."""
+
+    def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
+        """The (rows, columns) planes of slice z, one per map; they are the sink's only during the call."""
+
+
+@dataclass(slots=True)
+class StreamReport:
+    """What a run did.
+
+    n_clipped : voxels of each map beyond its integer range, in the order asked
+    seconds : per stage, summed over threads; `elapsed` is wall time
+    """
+
+    backend: Literal["cpu", "gpu"]
+    n_slices: int
+    n_workers: int
+    slab_slices: int
+    n_clipped: NDArray[np.int64]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Stopwatch:
+    """Seconds per stage, added up over threads."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to a stage."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            spent = perf_counter() - start
+            with self._lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+
+def default_workers() -> int:
+    """Threads for one run: the processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_on_cpu(
+    program: MapProgram,
+    source: Source,
+    sink: Sink,
+    *,
+    n_workers: int | None = None,
+    progress: Progress | None = None,
+) -> StreamReport:
+    """Runs a program with NumPy, one slice per worker at a time.
+
+    Raises whatever source or sink raise first; slices not yet begun are then left out.
+    """
+    workers = n_workers or default_workers()
+    watch = Stopwatch()
+    begun = perf_counter()
+    own = threading.local()
+    clipped = np.zeros(program.n_maps, dtype=np.int64)
+    lock = threading.Lock()
+    n_done = 0
+
+    def one_slice(z: int) -> None:
+        nonlocal n_done
+        if not hasattr(own, "buffers"):
+            own.buffers = _SliceBuffers(program)
+        with watch.stage("read"):
+            source.read(z, own.buffers.stored)
+        with watch.stage("compute"):
+            planes, n_clipped = _compute(program, z, own.buffers)
+        with watch.stage("write"):
+            sink.write(z, planes)
+        with lock:
+            clipped[:] += n_clipped
+            n_done += 1
+            if progress is not None:
+                progress(n_done, program.n_slices)
+
+    # The workers are the threads; a matrix product that starts its own would fight them.
+    with (
+        threadpool_limits(limits=1, user_api="blas"),
+        ThreadPoolExecutor(workers, "gsigpu-map") as pool,
+    ):
+        finish_all([pool.submit(one_slice, z) for z in range(program.n_slices)])
+    watch.seconds["elapsed"] = perf_counter() - begun
+    return StreamReport("cpu", program.n_slices, workers, 1, clipped, watch.seconds)
+
+
+def finish_all(futures: Sequence[Future[Any]]) -> None:
+    """Waits for all; at the first exception, or Ctrl-C, cancels what has not begun and raises it."""
+    try:
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+class _SliceBuffers:
+    """A worker's memory, reused for every slice."""
+
+    def __init__(self, program: MapProgram) -> None:
+        plane = program.plane_shape
+        n_linear = 0 if program.linear is None else program.linear.n_rows
+        n_rows = 0 if program.nonlinear is None else program.nonlinear.n_rows
+        self.stored = np.empty((program.n_energies, *plane), np.int16)
+        self.linear = np.empty((n_linear, *plane), program.dtype)
+        self.rows = np.empty((n_rows, *plane), np.float32)
+
+
+def _compute(
+    program: MapProgram, z: int, buffers: _SliceBuffers
+) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
+    """Planes of slice z in the order asked, and how many values of each were clipped."""
+    stored = buffers.stored.reshape(1, program.n_energies, -1)
+    padding = None if program.padding is None else program.padding[z : z + 1]
+    linear_clipped: NDArray[Any] = np.zeros(0, np.int64)
+    finished: NDArray[Any] = np.zeros(0)
+    finished_clipped: NDArray[Any] = np.zeros(0, np.int64)
+    for block, out in ((program.linear, buffers.linear), (program.nonlinear, buffers.rows)):
+        if block is not None:
+            n_clipped = cpu.linear_maps(
+                stored,
+                block.weights[z : z + 1],
+                block.offsets[z : z + 1],
+                out.reshape(1, block.n_rows, -1),
+                padding=padding,
+            )
+            if block is program.linear:
+                linear_clipped = n_clipped
+            else:
+                finished, finished_clipped = program.finish(out)
+    planes = program.in_order(buffers.linear, finished)
+    return planes, np.array(program.in_order(linear_clipped, finished_clipped), dtype=np.int64)

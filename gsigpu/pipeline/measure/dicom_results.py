@@ -1,0 +1,111 @@
+"""A measurement as DICOM: its regions as a Segmentation, its numbers as a Structured Report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import shorten
+
+from gsigpu.dicom.writing.seg import Segment, write_segmentation
+from gsigpu.dicom.writing.sr import Quantity, ReportedRegion, write_report
+from gsigpu.maps.definitions import HU, MG_PER_ML, Code, Unit
+from gsigpu.maps.registry import HOUNSFIELD, IODINE_CONCENTRATION, OWN_SCHEME
+from gsigpu.pipeline.measure.measure_study import Measurement
+from gsigpu.regions.region_layout import MeasuredRegion
+from gsigpu.tables.measurement_table import MeasurementRow
+
+_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+_ANATOMICAL = Code("123037004", "SCT", "Anatomical Structure")
+_LESION = Code("52988006", "SCT", "Lesion")
+_LIVER = Code("10200004", "SCT", "Liver")
+_AORTA = Code("15825003", "SCT", "Aorta")
+_DERIVATIONS = {
+    "mean": Code("373098007", "SCT", "Mean"),
+    "sd": Code("386136009", "SCT", "Standard Deviation"),
+    "median": Code("373099004", "SCT", "Median"),
+}
+_SIZES = {
+    "volume": (Code("118565006", "SCT", "Volume"), Code("mL", "UCUM", "milliliter")),
+    "longest_axial_diameter": (
+        Code("103339001", "SCT", "Long Axis"),
+        Code("mm", "UCUM", "millimeter"),
+    ),
+    "feret_diameter": (
+        Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh"),
+        Code("mm", "UCUM", "millimeter"),
+    ),
+}
+_NO_UNIT = Code("1", "UCUM", "no units")
+
+
+def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None:
+    """Writes the regions and the report on them. Profiles stay in the table."""
+    regions = [one for one in measurement.layout.regions if one.region != "profile"]
+    series = measurement.measurand.series[0]
+    written = write_segmentation(
+        seg_path, [_segment(one) for one in regions], series, measurement.stack.geometry
+    )
+    rows: dict[tuple[str, str], list[MeasurementRow]] = {}
+    for row in measurement.rows:
+        rows.setdefault((row.lesion_id, row.region), []).append(row)
+    units = {one.parameter: (one.quantity, one.unit) for one in measurement.measurand.definitions}
+    reported = []
+    for number, one in enumerate(regions):
+        quantities = [
+            quantity
+            for row in rows.get((one.lesion_id, one.region), [])
+            for quantity in _quantities(row, units)
+        ]
+        segment = _segment(one)
+        reported.append(
+            ReportedRegion(number, segment.label, segment.kind, segment.anatomy, tuple(quantities))
+        )
+    phase = f" {measurement.stack.phase}" if measurement.stack.phase else ""
+    write_report(sr_path, reported, written, title=f"Spectral measurements{phase}")
+
+
+def _segment(one: MeasuredRegion) -> Segment:
+    if not one.lesion_id:
+        kind = _AORTA if one.region == "aorta" else _LIVER
+        return Segment(one.region, one.mask, _ANATOMICAL, kind, kind)
+    return Segment(
+        f"lesion {one.lesion_id} {one.region}".removesuffix(" lesion"),
+        one.mask,
+        _ABNORMAL,
+        _LESION,
+        _LIVER,
+    )
+
+
+def _quantities(row: MeasurementRow, units: dict[str, tuple[Code, Unit]]) -> Iterator[Quantity]:
+    """A row as a coded number; nothing for statistics that have no common code, and for NaN."""
+    if math.isnan(row.value):
+        return
+    if row.statistic == "value" and row.parameter in _SIZES:
+        name, unit = _SIZES[row.parameter]
+        yield Quantity(name, row.value, unit)
+    if row.statistic not in _DERIVATIONS:
+        return
+    meaning = shorten(row.definition, 64, placeholder=" ...")  # what a Code Meaning may hold
+    method = Code(_short(row.parameter), OWN_SCHEME, meaning)
+    derivation = _DERIVATIONS[row.statistic]
+    if row.parameter in units:
+        quantity, own = units[row.parameter]
+    elif row.parameter.startswith(("mono_", "ct_value")):
+        quantity, own = HOUNSFIELD, HU
+    elif row.parameter.startswith("iodine[vendor") and row.unit == "mg/mL":
+        quantity, own = IODINE_CONCENTRATION, MG_PER_ML
+    elif row.unit == "1":
+        name = Code(_short(row.parameter), OWN_SCHEME, row.parameter.replace("_", " "))
+        yield Quantity(name, row.value, _NO_UNIT, derivation, method)
+        return
+    else:
+        return
+    unit = Code(own.ucum, "UCUM", own.display or "no units")
+    yield Quantity(quantity, row.value, unit, derivation, method)
+
+
+def _short(parameter: str) -> str:
+    """A Code Value: 16 characters at most, without what a Short String may not hold."""
+    return "".join(letter for letter in parameter.upper() if letter.isalnum())[:16]

@@ -1,0 +1,322 @@
+"""From the voxels of the regions to the rows of the measurement table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.errors import NoValidVoxels, SettingsError
+from gsigpu.pipeline.measure.gather import Gathered
+from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
+from gsigpu.pipeline.measure.study_masks import Failure
+from gsigpu.regions.region_layout import REFERENCE_REGIONS, Layout, LesionLayout, MeasuredRegion
+from gsigpu.regions.region_mask import RegionMask, Spacing
+from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
+from gsigpu.regions.standard_error import noise_autocovariance, standard_error
+from gsigpu.regions.statistics import ratio, spectral_curve, statistics
+from gsigpu.tables.measurement_table import TABLE_STATISTICS, MeasurementRow
+
+NO_VALID = "no-valid-voxels"
+# Parameters whose ratio to parenchyma, and of rim to core, is told.
+_COMPARED = ("lambda_hu", "iodine", "ct_value")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseLabels:
+    """Whose measurement it is; what nobody says is "", or the study's for patient and phase."""
+
+    case_id: str = ""
+    patient_id: str = ""
+    group: str = ""
+    reader: str = ""
+    phase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The table's rows, and lesions that have no value at all."""
+
+    rows: list[MeasurementRow]
+    failures: list[Failure]
+
+
+def measurement_rows(
+    layout: Layout,
+    gathered: Gathered,
+    measured: Sequence[Measured],
+    measurand: Measurand,
+    spacing_mm: Spacing,
+    labels: CaseLabels,
+    failures: Sequence[Failure],
+    *,
+    with_se: bool = False,
+) -> Rows:
+    """All rows of a study: lesion by lesion, the study's regions, then what failed.
+
+    measured : the parameters of each of the layout's regions
+    with_se : also the standard error of every mean, from the noise in the parenchyma
+    Raises SettingsError if that is asked and there is no parenchyma.
+    """
+    noise = _noise(layout, measured, spacing_mm) if with_se else {}
+    blank = MeasurementRow(
+        labels.case_id, labels.patient_id, labels.group, labels.reader, labels.phase,
+        "", "", "", "", float("nan"), "", "", 0, 0, "",
+    )  # fmt: skip
+    found = list(failures)
+    failed: set[str] = set()
+    rows: list[MeasurementRow] = []
+    means: dict[tuple[str, str, str], float] = {}
+    for region, of_region, values, error in zip(
+        layout.regions, measured, gathered.values, gathered.errors, strict=True
+    ):
+        if error is not None:
+            name = region.lesion_id or region.region
+            if name not in failed:
+                failed.add(name)
+                found.append(Failure(name, region.mask.n_voxels, error, region.region))
+            continue
+        found_rows = list(_region_rows(blank, region, of_region, means, noise))
+        if region.region != "profile":
+            found_rows += _curve_rows(blank, region, values, measurand)
+        rows += found_rows
+        if region.region == "lesion" and not any(row.n_valid for row in found_rows):
+            found.append(_no_values(region))
+    rows += _ratio_rows(layout, rows, means, blank)
+    by_lesion = {one.lesion.lesion_id: one for one in layout.lesions}
+    for one in layout.regions:
+        if one.region != "profile":
+            rows += _size_rows(blank, one, by_lesion.get(one.lesion_id), spacing_mm)
+    order = {one.lesion.lesion_id: i for i, one in enumerate(layout.lesions)} | {
+        "": len(layout.lesions)
+    }
+    rows.sort(key=lambda row: order[row.lesion_id])
+    for failure in found:
+        flag = (
+            NO_VALID if isinstance(failure.error, NoValidVoxels) else f"failed:{failure.error.code}"
+        )
+        rows.append(
+            replace(
+                blank,
+                lesion_id="" if failure.region in REFERENCE_REGIONS else failure.lesion_id,
+                region=failure.region,
+                n_voxels=failure.n_voxels,
+                flags=flag,
+            )
+        )
+    return Rows(rows, found)
+
+
+def _no_values(region: MeasuredRegion) -> Failure:
+    error = NoValidVoxels(
+        f"lesion {region.lesion_id}: none of its {region.mask.n_voxels} voxels has a value",
+        remedy="check that it lies inside the reconstruction circle of every series",
+    )
+    return Failure(region.lesion_id, region.mask.n_voxels, error)
+
+
+def _region_rows(
+    blank: MeasurementRow,
+    region: MeasuredRegion,
+    measured: Measured,
+    means: dict[tuple[str, str, str], float],
+    noise: Mapping[str, NDArray[np.float64]],
+) -> Iterator[MeasurementRow]:
+    """Statistics of every parameter in one region; `means` is filled for the ratios."""
+    is_profile = region.region == "profile"
+    wanted = ("mean", "sd") if is_profile else TABLE_STATISTICS
+    for parameter, array in measured.items():
+        is_curve = parameter.name.startswith("mono_")
+        if is_profile and parameter.name not in ("lambda_hu", "iodine"):
+            continue
+        found = _mean_and_sd(array) if is_profile or is_curve else statistics(array)
+        row = replace(
+            blank,
+            lesion_id=region.lesion_id,
+            region=region.region,
+            parameter=parameter.name,
+            unit=parameter.unit,
+            definition=parameter.definition,
+            n_voxels=array.size,
+            n_valid=int(found["n_valid"]),
+            flags=_flags(region, parameter, int(found["n_valid"])),
+            distance_mm=float("nan") if region.distance_mm is None else region.distance_mm,
+        )
+        for name in ("mean", "sd") if is_curve else wanted:
+            yield replace(row, statistic=name, value=found[name])
+        if parameter.name in noise and not is_profile:
+            valid_mask = region.mask.voxels.copy()
+            valid_mask[valid_mask] = ~np.isnan(array)
+            error = standard_error(valid_mask, noise[parameter.name])
+            yield replace(row, statistic="se", value=error)
+        if not is_profile:
+            means[region.lesion_id, region.region, parameter.name] = found["mean"]
+
+
+def _noise(
+    layout: Layout, measured: Sequence[Measured], spacing_mm: Spacing
+) -> dict[str, NDArray[np.float64]]:
+    """Autocovariance of each parameter's noise, in the parenchyma."""
+    for region, of_region in zip(layout.regions, measured, strict=True):
+        if region.region == "parenchyma":
+            return {
+                parameter.name: noise_autocovariance(array, region.mask.voxels, spacing_mm)
+                for parameter, array in of_region.items()
+                if not parameter.name.startswith("mono_")
+            }
+    raise SettingsError(
+        "the standard error needs the noise of the parenchyma",
+        remedy="give --liver-mask or --normal-mask, or leave out --se",
+    )
+
+
+def _mean_and_sd(array: NDArray[np.float32]) -> dict[str, float]:
+    valid = array[~np.isnan(array)].astype(np.float64)
+    return {
+        "mean": float(valid.mean()) if valid.size else float("nan"),
+        "sd": float(valid.std(ddof=1)) if valid.size > 1 else float("nan"),
+        "n_valid": float(valid.size),
+    }
+
+
+def _curve_rows(
+    blank: MeasurementRow,
+    region: MeasuredRegion,
+    values: NDArray[np.float32],
+    measurand: Measurand,
+) -> Iterator[MeasurementRow]:
+    """λHU from the region's mean curve, and how straight the curve is."""
+    stack_hu = measurand.curve(values)
+    curve_hu, _ = spectral_curve(stack_hu)
+    n_valid = int((~np.isnan(stack_hu).any(axis=0)).sum())
+    for parameter, slope in measurand.curve_slopes():
+        energies = slope.energies_for(measurand.energies_kev)
+        chosen = [measurand.energies_kev.index(kev) for kev in energies]
+        hu = curve_hu[chosen]
+        value = float((slope.rows(energies).weights @ hu)[0])
+        row = replace(
+            blank,
+            lesion_id=region.lesion_id,
+            region=region.region,
+            parameter=parameter.name,
+            statistic="from_curve",
+            value=value,
+            unit=parameter.unit,
+            definition=f"{parameter.definition}, of the region's mean curve",
+            n_voxels=values.shape[1],
+            n_valid=n_valid,
+            flags=_flags(region, parameter, n_valid),
+        )
+        yield row
+        if slope.divisor_kev is None and len(energies) > 2:
+            r_squared = (
+                float(np.corrcoef(energies, hu)[0, 1] ** 2) if np.ptp(hu) > 0 else float("nan")
+            )
+            definition = (
+                f"squared correlation of HU and energy, {energies[0]:g} to {energies[-1]:g} keV"
+            )
+            yield replace(
+                row, statistic="r_squared", value=r_squared, unit="1", definition=definition
+            )
+
+
+def _flags(region: MeasuredRegion, parameter: Parameter, n_valid: int) -> str:
+    flags = [*region.flags, *parameter.flags]
+    if n_valid == 0:
+        flags.append(NO_VALID)
+    return ";".join(flags)
+
+
+def _ratio_rows(
+    layout: Layout,
+    rows: Sequence[MeasurementRow],
+    means: dict[tuple[str, str, str], float],
+    blank: MeasurementRow,
+) -> Iterator[MeasurementRow]:
+    """NIC and LNR of every region, and rim over core."""
+    counts = {
+        (row.lesion_id, row.region, row.parameter): (row.n_voxels, row.n_valid)
+        for row in rows
+        if row.statistic == "mean"
+    }
+    aorta = means.get(("", "aorta", "iodine"))
+    for region in layout.regions:
+        lesion_id, name = region.lesion_id, region.region
+        own = {one: means.get((lesion_id, name, one)) for one in _COMPARED}
+        for parameter, mean in own.items():
+            if mean is None:
+                continue
+            n_voxels, n_valid = counts[lesion_id, name, parameter]
+            row = replace(
+                blank,
+                lesion_id=lesion_id,
+                region=name,
+                statistic="mean",
+                unit="1",
+                n_voxels=n_voxels,
+                n_valid=n_valid,
+                flags=";".join(region.flags),
+            )
+            if parameter == "iodine" and aorta is not None and name != "aorta":
+                value, definition = ratio(mean, aorta), "iodine / mean iodine of the aorta"
+                yield replace(row, parameter="nic", value=value, definition=definition)
+            normal = means.get(("", "parenchyma", parameter))
+            if normal is not None and lesion_id:
+                definition = f"{parameter} / mean {parameter} of the parenchyma"
+                value = ratio(mean, normal)
+                yield replace(row, parameter=f"lnr_{parameter}", value=value, definition=definition)
+            core = means.get((lesion_id, "core", parameter))
+            if name == "rim" and core is not None:
+                yield replace(
+                    row,
+                    parameter=f"rim_core_{parameter}",
+                    statistic="ratio",
+                    value=ratio(mean, core),
+                    definition=f"mean {parameter} of the rim / of the core",
+                )
+
+
+def _size_rows(
+    blank: MeasurementRow,
+    region: MeasuredRegion,
+    lesion: LesionLayout | None,
+    spacing_mm: Spacing,
+) -> Iterator[MeasurementRow]:
+    """Volume of every region; diameters and depth of lesions."""
+    mask: RegionMask = region.mask
+    n = mask.n_voxels
+    row = replace(
+        blank,
+        lesion_id=region.lesion_id,
+        region=region.region,
+        statistic="value",
+        n_voxels=n,
+        n_valid=n,
+        flags=";".join(region.flags),
+    )
+    yield replace(
+        row,
+        parameter="volume",
+        value=volume_ml(mask, spacing_mm),
+        unit="mL",
+        definition="voxels times their volume",
+    )
+    if region.region != "lesion" or lesion is None:
+        return
+    for name, value, definition in (
+        (
+            "longest_axial_diameter",
+            longest_axial_diameter_mm(mask, spacing_mm),
+            "longest line within one slice (RECIST 1.1), between outer edges of voxels",
+        ),
+        (
+            "feret_diameter",
+            feret_diameter_mm(mask, spacing_mm),
+            "longest distance in space, between outer edges of voxels",
+        ),
+        ("largest_depth", lesion.largest_depth_mm, "of a voxel's centre below the boundary"),
+        ("rim_thickness", lesion.rim_mm, "depth that divides rim and core"),
+    ):
+        yield replace(row, parameter=name, value=value, unit="mm", definition=definition)

@@ -1,0 +1,305 @@
+"""What is measured in a region: which series are read, and which parameters come of their values.
+
+lambda_hu, lambda_hu[...]  every definition of the slope that was asked for
+iodine, and other maps     of the water-iodine fit over all energies read
+iodine[vendor]             the scanner's own iodine series, in mg/mL where its unit is known
+ct_value                   the VMI of a chosen energy, or the conventional series
+mono_40 ... mono_140       the spectral curve: every monoenergetic series as it is stored
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
+from gsigpu.dicom.study.stack import companions
+from gsigpu.errors import SettingsError, StudyError
+from gsigpu.maps.definitions import MapDefinition, nearest
+from gsigpu.maps.plan import MapPlan, maps_of_hu, plan_maps
+from gsigpu.maps.registry import DEFAULT_SLOPE, define, define_all
+from gsigpu.maps.slope import Slope, parse_slope
+
+CONVENTIONAL = "conventional"
+# Rescale Type of a vendor's iodine series -> shown unit per mg/mL. 37.41 in units of 100 µg/cm³ is
+# 3.74 mg/mL, which a table headed mg/mL has printed as 37.41.
+_IODINE_UNITS = {
+    "mgml": 1.0, "mg/ml": 1.0, "mg/cc": 1.0, "mg/cm3": 1.0,
+    "100ug/cc": 10.0, "100ug/ml": 10.0, "100ug/cm3": 10.0,
+    "ug/cc": 1000.0, "ug/ml": 1000.0, "ug/cm3": 1000.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One quantity of a table.
+
+    name : as in the table
+    definition : the formula, or which series it is
+    flags : what to know about all its values
+    """
+
+    name: str
+    unit: str
+    definition: str
+    flags: tuple[str, ...] = ()
+
+
+# (n,) float32 of each parameter in the voxels of a region, in the order of the tables.
+Measured = Mapping[Parameter, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSettings:
+    """What to measure.
+
+    slopes : definitions of λHU; the first is the plain `lambda_hu`
+    maps : further maps by name, see gsigpu.maps.registry
+    ct_value : keV of the VMI, or `conventional`
+    curve : measure every monoenergetic series
+    vendor_iodine_unit : of the scanner's iodine series where its header does not say, `mg/mL` or `100ug/mL`
+    """
+
+    slopes: tuple[str, ...] = (DEFAULT_SLOPE,)
+    maps: tuple[str, ...] = ("iodine",)
+    ct_value: str = "70"
+    curve: bool = True
+    vendor_iodine_unit: str = ""
+
+
+class Measurand:
+    """The series to read and the parameters that come of their voxels.
+
+    series : to read, all on the stack's grid; monoenergetic ones first, ascending in energy
+    energies_kev : of the monoenergetic ones among them
+    warnings : for a person to read
+    """
+
+    def __init__(self, study: Study, stack: SpectralStack, settings: ParameterSettings) -> None:
+        """Decides what to read.
+
+        Raises SettingsError and TooFewEnergies for what cannot be measured, the problem of a series that
+        is needed, and StudyError where there is no conventional series, or several.
+        """
+        self.warnings: list[str] = []
+        self.slopes = tuple(parse_slope(one) for one in settings.slopes)
+        definitions = _definitions(settings)
+        usable = tuple(one for one in stack.series if one.problem is None)
+        available = tuple(float(one.energy_kev or 0.0) for one in usable)
+        plan = plan_maps(definitions, stack.energies_kev)
+        for one in stack.series:
+            if one.problem is not None and one.energy_kev in plan.energies_kev:
+                raise one.problem
+        self._ct_kev, more = _ct_value(settings, available)
+        if more is not None:
+            plan = plan_maps((*definitions, more), available)
+        self._has_curve = settings.curve
+        wanted = set(plan.energies_kev) | (set(available) if settings.curve else set())
+        if self._ct_kev is not None and more is None:
+            wanted.add(self._ct_kev)
+        vmis = [one for one in usable if one.energy_kev in wanted]
+        self.energies_kev = tuple(float(one.energy_kev or 0.0) for one in vmis)
+        self._synthesised = more
+        self._conventional = (
+            _conventional(study, stack) if settings.ct_value == CONVENTIONAL else None
+        )
+        asks_iodine = any(one.name == "iodine" for one in definitions)
+        vendor = companions(study, stack, SeriesKind.IODINE) if asks_iodine else ()
+        self._vendor = _on_grid(vendor, stack)
+        others = [one for one in (self._conventional, *self._vendor) if one is not None]
+        self.series: tuple[Series, ...] = (*vmis, *others)
+        self._vendor_units = [_vendor_unit(one, settings, self.warnings) for one in self._vendor]
+        alone = [one for one in plan.definitions if not one.needs_neighbours]
+        self._around = tuple(one for one in plan.definitions if one.needs_neighbours)
+        self._plan = plan_maps(alone, available) if alone else None
+        self._around_plan = plan_maps(self._around, available) if self._around else None
+        self.definitions = plan.definitions
+
+    @property
+    def n_more(self) -> int:
+        """Planes that `more_planes` adds."""
+        return len(self._around)
+
+    def more_planes(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Maps that need a voxel's neighbours, of one slice of all series."""
+        assert self._around_plan is not None
+        found = maps_of_hu(self._around_plan, planes[self._rows(self._around_plan)])
+        return np.stack([found[one.name] for one in self._around])
+
+    def measured(self, values: NDArray[np.float32]) -> Measured:
+        """The parameters of voxels, in the order of the tables.
+
+        values : (C, n) of `series` and `more_planes`
+        Returns (n,) float32 each, the plain λHU first.
+        """
+        found: dict[str, NDArray[np.float32]] = {}
+        if self._plan is not None:
+            hu = values[self._rows(self._plan)][:, None, :]
+            found = {name: plane[0] for name, plane in maps_of_hu(self._plan, hu).items()}
+        first_more = len(self.series)
+        found |= {one.name: values[first_more + k] for k, one in enumerate(self._around)}
+        named = {
+            _parameter(one): found[one.name]
+            for one in self.definitions
+            if one is not self._synthesised
+        }
+        named |= self._ct_values(values, found)
+        for k, (one, (factor, unit, flags)) in enumerate(
+            zip(self._vendor, self._vendor_units, strict=True)
+        ):
+            row = len(self.energies_kev) + (self._conventional is not None) + k
+            suffix = "" if k == 0 else f" {k + 1}"
+            name = f"iodine[vendor{suffix}]"
+            parameter = Parameter(name, unit, _series_name(one), flags)
+            named[parameter] = values[row] / np.float32(factor)
+        if self._has_curve:
+            named |= {
+                Parameter(f"mono_{kev:g}", "HU", f"VMI at {kev:g} keV as stored"): values[k]
+                for k, kev in enumerate(self.energies_kev)
+            }
+        return named
+
+    def curve(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(E, n) HU of the monoenergetic series."""
+        return values[: len(self.energies_kev)]
+
+    def curve_slopes(self) -> list[tuple[Parameter, Slope]]:
+        """The asked slopes that can be taken from the curve, and the straight line through all of it."""
+        found = []
+        for slope, one in zip(self.slopes, self.definitions, strict=False):
+            found.append((_parameter(one), slope))
+        if self._has_curve and len(self.energies_kev) > 2:
+            low, high = self.energies_kev[0], self.energies_kev[-1]
+            line = parse_slope(f"fit:{low:g}-{high:g}")
+            if line.name not in {one.name for one in self.slopes}:
+                name = f"lambda_hu[{line.name}]"
+                found.append((Parameter(name, "HU/keV", line.formula), line))
+        return found
+
+    def _rows(self, plan: MapPlan) -> list[int]:
+        return [self.energies_kev.index(kev) for kev in plan.energies_kev]
+
+    def _ct_values(
+        self, values: NDArray[np.float32], found: dict[str, NDArray[np.float32]]
+    ) -> dict[Parameter, NDArray[np.float32]]:
+        if self._conventional is not None:
+            definition = f"conventional series {_series_name(self._conventional)}"
+            return {Parameter("ct_value", "HU", definition): values[len(self.energies_kev)]}
+        if self._synthesised is not None:
+            one = self._synthesised
+            return {Parameter("ct_value", "HU", one.formula): found[one.name]}
+        assert self._ct_kev is not None
+        row = self.energies_kev.index(self._ct_kev)
+        definition = f"VMI at {self._ct_kev:g} keV as stored"
+        return {Parameter("ct_value", "HU", definition): values[row]}
+
+
+def iodine_pairs(
+    measured: Measured,
+) -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
+    """(parameter, computed, vendor's) iodine of voxels, for each of the vendor's series."""
+    named = {one.name: array for one, array in measured.items()}
+    return [
+        (name, named["iodine"], array)
+        for name, array in named.items()
+        if name.startswith("iodine[vendor")
+    ]
+
+
+def check_parameters(settings: ParameterSettings) -> None:
+    """Raises SettingsError for what no study could give."""
+    _definitions(settings)
+    if settings.ct_value != CONVENTIONAL:
+        _kev(settings.ct_value)
+    if said := settings.vendor_iodine_unit:
+        _require_unit(said)
+
+
+def _definitions(settings: ParameterSettings) -> tuple[MapDefinition, ...]:
+    if not settings.slopes:
+        raise SettingsError("no slope asked for", remedy="use --slope paper")
+    default, *others = settings.slopes
+    names = ["lambda-hu", *(f"lambda-hu[{one}]" for one in others)]
+    names += [one for one in settings.maps if one != "lambda-hu"]
+    return define_all(names, slope=default)
+
+
+def _parameter(one: MapDefinition) -> Parameter:
+    return Parameter(one.parameter, one.unit.display or "1", one.formula)
+
+
+def _ct_value(
+    settings: ParameterSettings, available: tuple[float, ...]
+) -> tuple[float | None, MapDefinition | None]:
+    """The energy of the stored series, or the map that synthesises it."""
+    if settings.ct_value == CONVENTIONAL:
+        return None, None
+    kev = _kev(settings.ct_value)
+    stored = nearest(available, kev)
+    return (stored, None) if stored is not None else (None, define(f"mono-{kev:g}"))
+
+
+def _kev(ct_value: str) -> float:
+    try:
+        return float(ct_value)
+    except ValueError as error:
+        raise SettingsError(
+            f"unknown CT value {ct_value!r}", remedy="use an energy in keV, or conventional"
+        ) from error
+
+
+def _conventional(study: Study, stack: SpectralStack) -> Series:
+    found = _on_grid(companions(study, stack, SeriesKind.CONVENTIONAL), stack)
+    if len(found) == 1:
+        return found[0]
+    raise StudyError(
+        f"{len(found) or 'no'} conventional series lie on the grid of the monoenergetic ones",
+        where=study.root,
+        remedy="measure the CT value on a monoenergetic series with --ct-value 70",
+    )
+
+
+def _on_grid(series: Sequence[Series], stack: SpectralStack) -> list[Series]:
+    return [
+        one for one in series if one.geometry is not None and one.geometry.same_grid(stack.geometry)
+    ]
+
+
+def _vendor_unit(
+    one: Series, settings: ParameterSettings, warnings: list[str]
+) -> tuple[float, str, tuple[str, ...]]:
+    """Shown unit per mg/mL, unit of the table, flags."""
+    said = settings.vendor_iodine_unit
+    in_brackets = re.findall(r"\[([^\]]+)\]", one.evidence.series_description)
+    for text in (said, one.evidence.rescale_type, *in_brackets):
+        factor = _iodine_unit(text)
+        if factor is not None:
+            return factor, "mg/mL", ()
+        if text and text is said:
+            _require_unit(said)
+    warnings.append(
+        f"series {_series_name(one)}: its header does not say its unit"
+        f" ({one.evidence.rescale_type or 'no Rescale Type'}); say it with --vendor-iodine-unit"
+    )
+    return 1.0, "unknown", ("unit-unknown",)
+
+
+def _iodine_unit(text: str) -> float | None:
+    """Shown unit per mg/mL."""
+    return _IODINE_UNITS.get(text.lower().replace("µ", "u").replace(" ", ""))
+
+
+def _require_unit(said: str) -> None:
+    if _iodine_unit(said) is None:
+        raise SettingsError(
+            f"unknown unit {said!r} of the vendor's iodine", remedy="use mg/mL or 100ug/mL"
+        )
+
+
+def _series_name(one: Series) -> str:
+    unit = one.evidence.rescale_type
+    return f"{one.evidence.series_description!r}" + (f" in {unit}" if unit else "")

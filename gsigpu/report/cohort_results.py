@@ -1,0 +1,118 @@
+"""What the statistics of a cohort found: the frames that files, figures and the page are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import pandas as pd
+
+from gsigpu.cohort_statistics.roc.curve import Direction
+from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
+from gsigpu.errors import SettingsError
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsSettings:
+    """How a cohort is analysed.
+
+    replicates : of the patient bootstrap
+    seed : of everything random; each family member has its own, derived from it and the member's name
+    confidence : of all intervals
+    directions : parameter -> whether the first group of a pair is expected above the second; `higher`
+        for parameters that are not named. (parameter, group_a, group_b) for one pair.
+    n_folds : of the cross-validation of combined models
+    """
+
+    replicates: int = 2000
+    seed: int = 0
+    confidence: float = 0.95
+    directions: Mapping[str, Direction] = field(default_factory=dict)
+    pair_directions: Mapping[tuple[str, str, str], Direction] = field(default_factory=dict)
+    n_folds: int = 5
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for what cannot be meant."""
+        if self.seed < 0:
+            raise SettingsError(f"seed {self.seed} is negative", remedy="use 0 or more")
+        self.roc("")
+
+    def roc(self, parameter: str) -> RocSettings:
+        """The settings of a parameter's ROC curves."""
+        pairs = {
+            (a, b): way for (name, a, b), way in self.pair_directions.items() if name == parameter
+        }
+        return RocSettings(
+            direction=self.directions.get(parameter, "higher"),
+            pair_directions=pairs,
+            confidence=self.confidence,
+            n_replicates=self.replicates,
+            n_folds=self.n_folds,
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, for provenance."""
+        return {
+            "replicates": self.replicates,
+            "seed": self.seed,
+            "confidence": self.confidence,
+            "directions": dict(self.directions)
+            | {f"{name}:{a}:{b}": way for (name, a, b), way in self.pair_directions.items()},
+            "n_folds": self.n_folds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """All tables of results, each with `track` and the member of the family first.
+
+    The columns: gsigpu.cohort_statistics.frames and roc_settings. A frame without rows is a test
+    that does not apply, as the agreement of one reader.
+    """
+
+    descriptives: pd.DataFrame
+    omnibus: pd.DataFrame
+    pairwise: pd.DataFrame
+    roc: pd.DataFrame
+    roc_comparisons: pd.DataFrame
+    roc_curves: pd.DataFrame
+    models: pd.DataFrame
+    calibration: pd.DataFrame
+    icc: pd.DataFrame
+    bland_altman: pd.DataFrame
+    bland_altman_points: pd.DataFrame
+    power: pd.DataFrame
+
+    def named(self) -> dict[str, pd.DataFrame]:
+        """Name -> frame, in the order of the files."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Sentences on where the two tracks decide differently, of one member of the family."""
+
+    phase: str
+    region: str
+    parameter: str
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What was found.
+
+    not_computed : what could not be, and why, in words
+    """
+
+    frames: Frames
+    disagreements: tuple[Disagreement, ...]
+    settings: StatisticsSettings
+    not_computed: tuple[str, ...] = ()
+
+    @property
+    def has_values(self) -> bool:
+        """Whether lesions were there, and not only n, mean and SD of groups."""
+        return not self.not_computed

@@ -1,0 +1,231 @@
+"""What was found, in sentences a reader can check against the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gsigpu.report.cohort_results import ALPHA, Disagreement, Results
+from gsigpu.report.paper_tables import (
+    PRIMARY,
+    TRACK_NAMES,
+    TRACKS,
+    areas_of,
+    rows_of,
+    test_name,
+)
+from gsigpu.report.table_cells import (
+    decimals_of,
+    interval,
+    listed,
+    number,
+    parameter_name,
+    plural,
+    with_p,
+)
+from gsigpu.tables.observations import Observations
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The top of the page.
+
+    tiles : (number, what it counts)
+    asked, found, trust : paragraphs
+    """
+
+    tiles: tuple[tuple[str, str], ...]
+    asked: str
+    found: tuple[str, ...]
+    trust: tuple[str, ...]
+
+
+def summary(observations: Observations, results: Results) -> Summary:
+    """What was asked, on how many, what came out, and which track to trust."""
+    n_patients = sum(n for n, _ in observations.flow.analysed.values())
+    n_lesions = sum(n for _, n in observations.flow.analysed.values())
+    of_patients = (f"{n_patients:,}", "patient" if n_patients == 1 else "patients")
+    pairs = _primary(results)
+    n_differ = int((pairs["p_holm_all"] < ALPHA).sum())
+    tiles = (
+        *([of_patients] if results.has_values else []),
+        (f"{n_lesions:,}", "lesion" if n_lesions == 1 else "lesions"),
+        (f"{len(observations.groups)}", "groups"),
+        (f"{n_differ} of {len(pairs)}", "pairwise tests differ after correction over all"),
+    )
+    return Summary(
+        tiles=tiles,
+        asked=_asked(observations),
+        found=tuple(_found(observations, results)),
+        trust=tuple(_trust(results)),
+    )
+
+
+def _asked(observations: Observations) -> str:
+    names = listed([parameter_name(one) for one in observations.parameters])
+    phases = [one for one in observations.phases if one]
+    where = f"{listed(list(observations.regions))} of the lesions"
+    when = f" in {listed(phases)}" if phases else ""
+    return (
+        f"Do {names} in {where}{when} differ between {listed(list(observations.groups))}, "
+        "and how well does each tell two of them apart?"
+    )
+
+
+def _found(observations: Observations, results: Results) -> Iterator[str]:
+    test = "mixed" if results.has_values else "welch"
+    omnibus = rows_of(results.frames.omnibus, track="recommended", test=test)
+    for parameter in observations.parameters:
+        own = rows_of(omnibus, parameter=parameter)
+        if own.empty:
+            continue
+        name = _capital(parameter_name(parameter))
+        different = own[own["p_holm_all"] < ALPHA]
+        if different.empty:
+            least = own["p"].min()
+            yield (
+                f"{name}: no difference between the groups that holds after correction for all tests "
+                f"(smallest uncorrected {with_p(float(least))})."
+            )
+            continue
+        everywhere = len(different) == len(own) > 1
+        where = (
+            "wherever it was measured"
+            if everywhere
+            else f"in {listed([_where(one) for _, one in different.iterrows()])}"
+        )
+        largest = with_p(float(different["p_holm_all"].max()), "p")
+        yield (
+            f"{name} differs between the groups {where} ({test_name(test)}, Holm over all tests, {largest}"
+            f"{' or less' if len(different) > 1 and '=' in largest else ''}). {_extremes(results, different)}"
+        )
+    best = _best_area(results)
+    if best is not None:
+        yield best
+
+
+def _extremes(results: Results, different: pd.DataFrame) -> str:
+    """The highest and lowest group where the groups differ most."""
+    one = different.iloc[int(different["statistic"].to_numpy().argmax())]
+    means = rows_of(
+        results.frames.descriptives, track="recommended" if results.has_values else "paper", phase=one["phase"],
+        region=one["region"], parameter=one["parameter"],
+    ).dropna(subset="mean").reset_index(drop=True)  # fmt: skip
+    if len(means) < 2:
+        return ""
+    high, low = (
+        means.iloc[int(at)]
+        for at in (means["mean"].to_numpy().argmax(), means["mean"].to_numpy().argmin())
+    )
+    decimals = decimals_of(str(one["parameter"]), float(high["sd"]))
+    return (
+        f"Most in {_where(one)}: highest in {high['group']} ({number(high['mean'], decimals)}), "
+        f"lowest in {low['group']} ({number(low['mean'], decimals)})."
+    )
+
+
+def _best_area(results: Results) -> str | None:
+    """The area farthest from chance whose test holds, said as the largest of many."""
+    areas = areas_of(results.frames.roc, "recommended")
+    areas = areas[np.isfinite(areas["auc"].astype(float))]
+    if areas.empty:
+        return None
+    if "p_holm_all" not in areas.columns:
+        return None
+    held = areas[areas["p_holm_all"] < ALPHA]
+    if held.empty:
+        return "No single parameter tells two groups apart beyond chance after correction for all tests."
+    one = held.iloc[int((held["auc"] - 0.5).abs().to_numpy().argmax())]
+    as_declared = one["auc"] >= 0.5
+    is_above = (one["direction"] == "higher") == as_declared
+    auc, low, high = (one["auc"], one["ci_low"], one["ci_high"]) if as_declared else (
+        1 - one["auc"], 1 - one["ci_high"], 1 - one["ci_low"],
+    )  # fmt: skip
+    return (
+        f"{len(held)} of {len(areas)} areas under ROC curves differ from .5 after correction for all. The farthest is that of "
+        f"{parameter_name(one['parameter'])} in {_where(one)}, where {one['group_a']} lies {'above' if is_above else 'below'} "
+        f"{one['group_b']}{'' if as_declared else ', the opposite of the direction it was tested in'}: "
+        f"{number(auc, 2)} (95% interval {interval(low, high, 2)}). "
+        "The farthest of many is farther than it will be in the next cohort."
+    )
+
+
+def _trust(results: Results) -> Iterator[str]:
+    if not results.has_values:
+        yield (
+            "Neither fully: n, mean and SD do not say which lesions share a patient, so both tracks count every "
+            "lesion as independent. The recommended track at least does not assume equal variances. Intervals are "
+            "too narrow and p values too small by as much as lesions of a patient resemble each other."
+        )
+        return
+    described = rows_of(results.frames.omnibus, track="recommended")
+    icc, effect = described["icc"].dropna(), described["design_effect"].dropna()
+    if len(icc):
+        yield (
+            "Trust the recommended track. Lesions of one patient resemble each other "
+            f"(ICC {_range(icc)}, design effect {_range(effect)}), so they are fewer "
+            "independent observations than they look; the paper-compatible track counts each as one, and is "
+            "shown so that results can be compared with the source study."
+        )
+    else:
+        yield (
+            "Trust the recommended track: it corrects for the number of tests and does not assume equal "
+            "variances. The paper-compatible track is shown so that results can be compared with the source study."
+        )
+    n = sum(len(one.sentences) for one in results.disagreements)
+    total = len(_primary(results))
+    if n:
+        yield f"The tracks decide differently on {plural(n, 'pair')} of {total}; each is named below with the reason."
+    elif total and results.disagreements:
+        yield "The two tracks decide alike on every pair."
+
+
+def disagreement_words(members: Sequence[Disagreement]) -> str:
+    """On how many pairs the tracks decide differently, and for which reasons."""
+    sentences = [one for member in members for one in member.sentences]
+    if not sentences:
+        return ""
+    only = {
+        track: sum(f"on the {track} track only" in one for one in sentences) for track in TRACKS
+    }
+    reasons = [
+        f"{reason} ({n})"
+        for reason in ("clustering", "unequal variances", "multiplicity")
+        for n in [sum(reason in one for one in sentences)]
+        if n
+    ]
+    sides = [f"{n} on the {TRACK_NAMES[track]} track only" for track, n in only.items() if n]
+    return (
+        f"On {plural(len(sentences), 'pair')} the tracks decide differently: {listed(sides)}. "
+        f"Reasons, some pairs having several: {listed(reasons)}."
+    )
+
+
+def _range(values: pd.Series) -> str:
+    low, high = number(float(values.min()), 2), number(float(values.max()), 2)
+    return low if low == high else f"{low} to {high}"
+
+
+def _where(row: pd.Series) -> str:
+    return " ".join(str(one) for one in (row["phase"], row["region"]) if one)
+
+
+def _capital(words: str) -> str:
+    """The first letter large, but for λ.
+
+    >>> _capital("iodine"), _capital("λHU")
+    ('Iodine', 'λHU')
+    """
+    return words if words.startswith("λ") else words[:1].upper() + words[1:]
+
+
+def _primary(results: Results) -> pd.DataFrame:
+    """Pairs by the test that decides on the recommended track."""
+    own = rows_of(results.frames.pairwise, track="recommended")
+    for test, _ in PRIMARY["recommended"]:
+        if (own["test"] == test).any():
+            return rows_of(own, test=test)
+    return own

@@ -1,0 +1,194 @@
+"""Decoders against encoders and decoders nobody here wrote; damaged frames are never passed on."""
+
+import subprocess
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pydicom import dcmread
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import RLELossless
+
+from gsigpu.dicom.model import PixelFormat
+from gsigpu.dicom.reading import codecs
+from gsigpu.dicom.reading.headers import scan_headers
+from gsigpu.dicom.reading.pixels import read_planes
+from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
+from tests.support.dicom_files import ct_dataset, save
+
+SHAPE = (17, 24)
+SMOOTH = np.cumsum(np.random.default_rng(3).integers(-5, 6, SHAPE), axis=1).astype(np.int16)
+
+
+def rle(image):
+    ds = ct_dataset(image)
+    ds.compress(RLELossless)
+    return next(generate_frames(ds.PixelData, number_of_frames=1))
+
+
+def jpeg_2000(image, **options):
+    return imagecodecs.jpeg2k_encode(image, codecformat="j2k", mct=False, **options)
+
+
+LOSSLESS = {
+    codecs.RLE_LOSSLESS: rle,
+    codecs.JPEG_LOSSLESS: lambda image: imagecodecs.ljpeg_encode(
+        image.view(np.uint16), bitspersample=16
+    ),
+    codecs.JPEG_LS_LOSSLESS: lambda image: imagecodecs.jpegls_encode(image.view(np.uint16)),
+    codecs.JPEG_2000_LOSSLESS: lambda image: jpeg_2000(image, level=0, reversible=True),
+    codecs.HTJ2K_LOSSLESS: lambda image: imagecodecs.htj2k_encode(image, reversible=True),
+}
+LOSSY = {
+    codecs.JPEG_LS_NEAR_LOSSLESS: lambda image: imagecodecs.jpegls_encode(
+        image.view(np.uint16), level=3
+    ),
+    codecs.JPEG_2000: lambda image: jpeg_2000(image, level=40, reversible=False),
+    codecs.HTJ2K: lambda image: imagecodecs.htj2k_encode(image, level=0.001, reversible=False),
+}
+
+
+def decoded(uid, frame, shape=SHAPE):
+    image = PixelFormat(uid, *shape, bits_allocated=16, bits_stored=16, high_bit=15, signed=True)
+    out = np.full(shape, -7, np.int16)
+    return codecs.decode_frame(frame, image, out), out
+
+
+def file_of(frame, uid, path, image=SMOOTH):
+    ds = ct_dataset(image)
+    ds.PixelData = encapsulate([frame])
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    ds.file_meta.TransferSyntaxUID = uid
+    return save(ds, path)
+
+
+def read(folder):
+    planes = scan_headers(folder).planes
+    out = np.full((len(planes), *SHAPE), -7, np.int16)
+    read_planes(planes, out)
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+@pytest.mark.parametrize("uid", LOSSLESS)
+def test_any_image_comes_back_in_the_buffer(uid, data):
+    sides = st.integers(12, 24)  # liblj92 refuses streams of a few bytes
+    image = data.draw(arrays(np.int16, st.tuples(sides, sides)))
+    found, out = decoded(uid, LOSSLESS[uid](image), image.shape)
+    assert found is out
+    np.testing.assert_array_equal(out, image)
+
+
+@pytest.mark.parametrize("uid", LOSSY)
+def test_lossy_frames_agree_with_pydicom(tmp_path, uid):
+    path = file_of(LOSSY[uid](SMOOTH), uid, tmp_path / "a")
+    theirs = pixel_array(dcmread(path), raw=True)
+    np.testing.assert_array_equal(read(tmp_path)[0], theirs)
+    assert 0 < np.abs(theirs.astype(int) - SMOOTH).max() < 40
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dcmcjpeg +e1",
+        *(f"dcmcjpeg +el +sv {predictor}" for predictor in range(1, 8)),
+        "dcmcjpeg +el +sv 4 +pt 2",
+        "dcmcjpeg +e1 +pt 1",
+        "dcmcjpls",
+        "dcmcjpls +fs 1",
+        "dcmcrle",
+    ],
+)
+def test_files_that_dcmtk_compressed(tmp_path, command):
+    """Equal to what dcmtk itself decodes, and to pydicom's decoders; exact unless told to be lossy."""
+    plain, packed, unpacked = (tmp_path / name for name in ("plain", "in/packed", "unpacked"))
+    packed.parent.mkdir()
+    save(ct_dataset(SMOOTH), plain)
+    words = command.split()
+    subprocess.run([*words, plain, packed], check=True, capture_output=True)
+    out = read(packed.parent)[0]
+    np.testing.assert_array_equal(out, pixel_array(dcmread(packed), raw=True))
+    unpack = {"dcmcjpeg": "dcmdjpeg", "dcmcjpls": "dcmdjpls", "dcmcrle": "dcmdrle"}[words[0]]
+    subprocess.run([unpack, packed, unpacked], check=True, capture_output=True)
+    np.testing.assert_array_equal(out, dcmread(unpacked).pixel_array)
+    if "+pt" not in words:
+        np.testing.assert_array_equal(out, SMOOTH)
+
+
+@pytest.mark.parametrize("uid", [*LOSSLESS, *LOSSY])
+@pytest.mark.parametrize("kept", [0.98, 0.7, 0.2, 0.01])
+def test_frames_cut_off_inside_a_whole_file_are_refused(tmp_path, uid, kept):
+    frame = (LOSSLESS | LOSSY)[uid](SMOOTH)
+    file_of(frame[: int(len(frame) * kept)], uid, tmp_path / "slice-4")
+    with pytest.raises(PixelDataError, match="slice-4"):
+        read(tmp_path)
+
+
+def test_a_damaged_high_throughput_frame_is_refused(tmp_path):
+    frame = bytearray(LOSSLESS[codecs.HTJ2K_LOSSLESS](SMOOTH))
+    del frame[len(frame) // 2 : -2]  # the end marker stays
+    file_of(bytes(frame), codecs.HTJ2K_LOSSLESS, tmp_path / "slice-4")
+    with pytest.raises(PixelDataError, match=r"slice-4: .*cannot be decoded"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("uid", LOSSLESS)
+@pytest.mark.parametrize("shape", [(16, 24), (18, 24), (24, 17)])
+def test_frames_of_another_size_than_the_header_says_are_refused(tmp_path, uid, shape):
+    other = np.resize(SMOOTH, shape)
+    file_of(LOSSLESS[uid](other), uid, tmp_path / "slice-8")
+    if uid == codecs.RLE_LOSSLESS and other.size == SMOOTH.size:
+        np.testing.assert_array_equal(read(tmp_path)[0].ravel(), other.ravel())  # has no size
+    else:
+        with pytest.raises(PixelDataError, match="slice-8"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("n_padding", [1, 2, 9])
+@pytest.mark.parametrize("uid", LOSSLESS)
+def test_padding_behind_a_frame_does_no_harm(uid, n_padding):
+    _, out = decoded(uid, LOSSLESS[uid](SMOOTH) + bytes(n_padding))
+    np.testing.assert_array_equal(out, SMOOTH)
+
+
+def test_frames_of_eight_bits_in_a_header_of_sixteen(tmp_path):
+    image = np.random.default_rng(1).integers(0, 256, SHAPE).astype(np.uint8)
+    frame = imagecodecs.jpegls_encode(image)
+    file_of(frame, codecs.JPEG_LS_LOSSLESS, tmp_path / "a")
+    np.testing.assert_array_equal(read(tmp_path)[0], image)
+
+
+def test_restart_markers_are_left_to_another_decoder():
+    frame = LOSSLESS[codecs.JPEG_LOSSLESS](SMOOTH)
+    restart = b"\xff\xdd\x00\x04\x00\x18"
+    with pytest.raises(UnsupportedPixelData, match="restart"):
+        decoded(codecs.JPEG_LOSSLESS, frame[:2] + restart + frame[2:])
+
+
+def test_a_missing_codec_is_left_to_another_decoder(monkeypatch):
+    def missing(*args, **options):
+        raise ImportError("could not import name 'jpegls_decode'")
+
+    frame = LOSSLESS[codecs.JPEG_LS_LOSSLESS](SMOOTH)
+    monkeypatch.setattr(imagecodecs, "jpegls_decode", missing)
+    with pytest.raises(UnsupportedPixelData, match="jpegls_decode"):
+        decoded(codecs.JPEG_LS_LOSSLESS, frame)
+
+
+def test_a_missing_end_marker_is_told_as_such():
+    frame = LOSSLESS[codecs.JPEG_LOSSLESS](SMOOTH)
+    with pytest.raises(TruncatedPixelData, match="end marker"):
+        decoded(codecs.JPEG_LOSSLESS, frame[:-2])
+
+
+def test_every_codec_listed_is_there():
+    assert all(codec.available for codec in codecs.CODECS.values())
+    assert set(codecs.available_codecs().values()) == {f"imagecodecs {imagecodecs.__version__}"}
+    assert set(LOSSLESS) | set(LOSSY) <= set(codecs.CODECS)

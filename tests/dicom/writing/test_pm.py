@@ -1,0 +1,96 @@
+"""Maps as Parametric Maps, read back by highdicom and pydicom."""
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import highdicom
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from gsigpu.dicom.writing.pm import ParametricMapSink
+from gsigpu.errors import OutputError
+from gsigpu.maps.registry import define_all
+from tests.support.stacks import SLICES, STACKS, errors_found_by_dciodvfy, float_map
+
+DEFINITIONS = define_all(["iodine", "lambda-hu"])
+
+
+def write(folder, stack):
+    folder.mkdir()
+    maps = [float_map(stack, seed, largest=30) for seed, _ in enumerate(DEFINITIONS)]
+    with ParametricMapSink(folder, DEFINITIONS, stack) as sink, ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda z: sink.write(z, [one[z] for one in maps]), [2, 0, 1]))
+    paths = [folder / sink.names[one.name] for one in DEFINITIONS]
+    return SimpleNamespace(stack=stack, maps=maps, paths=paths)
+
+
+@pytest.fixture(scope="module", params=STACKS)
+def written(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    return write(folder / "out", STACKS[request.param](folder / "study"))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in (less|greater)")  # on NaN
+def test_highdicom_reads_values_and_places(written):
+    for path, expected in zip(written.paths, written.maps, strict=True):
+        volume = highdicom.imread(path).get_volume(apply_real_world_transform=True)
+        grid = written.stack.geometry
+        to_index = np.linalg.inv(volume.affine)
+        for z in range(SLICES):
+            place = to_index @ [*grid.position_mm(z, 0, 0), 1.0]
+            np.testing.assert_allclose(place, np.round(place), atol=1e-3)
+            frame, row, column = np.round(place[:3]).astype(int)
+            assert (row, column) == (0, 0)
+            np.testing.assert_array_equal(volume.array[frame], expected[z])
+
+
+def test_pydicom_reads_frames_of_the_right_slices(written):
+    stack = written.stack
+    for path, expected, n_sources in zip(
+        written.paths, written.maps, (len(stack.series), 2), strict=True
+    ):
+        ds = dcmread(path)
+        assert np.isnan(ds.FloatPixelPaddingValue)
+        frames = ds.pixel_array
+        positions = [plane.position_mm for plane in stack.series[0].planes]
+        for groups, frame in zip(ds.PerFrameFunctionalGroupsSequence, frames, strict=True):
+            place = groups.PlanePositionSequence[0].ImagePositionPatient
+            z = positions.index(tuple(map(float, place)))
+            np.testing.assert_array_equal(frame, expected[z])
+            sources = groups.DerivationImageSequence[0].SourceImageSequence
+            assert len(sources) == n_sources
+            planes = {(one.planes[z].sop_instance_uid, one.planes[z].frame) for one in stack.series}
+            assert {
+                (one.ReferencedSOPInstanceUID, one.get("ReferencedFrameNumber", 1) - 1)
+                for one in sources
+            } <= planes
+
+
+def test_unit_and_quantity(written):
+    shared = dcmread(written.paths[0]).SharedFunctionalGroupsSequence[0]
+    mapping = shared.RealWorldValueMappingSequence[0]
+    assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "mg/mL"
+    assert mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeMeaning == (
+        "Concentration"
+    )
+
+
+@pytest.mark.tools
+def test_conformance(written):
+    for path in written.paths:
+        assert errors_found_by_dciodvfy(path) == []
+        subprocess.run(["dcmdump", "-q", str(path)], check=True, capture_output=True)
+
+
+def test_the_same_again_is_the_same_bytes(written, tmp_path):
+    again = write(tmp_path / "again", written.stack)
+    for path, other in zip(written.paths, again.paths, strict=True):
+        assert path.read_bytes() == other.read_bytes()
+
+
+def test_a_volume_longer_than_an_element_is_refused(written, tmp_path, monkeypatch):
+    monkeypatch.setattr("gsigpu.dicom.writing.pm._LONGEST_VALUE", 1000)
+    with pytest.raises(OutputError, match="--format ct"):
+        ParametricMapSink(tmp_path, DEFINITIONS, written.stack)

@@ -1,0 +1,80 @@
+"""The same tasks on a Dask cluster: a real scheduler, workers as processes, one of them killed."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from gsigpu.errors import BackendError
+from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
+
+START_S = 60.0
+
+
+@pytest.fixture
+def cluster(faults, tmp_path):
+    """Address, and the two worker processes; faults reach what the workers start."""
+    file = tmp_path / "scheduler.json"
+    common = ("--scheduler-file", file, "--no-dashboard")
+    scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *common)
+    worker = ("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", *common)
+    with contextlib.ExitStack() as stack:
+
+        def start(module, *words):
+            log = stack.enter_context((tmp_path / f"{time.monotonic_ns()}.log").open("w"))
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *map(str, words)],
+                stdout=log, stderr=log, cwd=tmp_path,
+            )  # fmt: skip
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        start(*scheduler)
+        begun = time.monotonic()
+        while not file.exists() or not file.read_text():
+            assert time.monotonic() - begun < START_S
+            time.sleep(0.1)
+        workers = [start(*worker), start(*worker)]
+        address = json.loads(file.read_text())["address"]
+        from distributed import Client
+
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=START_S)
+        yield address, workers
+
+
+def test_a_worker_killed_in_mid_run(cluster, make_cohort, faults, tmp_path):
+    address, workers = cluster
+    cohort, out = make_cohort(6), tmp_path / "out"
+    faults.set({row["case_id"]: "slow 0.5" for row in cohort.rows} | {"C03": "codec crash"})
+    children = []
+
+    def kill_one(state):
+        if state.n_done >= 1 and not children:
+            children.extend(psutil.Process(workers[0].pid).children(recursive=True))
+            assert any("isolation" in " ".join(one.cmdline()) for one in children)
+            workers[0].kill()
+
+    options = CohortOptions(scheduler=address, timeout_s=60.0)
+    result = run_cohort(cohort.manifest, out, options=options, watch=kill_one)
+    assert children, "the worker was not killed in mid-run"
+    assert workers[0].wait() < 0
+    assert workers[1].poll() is None
+    assert (result.n_done + result.n_skipped, result.n_failed) == (5, 1)
+    assert "SIGSEGV" in (out / "failures.csv").read_text()
+    assert not psutil.wait_procs(children, timeout=20)[1], "its child outlives it"
+    local = run_cohort(cohort.manifest, out, options=CohortOptions(workers=1))
+    assert (local.n_done, local.n_skipped, local.n_failed) == (0, 5, 1)
+
+
+def test_no_scheduler(make_cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr("gsigpu.pipeline.cohort_run.pool._CONNECT_S", 0.5)
+    manifest = make_cohort(1).manifest
+    options = CohortOptions(scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(BackendError, match="no Dask scheduler answers"):
+        run_cohort(manifest, tmp_path / "out", options=options)

@@ -1,0 +1,187 @@
+"""How many workers, which GPU each has, and what a run tells of itself."""
+
+import json
+
+import pytest
+from gsigpu.pipeline.cohort import isolation, pool
+
+from gsigpu.pipeline.cohort_run.case import RowOutcome
+from gsigpu.pipeline.cohort_run.inclusion_rules import (
+    InclusionRules,
+    after_measuring,
+    before_measuring,
+)
+from gsigpu.pipeline.cohort_run.redaction import Redactor
+from gsigpu.pipeline.cohort_run.row_files import row_name
+from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
+from gsigpu.pipeline.cohort_run.run_state import RunState
+from gsigpu.tables.manifest import ManifestRow
+
+GIB = 2**30
+
+
+def row(case_id, *, patient="", group="lung", phase="PVP", reader="", line=2, **more):
+    return ManifestRow(
+        line, case_id, patient or case_id, group, phase, f"study-{case_id}", (), reader, **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "n_cores", "devices", "n_tasks", "expected"),
+    [
+        (64, 8, (), 100, 8),  # cores
+        (7, 8, (), 100, 4),  # memory: 1.5 GiB each, and 1 for the system
+        (64, 8, (), 3, 3),  # no more than there is to do
+        (1, 8, (), 100, 1),  # never none
+        (64, 8, ("0",), 100, 8),  # one GPU serves all
+        (64, 8, ("0", "1", "2"), 100, 3),  # a process per GPU
+    ],
+)
+def test_pool_size(monkeypatch, memory_gib, n_cores, devices, n_tasks, expected):
+    monkeypatch.setattr(pool, "available_bytes", lambda: memory_gib * GIB)
+    monkeypatch.setattr(pool, "default_workers", lambda: n_cores)
+    assert pool.pool_size(n_tasks, devices) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "folder", "names"),
+    [
+        ("0::/\n", ".", ("memory.max", "memory.current")),
+        ("0::/slurm/job_7/step_0\n", "slurm/job_7", ("memory.max", "memory.current")),
+        (
+            "5:cpu:/a\n4:memory:/slurm/job_7\n",
+            "memory/slurm/job_7",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ),
+    ],
+)
+def test_the_limit_of_a_container_or_job_counts(monkeypatch, tmp_path, own, folder, names):
+    monkeypatch.setattr(pool, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(pool, "_OWN_CGROUP", tmp_path / "own")
+    (tmp_path / "own").write_text(own)
+    place = tmp_path / "cgroup" / folder
+    place.mkdir(parents=True)
+    limit, used = (place / name for name in names)
+    used.write_text(f"{3 * 2**20}\n")
+    limit.write_text("max\n")
+    assert pool.available_bytes() > 8 * 2**20
+    limit.write_text(f"{5 * 2**20}\n")
+    assert pool.available_bytes() == 2 * 2**20
+
+
+def test_each_child_has_a_gpu_of_its_own(monkeypatch):
+    started = []
+
+    class Child:
+        def __init__(self, device):
+            self.device = device
+            started.append(self)
+
+    monkeypatch.setattr(isolation, "_Child", Child)
+    isolation.begin_children(("0", "1"))
+    for _ in range(3):
+        isolation._child()
+    assert [one.device for one in started] == ["0", "1", "0"]
+    isolation._CHILDREN.alive -= {started[0], started[2]}  # both died
+    assert isolation._child().device == "0"
+    isolation._CHILDREN.alive.clear()
+
+
+def test_gpus_are_called_as_the_user_called_them(monkeypatch):
+    monkeypatch.setattr("gsigpu.backends.device.n_devices", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert pool.gpu_devices() == ("0", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a, GPU-b")
+    assert pool.gpu_devices() == ("GPU-a", "GPU-b")
+    monkeypatch.setattr("gsigpu.backends.device.n_devices", lambda: 0)
+    assert pool.gpu_devices() == ()
+
+
+def test_names_of_rows_as_files_are_distinct():
+    rows = [
+        row("a", phase="b", reader="c"), row("a", phase="b~c"), row("a~b", phase="c"),
+        row("a/b"), row("a b"), row("a_b"), row(".."), row("ä" * 80), row("ä" * 81),
+    ]  # fmt: skip
+    names = [row_name(one) for one in rows]
+    assert len(set(names)) == len(rows)
+    for name in names:
+        assert "/" not in name
+        assert not name.startswith(".")
+        assert len(name.encode()) <= 100
+
+
+def test_rules():
+    rows = [
+        row("c1", patient="p1", confirmed=True),
+        row("c2", patient="p1", confirmed=True),
+        row("c3", patient="p2", confirmed=False),
+        row("c4", patient="p3", confirmed=None),
+        row("c5", patient="p4", confirmed=True, group="breast"),
+        row("c6", patient="p5", confirmed=True, group="breast"),
+    ]
+    rules = InclusionRules(confirmed_only=True, min_group_size=2)
+    kept, excluded = before_measuring(rows, rules)
+    assert [one.case_id for one in kept] == ["c5", "c6"]  # lung has one patient left, in two cases
+    assert [(one.row.case_id, one.rule) for one in excluded] == [
+        ("c3", "confirmed-only"), ("c4", "confirmed-only"), ("c1", "min-group-size"),
+        ("c2", "min-group-size"),
+    ]  # fmt: skip
+
+
+def test_a_lesion_is_in_all_phases_or_in_none():
+    ap, pvp, other = row("c1", phase="AP"), row("c1", phase="PVP"), row("c2", patient="p2")
+    lesions = {ap: {"1", "2"}, pvp: {"1", "2"}, other: {"1"}}
+    diameters = {ap: {"1": 29.0, "2": 20.0}, pvp: {"1": 31.0, "2": 21.0}, other: {"1": 40.0}}
+    rules = InclusionRules(max_diameter_mm=30.0, min_group_size=2)
+    kept, excluded = after_measuring([ap, pvp, other], lesions, diameters, rules)
+    assert kept == []
+    assert [(one.row.case_id, one.rule, one.lesion_id) for one in excluded] == [
+        ("c1", "max-diameter", "1"), ("c2", "max-diameter", "1"), ("c2", "no-lesion-left", ""),
+        ("c1", "min-group-size", ""), ("c1", "min-group-size", ""),
+    ]  # fmt: skip
+    assert "31.0 mm (PVP) above 30 mm" in excluded[0].reason
+
+
+def test_redactor(tmp_path):
+    study, mask = tmp_path / "Doe Jane" / "dicom", tmp_path / "jane.nii.gz"
+    study.mkdir(parents=True)
+    for name in ("a.dcm", "b c.dcm"):
+        (study / name).touch()
+    redact = Redactor(["Doe^Jane", "Doe", "Jane", "Li", "7", "4711"], study, [(mask, "mask-1")])
+    assert redact(f"{study}/b c.dcm: broken, of DOE") == "study/file-2: broken, of [removed]"
+    assert redact(f"{mask}: empty") == redact("jane.nii.gz: empty") == "mask-1: empty"
+    assert redact("Lisbon, Li 7 keV, id 4711") == "Lisbon, [removed] 7 keV, id [removed]"
+    assert redact(f"{study}/gone/x.dcm; next") == "study; next"
+
+
+def test_a_run_tells_of_itself(make_cohort, inline, tmp_path, monkeypatch):
+    monkeypatch.setattr("gsigpu.pipeline.cohort_run.run_state._LOG_EVERY_S", 0.0)
+    seen = []
+    run_cohort(
+        make_cohort(2).manifest,
+        tmp_path / "out",
+        options=CohortOptions(workers=1),
+        watch=lambda state: seen.append(state.as_dict("running")),
+    )
+    assert [one["n_done"] for one in seen][-1] == 2
+    assert seen[-1]["slowest_stage"] in {"scan", "masks", "read", "statistics", "write"}
+    assert seen[-1]["rows_per_hour"] > 0
+    lines = (tmp_path / "out" / "run.log").read_text().splitlines()
+    assert any("of 2 rows" in line and "rows/h" in line for line in lines[1:-1])
+    status = json.loads((tmp_path / "out" / "status.json").read_text())
+    assert (status["state"], status["running"]) == ("finished", [])
+
+
+def test_rate_counts_what_this_run_did(tmp_path):
+    state = RunState(tmp_path, 10)
+    state.begun -= 3600.0
+    for number in range(4):
+        state.add(RowOutcome(row(f"c{number}"), "skipped"))
+    state.add(RowOutcome(row("c5"), "failed", fresh=False))
+    assert state.rate_per_hour == 0.0
+    assert state.left_s is None
+    state.add(RowOutcome(row("c6"), "done", seconds={"read": 2.0}))
+    state.add(RowOutcome(row("c7"), "failed", seconds={"scan": 1.0}))
+    assert state.rate_per_hour == pytest.approx(2.0, rel=1e-3)
+    assert state.left_s == pytest.approx(3 * 1800.0, rel=1e-3)
+    assert state.slowest_stage == ("read", pytest.approx(2 / 3))

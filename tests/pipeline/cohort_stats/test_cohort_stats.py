@@ -1,0 +1,323 @@
+"""From a measurement table to tests, tables, figures and the page."""
+
+import csv
+import hashlib
+import html.parser
+import json
+import re
+import zipfile
+from contextlib import nullcontext
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+from scipy.stats import f_oneway
+from sklearn.metrics import roc_auc_score
+
+from gsigpu.errors import OutputError, SettingsError
+from gsigpu.pipeline.cohort_stats import family_members
+from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
+from gsigpu.report.cohort_results import StatisticsSettings
+from gsigpu.report.table_files import FIRST_COLUMNS
+from gsigpu.tables.observations import Choice, read_observations
+from tests.support.cohort_tables import measurement_table
+
+GROUPS = ("pancreatic", "lung", "breast")
+CHOICE = Choice(groups=GROUPS, parameters=("iodine", "lambda_hu"), regions=("core", "rim"))
+SETTINGS = StatisticsSettings(
+    replicates=100,
+    pair_directions={("iodine", "breast", "lung"): "higher"},
+    directions={"lambda_hu": "lower"},
+)
+KEY = ["phase", "region", "parameter"]
+
+
+@pytest.fixture(scope="module")
+def table():
+    return measurement_table(
+        groups=GROUPS, patients=(9, 8, 6), phases=("AP",), readers=("A", "B"), seed=5
+    )
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stats")
+    (folder / "run").mkdir()
+    table.to_csv(folder / "run" / "measurements.csv", index=False)
+    (folder / "run" / "exclusions.csv").write_text(
+        "case_id,lesion_id,rule,reason\nc1,2,max-diameter,longest axial diameter 31 mm\n"
+    )
+    return cohort_stats(
+        folder / "run", folder / "out", choice=CHOICE, settings=SETTINGS, n_workers=1
+    )
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return run.report.read_text("utf-8")
+
+
+def means_of_readers(table):
+    key = ["patient_id", "lesion_id", "group", "region", "parameter"]
+    chosen = table[(table["statistic"] == "mean") & table["region"].isin(["core", "rim"])]
+    return chosen.groupby(key, sort=False)["value"].mean().reset_index()
+
+
+def test_the_contract_of_the_files(run):
+    for name, columns in FIRST_COLUMNS.items():
+        with (run.out / f"{name}.csv").open(encoding="utf-8") as file:
+            header = next(csv.reader(file))
+        assert tuple(header[: len(columns)]) == columns, name
+    for name in ("models", "power", "bland_altman", "roc_curves", "calibration", "flow"):
+        assert len(pd.read_csv(run.out / f"{name}.csv")), name
+    omnibus = pd.read_csv(run.out / "omnibus.csv")
+    assert set(zip(omnibus["track"], omnibus["test"], strict=True)) == {
+        ("paper", "anova"), ("recommended", "mixed"), ("recommended", "welch"),
+        ("recommended", "kruskal"),
+    }  # fmt: skip
+    pairwise = pd.read_csv(run.out / "pairwise.csv")
+    assert set(pairwise["test"]) == {"lsd", "mixed", "games-howell", "dunn"}
+    assert list(dict.fromkeys(zip(pairwise["group_a"], pairwise["group_b"], strict=True))) == [
+        ("pancreatic", "lung"), ("pancreatic", "breast"), ("lung", "breast"),
+    ]  # fmt: skip
+
+
+def test_tests_agree_with_scipy_and_sklearn(run, table):
+    values = means_of_readers(table)
+    omnibus = run.frame("omnibus").query("test == 'anova'").set_index(KEY)
+    for (region, parameter), of_one in values.groupby(["region", "parameter"]):
+        if parameter not in CHOICE.parameters:
+            continue
+        groups = [of_one.loc[of_one["group"] == group, "value"] for group in GROUPS]
+        assert omnibus.loc[("AP", region, parameter), "p"] == pytest.approx(
+            f_oneway(*groups).pvalue, rel=1e-8
+        )
+    roc = run.frame("roc").query("method == 'obuchowski' and region == 'rim'")
+    own = values.query("region == 'rim' and parameter == 'iodine'")
+    for row in roc[roc["parameter"] == "iodine"].to_dict("records"):
+        pair = own[own["group"].isin([row["group_a"], row["group_b"]])]
+        area = roc_auc_score(pair["group"] == row["group_a"], pair["value"])
+        turned = area if row["direction"] == "higher" else 1 - area
+        assert row["auc"] == pytest.approx(turned, abs=1e-12)
+
+
+def test_declared_directions_are_kept(run):
+    roc = run.frame("roc")
+    own = roc[roc["track"] == "recommended"]
+    assert set(own.loc[own["parameter"] == "lambda_hu", "direction"]) == {"lower"}
+    turned = own.query("parameter == 'iodine' and group_a == 'lung' and group_b == 'breast'")
+    assert set(turned["direction"]) == {"lower"}
+    assert (turned["auc"] > 0.5).all()
+
+
+def test_cells_of_table_1_are_those_of_pandas(run, table):
+    described = (
+        means_of_readers(table)
+        .query("parameter == 'iodine'")
+        .groupby(["group", "region"])["value"]
+        .agg(["mean", "std", "count"])
+    )
+    path = run.out / "tables" / "table_1_iodine_paper.csv"
+    with path.open(encoding="utf-8-sig") as file:
+        lines = list(csv.reader(file))
+    rows = {line[0][1:].strip(): line for line in lines if line and line[0][:1] in "abc"}
+    for group in GROUPS:
+        n, *cells = rows[group][1:]
+        assert int(n) == described.loc[(group, "core"), "count"]
+        for region, cell in zip(("core", "rim"), cells, strict=True):
+            mean, sd = described.loc[(group, region), ["mean", "std"]]
+            assert cell.startswith(f"{mean:.2f} ± {sd:.2f}")
+
+
+def digests(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+class Listener:
+    """Keeps what a Watcher hears."""
+
+    def __init__(self):
+        self.heard = {}
+
+    def stage(self, name):
+        calls = self.heard.setdefault(name, [])
+        return nullcontext(lambda done, total: calls.append((done, total)))
+
+
+def test_same_bytes_in_any_order_of_rows_and_number_of_processes(run, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(family_members, "_WORTH_A_PROCESS", 0)
+    listener = Listener()
+    shuffled = table.sample(frac=1, random_state=1)
+    (tmp_path / "run").mkdir()
+    shuffled.to_csv(tmp_path / "run" / "measurements.csv", index=False)
+    source = run.observations.source
+    (tmp_path / "run" / "exclusions.csv").write_bytes(
+        (source.parent / "exclusions.csv").read_bytes()
+    )
+    again = cohort_stats(
+        tmp_path / "run",
+        tmp_path / "out",
+        choice=CHOICE,
+        settings=SETTINGS,
+        n_workers=2,
+        watcher=listener,
+    )
+    assert list(listener.heard) == ["read", "test", "report"]
+    for calls in listener.heard.values():
+        assert calls[0] == (0, calls[-1][1])
+        assert calls[-1][0] == calls[-1][1]
+    one, two = digests(run.out), digests(again.out)
+    # The hash of the table, whose rows stand in another order, is in these two.
+    different = {name for name in one if one[name] != two.get(name)}
+    assert different == {"provenance.json", "report.html"}
+    old, new = (
+        each.report.read_text("utf-8").replace(each.observations.sha256, "HASH")
+        for each in (run, again)
+    )
+    assert old == new
+    assert one.keys() == two.keys()
+
+
+def test_every_member_has_its_own_seed(run):
+    tasks = family_members.tasks_of(run.observations, SETTINGS)
+    assert len({tuple(task.seed.entropy) for task in tasks}) == len(tasks)
+
+
+class References(html.parser.HTMLParser):
+    """What a page would fetch, and the identifiers that it has."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.within, self.ids, self.tags = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            elif name.removeprefix("xlink:") in ("href", "src", "srcset", "data", "action"):
+                (self.within if value.startswith("#") else self.fetched).append(value)
+
+
+def test_the_page_needs_nothing_else(page):
+    found = References()
+    found.feed(page)
+    embedded = [one for one in found.fetched if not one.startswith("data:image/png;base64,")]
+    assert embedded == []
+    assert {one[1:] for one in found.within} <= set(found.ids)
+    assert len(found.ids) == len(set(found.ids))
+    assert not {"script", "link", "iframe", "object", "img"} & set(found.tags)
+    assert all(one.startswith("#") for one in re.findall(r"url\(([^)]*)\)", page))
+    assert "@import" not in page
+
+
+def test_the_page_says_what_it_must(page, run):
+    for heading in (
+        "Patients and lesions", "Groups compared", "Pairs told apart", "Parameters combined",
+        "Curves and profiles", "Readers", "Power", "What to keep in mind", "Checklists",
+        "Provenance",
+    ):  # fmt: skip
+        assert f">{heading}</h2>" in page
+    for words in (
+        "Trust the recommended track",
+        "highest in breast",
+        "lowest in pancreatic",
+        "2 readers (A, B): tests take the mean over them",
+        "max-diameter: 1 (longest axial diameter 31 mm)",
+        "37.41",
+        "author must state",
+        "divides by 40",
+        run.observations.sha256,
+        "STARD 2015",
+        "CLAIM",
+        "METRICS",
+    ):
+        assert words in page, words
+    assert not re.search(r"[>=] *\.000<", page)
+
+
+def test_every_figure_is_there_three_times_and_on_the_page(run, page):
+    stems = {path.stem for path in (run.out / "figures").iterdir()}
+    assert stems >= {
+        "distribution_iodine", "distribution_lambda_hu", "spectral_curves", "profiles",
+        "forest_AP", "roc_AP_core", "roc_AP_rim", "calibration", "bland_altman_iodine",
+    }  # fmt: skip
+    for stem in stems:
+        kinds = {
+            kind: (run.out / "figures" / f"{stem}.{kind}").read_bytes()
+            for kind in ("svg", "pdf", "png")
+        }
+        assert kinds["pdf"].startswith(b"%PDF")
+        assert kinds["png"].startswith(b"\x89PNG")
+        assert b"<svg" in kinds["svg"]
+        assert f'id="{stem}-figure_1"' in page
+    # Colours follow the reader's scheme: none of the ink of the files is left on the page.
+    figures = "".join(re.findall(r"<svg.*?</svg>", page, re.S))
+    assert "#1f2430" not in figures
+    assert "var(--ink)" in figures
+
+
+def test_workbooks_hold_the_tables(run):
+    book = openpyxl.load_workbook(run.out / "results.xlsx", read_only=True)
+    for name in ("omnibus", "pairwise", "roc", "icc", "models", "descriptives"):
+        rows = list(book[name].iter_rows(values_only=True))
+        frame = pd.read_csv(run.out / f"{name}.csv")
+        assert list(rows[0]) == list(frame.columns)
+        assert len(rows) == len(frame) + 1
+        for column in ("p", "auc", "icc", "mean"):
+            if column in frame:
+                at = list(frame.columns).index(column)
+                got = np.array([row[at] for row in rows[1:]], dtype=float)
+                # A workbook holds 16 digits.
+                np.testing.assert_allclose(got, frame[column].to_numpy(), rtol=1e-15)
+    with zipfile.ZipFile(run.out / "results.xlsx") as archive:
+        assert {one.date_time for one in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    tables = openpyxl.load_workbook(run.out / "tables" / "tables.xlsx", read_only=True)
+    written = {path.stem[:31] for path in (run.out / "tables").glob("*.csv")}
+    assert set(tables.sheetnames) == written
+
+
+def test_provenance(run):
+    told = json.loads((run.out / "provenance.json").read_text("utf-8"))
+    assert told["table"]["sha256"] == run.observations.sha256
+    assert told["settings"]["seed"] == 0
+    assert told["settings"]["directions"]["iodine:breast:lung"] == "higher"
+    assert told["choice"]["reader"] == "mean"
+    assert "statsmodels" in told["libraries"]
+
+
+def test_nothing_is_found_where_nothing_is(tmp_path):
+    table = measurement_table(
+        groups=GROUPS, patients=(9, 8, 9), phases=("",), curves=False, profiles=False, effect=0.0
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    observations = read_observations(tmp_path / "t.csv", CHOICE)
+    found = family_members.analyse(
+        observations, SETTINGS, n_workers=1, progress=lambda _done, _total: None
+    )
+    mixed = found.frames.omnibus.query("test == 'mixed'")
+    assert len(mixed) == 4
+    assert (mixed["p_holm_all"] > 0.05).all()
+    assert found.frames.icc.empty
+
+
+def test_what_is_there_is_not_lost(run, tmp_path):
+    kept = tmp_path / "out" / "mine.txt"
+    kept.parent.mkdir()
+    kept.write_text("x")
+    with pytest.raises(OutputError, match="is there already"):
+        cohort_stats(run.observations.source, tmp_path / "out", choice=CHOICE)
+    with pytest.raises(SettingsError, match="--direction names zeff"):
+        cohort_stats(
+            run.observations.source,
+            tmp_path / "new",
+            choice=CHOICE,
+            settings=StatisticsSettings(directions={"zeff": "higher"}),
+        )
+    assert kept.read_text() == "x"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,284 @@
+"""`map` from a folder to files: what was put in comes out, and what cannot be done is said."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from gsigpu.dicom.reading.headers import scan_headers
+from gsigpu.dicom.reading.hu_planes import read_volume
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.errors import (
+    AmbiguousStack,
+    GridMismatch,
+    MissingSlices,
+    OutputError,
+    SettingsError,
+    TooFewEnergies,
+    TruncatedPixelData,
+)
+from gsigpu.phantom import PhantomSettings, write_phantom
+from gsigpu.phantom.from_ct import IodineRegion, write_spectral_from_ct
+from gsigpu.physics import iodine_hu_per_mg_per_ml
+from gsigpu.pipeline.map.map_study import map_study
+from tests.support.places import DATA
+
+REAL = DATA / "liver-ct"
+SMALL = PhantomSettings(
+    shape=(4, 48, 64),
+    spacing_mm=(5.0, 6.0, 6.0),
+    n_lesions=0,
+    noise_hu=0.0,
+    phases=("PVP",),
+    extras=(),
+)
+
+
+def written(result, name):
+    return read_volume(read_study(result.folders[name]).series[0])
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    return write_phantom(tmp_path_factory.mktemp("study") / "phantom", SMALL)
+
+
+@pytest.fixture
+def study_folder(phantom, tmp_path):
+    """A copy that a test may damage."""
+    import shutil
+
+    return Path(shutil.copytree(phantom.dicom_folder, tmp_path / "dicom"))
+
+
+def series_folder(folder, kev):
+    """Where the series of an energy lies."""
+    plane = next(one for one in read_study(folder).series if one.energy_kev == kev).planes[0]
+    return plane.path.parent
+
+
+@pytest.mark.parametrize("output_format", ["ct", "nifti", "nrrd"])
+def test_noise_free_phantom_gives_the_iodine_put_in(phantom, tmp_path, output_format):
+    result = map_study(
+        phantom.dicom_folder,
+        tmp_path / "maps",
+        maps=["iodine", "water"],
+        output_format=output_format,
+        backend="cpu",
+    )
+    if output_format == "ct":
+        iodine, water = written(result, "iodine"), written(result, "water")
+    elif output_format == "nifti":
+        iodine, water = (
+            np.asarray(nibabel.load(result.folders[n]).dataobj).T for n in ("iodine", "water")
+        )
+    else:
+        import SimpleITK
+
+        iodine, water = (
+            SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(result.folders[n]))
+            for n in ("iodine", "water")
+        )
+    composition = phantom.composition()
+    true_iodine = composition.iodine["PVP"]
+    known = (composition.calcium == 0) & ~np.isnan(iodine)
+    assert known.sum() > 1000
+    # Stored HU are whole numbers, so c is off by what rounding eleven of them leaves.
+    assert np.abs(iodine[known] - true_iodine[known]).max() < 0.02
+    assert np.abs(water[known] - composition.water[known]).max() < 1.0
+    assert abs((iodine[known] - true_iodine[known]).mean()) < 0.002
+
+
+def test_real_slices_give_the_iodine_put_in(tmp_path):
+    """Three GE slices with their noise: bias under 0.05 mg/mL and 0.01 HU/keV over 1,000 voxels."""
+    mask = np.zeros((3, 512, 512), bool)
+    mask[:, 200:220, 150:170] = True
+    study = write_spectral_from_ct(
+        [REAL / f"0{i}.dcm" for i in (1, 2, 3)],
+        tmp_path / "study",
+        regions=[IodineRegion("liver", mask, 2.5)],
+    )
+    result = map_study(
+        study.dicom_folder,
+        tmp_path / "maps",
+        maps=["iodine", "lambda-hu", "lambda-hu[60-100]"],
+        backend="cpu",
+    )
+    assert mask.sum() >= 1000
+    r60, r100 = iodine_hu_per_mg_per_ml([60, 100])
+    expected = {
+        "iodine": (2.5, 0.05),
+        "lambda-hu": (2.5 * (r60 - r100) / 60, 0.01),
+        "lambda-hu[60-100]": (2.5 * (r60 - r100) / 40, 0.01),
+    }
+    for name, (true, allowed) in expected.items():
+        values = written(result, name)[mask]
+        assert abs(values.mean() - true) < allowed, name
+    first = dcmread(result.folders["iodine"] / "IM00001.dcm")
+    assert [float(x) for x in first.ImagePositionPatient[:2]] == [-235.199997, -226.800003]
+
+
+def test_only_the_needed_series_are_decoded(phantom, tmp_path, study_folder):
+    """A two-point slope must not open the pixels of the other nine series."""
+    for kev in (40, 50, 70, 80, 90, 110, 120, 130, 140):
+        for path in series_folder(study_folder, float(kev)).iterdir():
+            raw = path.read_bytes()
+            path.write_bytes(raw[: raw.index(b"\xe0\x7f\x10\x00") + 12])
+    result = map_study(study_folder, tmp_path / "maps", maps=["lambda-hu"], backend="cpu")
+    assert result.stack.energies_kev == (60.0, 100.0)
+    with pytest.raises(TruncatedPixelData):
+        map_study(study_folder, tmp_path / "more", maps=["iodine"], backend="cpu")
+    assert not (tmp_path / "more").exists()
+
+
+def test_a_broken_series_stops_only_what_needs_it(study_folder, tmp_path):
+    gap = sorted(series_folder(study_folder, 40.0).iterdir())
+    gap[1].unlink()
+    result = map_study(study_folder, tmp_path / "slope", maps=["lambda-hu"], backend="cpu")
+    assert any("1 slice is missing" in line and "not needed" in line for line in result.warnings)
+    with pytest.raises(MissingSlices, match="1 slice is missing"):
+        map_study(study_folder, tmp_path / "iodine", maps=["iodine"], backend="cpu")
+    kept = [50.0, 70.0, 140.0]
+    result = map_study(
+        study_folder, tmp_path / "chosen", maps=["iodine"], energies_kev=kept, backend="cpu"
+    )
+    assert result.stack.energies_kev == tuple(kept)
+
+
+def test_another_grid_is_refused_where_it_is_needed(study_folder, tmp_path):
+    for path in series_folder(study_folder, 60.0).iterdir():
+        ds = dcmread(path)
+        ds.ImagePositionPatient[0] += 3
+        ds.save_as(path)
+    with pytest.raises(GridMismatch, match="begins at"):
+        map_study(study_folder, tmp_path / "maps", backend="cpu")
+    assert list(tmp_path.iterdir()) == [study_folder]
+
+
+def test_missing_energy(study_folder, tmp_path):
+    with pytest.raises(TooFewEnergies, match="45 keV; available are 40, 50"):
+        map_study(study_folder, tmp_path / "maps", slope="45-100", backend="cpu")
+
+
+def test_swapped_labels_are_warned_of(tmp_path):
+    phantom = write_phantom(
+        tmp_path / "p", replace(SMALL, shape=(5, 128, 128), spacing_mm=(10.0, 3.0, 3.0))
+    )
+    folders = {kev: series_folder(phantom.dicom_folder, kev) for kev in (50.0, 110.0)}
+    descriptions = {
+        kev: dcmread(next(folder.iterdir())).SeriesDescription for kev, folder in folders.items()
+    }
+    right = map_study(phantom.dicom_folder, tmp_path / "right", backend="cpu")
+    assert not any("looks like" in line for line in right.warnings)
+    for kev, other in ((50.0, 110.0), (110.0, 50.0)):
+        for path in folders[kev].iterdir():
+            ds = dcmread(path)
+            ds.SeriesDescription = descriptions[other]
+            for keyword in ("ImageComments", "MonoenergeticEnergyEquivalent"):
+                if keyword in ds:
+                    delattr(ds, keyword)
+            ds.remove_private_tags()
+            ds.save_as(path)
+    swapped = map_study(phantom.dicom_folder, tmp_path / "swapped", backend="cpu")
+    doubts = [line for line in swapped.warnings if "looks like" in line]
+    assert len(doubts) == 2
+    assert "labelled 50 keV looks like 11" in doubts[0]
+    assert "--energy" in doubts[0]
+
+
+def test_two_phases_ask_for_a_choice(tmp_path):
+    phantom = write_phantom(tmp_path / "p", replace(SMALL, phases=("AP", "PVP")))
+    with pytest.raises(AmbiguousStack, match=r"AP.*PVP.*--phase"):
+        map_study(phantom.dicom_folder, tmp_path / "maps", backend="cpu")
+    result = map_study(phantom.dicom_folder, tmp_path / "maps", phase="AP", backend="cpu")
+    assert result.stack.phase == "AP"
+
+
+@pytest.mark.parametrize("vendor", ["siemens", "philips", "canon"])
+@pytest.mark.parametrize("layout", ["classic", "interleaved", "enhanced", "enhanced-interleaved"])
+def test_vendors_and_layouts_give_the_same_maps(phantom, tmp_path, vendor, layout):
+    reference = written(
+        map_study(phantom.dicom_folder, tmp_path / "ge", maps=["iodine"], backend="cpu"), "iodine"
+    )
+    other = write_phantom(
+        tmp_path / "p", replace(SMALL, vendor=vendor, layout=layout, shuffle_names=True)
+    )
+    result = map_study(other.dicom_folder, tmp_path / "maps", maps=["iodine"], backend="cpu")
+    assert len(result.stack.series) == 11
+    np.testing.assert_allclose(written(result, "iodine"), reference, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    "syntax", ["implicit", "deflated", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000", "htj2k"]
+)
+def test_transfer_syntaxes_give_the_same_maps(phantom, tmp_path, syntax):
+    reference = written(
+        map_study(phantom.dicom_folder, tmp_path / "plain", backend="cpu"), "iodine"
+    )
+    packed = write_phantom(tmp_path / "p", replace(SMALL, transfer_syntax=syntax))
+    found = written(map_study(packed.dicom_folder, tmp_path / "maps", backend="cpu"), "iodine")
+    np.testing.assert_array_equal(found, reference)
+
+
+def test_padding_comes_out_as_padding(phantom, tmp_path):
+    assert phantom.settings.with_padding
+    result = map_study(
+        phantom.dicom_folder, tmp_path / "maps", maps=["iodine", "residual"], backend="cpu"
+    )
+    for name in ("iodine", "residual"):
+        values = written(result, name)
+        assert np.isnan(values[:, 0, 0]).all()
+        assert not np.isnan(values[:, 24, 32]).any()
+
+
+def test_same_input_and_settings_give_the_same_bytes(phantom, tmp_path):
+    first = map_study(phantom.dicom_folder, tmp_path / "a", backend="cpu", n_workers=1)
+    second = map_study(phantom.dicom_folder, tmp_path / "b", backend="cpu", n_workers=2)
+    for name, folder in first.folders.items():
+        for path in folder.iterdir():
+            assert path.read_bytes() == (second.folders[name] / path.name).read_bytes()
+    other = map_study(phantom.dicom_folder, tmp_path / "c", slope="40-100", backend="cpu")
+    uids = [
+        {plane.sop_instance_uid for plane in scan_headers(one.folders["lambda-hu"]).planes}
+        for one in (first, other)
+    ]
+    assert not uids[0] & uids[1]
+
+
+def test_output_that_is_there_is_kept(phantom, tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "precious").write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        map_study(phantom.dicom_folder, tmp_path / "maps", backend="cpu")
+    assert (tmp_path / "maps" / "precious").read_text() == "mine"
+    with pytest.raises(OutputError, match="holds no provenance"):
+        map_study(phantom.dicom_folder, tmp_path / "maps", overwrite=True, backend="cpu")
+    assert (tmp_path / "maps" / "precious").read_text() == "mine"
+
+
+def test_earlier_maps_are_overwritten_when_asked(phantom, tmp_path):
+    map_study(phantom.dicom_folder, tmp_path / "maps", maps=["vnc"], backend="cpu")
+    map_study(phantom.dicom_folder, tmp_path / "maps", overwrite=True, backend="cpu")
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {
+        "lambda-hu", "iodine", "provenance.json",
+    }  # fmt: skip
+
+
+def test_provenance_names_sources_and_weights_but_no_patient(phantom, tmp_path):
+    result = map_study(phantom.dicom_folder, tmp_path / "maps", backend="cpu")
+    text = (result.out / "provenance.json").read_text()
+    found = json.loads(text)
+    assert [one["name"] for one in found["maps"]] == ["lambda-hu", "iodine"]
+    assert found["weights"]["lambda-hu"]["60.0"] == pytest.approx(1 / 60)
+    assert len(found["series"]) == 11
+    assert phantom.settings.wanted_patient_id not in text
+    assert phantom.settings.wanted_patient_name not in text
+
+
+def test_settings_are_checked_before_anything_is_read(tmp_path):
+    with pytest.raises(SettingsError):
+        map_study(tmp_path / "nowhere", tmp_path / "maps", maps=["lamda"])

@@ -1,0 +1,184 @@
+"""The flow delivers every slice once, right, and stops cleanly, on the CPU and on a (host) device."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from gsigpu.errors import DeviceOutOfMemory
+from gsigpu.maps.plan import maps_of_hu, plan_maps
+from gsigpu.maps.registry import define_all
+from gsigpu.pipeline.map.program import compile_program
+from gsigpu.pipeline.map.stream import run_on_cpu
+from gsigpu.pipeline.map.stream_gpu import run_on_gpu
+from tests.pipeline.map.host_device import HostDevice
+
+ENERGIES = (40.0, 60.0, 80.0, 100.0)
+N_SLICES, PLANE = 11, (6, 9)
+RNG = np.random.default_rng(6)
+SLOPES = RNG.uniform(0.5, 1.5, (N_SLICES, 4))
+INTERCEPTS = RNG.uniform(-1030, -1000, (N_SLICES, 4))
+STORED = RNG.integers(950, 1300, (N_SLICES, 4, *PLANE)).astype(np.int16)
+STORED[2, 1, 0, 0] = STORED[7, 3, 5, 8] = 2000
+PADDING = [[(2000, 2000) if e % 2 else None for e in range(4)] for _ in range(N_SLICES)]
+NAMES = ["residual", "lambda-hu", "iodine", "zeff"]
+
+
+class Arrays:
+    """Source and sink in memory; `fail_read`, `fail_write` : slices at which they raise."""
+
+    def __init__(self, fail_read=(), fail_write=()):
+        self.fail_read, self.fail_write = set(fail_read), set(fail_write)
+        self.written = {}
+        self.read_slices = []
+        self.lock = threading.Lock()
+
+    def read(self, z, out):
+        if z in self.fail_read:
+            raise ValueError(f"read {z}")
+        if z > 5 and (self.fail_read or self.fail_write):
+            time.sleep(0.01)  # so that an error is known before all is read
+        with self.lock:
+            self.read_slices.append(z)
+        out[:] = STORED[z]
+
+    def write(self, z, planes):
+        if z in self.fail_write:
+            raise OSError(f"write {z}")
+        with self.lock:
+            assert z not in self.written
+            self.written[z] = [plane.copy() for plane in planes]
+
+
+def program_for(names=NAMES, dtype=np.float32):
+    plan = plan_maps(define_all(names), ENERGIES)
+    index = [ENERGIES.index(kev) for kev in plan.energies_kev]
+    assert index == [0, 1, 2, 3]
+    return compile_program(
+        plan, PLANE, np.dtype(dtype), slopes=SLOPES, intercepts=INTERCEPTS, padding=PADDING
+    )
+
+
+def expected(names=NAMES):
+    hu = SLOPES[..., None, None] * STORED + INTERCEPTS[..., None, None]
+    hu[2, :, 0, 0] = hu[7, :, 5, 8] = np.nan
+    found = maps_of_hu(plan_maps(define_all(names), ENERGIES), hu.transpose(1, 0, 2, 3))
+    return [found[name] for name in names]
+
+
+def run(backend, program, arrays, **options):
+    if backend == "cpu":
+        return run_on_cpu(program, arrays, arrays, **options)
+    device = options.pop("device", None) or HostDevice()
+    return run_on_gpu(program, arrays, arrays, device=device, **{"chunk_slices": 2} | options)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("names", [NAMES, ["iodine"], ["residual"]])
+def test_float_maps(backend, names):
+    arrays = Arrays()
+    run(backend, program_for(names), arrays)
+    assert sorted(arrays.written) == list(range(N_SLICES))
+    for k, true in enumerate(expected(names)):
+        found = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
+        np.testing.assert_allclose(found, true, rtol=1e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_integer_maps_are_within_half_a_step(backend):
+    arrays = Arrays()
+    program = program_for(dtype=np.int16)
+    report = run(backend, program, arrays)
+    n_beyond = []
+    for k, (true, one) in enumerate(zip(expected(), program.plan.definitions, strict=True)):
+        found = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
+        assert found.dtype == np.int16
+        np.testing.assert_array_equal(found == -32768, np.isnan(true))
+        kept = ~np.isnan(true) & (np.abs(true) < 32767 * one.step)
+        assert np.abs(found[kept] * one.step - true[kept]).max() <= 0.5 * one.step + 0.005
+        n_beyond.append(int((np.abs(true[~np.isnan(true)]) > 32767.5 * one.step).sum()))
+    np.testing.assert_array_equal(report.n_clipped, n_beyond)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_result_does_not_depend_on_workers_or_chunks(backend, workers):
+    one, other = Arrays(), Arrays()
+    run(backend, program_for(), one, n_workers=1)
+    options = {"chunk_slices": workers} if backend == "gpu" else {}
+    run(backend, program_for(), other, n_workers=workers, **options)
+    for z in range(N_SLICES):
+        np.testing.assert_array_equal(one.written[z], other.written[z])
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_progress_counts_to_the_end(backend):
+    seen = []
+    run(backend, program_for(), Arrays(), progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (N_SLICES, N_SLICES)
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize(
+    ("fault", "error"), [({"fail_read": {4}}, ValueError), ({"fail_write": {4}}, OSError)]
+)
+def test_first_error_stops_the_run_and_leaves_no_thread(backend, fault, error):
+    arrays = Arrays(**fault)
+    before = threading.active_count()
+    with pytest.raises(error, match="4"):
+        run(backend, program_for(), arrays, n_workers=2)
+    assert threading.active_count() == before
+    assert 4 not in arrays.written
+    assert len(arrays.read_slices) < N_SLICES
+
+
+def test_a_small_card_gets_smaller_chunks():
+    per_slice = (
+        (4 * 2 + 2 * 4 + 4 * 4) * PLANE[0] * PLANE[1]
+    )  # in, linear out, rows of residual and zeff
+    device = HostDevice(room=3 * 2 * per_slice)
+    arrays = Arrays()
+    report = run("gpu", program_for(), arrays, device=device, chunk_slices=8)
+    assert report.slab_slices == 2
+    assert device.released == 2
+    assert sorted(arrays.written) == list(range(N_SLICES))
+
+
+def test_memory_that_runs_out_in_the_middle_continues_behind_what_is_done():
+    device = HostDevice(fail_finish_at={3})
+    arrays = Arrays()
+    report = run("gpu", program_for(), arrays, device=device, chunk_slices=2)
+    assert report.slab_slices == 1
+    assert sorted(arrays.written) == list(range(N_SLICES))
+    for k, true in enumerate(expected()):
+        found = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
+        np.testing.assert_allclose(found, true, rtol=1e-3, atol=5e-3)
+
+
+def test_a_card_without_room_for_one_slice_is_an_error():
+    with pytest.raises(DeviceOutOfMemory, match="--backend cpu"):
+        run("gpu", program_for(), Arrays(), device=HostDevice(room=10))
+
+
+def test_the_device_is_never_given_more_than_a_chunk():
+    device = HostDevice()
+    run("gpu", program_for(), Arrays(), device=device, chunk_slices=4)
+    assert device.largest_chunk == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_the_card_equals_the_cpu(dtype):
+    on_cpu, on_gpu = Arrays(), Arrays()
+    run_on_cpu(program_for(dtype=dtype), on_cpu, on_cpu)
+    run_on_gpu(program_for(dtype=dtype), on_gpu, on_gpu, chunk_slices=4)
+    for z in range(N_SLICES):
+        for one, other in zip(on_cpu.written[z], on_gpu.written[z], strict=True):
+            np.testing.assert_allclose(
+                other.astype(float),
+                one.astype(float),
+                rtol=1e-3,
+                atol=1.01 if dtype == np.int16 else 5e-3,
+            )
