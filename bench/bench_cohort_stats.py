@@ -20,7 +20,7 @@ from common import arguments, interleaved, report, scratch
 
 from gsigpu.cohort_statistics.roc.roc_frames import roc_tables
 from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
-from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
+from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.tables.observations import Choice
 

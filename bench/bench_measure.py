@@ -24,12 +24,8 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.masks import read_masks
 from gsigpu.phantom import PhantomSettings, PhantomTruth, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
-from gsigpu.pipeline.measure.measure_study import (
-    MaskFiles,
-    Measurement,
-    MeasureSettings,
-    measure_study,
-)
+from gsigpu.pipeline.measure.measure_study import MaskFiles, measure_study
+from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.regions.region_mask import RegionMask

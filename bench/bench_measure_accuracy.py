@@ -21,12 +21,8 @@ from gsigpu.phantom.lesions import CORE_WATER_MG_PER_ML, IODINE_MG_PER_ML, RIM_W
 from gsigpu.phantom.phantom_settings import PHASES
 from gsigpu.phantom.tissues import LIVER
 from gsigpu.phantom.truth import expected
-from gsigpu.pipeline.measure.measure_study import (
-    MaskFiles,
-    Measurement,
-    MeasureSettings,
-    measure_study,
-)
+from gsigpu.pipeline.measure.measure_study import MaskFiles, measure_study
+from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.regions.region_mask import RegionMask

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
     from gsigpu.pipeline.cohort_run.run_cohort import run_cohort as cohort_run
     from gsigpu.pipeline.cohort_run.run_state import read_status as cohort_status
-    from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
+    from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
     from gsigpu.pipeline.map.map_study import map_study as map  # noqa: A004  # the verb of the command line
     from gsigpu.pipeline.measure.measure_study import measure_study as measure
     from gsigpu.pipeline.measure.study_masks import MaskFiles
@@ -57,7 +57,7 @@ _HOMES = {
     "measure": ("gsigpu.pipeline.measure.measure_study", "measure_study"),
     "cohort_init": ("gsigpu.pipeline.cohort_init.propose", "propose_manifest"),
     "cohort_run": ("gsigpu.pipeline.cohort_run.run_cohort", "run_cohort"),
-    "cohort_stats": ("gsigpu.pipeline.cohort_stats.cohort_stats", "cohort_stats"),
+    "cohort_stats": ("gsigpu.pipeline.cohort_stats.write_statistics", "cohort_stats"),
     "Choice": ("gsigpu.tables.observations", "Choice"),
     "StatisticsSettings": ("gsigpu.report.cohort_results", "StatisticsSettings"),
     "cohort_status": ("gsigpu.pipeline.cohort_run.run_state", "read_status"),

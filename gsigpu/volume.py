@@ -12,8 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.errors import GeometryError
+
 Vector = tuple[float, float, float]
 
+# Direction cosines come from decimal strings of up to 16 characters, and from float32 in NIfTI.
+UNIT_TOLERANCE = 1e-3
+# Volume of the cell that three unit vectors span; a gantry tilt of 30 degrees leaves 0.87.
+FLAT_TOLERANCE = 1e-2
 # Positions and spacings are written to DICOM as decimal strings; scanners round them to 1e-3 mm
 # or better, so a grid is the same grid when no corner voxel moves more than this.
 SAME_GRID_TOLERANCE_MM = 0.01
@@ -32,6 +38,8 @@ class VolumeGeometry:
     >>> grid = VolumeGeometry((2, 3, 4), (5.0, 1.0, 0.5), (10.0, 20.0, 30.0))
     >>> grid.position_mm(1, 2, 3)
     (11.5, 22.0, 35.0)
+
+    Raises GeometryError if shape, spacings, origin or directions make no grid.
     """
 
     shape: tuple[int, int, int]
@@ -41,6 +49,21 @@ class VolumeGeometry:
     column_direction: Vector = (0.0, 1.0, 0.0)
     slice_direction: Vector = (0.0, 0.0, 1.0)
     frame_of_reference_uid: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises GeometryError where this is no grid of voxels."""
+        if min(self.shape) < 1:
+            raise GeometryError(f"a grid of {self.shape} voxels is empty")
+        if not (np.isfinite(self.spacing_mm).all() and min(self.spacing_mm) > 0.0):
+            raise GeometryError(f"spacings {self.spacing_mm} mm are not all positive")
+        if not np.isfinite(self.origin_mm).all():
+            raise GeometryError(f"origin {self.origin_mm} mm is not a place")
+        axes = np.array([self.row_direction, self.column_direction, self.slice_direction])
+        lengths = np.linalg.norm(axes, axis=1)
+        if not (np.abs(lengths - 1.0) <= UNIT_TOLERANCE).all():
+            raise GeometryError(f"directions {axes.tolist()} are not unit vectors")
+        if abs(np.linalg.det(axes)) < FLAT_TOLERANCE:
+            raise GeometryError(f"directions {axes.tolist()} lie in one plane")
 
     @property
     def affine_lps(self) -> NDArray[np.float64]:
@@ -52,6 +75,11 @@ class VolumeGeometry:
         affine[:3, 2] = np.asarray(self.slice_direction) * z_mm
         affine[:3, 3] = self.origin_mm
         return affine
+
+    @property
+    def inverse_affine_lps(self) -> NDArray[np.float64]:
+        """(4, 4) matrix from (LPS mm, 1) to voxel index (x, y, z, 1)."""
+        return np.asarray(np.linalg.inv(self.affine_lps), dtype=np.float64)
 
     @property
     def affine_ras(self) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ LAYERS = (
     ("dicom", "masks", "tables", "phantom", "pictures", "report", "volume_files", "staging"),
     ("maps", "physics", "regions", "cohort_statistics"),
     ("backends",),
-    ("errors", "volume", "kernels"),
+    ("errors", "volume", "version", "kernels"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # A core function may call no I/O library.
@@ -31,7 +31,7 @@ IO_LIBRARIES = {
     "os",
     "pathlib",
 }
-CORE = {"maps", "physics", "regions", "cohort_statistics", "volume", "errors"}
+CORE = {"maps", "physics", "regions", "cohort_statistics", "volume", "errors", "version"}
 LONGEST_FILE = 420
 
 
@@ -39,14 +39,25 @@ def part(path):
     return path.relative_to(ROOT / "gsigpu").parts[0].removesuffix(".py")
 
 
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in SOURCES}
+
+
 def imported(path):
+    """Every module that a file imports: at its top, in its functions, and for the type checker alone."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            if node.module in {"gsigpu", "gsigpu.backends"}:
-                yield from (f"{node.module}.{one.name}" for one in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = [name for name in names if name in MODULES]
+            yield from modules
+            if len(modules) < len(names):
+                yield node.module
         elif isinstance(node, ast.Import):
-            yield from (one.name for one in node.names)
+            yield from (alias.name for alias in node.names)
 
 
 def test_every_module_has_a_layer():
@@ -61,6 +72,60 @@ def test_imports_point_down(path):
             name = module.split(".")[1]
             if name in RANK:
                 assert RANK[name] >= own, f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_imports_the_package_root(path):
+    assert "gsigpu" not in imported(path) or path.name == "__main__.py"
+
+
+def cycles(graph):
+    """Groups of modules that reach each other (Tarjan's strongly connected components of two and more)."""
+    index, low, stack, groups = {}, {}, [], []
+
+    def visit(module):
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in graph[module]:
+            if other not in index:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], index[other])
+        if low[module] == index[module]:
+            group = []
+            while not group or group[-1] != module:
+                group.append(stack.pop())
+            if len(group) > 1:
+                groups.append(sorted(group))
+
+    for module in graph:
+        if module not in index:
+            visit(module)
+    return groups
+
+
+def test_the_search_for_cycles_finds_one():
+    assert cycles({"a": ["b"], "b": ["c"], "c": ["b"], "d": ["a"]}) == [["b", "c"]]
+
+
+def test_no_two_modules_import_each_other():
+    graph = {name: sorted(set(imported(path)) & set(MODULES)) for name, path in MODULES.items()}
+    assert cycles(graph) == []
+
+
+def test_no_two_files_of_the_package_share_a_name():
+    """A file is found by its name."""
+    names = [path.name for path in SOURCES if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_tests_mirror_the_package():
+    """A folder of tests is named for a folder of the package, but for those that serve all tests."""
+    serving = {"data", "golden", "support", "kernels", "bench"}
+    for folder in (path.parent for path in (ROOT / "tests").rglob("test_*.py")):
+        place = folder.relative_to(ROOT / "tests")
+        assert (ROOT / "gsigpu" / place).is_dir() or place.parts[0] in serving, folder
 
 
 @pytest.mark.parametrize("path", [one for one in SOURCES if part(one) in CORE], ids=str)

@@ -15,7 +15,7 @@ from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
     from gsigpu.cohort_statistics.roc.curve import Direction
-    from gsigpu.pipeline.cohort_stats.cohort_stats import CohortStatistics
+    from gsigpu.pipeline.cohort_stats.write_statistics import CohortStatistics
 
 _STAGES = {"read": "reading the table", "test": "testing", "report": "drawing"}
 
@@ -81,7 +81,7 @@ def cohort_stats(
 
     Example: gsigpu cohort stats cohort-out -o statistics --groups colorectal,gastric,pancreatic,lung,breast
     """
-    from gsigpu.pipeline.cohort_stats.cohort_stats import (
+    from gsigpu.pipeline.cohort_stats.write_statistics import (
         cohort_stats as run,  # brings statsmodels along
     )
     from gsigpu.report.cohort_results import StatisticsSettings

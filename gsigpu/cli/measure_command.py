@@ -17,7 +17,7 @@ from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import DEFAULT_SLOPE
 
 if TYPE_CHECKING:
-    from gsigpu.pipeline.measure.measure_study import Measurement
+    from gsigpu.pipeline.measure.measurement import Measurement
     from gsigpu.tables.measurement_table import MeasurementRow
 
 
@@ -131,9 +131,10 @@ def measure_command(
     Example: gsigpu measure /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o study-0042.csv
     """
     from gsigpu.masks.roles import merged, parse_roles, read_role_file
-    from gsigpu.pipeline.measure.measure_study import files_beside, measure_study, write_measurement
+    from gsigpu.pipeline.measure.measure_study import measure_study
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
     from gsigpu.pipeline.measure.study_masks import MaskFiles
+    from gsigpu.pipeline.measure.write_measurement import files_beside, write_measurement
     from gsigpu.staging import require_free
 
     settings = measure_options.measure_settings(

@@ -11,7 +11,7 @@ from gsigpu.errors import SettingsError
 from gsigpu.regions.region_layout import REGIONS
 
 if TYPE_CHECKING:
-    from gsigpu.pipeline.measure.measure_study import MeasureSettings
+    from gsigpu.pipeline.measure.measurement import MeasureSettings
 
 Slope = Annotated[
     str,
@@ -66,7 +66,7 @@ def measure_settings(
 
     Raises SettingsError.
     """
-    from gsigpu.pipeline.measure.measure_study import MeasureSettings
+    from gsigpu.pipeline.measure.measurement import MeasureSettings
     from gsigpu.pipeline.measure.parameters import ParameterSettings
     from gsigpu.regions.region_layout import RegionSettings
     from gsigpu.regions.shells import parse_rim

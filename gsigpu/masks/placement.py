@@ -159,7 +159,7 @@ def _nearest(
 
 def _outside_share(volume: LabelVolume, geometry: VolumeGeometry) -> float:
     """Share of labelled voxels whose centre is not within half a voxel of the study's grid."""
-    to_study = np.linalg.inv(geometry.affine_lps) @ volume.affine_lps
+    to_study = geometry.inverse_affine_lps @ volume.affine_lps
     limits = np.array(geometry.shape[::-1])[:, None]
 
     def inside_mask(index: NDArray[np.integer]) -> NDArray[np.bool_]:

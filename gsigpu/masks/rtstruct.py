@@ -43,7 +43,7 @@ def read_structures(
     header : the RT Structure Set
     Raises MaskError for contours that are not parallel to the slices, and what `require_owner` raises.
     """
-    to_index: NDArray[np.float64] = np.linalg.inv(geometry.affine_lps).astype(np.float64)
+    to_index = geometry.inverse_affine_lps
     try:
         structures = _structures(header, to_index)
     except (AttributeError, TypeError, ValueError) as error:  # what pydicom and NumPy make of it

@@ -1,6 +1,5 @@
 """Synthetic spectral studies with known truth."""
 
-from gsigpu.phantom.cohort import PhantomCohort, PhantomCohortSettings, write_phantom_cohort
 from gsigpu.phantom.from_ct import CtTruth, IodineRegion, disc_mask, write_spectral_from_ct
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.painting import Composition
@@ -14,6 +13,7 @@ from gsigpu.phantom.phantom_settings import (
     PhantomSettings,
 )
 from gsigpu.phantom.truth import PhantomTruth, plan_phantom
+from gsigpu.phantom.write_cohort import PhantomCohort, PhantomCohortSettings, write_phantom_cohort
 from gsigpu.phantom.write_phantom import write_phantom
 
 __all__ = [

@@ -144,7 +144,7 @@ def disc_mask(geometry: VolumeGeometry, centre_mm: Vector, radius_mm: float) -> 
     The axis is along z of the grid: a disc of the same place in every slice.
     """
     _, n_y, n_x = geometry.shape
-    index = np.linalg.inv(geometry.affine_lps) @ (*centre_mm, 1.0)
+    index = geometry.inverse_affine_lps @ (*centre_mm, 1.0)
     y = (np.arange(n_y)[:, None] - index[1]) * geometry.spacing_mm[1]
     x = (np.arange(n_x)[None, :] - index[0]) * geometry.spacing_mm[2]
     return np.broadcast_to(np.hypot(y, x) <= radius_mm, geometry.shape)

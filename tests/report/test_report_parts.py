@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
 from gsigpu.pipeline.cohort_stats.family_members import analyse
+from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cautions import roc_notes, warnings_of
 from gsigpu.report.checklist import MUST_STATE, PROOFS, checklist_tables
 from gsigpu.report.cohort_results import StatisticsSettings

@@ -36,14 +36,11 @@ from gsigpu.pipeline.cohort_run.row_files import (
     sweep,
 )
 from gsigpu.pipeline.map.map_study import map_study
-from gsigpu.pipeline.measure.measure_study import (
-    Measurement,
-    MeasureSettings,
-    measure_study,
-    provenance,
-)
+from gsigpu.pipeline.measure.measure_study import measure_study
+from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.write_measurement import provenance
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.version import __version__
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gsigpu.pipeline.cohort_run.case import FOOTER, RowOutcome
+from gsigpu.pipeline.cohort_run.flow_diagram import flow_of, save_flow
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     Exclusion,
     InclusionRules,
@@ -28,6 +29,7 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
     patients_by_group,
 )
 from gsigpu.pipeline.cohort_run.row_files import put, put_json, row_files
+from gsigpu.pipeline.cohort_run.table_counts import CohortTables, GroupSize
 from gsigpu.staging import staged_folder
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.measurement_table import COLUMNS, frame
@@ -37,32 +39,6 @@ FAILURE_COLUMNS = ("case_id", "stage", "reason", "phase", "reader", "lesion_id",
 RESULTS_FILE = "results.json"
 # Rows of a table, before a group of them is written.
 _ROW_GROUP = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class GroupSize:
-    """What the tables hold of a group."""
-
-    group: str
-    n_patients: int
-    n_cases: int
-    n_lesions: int
-
-
-@dataclass(frozen=True, slots=True)
-class CohortTables:
-    """What was written.
-
-    n_failed, n_failed_lesions : in failures.csv
-    exclusions : by rule, how many entries
-    """
-
-    n_rows: int
-    n_values: int
-    n_failed: int
-    n_failed_lesions: int
-    exclusions: dict[str, int]
-    groups: tuple[GroupSize, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +100,6 @@ def write_tables(
         exclusions=_by_rule(exclusions),
         groups=tuple(_groups(kept, footers, left_out)),
     )
-    from gsigpu.pipeline.cohort_run.flow_diagram import flow_of, save_flow
-
     save_flow(
         out,
         flow_of(

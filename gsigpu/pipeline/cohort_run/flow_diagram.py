@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gsigpu.pipeline.cohort_run.case import RowOutcome
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
@@ -18,10 +18,8 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
     InclusionRules,
 )
 from gsigpu.pipeline.cohort_run.row_files import put
+from gsigpu.pipeline.cohort_run.table_counts import CohortTables
 from gsigpu.tables.manifest import ManifestRow
-
-if TYPE_CHECKING:
-    from gsigpu.pipeline.cohort_run.cohort_tables import CohortTables
 
 _INK, _LINE = "#1c2733", "#6b7a89"
 _LINE_LENGTH = 48

@@ -10,7 +10,7 @@ from gsigpu.dicom.reading.hu_planes import read_planes
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.maps.plan import maps_of_hu, plan_maps
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
-from gsigpu.pipeline.measure.measure_study import Measurement
+from gsigpu.pipeline.measure.measurement import Measurement
 
 _BODY_HU = -300.0
 _ANATOMY_KEV = 70.0

@@ -22,7 +22,7 @@ from gsigpu.pipeline.cohort_run.case import (
     survey,
 )
 from gsigpu.pipeline.cohort_run.checks import CohortOptions, check_settings
-from gsigpu.pipeline.cohort_run.cohort_tables import CohortTables, write_tables
+from gsigpu.pipeline.cohort_run.cohort_tables import write_tables
 from gsigpu.pipeline.cohort_run.disk_room import (
     SPARE_BYTES,
     free_bytes,
@@ -42,6 +42,7 @@ from gsigpu.pipeline.cohort_run.pool import (
 )
 from gsigpu.pipeline.cohort_run.row_files import put_json, row_files, row_name, sweep
 from gsigpu.pipeline.cohort_run.run_state import RunState, telling
+from gsigpu.pipeline.cohort_run.table_counts import CohortTables
 from gsigpu.tables.manifest import ManifestRow, read_manifest
 from gsigpu.tables.pseudonyms import Pseudonyms, read_key
 from gsigpu.version import __version__

@@ -17,9 +17,9 @@ from gsigpu.pipeline.cohort_run.case import CohortSettings
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.cohort_run.run_cohort import CohortResult, run_cohort
 from gsigpu.pipeline.cohort_run.run_state import RunState
-from gsigpu.pipeline.cohort_stats.cohort_stats import CohortStatistics, cohort_stats
+from gsigpu.pipeline.cohort_stats.write_statistics import CohortStatistics, cohort_stats
 from gsigpu.pipeline.demo.demo_truth import TruthComparison
-from gsigpu.pipeline.map.map_study import Watcher
+from gsigpu.pipeline.progress import Watcher
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.tables.measurement_table import read_table
 from gsigpu.tables.observations import Choice

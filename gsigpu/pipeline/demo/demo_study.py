@@ -18,10 +18,13 @@ from gsigpu.phantom import PhantomSettings, PhantomTruth, write_phantom
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.demo.demo_cohort import CohortDemo, run_cohort_demo
 from gsigpu.pipeline.demo.demo_truth import TruthComparison
-from gsigpu.pipeline.map.map_study import MapResult, Watcher, map_study
-from gsigpu.pipeline.measure.measure_study import Measurement, measure_study, write_measurement
+from gsigpu.pipeline.map.map_study import MapResult, map_study
+from gsigpu.pipeline.measure.measure_study import measure_study
+from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.write_measurement import write_measurement
+from gsigpu.pipeline.progress import Watcher
 from gsigpu.staging import staged_folder
 
 _PHASE = "PVP"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,8 @@ from gsigpu.maps.label_check import check_labels
 from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import DEFAULT_SLOPE, define_all
 from gsigpu.pipeline.map.program import compile_program
-from gsigpu.pipeline.map.stream import Progress, StreamReport, run_on_cpu
+from gsigpu.pipeline.map.stream import StreamReport, run_on_cpu
+from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.staging import staged_folder
 from gsigpu.version import __version__
 
@@ -35,20 +35,7 @@ DEFAULT_MAPS = ("lambda-hu", "iodine")
 _CHECKED_SLICES = 3
 
 
-class Watcher(Protocol):
-    """Hears of progress: `stage` opens a stage and gives the function to report (done, total) to."""
-
-    def stage(self, name: str) -> AbstractContextManager[Progress]:
-        """A stage of the job."""
-
-
-class _Silent:
-    def stage(self, name: str) -> AbstractContextManager[Progress]:  # noqa: ARG002  # nobody listens
-        return nullcontext(lambda _done, _total: None)
-
-
 _PROVENANCE = "provenance.json"
-SILENT: Watcher = _Silent()
 
 
 @dataclass(frozen=True, slots=True)

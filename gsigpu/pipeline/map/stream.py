@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from gsigpu.backends import cpu
 from gsigpu.pipeline.map.program import MapProgram
-
-Progress = Callable[[int, int], None]
+from gsigpu.pipeline.progress import Progress
 
 
 class Source(Protocol):

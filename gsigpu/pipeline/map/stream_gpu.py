@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from gsigpu.errors import DeviceOutOfMemory
 from gsigpu.pipeline.map.program import Block, MapProgram
 from gsigpu.pipeline.map.stream import (
-    Progress,
     Sink,
     Source,
     Stopwatch,
@@ -30,6 +29,7 @@ from gsigpu.pipeline.map.stream import (
     default_workers,
     finish_all,
 )
+from gsigpu.pipeline.progress import Progress
 
 N_SLOTS = 3
 CHUNK_SLICES = 16

@@ -11,7 +11,7 @@ from gsigpu.dicom.writing.seg import Segment, write_segmentation
 from gsigpu.dicom.writing.sr import Quantity, ReportedRegion, write_report
 from gsigpu.maps.definitions import HU, MG_PER_ML, Code, Unit
 from gsigpu.maps.registry import HOUNSFIELD, IODINE_CONCENTRATION, OWN_SCHEME
-from gsigpu.pipeline.measure.measure_study import Measurement
+from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.regions.region_layout import MeasuredRegion
 from gsigpu.tables.measurement_table import MeasurementRow
 

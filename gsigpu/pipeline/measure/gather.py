@@ -18,7 +18,7 @@ from gsigpu.dicom.model import Series
 from gsigpu.dicom.reading.hu_planes import read_planes
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import PixelDataError
-from gsigpu.pipeline.map.stream import Progress
+from gsigpu.pipeline.progress import Progress
 from gsigpu.regions.region_mask import RegionMask
 
 # (C, y, x) values of a slice -> further (K, y, x) planes of it.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import SettingsError
-from gsigpu.pipeline.measure.measure_study import Measurement
+from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.regions.region_layout import LesionLayout
 from gsigpu.regions.shells import FEW_VOXELS
 

@@ -15,7 +15,7 @@ import pytest
 from gsigpu.errors import InputError, OutputError
 from gsigpu.pipeline.cohort_run.case import CohortSettings
 from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
-from gsigpu.pipeline.measure.measure_study import MeasureSettings
+from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.tables.measurement_table import read_table

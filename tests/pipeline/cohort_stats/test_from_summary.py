@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy.stats import f
 
-from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
+from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.tables.observation_checks import TableProblems
 
 # PlantGrowth (Dobson 1983; R datasets), n, mean, SD: F(2, 27) = 4.846, p = .01591.

@@ -11,8 +11,9 @@ from pydicom import dcmread
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.masks import read_masks
 from gsigpu.phantom import PhantomSettings, write_phantom
-from gsigpu.pipeline.measure.measure_study import measure_study, write_measurement
+from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.study_masks import MaskFiles, owner_of
+from gsigpu.pipeline.measure.write_measurement import write_measurement
 from tests.support.stacks import errors_found_by_dciodvfy
 
 SMALL = PhantomSettings(

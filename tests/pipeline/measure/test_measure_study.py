@@ -29,10 +29,12 @@ from gsigpu.errors import (
 from gsigpu.masks.roles import Role, parse_roles
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
-from gsigpu.pipeline.measure.measure_study import MeasureSettings, measure_study, write_measurement
+from gsigpu.pipeline.measure.measure_study import measure_study
+from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.tables.measurement_table import COLUMNS, read_table
 
@@ -511,7 +513,7 @@ def test_output_is_whole_or_not_there(found, files, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"t\.json.*there already"):
         write_measurement(found, tmp_path / "t.csv", masks=files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json"]
-    monkeypatch.setattr("gsigpu.pipeline.measure.measure_study.provenance", lambda *_: 1 / 0)
+    monkeypatch.setattr("gsigpu.pipeline.measure.write_measurement.provenance", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_measurement(found, tmp_path / "u.csv", masks=files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json"]

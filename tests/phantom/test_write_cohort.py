@@ -9,7 +9,7 @@ import pytest
 
 from gsigpu.errors import OutputError, SettingsError
 from gsigpu.phantom import PRIMARIES, PhantomCohortSettings, write_phantom_cohort
-from gsigpu.phantom.cohort import _patients
+from gsigpu.phantom.write_cohort import _patients
 
 TINY = PhantomCohortSettings(
     n_patients=(2, 1, 1, 0, 0),

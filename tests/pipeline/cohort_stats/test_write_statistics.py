@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from gsigpu.errors import OutputError, SettingsError
 from gsigpu.pipeline.cohort_stats import family_members
-from gsigpu.pipeline.cohort_stats.cohort_stats import cohort_stats
+from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.report.table_files import FIRST_COLUMNS
 from gsigpu.tables.observations import Choice, read_observations

@@ -1,0 +1,142 @@
+"""A measurement as files: the table, and what goes with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from gsigpu.errors import OutputError
+from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.staging import staged_files
+from gsigpu.tables.measurement_table import require_suffix, wide, write_table
+from gsigpu.version import __version__
+
+_BESIDE = {
+    "json": ".json",
+    "wide": ".wide.csv",
+    "seg": ".seg.dcm",
+    "sr": ".sr.dcm",
+    "plot": ".profile.png",
+}
+
+_LIBRARIES = ("numpy", "scipy", "pydicom", "highdicom", "pandas", "xraydb")
+
+
+def files_beside(
+    out: Path, *, with_wide: bool = False, with_dicom: bool = False, with_plot: bool = False
+) -> list[Path]:
+    """The files of a measurement, the table last.
+
+    Raises SettingsError if `out` is no .csv or .parquet.
+    """
+    require_suffix(out)
+    asked = {
+        "json": True,
+        "wide": with_wide,
+        "seg": with_dicom,
+        "sr": with_dicom,
+        "plot": with_plot,
+    }
+    return [*(out.with_suffix(_BESIDE[what]) for what, is_asked in asked.items() if is_asked), out]
+
+
+def write_measurement(
+    measurement: Measurement,
+    out: Path,
+    *,
+    masks: MaskFiles,
+    with_wide: bool = False,
+    with_dicom: bool = False,
+    with_plot: bool = False,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Writes the table and what goes with it; all of it or nothing.
+
+    out : .csv or .parquet; beside it OUT.json with the provenance and, if asked, OUT.wide.csv, OUT.seg.dcm
+        and OUT.sr.dcm, OUT.profile.png
+    overwrite : replace what is there; what went with an earlier table of that name and is not asked for now
+        goes too
+    Returns the files written, the table first. Raises SettingsError and OutputError.
+    """
+    beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
+    finals = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
+    read = {path.resolve() for _, path in measurement.masks.files}
+    for path in finals:
+        if path.resolve() in read:
+            raise OutputError(
+                "is a mask that was measured", where=path, remedy="choose another output"
+            )
+    with staged_files(finals, overwrite=overwrite) as folder:
+        staged = {what: folder / path.name for what, path in beside.items()}
+        write_table(measurement.table, folder / out.name)
+        if with_wide:
+            write_table(wide(measurement.table), staged["wide"])
+        if with_dicom:
+            from gsigpu.pipeline.measure.dicom_results import write_dicom
+
+            write_dicom(measurement, staged["seg"], staged["sr"])
+        if with_plot:
+            from gsigpu.pipeline.measure.profile_plot import save_profiles
+
+            save_profiles(staged["plot"], measurement)
+        text = json.dumps(provenance(measurement, masks), indent=2)
+        staged["json"].write_text(text + "\n", "utf-8")
+    if overwrite:  # what went with an earlier table would pass for this one's
+        for path in set(beside.values()) - set(finals):
+            if path.resolve() not in read:
+                path.unlink(missing_ok=True)
+    return [out, *finals[:-1]]
+
+
+def provenance(measurement: Measurement, masks: MaskFiles) -> dict[str, Any]:
+    """What the table was made from and how; plain data, without names or dates of the patient."""
+    one = measurement
+    return {
+        "software": f"gsigpu {__version__}",
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "backend": "cpu",
+        "case": asdict(one.labels),
+        "phase": one.stack.phase,
+        "settings": asdict(one.settings),
+        "study_uid": one.stack.series[0].evidence.study_uid,
+        "frame_of_reference_uid": one.stack.geometry.frame_of_reference_uid,
+        "grid": {"shape": one.stack.geometry.shape, "spacing_mm": one.stack.geometry.spacing_mm},
+        "slices_read": list(one.slices),
+        "series": [
+            {
+                "uid": series.evidence.series_uid,
+                "kind": series.kind.value,
+                "energy_kev": series.energy_kev,
+                "sop_instance_uids": list(
+                    dict.fromkeys(series.planes[z].sop_instance_uid for z in one.slices)
+                ),
+            }
+            for series in one.measurand.series
+        ],
+        "masks": [
+            {
+                "file": path.name,
+                "role": role.value,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+            for role, path in one.masks.files
+        ],
+        "split_lesions": masks.split,
+        "any_mask_phase": masks.any_phase,
+        "regions": [asdict(role) for role in one.masks.roles],
+        "definitions": {
+            definition.parameter: {"formula": definition.formula, "ucum": definition.unit.ucum}
+            for definition in one.measurand.definitions
+        },
+        "vendor_iodine": [asdict(found) for found in one.vendor_iodine],
+        "failures": [
+            {"lesion_id": failure.lesion_id, "reason": str(failure.error)}
+            for failure in one.failures
+        ],
+        "warnings": list(one.warnings),
+    }
