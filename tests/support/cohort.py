@@ -26,7 +26,7 @@ import json, os, sys
 if "gsigpu.pipeline.cohort_run.isolation" in " ".join(sys.orig_argv):
     import signal, time
     from gsigpu.errors import GsigpuError
-    from gsigpu.pipeline.cohort import case
+    from gsigpu.pipeline.cohort_run import case
     real = case.measure_study
 
     def measure_study(*arguments, labels, **named):
