@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from gsigpu.pipeline.cohort import isolation, pool
+from gsigpu.pipeline.cohort_run import isolation, pool
 
 from gsigpu.pipeline.cohort_run.case import RowOutcome
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
