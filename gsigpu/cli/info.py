@@ -13,7 +13,7 @@ from gsigpu.backends.device import device_summary, why_no_gpu
 from gsigpu.cli import options
 from gsigpu.cli.console import table
 from gsigpu.dicom.reading.codecs import available_codecs
-from gsigpu.pipeline.map.stream import default_workers
+from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 
 _SHOWN = ("numpy", "scipy", "pydicom", "imagecodecs", "highdicom", "SimpleITK", "xraydb")

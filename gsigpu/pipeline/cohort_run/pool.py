@@ -19,7 +19,7 @@ import psutil
 
 from gsigpu.errors import BackendError, InputError, MissingDependency, OutputError
 from gsigpu.pipeline.cohort_run.isolation import begin_children, end_children, release_idle
-from gsigpu.pipeline.map.stream import default_workers
+from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 
 # What a child takes for a study of 512 x 512 x 300 with eleven energies and its masks; measured in

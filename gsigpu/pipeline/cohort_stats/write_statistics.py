@@ -14,8 +14,8 @@ import pandas as pd
 from gsigpu.errors import SettingsError
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
-from gsigpu.pipeline.map.stream import default_workers
 from gsigpu.pipeline.progress import SILENT, Watcher
+from gsigpu.pipeline.workers import default_workers
 from gsigpu.report import figures_roc, figures_values
 from gsigpu.report.cautions import directions, warnings_of
 from gsigpu.report.cohort_results import Results, StatisticsSettings

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
@@ -16,14 +15,13 @@ from gsigpu.backends import BackendName, choose
 from gsigpu.dicom.model import Series, SpectralStack, Study
 from gsigpu.dicom.reading.hu_planes import read_planes
 from gsigpu.dicom.reading.pixels import PlaneReader
-from gsigpu.dicom.study.read_study import read_study
-from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
-from gsigpu.errors import SettingsError, TooFewEnergies
-from gsigpu.maps.definitions import MapDefinition, nearest
+from gsigpu.errors import SettingsError
+from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.label_check import check_labels
 from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import DEFAULT_SLOPE, define_all
+from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.stream import StreamReport, run_on_cpu
 from gsigpu.pipeline.progress import SILENT, Watcher
@@ -111,24 +109,26 @@ def map_study(
     definitions = define_all(maps, slope=slope)
     planes = planes_for(output_format, definitions)
     processor = choose(backend)
-    begun = perf_counter()
-    if not isinstance(study, Study):
-        with watcher.stage("scan") as progress:
-            study = read_study(
-                study,
-                energy_overrides=energy_overrides,
-                phase_overrides=phase_overrides,
-                progress=progress,
-            )
-    scan_seconds = perf_counter() - begun
-    stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
-    aside = [] if energies_kev else left_aside(study, stack)
-    plan, stack, left_out = plan_for(planes, stack)
+    chosen = choose_stack(
+        study,
+        phase=phase,
+        series=series,
+        energies_kev=energies_kev,
+        energy_overrides=energy_overrides,
+        phase_overrides=phase_overrides,
+        watcher=watcher,
+    )
+    plan, stack, left_out = plan_for(planes, chosen.stack)
     source = StackSource(stack)
-    warnings = [*study.warnings, *aside, *left_out, *label_warnings(stack, source)]
+    warnings = [
+        *chosen.study.warnings,
+        *chosen.left_aside,
+        *left_out,
+        *label_warnings(stack, source),
+    ]
     n_bytes = _output_bytes(stack, len(planes), output_format)
     with staged_folder(
-        out, overwrite=overwrite, mark=_PROVENANCE, n_bytes=n_bytes, protected=[study.root]
+        out, overwrite=overwrite, mark=_PROVENANCE, n_bytes=n_bytes, protected=[chosen.study.root]
     ) as folder:
         with open_sink(output_format, folder, planes, stack) as sink:
             program = compile_program(
@@ -142,13 +142,13 @@ def map_study(
         report.n_clipped = report.n_clipped[: len(definitions)]
         warnings += _clip_warnings(definitions, report)
         result = MapResult(
-            out,
-            {one: out / name for one, name in names.items()},
-            definitions,
-            stack,
-            report,
-            scan_seconds,
-            tuple(warnings),
+            out=out,
+            folders={map_name: out / name for map_name, name in names.items()},
+            definitions=definitions,
+            stack=stack,
+            report=report,
+            scan_seconds=chosen.scan_seconds,
+            warnings=tuple(warnings),
         )
         _write_provenance(folder / _PROVENANCE, result, plan, output_format)
     return result
@@ -160,25 +160,6 @@ def _run(processor: Literal["cpu", "gpu"]) -> Callable[..., StreamReport]:
 
         return run_on_gpu
     return run_on_cpu
-
-
-def only_energies(stack: SpectralStack, energies_kev: Sequence[float]) -> SpectralStack:
-    """The stack with these energies alone.
-
-    Raises TooFewEnergies if one is not there.
-    """
-    if not energies_kev:
-        return stack
-    kept = []
-    for wanted in sorted(energies_kev):
-        found = nearest(stack.energies_kev, wanted)
-        if found is None:
-            raise TooFewEnergies(
-                f"no monoenergetic series at {wanted:g} keV; there are {_listed(stack.energies_kev)}",
-                remedy="choose among these with --energies",
-            )
-        kept.append(stack.series[stack.energies_kev.index(found)])
-    return replace(stack, series=tuple(kept))
 
 
 def plan_for(
@@ -251,10 +232,6 @@ def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -
         for one, n in zip(definitions, report.n_clipped, strict=True)
         if n
     ]
-
-
-def _listed(energies: Sequence[float]) -> str:
-    return ", ".join(f"{kev:g}" for kev in energies) + " keV"
 
 
 def _output_bytes(stack: SpectralStack, n_maps: int, output_format: FormatName) -> int:

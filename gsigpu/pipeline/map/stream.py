@@ -7,11 +7,9 @@ On the CPU a worker owns a slice from the first byte to the last; on the GPU see
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal, Protocol
@@ -23,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from gsigpu.backends import cpu
 from gsigpu.pipeline.map.program import MapProgram
 from gsigpu.pipeline.progress import Progress
+from gsigpu.pipeline.workers import Stopwatch, default_workers, finish_all
 
 
 class Source(Protocol):
@@ -53,30 +52,6 @@ class StreamReport:
     slab_slices: int
     n_clipped: NDArray[np.int64]
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-class Stopwatch:
-    """Seconds per stage, added up over threads."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Adds the time of the block to a stage."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            spent = perf_counter() - start
-            with self._lock:
-                self.seconds[name] = self.seconds.get(name, 0.0) + spent
-
-
-def default_workers() -> int:
-    """Threads for one run: the processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_on_cpu(
@@ -123,18 +98,6 @@ def run_on_cpu(
         finish_all([pool.submit(one_slice, z) for z in range(program.n_slices)])
     watch.seconds["elapsed"] = perf_counter() - begun
     return StreamReport("cpu", program.n_slices, workers, 1, clipped, watch.seconds)
-
-
-def finish_all(futures: Sequence[Future[Any]]) -> None:
-    """Waits for all; at the first exception, or Ctrl-C, cancels what has not begun and raises it."""
-    try:
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
 
 
 class _SliceBuffers:

@@ -21,15 +21,9 @@ from numpy.typing import NDArray
 
 from gsigpu.errors import DeviceOutOfMemory
 from gsigpu.pipeline.map.program import Block, MapProgram
-from gsigpu.pipeline.map.stream import (
-    Sink,
-    Source,
-    Stopwatch,
-    StreamReport,
-    default_workers,
-    finish_all,
-)
+from gsigpu.pipeline.map.stream import Sink, Source, StreamReport
 from gsigpu.pipeline.progress import Progress
+from gsigpu.pipeline.workers import Stopwatch, default_workers, finish_all
 
 N_SLOTS = 3
 CHUNK_SLICES = 16

@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.dicom.model import Study
-from gsigpu.dicom.study.read_study import read_study
-from gsigpu.dicom.study.stack import select_stack
-from gsigpu.pipeline.map.map_study import only_energies
-from gsigpu.pipeline.map.stream import default_workers
+from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.measure.gather import gather
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings, VendorIodine
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels, measurement_rows
 from gsigpu.pipeline.measure.parameters import Measurand, Measured, iodine_pairs
 from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
 from gsigpu.pipeline.progress import SILENT, Watcher
+from gsigpu.pipeline.workers import default_workers
 from gsigpu.regions.region_layout import Layout, lay_out
 
 # A vendor's iodine that is so many times the computed one, or more, is in another unit than it says.
@@ -53,17 +51,17 @@ def measure_study(
     and in the table; the first failure is raised where nothing is left to measure.
     """
     settings = settings or MeasureSettings()
-    begun = perf_counter()
-    if not isinstance(study, Study):
-        with watcher.stage("scan") as progress:
-            study = read_study(
-                study,
-                energy_overrides=energy_overrides,
-                phase_overrides=phase_overrides,
-                progress=progress,
-            )
+    chosen = choose_stack(
+        study,
+        phase=phase,
+        series=series,
+        energies_kev=energies_kev,
+        energy_overrides=energy_overrides,
+        phase_overrides=phase_overrides,
+        watcher=watcher,
+    )
+    study, stack = chosen.study, chosen.stack
     scanned = perf_counter()
-    stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
     measurand = Measurand(study, stack, settings.parameters)
     collected = collect_masks(masks, study, stack)
     grid = stack.geometry
@@ -122,7 +120,7 @@ def measure_study(
         ),
         vendor_iodine=tuple(vendor),
         seconds={
-            "scan": scanned - begun,
+            "scan": chosen.scan_seconds,
             "masks": laid_out - scanned,
             "read": read - laid_out,
             "statistics": perf_counter() - read,

@@ -1,0 +1,89 @@
+"""The start of `map` and `measure`: scan the folder, choose the stack, restrict its energies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+from gsigpu.dicom.model import SpectralStack, Study
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import left_aside, select_stack
+from gsigpu.errors import TooFewEnergies
+from gsigpu.maps.definitions import nearest
+from gsigpu.pipeline.progress import SILENT, Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenStack:
+    """The stack that a command works on.
+
+    study : everything in the folder
+    stack : of one phase and one grid, restricted to the energies that were chosen
+    left_aside : warnings about monoenergetic series that do not fit the stack; none where the energies
+        were chosen by hand
+    scan_seconds : 0 where the study was scanned before
+    """
+
+    study: Study
+    stack: SpectralStack
+    left_aside: tuple[str, ...]
+    scan_seconds: float
+
+
+def choose_stack(
+    study: Path | str | Study,
+    *,
+    phase: str | None = None,
+    series: Sequence[str] = (),
+    energies_kev: Sequence[float] = (),
+    energy_overrides: Mapping[str, float] | None = None,
+    phase_overrides: Mapping[str, str] | None = None,
+    watcher: Watcher = SILENT,
+) -> ChosenStack:
+    """Scans a study, unless that is done, and chooses one stack of it.
+
+    study : a folder, or what `read_study` gave; the overrides count for a folder alone
+    phase, series : which stack, where the study holds several
+    energies_kev : only these of its energies; all if empty
+
+    Raises InputError and its kinds.
+    """
+    begun = perf_counter()
+    if not isinstance(study, Study):
+        with watcher.stage("scan") as progress:
+            study = read_study(
+                study,
+                energy_overrides=energy_overrides,
+                phase_overrides=phase_overrides,
+                progress=progress,
+            )
+    scan_seconds = perf_counter() - begun
+    stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
+    return ChosenStack(
+        study=study,
+        stack=stack,
+        left_aside=() if energies_kev else tuple(left_aside(study, stack)),
+        scan_seconds=scan_seconds,
+    )
+
+
+def only_energies(stack: SpectralStack, energies_kev: Sequence[float]) -> SpectralStack:
+    """The stack with these energies alone.
+
+    Raises TooFewEnergies if one of them is missing.
+    """
+    if not energies_kev:
+        return stack
+    kept = []
+    for kev in sorted(energies_kev):
+        available_kev = nearest(stack.energies_kev, kev)
+        if available_kev is None:
+            available = ", ".join(f"{energy:g}" for energy in stack.energies_kev)
+            raise TooFewEnergies(
+                f"no monoenergetic series at {kev:g} keV; available are {available} keV",
+                remedy="choose among these with --energies",
+            )
+        kept.append(stack.series[stack.energies_kev.index(available_kev)])
+    return replace(stack, series=tuple(kept))
