@@ -30,7 +30,7 @@ from common import (
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
-from gsigpu.dicom.writing.ct import CtSeriesSink
+from gsigpu.dicom.writing.ct import ct_series
 from gsigpu.dicom.writing.derived import derive
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.maps.registry import define
@@ -84,7 +84,7 @@ def raw(n_slices: int, n_header_bytes: int, image: np.ndarray, run: Callable, fo
 def with_pydicom(stack: SpectralStack, image: np.ndarray, folder: Path) -> None:
     """One dataset, copied and changed for every slice, as scripts do."""
     (folder / "header").mkdir()
-    template = CtSeriesSink(folder / "header", [MAP], stack).series[0].header(0)
+    template = ct_series(folder / "header", [MAP], stack)[0].header(0)
     template.add_new("PixelData", "OW", b"")
     derived = derive([MAP], stack, sop_class_uid=template.SOPClassUID)[0]
     for z, plane in enumerate(stack.series[0].planes):

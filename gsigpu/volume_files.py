@@ -2,104 +2,39 @@
 
 from __future__ import annotations
 
-import re
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.map_files import MapFiles, PlaneFile, map_names
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.volume import VolumeGeometry
 
 
-def file_name(map_name: str) -> str:
-    """A map's name as the name of a file or folder on any system.
-
-    >>> file_name("lambda-hu[fit:40-100]"), file_name("lambda-hu[60-100/60]")
-    ('lambda-hu_fit-40-100', 'lambda-hu_60-100_60')
-    """
-    return re.sub(
-        r"[^A-Za-z0-9.-]+", lambda found: "-" if found[0] == ":" else "_", map_name
-    ).strip("_")
-
-
-class PlaneFile:
-    """One file: a header, then planes of equal size, written in any order and from several threads."""
-
-    def __init__(self, path: Path, header: bytes, *, plane_bytes: int) -> None:
-        """Creates the file with its header."""
-        self._file = path.open("xb", buffering=0)
-        self._start, self._plane_bytes = len(header), plane_bytes
-        self._lock = threading.Lock()
-        self._write(0, memoryview(header))
-
-    def write(self, z: int, plane: NDArray[Any]) -> None:
-        """Plane z, as the bytes of a C-contiguous array."""
-        contiguous: Any = np.ascontiguousarray(plane)
-        pixels = memoryview(contiguous).cast("B")
-        assert pixels.nbytes == self._plane_bytes
-        self._write(self._start + z * self._plane_bytes, pixels)
-
-    def _write(self, offset: int, data: memoryview) -> None:
-        with self._lock:
-            self._file.seek(offset)
-            while data:
-                data = data[self._file.write(data) :]
-
-    def close(self) -> None:
-        """After the last plane."""
-        self._file.close()
-
-
-class VolumeSink:
-    """Writes each map as one volume file; NaN where there is no value.
-
-    names : map name -> its file inside the output folder
-    """
-
-    dtype: np.dtype[Any] = np.dtype(np.float32)
-
-    def __init__(
-        self,
-        folder: Path,
-        definitions: Sequence[MapDefinition],
-        geometry: VolumeGeometry,
-        *,
-        suffix: str,
-    ) -> None:
-        """Creates the files.
-
-        suffix : `.nii` or `.nrrd`
-        """
-        make_header = {".nii": nifti_header, ".nrrd": nrrd_header}[suffix]
-        _, rows, columns = geometry.shape
-        self.names = {one.name: file_name(one.name) + suffix for one in definitions}
-        self._files = [
-            PlaneFile(
-                folder / self.names[one.name],
-                make_header(one, geometry),
-                plane_bytes=rows * columns * 4,
-            )
-            for one in definitions
-        ]
-
-    def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
-        """Planes of slice z, (rows, columns) float32, one per map."""
-        for file, plane in zip(self._files, planes, strict=True):
-            file.write(z, plane.astype("<f4", copy=False))
-
-    def __enter__(self) -> VolumeSink:
-        """Nothing to do."""
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Closes the files."""
-        for file in self._files:
-            file.close()
+def volume_sink(
+    folder: Path,
+    definitions: Sequence[MapDefinition],
+    geometry: VolumeGeometry,
+    *,
+    suffix: Literal[".nii", ".nrrd"],
+) -> MapFiles:
+    """Files in `folder`, one float32 volume per map; NaN where there is no value."""
+    make_header = {".nii": nifti_header, ".nrrd": nrrd_header}[suffix]
+    _, rows, columns = geometry.shape
+    names = map_names(definitions, suffix=suffix)
+    writers = [
+        PlaneFile(
+            folder / names[definition.name],
+            make_header(definition, geometry),
+            n_plane_bytes=rows * columns * 4,
+        )
+        for definition in definitions
+    ]
+    return MapFiles(definitions, writers, suffix=suffix)
 
 
 def nifti_header(definition: MapDefinition, geometry: VolumeGeometry) -> bytes:

@@ -12,7 +12,17 @@ SOURCES = sorted((ROOT / "gsigpu").rglob("*.py"))
 LAYERS = (
     ("cli", "__main__", "__init__"),
     ("pipeline",),
-    ("dicom", "masks", "tables", "phantom", "pictures", "report", "volume_files", "staging"),
+    (
+        "dicom",
+        "masks",
+        "tables",
+        "phantom",
+        "pictures",
+        "report",
+        "volume_files",
+        "map_files",
+        "staging",
+    ),
     ("maps", "physics", "regions", "cohort_statistics"),
     ("backends",),
     ("errors", "volume", "version", "kernels"),

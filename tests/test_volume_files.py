@@ -9,7 +9,7 @@ import SimpleITK
 
 from gsigpu.maps.registry import define_all
 from gsigpu.volume import VolumeGeometry
-from gsigpu.volume_files import VolumeSink
+from gsigpu.volume_files import volume_sink
 from tests.support.stacks import OBLIQUE_COLUMN, OBLIQUE_ROW
 
 DEFINITIONS = define_all(["lambda-hu[fit:40-100]", "iodine"])
@@ -38,7 +38,7 @@ def suffix(request):
 
 def write(folder, grid, suffix, maps):
     with (
-        VolumeSink(folder, DEFINITIONS, grid, suffix=suffix) as sink,
+        volume_sink(folder, DEFINITIONS, grid, suffix=suffix) as sink,
         ThreadPoolExecutor(3) as pool,
     ):
         list(pool.map(lambda z: sink.write(z, [one[z] for one in maps]), [3, 0, 4, 2, 1]))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import CTImageStorage
 
@@ -17,8 +15,8 @@ from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.writing.derived import DerivedSeries, code_item, derive, quantity_item, unit_code
 from gsigpu.dicom.writing.slice_files import SliceFiles
 from gsigpu.dicom.writing.template import decimal
+from gsigpu.map_files import MapFiles, file_name
 from gsigpu.maps.definitions import Code, MapDefinition
-from gsigpu.volume_files import file_name
 
 # Image Type value 4 after Supplement 188; where none fits there is none.
 _IMAGE_TYPE_4 = {
@@ -31,48 +29,28 @@ _IMAGE_TYPE_4 = {
 _SUBTRACTION = Code("113062", "DCM", "Pixel by pixel subtraction")
 
 
-class CtSeriesSink:
-    """Writes the planes of a run as CT series; safe to call from several threads.
+def ct_sink(folder: Path, definitions: Sequence[MapDefinition], stack: SpectralStack) -> MapFiles:
+    """CT series in folders inside `folder`, one per map.
 
-    names : map name -> its folder inside the output folder
+    stack : the series that the maps are made of
     """
+    return MapFiles(definitions, ct_series(folder, definitions, stack), dtype=np.int16)
 
-    dtype: np.dtype[Any] = np.dtype(np.int16)
 
-    def __init__(
-        self,
-        folder: Path,
-        definitions: Sequence[MapDefinition],
-        stack: SpectralStack,
-    ) -> None:
-        """Prepares the headers of each map, and a folder for each inside `folder`.
-
-        stack : the series that the maps are made of
-        """
-        self.names = {one.name: file_name(one.name) for one in definitions}
-        _, rows, columns = stack.geometry.shape
-        self.series = [
-            SliceFiles(
-                folder / self.names[one.definition.name],
-                one,
-                partial(_describe, one),
-                n_pixel_bytes=rows * columns * 2,
-            )
-            for one in derive(definitions, stack, sop_class_uid=CTImageStorage)
-        ]
-
-    def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
-        """Planes of slice z, (rows, columns) int16, one per map."""
-        for files, plane in zip(self.series, planes, strict=True):
-            pixels: Any = np.ascontiguousarray(plane, dtype="<i2")
-            files.write(z, memoryview(pixels).cast("B"))
-
-    def __enter__(self) -> CtSeriesSink:
-        """Nothing to do."""
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Nothing to do: every file is complete when it is written."""
+def ct_series(
+    folder: Path, definitions: Sequence[MapDefinition], stack: SpectralStack
+) -> list[SliceFiles]:
+    """Makes the folder and the headers of each map's series."""
+    _, rows, columns = stack.geometry.shape
+    return [
+        SliceFiles(
+            folder / file_name(derived.definition.name),
+            derived,
+            partial(_describe, derived),
+            n_pixel_bytes=rows * columns * 2,
+        )
+        for derived in derive(definitions, stack, sop_class_uid=CTImageStorage)
+    ]
 
 
 def _describe(derived: DerivedSeries, ds: FileDataset) -> None:

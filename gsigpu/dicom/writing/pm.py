@@ -16,7 +16,6 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from highdicom.pm import ParametricMap, RealWorldValueMapping
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sr.coding import Code as PydicomCode
@@ -35,9 +34,9 @@ from gsigpu.dicom.writing.derived import (
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.errors import OutputError
+from gsigpu.map_files import MapFiles, PlaneFile, file_name, map_names
 from gsigpu.maps.definitions import Code, MapDefinition
 from gsigpu.version import __version__
-from gsigpu.volume_files import PlaneFile, file_name
 
 _IMAGE_PROCESSING = Code("110001", "DCM", "Image Processing")
 # Content Date may not be empty here, and today's would make the same input give other bytes.
@@ -45,51 +44,33 @@ _NO_DATE = "19000101"
 _LONGEST_VALUE = 2**32 - 2
 
 
-class ParametricMapSink:
-    """Writes each map as one Parametric Map; NaN where there is no value.
+def parametric_map_sink(
+    folder: Path, definitions: Sequence[MapDefinition], stack: SpectralStack
+) -> MapFiles:
+    """Files in `folder`, one Parametric Map per map; NaN where there is no value.
 
-    names : map name -> its file inside the output folder
+    Raises OutputError if a volume is longer than a DICOM element can be, 4 GiB.
     """
-
-    dtype: np.dtype[Any] = np.dtype(np.float32)
-
-    def __init__(
-        self,
-        folder: Path,
-        definitions: Sequence[MapDefinition],
-        stack: SpectralStack,
-    ) -> None:
-        """Creates the files with their headers.
-
-        Raises OutputError if a volume is longer than a DICOM element can be, 4 GiB.
-        """
-        n_slices, rows, columns = stack.geometry.shape
-        if n_slices * rows * columns * 4 > _LONGEST_VALUE:
-            raise OutputError(
-                f"{n_slices} slices of {rows} x {columns} are too much for one Parametric Map",
-                where=folder,
-                remedy="write --format ct",
+    n_slices, rows, columns = stack.geometry.shape
+    if n_slices * rows * columns * 4 > _LONGEST_VALUE:
+        raise OutputError(
+            f"{n_slices} slices of {rows} x {columns} are too much for one Parametric Map",
+            where=folder,
+            remedy="write --format ct",
+        )
+    names = map_names(definitions, suffix=".dcm")
+    writers = []
+    for derived in derive(definitions, stack, sop_class_uid=ParametricMapStorage):
+        header, frame_of_slice = _encoded(derived)
+        writers.append(
+            PlaneFile(
+                folder / names[derived.definition.name],
+                header,
+                n_plane_bytes=rows * columns * 4,
+                order=frame_of_slice,
             )
-        self.names = {one.name: file_name(one.name) + ".dcm" for one in definitions}
-        self._files: list[tuple[PlaneFile, list[int]]] = []
-        for one in derive(definitions, stack, sop_class_uid=ParametricMapStorage):
-            header, frame_of = _encoded(one)
-            path = folder / self.names[one.definition.name]
-            self._files.append((PlaneFile(path, header, plane_bytes=rows * columns * 4), frame_of))
-
-    def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
-        """Planes of slice z, (rows, columns) float32, one per map."""
-        for (file, frame_of), plane in zip(self._files, planes, strict=True):
-            file.write(frame_of[z], plane.astype("<f4", copy=False))
-
-    def __enter__(self) -> ParametricMapSink:
-        """Nothing to do."""
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Closes the files."""
-        for file, _ in self._files:
-            file.close()
+        )
+    return MapFiles(definitions, writers, suffix=".dcm")
 
 
 def _encoded(derived: DerivedSeries) -> tuple[bytes, list[int]]:

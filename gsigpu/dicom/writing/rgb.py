@@ -22,8 +22,8 @@ from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.writing.derived import derive
 from gsigpu.dicom.writing.overlay import bar_columns, colour_bar, overlay
 from gsigpu.dicom.writing.slice_files import SliceFiles
+from gsigpu.map_files import MapFiles, file_name
 from gsigpu.maps.definitions import HU, Code, Energies, LinearRows, MapDefinition
-from gsigpu.volume_files import file_name
 
 _ANATOMY_KEV = 70.0
 
@@ -53,60 +53,44 @@ ANATOMY = MapDefinition(
 )
 
 
-class OverlaySink:
-    """Writes each map as a series of RGB Secondary Captures.
-
-    names : map name -> its folder inside the output folder
-    """
-
-    dtype: np.dtype[Any] = np.dtype(np.float32)
+class OverlayFiles(MapFiles):
+    """Writes each map as a series of RGB Secondary Captures."""
 
     def __init__(
-        self,
-        folder: Path,
-        definitions: Sequence[MapDefinition],
-        stack: SpectralStack,
+        self, folder: Path, definitions: Sequence[MapDefinition], stack: SpectralStack
     ) -> None:
-        """Prepares the headers and the colour bar of each map, and a folder for each.
+        """Makes the headers, the colour bar and the folder of each map.
 
         definitions : the maps, and ANATOMY last
         """
         *self._maps, anatomy = definitions
         assert anatomy is ANATOMY
-        self.names = {one.name: file_name(one.name) for one in self._maps}
         _, rows, columns = stack.geometry.shape
         n_bar = bar_columns(columns)
-        self._bars = [colour_bar(one, rows=rows, columns=n_bar) for one in self._maps]
-        self._files = [
+        self._bars = [colour_bar(definition, rows=rows, columns=n_bar) for definition in self._maps]
+        series = derive(
+            self._maps, stack, sop_class_uid=SecondaryCaptureImageStorage, beside=(ANATOMY,)
+        )
+        writers = [
             SliceFiles(
-                folder / self.names[one.definition.name],
-                one,
+                folder / file_name(derived.definition.name),
+                derived,
                 partial(_describe, columns + n_bar),
                 n_pixel_bytes=rows * (columns + n_bar) * 3,
                 pixel_vr="OB",
             )
-            for one in derive(
-                self._maps,
-                stack,
-                sop_class_uid=SecondaryCaptureImageStorage,
-                beside=(ANATOMY,),
-            )
+            for derived in series
         ]
+        super().__init__(self._maps, writers)
 
     def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
         """Planes of slice z, (rows, columns) float32, one per map, then the anatomical image in HU."""
         *maps, anatomy_hu = planes
-        for one, files, bar, plane in zip(self._maps, self._files, self._bars, maps, strict=True):
-            picture = overlay(anatomy_hu, plane, one, anatomy_window=ANATOMY.window)
-            pixels: Any = np.ascontiguousarray(np.concatenate([picture, bar], axis=1))
-            files.write(z, memoryview(pixels).cast("B"))
-
-    def __enter__(self) -> OverlaySink:
-        """Nothing to do."""
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Nothing to do: every file is complete when it is written."""
+        pictures = []
+        for definition, bar, plane in zip(self._maps, self._bars, maps, strict=True):
+            picture = overlay(anatomy_hu, plane, definition, anatomy_window=ANATOMY.window)
+            pictures.append(np.concatenate([picture, bar], axis=1))
+        super().write(z, pictures)
 
 
 def _describe(columns: int, ds: FileDataset) -> None:

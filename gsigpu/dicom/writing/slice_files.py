@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 
 from gsigpu.dicom.model import Plane
 from gsigpu.dicom.writing.derived import DerivedSeries, source_image_items
 from gsigpu.dicom.writing.template import HeaderTemplate, decimal
+from gsigpu.map_files import plane_bytes
 
 # What source references look like in the header: for each source, its class and whether it has frames.
 _Layout = tuple[tuple[str, bool], ...]
@@ -47,11 +49,10 @@ class SliceFiles:
         }
         folder.mkdir()
 
-    def write(self, z: int, pixels: memoryview) -> None:
-        """The file of slice z.
-
-        pixels : bytes, as many as was said
-        """
+    def write(self, z: int, plane: NDArray[Any]) -> None:
+        """The file of slice z."""
+        pixels = plane_bytes(plane)
+        assert pixels.nbytes == self._n_pixel_bytes
         template = self._templates[_layout(self._derived.sources(z))]
         parts = [memoryview(template.fill(self._values(z))), pixels]
         path = self._folder / f"IM{z + 1:05d}.dcm"
@@ -60,6 +61,9 @@ class SliceFiles:
             _write_fully(descriptor, parts)
         finally:
             os.close(descriptor)
+
+    def close(self) -> None:
+        """Nothing to do: every file is complete when it is written."""
 
     def header(self, z: int) -> FileDataset:
         """The header of slice z, without pixel data."""

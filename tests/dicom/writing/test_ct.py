@@ -16,7 +16,7 @@ from pydicom.sr.codedict import codes
 
 from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.dicom.study.read_study import read_study
-from gsigpu.dicom.writing.ct import CtSeriesSink
+from gsigpu.dicom.writing.ct import ct_sink
 from gsigpu.maps.quantise import quantise
 from gsigpu.maps.registry import define_all
 from tests.support.stacks import (
@@ -45,7 +45,7 @@ def write(folder, stack, names=NAMES):
         for seed, one in enumerate(definitions)
     }
     stored = {one.name: quantise(maps[one.name], one.step)[0] for one in definitions}
-    with CtSeriesSink(folder, definitions, stack) as sink, ThreadPoolExecutor(3) as pool:
+    with ct_sink(folder, definitions, stack) as sink, ThreadPoolExecutor(3) as pool:
         order = list(range(stack.geometry.shape[0]))[::-1]
         list(pool.map(lambda z: sink.write(z, [stored[name][z] for name in names]), order))
     return SimpleNamespace(
@@ -71,7 +71,7 @@ def oblique(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_file_is_what_pydicom_writes(written, name):
-    series = written.sink.series[NAMES.index(name)]
+    series = written.sink.writers[NAMES.index(name)]
     for z, path in enumerate(written.files[name]):
         ds = series.header(z)
         ds.PixelData = written.stored[name][z].tobytes()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from gsigpu.dicom.writing.pm import ParametricMapSink
+from gsigpu.dicom.writing.pm import parametric_map_sink
 from gsigpu.errors import OutputError
 from gsigpu.maps.registry import define_all
 from tests.support.stacks import SLICES, STACKS, errors_found_by_dciodvfy, float_map
@@ -20,7 +20,7 @@ DEFINITIONS = define_all(["iodine", "lambda-hu"])
 def write(folder, stack):
     folder.mkdir()
     maps = [float_map(stack, seed, largest=30) for seed, _ in enumerate(DEFINITIONS)]
-    with ParametricMapSink(folder, DEFINITIONS, stack) as sink, ThreadPoolExecutor(3) as pool:
+    with parametric_map_sink(folder, DEFINITIONS, stack) as sink, ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda z: sink.write(z, [one[z] for one in maps]), [2, 0, 1]))
     paths = [folder / sink.names[one.name] for one in DEFINITIONS]
     return SimpleNamespace(stack=stack, maps=maps, paths=paths)
@@ -93,4 +93,4 @@ def test_the_same_again_is_the_same_bytes(written, tmp_path):
 def test_a_volume_longer_than_an_element_is_refused(written, tmp_path, monkeypatch):
     monkeypatch.setattr("gsigpu.dicom.writing.pm._LONGEST_VALUE", 1000)
     with pytest.raises(OutputError, match="--format ct"):
-        ParametricMapSink(tmp_path, DEFINITIONS, written.stack)
+        parametric_map_sink(tmp_path, DEFINITIONS, written.stack)
