@@ -102,12 +102,12 @@ def split_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
 
     Raises SettingsError, naming the option.
     """
-    found = {}
+    values = {}
     for pair in pairs:
         uid, equals, value = pair.rpartition("=")
         if not equals or not uid or not value:
             raise SettingsError(
                 f"{option} {pair!r} is not SERIES_UID=VALUE", remedy=f"write {option} 1.2.3=70"
             )
-        found[uid] = value
-    return found
+        values[uid] = value
+    return values

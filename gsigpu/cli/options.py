@@ -30,7 +30,7 @@ PatternFile = Annotated[
     typer.Option(
         "--patterns",
         metavar="FILE",
-        help="More patterns for series descriptions, in front of the own ones (TOML).",
+        help="More patterns for series descriptions, in front of the built-in ones (TOML).",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -43,7 +43,7 @@ def read_folder(
     phase_of: list[str] | None,
     patterns: Path | None,
 ) -> Study:
-    """The study of a folder, with what the user said of its series.
+    """The study of a folder, with what the user told about its series.
 
     Raises SettingsError for an option that makes no sense, InputError for the folder.
     """
@@ -53,26 +53,26 @@ def read_folder(
     with watcher.stage("scan") as progress:
         return read_study(
             folder,
-            energy_overrides=_energies_said(energy),
+            energy_overrides=_energies_given(energy),
             phase_overrides=split_pairs(phase_of or [], "--phase-of"),
             patterns=load_patterns(patterns),
             progress=progress,
         )
 
 
-def _energies_said(pairs: list[str] | None) -> dict[str, float]:
+def _energies_given(pairs: list[str] | None) -> dict[str, float]:
     """SeriesInstanceUID -> keV."""
     from gsigpu.dicom.study.classify import HIGHEST_KEV, LOWEST_KEV
 
-    found = {}
+    energies = {}
     for uid, value in split_pairs(pairs or [], "--energy").items():
         try:
-            found[uid] = float(value)
+            energies[uid] = float(value)
         except ValueError:
-            found[uid] = math.nan
-        if not LOWEST_KEV <= found[uid] <= HIGHEST_KEV:
+            energies[uid] = math.nan
+        if not LOWEST_KEV <= energies[uid] <= HIGHEST_KEV:
             raise SettingsError(
                 f"--energy {uid}={value} names no energy in {LOWEST_KEV:g}-{HIGHEST_KEV:g} keV",
                 remedy="write --energy 1.2.3=70",
             )
-    return found
+    return energies

@@ -29,38 +29,43 @@ def scan(
     """
     watcher = TerminalWatcher({"scan": "reading headers"})
     study = options.read_folder(folder, watcher, energy, phase_of, patterns)
-    found = describe(study)
+    description = describe(study)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(description, indent=2))
         return
-    series: Any = found["series"]
+    series: Any = description["series"]
     typer.echo(
         table(
             ["series", "kind", "keV", "phase", "slices", "grid", "spacing mm", "description"],
             [
                 [
-                    one["series_number"],
-                    one["kind"],
-                    None if one["energy_kev"] is None else f"{one['energy_kev']:g}",
-                    one["phase"],
-                    one["n_slices"],
-                    _by(one["shape"][1:]) if one["shape"] else "-",
-                    _by(one["spacing_mm"]) if one["spacing_mm"] else "-",
-                    one["description"],
+                    row["series_number"],
+                    row["kind"],
+                    None if row["energy_kev"] is None else f"{row['energy_kev']:g}",
+                    row["phase"],
+                    row["n_slices"],
+                    _by(row["shape"][1:]) if row["shape"] else "-",
+                    _by(row["spacing_mm"]) if row["spacing_mm"] else "-",
+                    row["description"],
                 ]
-                for one in series
+                for row in series
             ],
         )
     )
     if why:
-        for one in series:
-            typer.echo(f"\n{one['description'] or '(no description)'}  {one['key']}")
-            for line in one["evidence"] or ["no word or value tells more"]:
+        for row in series:
+            typer.echo(f"\n{row['description'] or '(no description)'}  {row['key']}")
+            for line in row["evidence"] or ["no word or value tells more"]:
                 typer.echo(f"  {line}")
-    skipped: Any = found["skipped"]
+    skipped: Any = description["skipped"]
     for reason, n_files in skipped.items():
         typer.echo(f"skipped {n_files} {'files' if n_files > 1 else 'file'}: {reason}")
-    warn([*study.warnings, *(str(one.problem) for one in study.series if one.problem is not None)])
+    warn(
+        [
+            *study.warnings,
+            *(str(member.problem) for member in study.series if member.problem is not None),
+        ]
+    )
 
 
 def _by(numbers: list[float]) -> str:

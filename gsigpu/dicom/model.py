@@ -179,7 +179,7 @@ class SpectralStack:
     @property
     def energies_kev(self) -> tuple[float, ...]:
         """(E,) ascending, keV."""
-        return tuple(float(one.energy_kev or 0.0) for one in self.series)
+        return tuple(float(series.energy_kev or 0.0) for series in self.series)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def test_too_little_tissue_says_nothing():
 
 def test_tissue_that_does_not_vary_says_nothing():
     """As after a copy of one image to all energies, or with noise alone."""
-    one = tissue((70.0,), enhancement=0.0)
-    assert check_labels(ELEVEN, np.repeat(one, 11, axis=0)) == ()
+    image = tissue((70.0,), enhancement=0.0)
+    assert check_labels(ELEVEN, np.repeat(image, 11, axis=0)) == ()
     for seed in range(5):
         assert check_labels(ELEVEN, tissue(ELEVEN, seed=seed, enhancement=0.0)) == ()

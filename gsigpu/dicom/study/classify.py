@@ -85,8 +85,10 @@ def load_patterns(extra: Path | None = None) -> Patterns:
 
     Raises SettingsError if the file is missing or not of the form of patterns.toml.
     """
-    own = tomllib.loads(files("gsigpu.dicom.study").joinpath("patterns.toml").read_text("utf-8"))
-    tables = [own]
+    built_in = tomllib.loads(
+        files("gsigpu.dicom.study").joinpath("patterns.toml").read_text("utf-8")
+    )
+    tables = [built_in]
     if extra is not None:
         try:
             tables.insert(0, tomllib.loads(extra.read_text("utf-8")))
@@ -142,14 +144,14 @@ def classify(evidence: Evidence, patterns: Patterns) -> Classification:
     energy: float | None = None
     problem: EnergyConflict | None = None
     if kind in (None, SeriesKind.VMI):
-        found = _energies(evidence, patterns)
-        if not found and kind is SeriesKind.VMI and not _names_an_energy(evidence, patterns):
-            found = _energy_from_kvp(evidence)
-        if found:
+        energies = _energies(evidence, patterns)
+        if not energies and kind is SeriesKind.VMI and not _names_an_energy(evidence, patterns):
+            energies = _energy_from_kvp(evidence)
+        if energies:
             kind = SeriesKind.VMI
-            energy = found[0][0]
-            used.extend(line for _, line in found)
-            problem = _conflict(evidence, found)
+            energy = energies[0][0]
+            used.extend(line for _, line in energies)
+            problem = _conflict(evidence, energies)
         elif kind is SeriesKind.VMI:
             used.append("no header value tells the energy")
             problem = EnergyConflict(
@@ -181,26 +183,26 @@ def _kind(evidence: Evidence, patterns: Patterns) -> tuple[SeriesKind | None, st
 
 def _energies(evidence: Evidence, patterns: Patterns) -> list[tuple[float, str]]:
     """(keV, evidence) of everything that names an energy, strongest first."""
-    found: list[tuple[float, str]] = []
+    named: list[tuple[float, str]] = []
     if (
         evidence.mono_energy_kev is not None
         and LOWEST_KEV <= evidence.mono_energy_kev <= HIGHEST_KEV
     ):
         kev = evidence.mono_energy_kev
-        found.append((kev, f"Monoenergetic Energy Equivalent (0018,937C) is {kev:g} keV"))
-    named: set[str] = set()
+        named.append((kev, f"Monoenergetic Energy Equivalent (0018,937C) is {kev:g} keV"))
+    fields_told: set[str] = set()
     for field in ("private", "image_comments", "series_description"):
         for rule in patterns.energy:
-            if field not in rule.fields or field in named:
+            if field not in rule.fields or field in fields_told:
                 continue
             for text, label in _texts(evidence, field):
-                energies = {float(match["kev"]) for match in rule.pattern.finditer(text)}
-                energies = {kev for kev in energies if LOWEST_KEV <= kev <= HIGHEST_KEV}
+                kevs = {float(match["kev"]) for match in rule.pattern.finditer(text)}
+                kevs = {kev for kev in kevs if LOWEST_KEV <= kev <= HIGHEST_KEV}
                 # "40-140 keV" names a range, not the energy of this image.
-                if len(energies) == 1:
-                    found.append((energies.pop(), f"{label} {text!r}"))
-                    named.add(field)
-    return found
+                if len(kevs) == 1:
+                    named.append((kevs.pop(), f"{label} {text!r}"))
+                    fields_told.add(field)
+    return named
 
 
 def _names_an_energy(evidence: Evidence, patterns: Patterns) -> bool:
@@ -215,28 +217,28 @@ def _energy_from_kvp(evidence: Evidence) -> list[tuple[float, str]]:
     return [(kvp, f"KVP is {kvp:g}, in a series that is monoenergetic by other evidence")]
 
 
-def _conflict(evidence: Evidence, found: list[tuple[float, str]]) -> EnergyConflict | None:
-    if all(abs(kev - found[0][0]) <= 0.5 for kev, _ in found):
+def _conflict(evidence: Evidence, energies: list[tuple[float, str]]) -> EnergyConflict | None:
+    if all(abs(kev - energies[0][0]) <= 0.5 for kev, _ in energies):
         return None
-    other = next(line for kev, line in found if abs(kev - found[0][0]) > 0.5)
+    other = next(line for kev, line in energies if abs(kev - energies[0][0]) > 0.5)
     return EnergyConflict(
-        f"evidence for its energy disagrees: {found[0][1]}, but {other}",
+        f"evidence for its energy disagrees: {energies[0][1]}, but {other}",
         where=_name(evidence),
-        remedy=f"say which is right with --energy {evidence.series_uid}={found[0][0]:g}",
+        remedy=f"say which is right with --energy {evidence.series_uid}={energies[0][0]:g}",
     )
 
 
 def _phase(evidence: Evidence, patterns: Patterns) -> tuple[str, str]:
-    found: dict[str, str] = {}
+    phases: dict[str, str] = {}
     for field in ("series_description", "image_comments"):
         for rule, text, label in _matches(patterns.phase, evidence, (field,)):
-            found.setdefault(rule.answer, f"phase {rule.answer} from {label} {text!r}")
-        if found:
+            phases.setdefault(rule.answer, f"phase {rule.answer} from {label} {text!r}")
+        if phases:
             break
-    if len(found) == 1:
-        return next(iter(found.items()))
-    if found:
-        return "", f"phase unclear: the words fit {' and '.join(found)}"
+    if len(phases) == 1:
+        return next(iter(phases.items()))
+    if phases:
+        return "", f"phase unclear: the words fit {' and '.join(phases)}"
     return "", ""
 
 
@@ -246,17 +248,17 @@ def phase_meant(text: str, patterns: Patterns) -> str:
     >>> phase_meant("portal", load_patterns()), phase_meant("NC", load_patterns())
     ('PVP', 'non-contrast')
     """
-    found = {rule.answer for rule in patterns.phase if rule.pattern.search(text)}
-    return found.pop() if len(found) == 1 else ""
+    phases = {rule.answer for rule in patterns.phase if rule.pattern.search(text)}
+    return phases.pop() if len(phases) == 1 else ""
 
 
 def _matches(
     rules: Iterable[Rule], evidence: Evidence, fields: Iterable[str] = _FIELDS
 ) -> Iterable[tuple[Rule, str, str]]:
-    wanted = tuple(fields)
+    searched_fields = tuple(fields)
     for rule in rules:
         for field in rule.fields:
-            if field in wanted:
+            if field in searched_fields:
                 for text, label in _texts(evidence, field):
                     if rule.pattern.search(text):
                         yield rule, text, label

@@ -1,7 +1,6 @@
 """The grid that a set of planes makes, ordered by where they lie, never by name or number.
 
-Tolerances. Scanners print positions with 1e-3 mm or better and direction cosines with 1e-6, but
-some round positions to 0.1 mm when spacings are 0.625 mm; a slice may so stand off by 0.05 mm.
+All tolerances stand in one table below, each with its reason.
 """
 
 from __future__ import annotations
@@ -23,9 +22,23 @@ from gsigpu.errors import (
 )
 from gsigpu.volume import VolumeGeometry
 
+# ---- Tolerances. ----
+# A position may stand off its place by so much: scanners print 1e-3 mm or better, but some round to
+# 0.1 mm where the spacing is 0.625 mm.
 POSITION_TOLERANCE_MM = 0.05
+# Two slices nearer than this lie at the same place: the least spacing of any scanner is 0.1 mm.
+SAME_PLACE_MM = 0.01
+# Of a direction cosine, of the length of the normal and of the drift per mm of height (0.06 degrees):
+# cosines are printed with 1e-6, and a tilt that anyone sets is half a degree or more.
 DIRECTION_TOLERANCE = 1e-3
-_SAME_PLACE_MM = 0.01
+# Pixel Spacing within a series: it is one number of the reconstruction, rounded alike in all files.
+PIXEL_SPACING_TOLERANCE_MM = 1e-4
+# Distances within this of a whole multiple of the spacing are gaps of missing slices, as a part of it.
+MULTIPLE_TOLERANCE = 0.02
+# A step shorter than so many of the smallest is one spacing, not a gap of missing slices.
+SINGLE_STEP_RATIO = 1.5
+# Steps may differ by less than this part of the smallest: else a missing slice passes as jitter.
+STEP_SPREAD_RATIO = 0.5
 
 
 def grid_of(planes: Sequence[Plane]) -> tuple[VolumeGeometry, tuple[Plane, ...]]:
@@ -111,7 +124,7 @@ def _require_equal(planes: Sequence[Plane]) -> None:
     if off.max() > DIRECTION_TOLERANCE:
         other = planes[int(off.argmax())]
         raise MixedOrientations(
-            f"slices of one series are not parallel, {first.path.name} and {other.path.name} for two",
+            f"slices of one series are not parallel, for example {first.path.name} and {other.path.name}",
             where=_series(first),
             remedy="export the axial series alone",
         )
@@ -124,7 +137,7 @@ def _require_equal(planes: Sequence[Plane]) -> None:
                 remedy="export the series again",
             )
     spacings = np.array([plane.pixel_spacing_mm for plane in planes])
-    if np.abs(spacings - spacings[0]).max() > 1e-4:
+    if np.abs(spacings - spacings[0]).max() > PIXEL_SPACING_TOLERANCE_MM:
         raise GridMismatch(
             "pixel spacings differ within the series",
             where=_series(first),
@@ -140,15 +153,15 @@ def _require_equal(planes: Sequence[Plane]) -> None:
 
 
 def _require_distinct(planes: Sequence[Plane], along_mm: NDArray[np.float64]) -> None:
-    same = np.flatnonzero(np.diff(along_mm) < _SAME_PLACE_MM)
+    same = np.flatnonzero(np.diff(along_mm) < SAME_PLACE_MM)
     if same.size:
-        one, other = planes[int(same[0])], planes[int(same[0]) + 1]
-        copied = one.sop_instance_uid == other.sop_instance_uid and one.frame == other.frame
+        first, second = planes[int(same[0])], planes[int(same[0]) + 1]
+        copied = first.sop_instance_uid == second.sop_instance_uid and first.frame == second.frame
         raise DuplicateSlices(
             f"{same.size} {'slices lie' if same.size > 1 else 'slice lies'} where another is,"
-            f" {_name(one)} and {_name(other)}"
+            f" {_name(first)} and {_name(second)}"
             + (" are copies of one image" if copied else f" at {along_mm[int(same[0])]:.2f} mm"),
-            where=_series(one),
+            where=_series(first),
             remedy="remove the copy"
             if copied
             else "keep one reconstruction or acquisition in the folder",
@@ -157,12 +170,15 @@ def _require_distinct(planes: Sequence[Plane], along_mm: NDArray[np.float64]) ->
 
 def _require_uniform(planes: Sequence[Plane], along_mm: NDArray[np.float64]) -> None:
     steps = np.diff(along_mm)
-    if np.ptp(steps) <= 2 * POSITION_TOLERANCE_MM + 1e-6 and np.ptp(steps) < 0.5 * steps.min():
+    if (
+        np.ptp(steps) <= 2 * POSITION_TOLERANCE_MM + 1e-6
+        and np.ptp(steps) < STEP_SPREAD_RATIO * steps.min()
+    ):
         return
-    typical = float(np.median(steps[steps < 1.5 * steps.min()]))
+    typical = float(np.median(steps[steps < SINGLE_STEP_RATIO * steps.min()]))
     multiples = np.rint(steps / typical)
     if np.abs(steps - multiples * typical).max() <= np.maximum(
-        2 * POSITION_TOLERANCE_MM, 0.02 * typical
+        2 * POSITION_TOLERANCE_MM, MULTIPLE_TOLERANCE * typical
     ):
         n_missing = int((multiples - 1).sum())
         gap = int(np.flatnonzero(multiples > 1)[0])
@@ -194,9 +210,9 @@ def _require_no_shear(
     worst = int(drift_mm.argmax())
     angle_deg = float(np.degrees(np.arctan2(drift_mm[worst], rise_mm[worst])))
     tilt = planes[0].evidence.gantry_tilt_deg
-    said = f", Gantry/Detector Tilt says {tilt:g}°" if tilt else ""
+    tag_says = f", Gantry/Detector Tilt says {tilt:g}°" if tilt else ""
     raise GantryTilt(
-        f"slices are stacked at {angle_deg:.1f}° to their normal{said}: the gantry was tilted",
+        f"slices are stacked at {angle_deg:.1f}° to their normal{tag_says}: the gantry was tilted",
         where=_series(planes[0]),
         remedy="reconstruct or resample the series without tilt",
     )

@@ -17,17 +17,17 @@ from gsigpu.dicom.model import Series, SeriesKind
 _SAME_PASS_S = 10.0
 
 
-def name_phases(series: Sequence[Series], said: Set[str]) -> tuple[list[Series], list[str]]:
+def name_phases(series: Sequence[Series], phases_given: Set[str]) -> tuple[list[Series], list[str]]:
     """Gives every series without a phase the one of its acquisition.
 
-    said : SeriesInstanceUIDs whose phase the user gave
+    phases_given : SeriesInstanceUIDs whose phase the user gave
     Returns the series in the same order, and warnings.
     """
     named = list(series)
     warnings = []
     by_study: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for index, one in enumerate(series):
-        by_study[one.evidence.patient_id, one.evidence.study_uid].append(index)
+    for index, member in enumerate(series):
+        by_study[member.evidence.patient_id, member.evidence.study_uid].append(index)
     for members in by_study.values():
         groups = _acquisitions([(index, series[index]) for index in members])
         phases = [{series[i].phase for i in group if series[i].phase} for group in groups]
@@ -36,7 +36,7 @@ def name_phases(series: Sequence[Series], said: Set[str]) -> tuple[list[Series],
             silent = [
                 i
                 for i in group
-                if not series[i].phase and series[i].evidence.series_uid not in said
+                if not series[i].phase and series[i].evidence.series_uid not in phases_given
             ]
             if not silent:
                 continue
@@ -69,21 +69,21 @@ def _acquisitions(members: Sequence[tuple[int, Series]]) -> list[list[int]]:
     )
     groups: list[list[int]] = []
     last: Series | None = None
-    for index, one in timed:
-        if last is not None and _together(last, one):
+    for index, series in timed:
+        if last is not None and _together(last, series):
             groups[-1].append(index)
         else:
             groups.append([index])
-        last = one
+        last = series
     return groups
 
 
-def _together(one: Series, other: Series) -> bool:
-    if one.phase and other.phase and one.phase != other.phase:
+def _together(first: Series, second: Series) -> bool:
+    if first.phase and second.phase and first.phase != second.phase:
         return False
     return (
-        abs(_seconds(one) - _seconds(other)) <= _SAME_PASS_S
-        and one.evidence.acquisition_number == other.evidence.acquisition_number
+        abs(_seconds(first) - _seconds(second)) <= _SAME_PASS_S
+        and first.evidence.acquisition_number == second.evidence.acquisition_number
     )
 
 

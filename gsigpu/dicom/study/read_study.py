@@ -81,7 +81,7 @@ def study_from_scan(
 
 def _damage_warnings(root: Path, skipped: Sequence[Skipped]) -> list[str]:
     """Damaged files may be the end of a series, which then looks whole."""
-    damaged = [one for one in skipped if one.damaged]
+    damaged = [file for file in skipped if file.damaged]
     if not damaged:
         return []
     files = "1 damaged file is" if len(damaged) == 1 else f"{len(damaged)} damaged files are"
@@ -114,20 +114,20 @@ def _classified(
     planes: Sequence[Plane], patterns: Patterns, override_kev: float | None
 ) -> dict[Evidence, Classification]:
     """One classification per distinct evidence; planes share those objects."""
-    found = {}
+    classified = {}
     for evidence in {id(plane.evidence): plane.evidence for plane in planes}.values():
-        one = classify(evidence, patterns)
+        classification = classify(evidence, patterns)
         if override_kev is not None:
-            said = f"{override_kev:g} keV said by --energy"
-            one = replace(
-                one,
+            given = f"{override_kev:g} keV said by --energy"
+            classification = replace(
+                classification,
                 kind=SeriesKind.VMI,
                 energy_kev=override_kev,
                 problem=None,
-                evidence_used=(said, *one.evidence_used),
+                evidence_used=(given, *classification.evidence_used),
             )
-        found[evidence] = one
-    return found
+        classified[evidence] = classification
+    return classified
 
 
 def _series_of(
@@ -139,17 +139,17 @@ def _series_of(
     """The series that one DICOM series holds: one per kind, energy and phase."""
     groups: dict[tuple[SeriesKind, float | None, str], list[Plane]] = defaultdict(list)
     why: dict[tuple[SeriesKind, float | None, str], Classification] = {}
-    by_id = {id(evidence): one for evidence, one in classified.items()}
+    by_id = {id(evidence): classification for evidence, classification in classified.items()}
     for plane in planes:
-        one = by_id.get(id(plane.evidence)) or classified[plane.evidence]
+        classification = by_id.get(id(plane.evidence)) or classified[plane.evidence]
         label = (
-            one.kind,
-            one.energy_kev,
-            phase_override if phase_override is not None else one.phase,
+            classification.kind,
+            classification.energy_kev,
+            phase_override if phase_override is not None else classification.phase,
         )
         groups[label].append(plane)
-        why.setdefault(label, one)
-    found = []
+        why.setdefault(label, classification)
+    series: list[Series] = []
     for (kind, energy, phase), members in groups.items():
         key = uid
         if len(groups) > 1:
@@ -163,10 +163,17 @@ def _series_of(
                 f"phase {phase} said by --phase-of",
             )
         template = Series(
-            key, kind, energy, phase, None, (), used, why[kind, energy, phase].problem
+            key=key,
+            kind=kind,
+            energy_kev=energy,
+            phase=phase,
+            geometry=None,
+            planes=(),
+            evidence_used=used,
+            problem=why[kind, energy, phase].problem,
         )
-        found.extend(_on_grids(template, members))
-    return found
+        series.extend(_on_grids(template, members))
+    return series
 
 
 def _on_grids(template: Series, planes: Sequence[Plane]) -> list[Series]:
@@ -179,16 +186,16 @@ def _on_grids(template: Series, planes: Sequence[Plane]) -> list[Series]:
             acquisitions[plane.evidence.acquisition_number].append(plane)
         if len(acquisitions) == 1:
             return [_with_problem(template, planes, duplicates)]
-        found = []
+        parts: list[Series] = []
         for number, members in sorted(acquisitions.items(), key=lambda item: item[0] or 0):
-            said = f"acquisition {number} of several in one series"
+            which = f"acquisition {number} of several in one series"
             part = replace(
                 template,
                 key=f"{template.key}#acquisition{number}",
-                evidence_used=(*template.evidence_used, said),
+                evidence_used=(*template.evidence_used, which),
             )
-            found.extend(_on_grids(part, members))
-        return found
+            parts.extend(_on_grids(part, members))
+        return parts
     except GeometryError as error:
         return [_with_problem(template, planes, error)]
     return [replace(template, geometry=geometry, planes=ordered)]
@@ -200,10 +207,10 @@ def _with_problem(template: Series, planes: Sequence[Plane], error: GsigpuError)
 
 def describe(study: Study) -> dict[str, object]:
     """The study as plain data: what `gsigpu scan` prints, without anything that names the patient."""
-    skipped = Counter(one.reason for one in study.skipped)
+    skipped = Counter(file.reason for file in study.skipped)
     return {
         "root": str(study.root),
-        "series": [_describe_series(one) for one in study.series],
+        "series": [_describe_series(series) for series in study.series],
         "skipped": dict(sorted(skipped.items())),
         "warnings": list(study.warnings),
     }

@@ -25,14 +25,20 @@ def select_stack(
     Raises NoSpectralStack, or AmbiguousStack if more than one stack fits.
     """
     usable = [
-        one for one in study.series if one.kind is SeriesKind.VMI and one.energy_kev is not None
+        member
+        for member in study.series
+        if member.kind is SeriesKind.VMI and member.energy_kev is not None
     ]
-    unclear = [one for one in study.series if one.kind is SeriesKind.VMI and one.energy_kev is None]
-    chosen = [one for one in usable if _is_asked(one, series)]
+    unclear = [
+        member
+        for member in study.series
+        if member.kind is SeriesKind.VMI and member.energy_kev is None
+    ]
+    chosen = [member for member in usable if _is_among(member, series)]
     if phase is not None:
-        known = sorted({one.phase or "(none)" for one in chosen})
-        wanted = {phase.lower(), phase_meant(phase, load_patterns()).lower()} - {""}
-        chosen = [one for one in chosen if one.phase.lower() in wanted]
+        known = sorted({member.phase or "(none)" for member in chosen})
+        names = {phase.lower(), phase_meant(phase, load_patterns()).lower()} - {""}
+        chosen = [member for member in chosen if member.phase.lower() in names]
         if not chosen and known:
             raise NoSpectralStack(
                 f"no monoenergetic series of phase {phase}; there are {', '.join(known)}",
@@ -42,7 +48,7 @@ def select_stack(
     if not chosen:
         if unclear and unclear[0].problem is not None:
             raise unclear[0].problem
-        raise _none_found(study)
+        raise _no_stack(study)
     stacks = [stack for group in _groups(chosen) for stack in _stacks_of(group)]
     if len(stacks) > 1:
         raise AmbiguousStack(
@@ -57,64 +63,64 @@ def left_aside(study: Study, stack: SpectralStack) -> list[str]:
     """Why monoenergetic series that may belong to the stack are not in it: nothing tells their energy."""
     study_uid = stack.series[0].evidence.study_uid
     return [
-        f"left out: {one.problem}"
-        for one in study.series
-        if one.kind is SeriesKind.VMI
-        and one.energy_kev is None
-        and one.evidence.study_uid == study_uid
-        and one.phase in ("", stack.phase)
+        f"left out: {member.problem}"
+        for member in study.series
+        if member.kind is SeriesKind.VMI
+        and member.energy_kev is None
+        and member.evidence.study_uid == study_uid
+        and member.phase in ("", stack.phase)
     ]
 
 
 def companions(study: Study, stack: SpectralStack, kind: SeriesKind) -> tuple[Series, ...]:
     """Usable series of another kind (the vendor's iodine, a conventional scan) that lie with a stack.
 
-    Same study, same frame of reference, and the same phase or none said.
+    Same study, same frame of reference, and the same phase or none.
     """
     first = stack.series[0].evidence
     return tuple(
-        one
-        for one in study.series
-        if one.kind is kind
-        and one.problem is None
-        and one.evidence.study_uid == first.study_uid
-        and one.evidence.frame_of_reference_uid == first.frame_of_reference_uid
-        and one.phase in ("", stack.phase)
+        member
+        for member in study.series
+        if member.kind is kind
+        and member.problem is None
+        and member.evidence.study_uid == first.study_uid
+        and member.evidence.frame_of_reference_uid == first.frame_of_reference_uid
+        and member.phase in ("", stack.phase)
     )
 
 
-def _is_asked(one: Series, asked: Sequence[str]) -> bool:
-    evidence = one.evidence
-    return not asked or any(
-        text in (one.key, evidence.series_uid, str(evidence.series_number))
+def _is_among(series: Series, texts: Sequence[str]) -> bool:
+    evidence = series.evidence
+    return not texts or any(
+        text in (series.key, evidence.series_uid, str(evidence.series_number))
         or (not text.isdigit() and text.lower() in evidence.series_description.lower())
-        for text in asked
+        for text in texts
     )
 
 
 def _groups(chosen: Sequence[Series]) -> list[list[Series]]:
     """By patient, study and phase: never mixed in a stack."""
     groups: dict[tuple[str, str, str], list[Series]] = defaultdict(list)
-    for one in chosen:
-        groups[one.evidence.patient_id, one.evidence.study_uid, one.phase].append(one)
+    for member in chosen:
+        groups[member.evidence.patient_id, member.evidence.study_uid, member.phase].append(member)
     return list(groups.values())
 
 
 def _stacks_of(group: Sequence[Series]) -> list[SpectralStack]:
     """One stack, or one per reconstruction where an energy occurs more than once."""
-    energies = Counter(one.energy_kev for one in group)
+    energies = Counter(member.energy_kev for member in group)
     if max(energies.values()) == 1:
         return [_stack(group)]
-    for one in group:
+    for member in group:
         # Its energy is in doubt, and taken for another's: say why before choosing anything.
-        if isinstance(one.problem, EnergyConflict) and energies[one.energy_kev] > 1:
-            raise one.problem
+        if isinstance(member.problem, EnergyConflict) and energies[member.energy_kev] > 1:
+            raise member.problem
     reconstructions: dict[object, list[Series]] = defaultdict(list)
-    for one in group:
-        reconstructions[_reconstruction(one)].append(one)
+    for member in group:
+        reconstructions[_reconstruction(member)].append(member)
     if len(reconstructions) == 1:
         twice = next(kev for kev, n in energies.items() if n > 1)
-        pair = [one for one in group if one.energy_kev == twice][:2]
+        pair = [member for member in group if member.energy_kev == twice][:2]
         raise AmbiguousStack(
             f"two series of phase {group[0].phase or '(none)'} are {twice:g} keV: {_name(pair[0])} and {_name(pair[1])}",
             remedy="choose with --series, or correct a label with --energy SERIES_UID=KEV",
@@ -122,34 +128,36 @@ def _stacks_of(group: Sequence[Series]) -> list[SpectralStack]:
     return [stack for members in reconstructions.values() for stack in _stacks_of(members)]
 
 
-def _reconstruction(one: Series) -> tuple[object, ...]:
-    grid = one.geometry
-    where = () if grid is None else (grid.shape, tuple(round(size, 3) for size in grid.spacing_mm))
-    return (one.evidence.convolution_kernel, one.evidence.frame_of_reference_uid, *where)
+def _reconstruction(series: Series) -> tuple[object, ...]:
+    grid = series.geometry
+    extent = () if grid is None else (grid.shape, tuple(round(size, 3) for size in grid.spacing_mm))
+    return (series.evidence.convolution_kernel, series.evidence.frame_of_reference_uid, *extent)
 
 
 def _stack(group: Sequence[Series]) -> SpectralStack:
     """The series on the grid that most of them share; another grid is that series' problem."""
-    ordered = sorted(group, key=lambda one: one.energy_kev or 0.0)
-    grids = [one.geometry for one in ordered if one.geometry is not None]
+    ordered = sorted(group, key=lambda member: member.energy_kev or 0.0)
+    grids = [member.geometry for member in ordered if member.geometry is not None]
     if not grids:
         problem = ordered[0].problem
         assert problem is not None
         raise problem
     votes = [sum(grid.same_grid(other) for other in grids) for grid in grids]
     geometry = grids[votes.index(max(votes))]
-    reference = next(one for one in ordered if one.geometry is geometry)
+    reference = next(member for member in ordered if member.geometry is geometry)
     checked = tuple(
-        one
-        if one.problem is not None or one.geometry is None or one.geometry.same_grid(geometry)
-        else replace(one, problem=_mismatch(one, one.geometry, reference, geometry))
-        for one in ordered
+        member
+        if member.problem is not None
+        or member.geometry is None
+        or member.geometry.same_grid(geometry)
+        else replace(member, problem=_mismatch(member, member.geometry, reference, geometry))
+        for member in ordered
     )
     return SpectralStack(ordered[0].phase, geometry, checked)
 
 
 def _mismatch(
-    one: Series, grid: VolumeGeometry, reference: Series, expected: VolumeGeometry
+    series: Series, grid: VolumeGeometry, reference: Series, expected: VolumeGeometry
 ) -> GridMismatch:
     if grid.frame_of_reference_uid != expected.frame_of_reference_uid:
         difference = "has another frame of reference"
@@ -163,7 +171,7 @@ def _mismatch(
         difference = f"begins at {_by(grid.origin_mm)} mm instead of {_by(expected.origin_mm)} mm, or lies askew"
     return GridMismatch(
         f"{difference} as {_name(reference)}",
-        where=_name(one),
+        where=_name(series),
         remedy="reconstruct all energies of a phase on one grid, or leave it out with --energies",
     )
 
@@ -172,10 +180,10 @@ def _by(numbers: Sequence[float]) -> str:
     return " x ".join(f"{number:.6g}" for number in numbers)
 
 
-def _name(one: Series) -> str:
-    number = one.evidence.series_number
+def _name(series: Series) -> str:
+    number = series.evidence.series_number
     prefix = "" if number is None else f"{number} "
-    return f"series {prefix}{one.evidence.series_description!r} ({one.key})"
+    return f"series {prefix}{series.evidence.series_description!r} ({series.key})"
 
 
 def _labels(stacks: Sequence[SpectralStack]) -> list[str]:
@@ -184,15 +192,19 @@ def _labels(stacks: Sequence[SpectralStack]) -> list[str]:
     patients = list(dict.fromkeys(of_whom))
     return [
         _label(stack)
-        + (f", patient {patients.index(one) + 1} of {len(patients)}" if len(patients) > 1 else "")
-        for stack, one in zip(stacks, of_whom, strict=True)
+        + (
+            f", patient {patients.index(patient) + 1} of {len(patients)}"
+            if len(patients) > 1
+            else ""
+        )
+        for stack, patient in zip(stacks, of_whom, strict=True)
     ]
 
 
 def _label(stack: SpectralStack) -> str:
     first = stack.series[0]
     study = first.evidence.study_uid
-    numbers = sorted({one.evidence.series_number or 0 for one in stack.series})
+    numbers = sorted({member.evidence.series_number or 0 for member in stack.series})
     listed = f"series {numbers[0]}" if len(numbers) == 1 else f"series {numbers[0]}-{numbers[-1]}"
     return (
         f"phase {stack.phase or '(none)'}, {len(stack.series)} energies, {_by(stack.geometry.shape)} voxels,"
@@ -200,16 +212,16 @@ def _label(stack: SpectralStack) -> str:
     )
 
 
-def _none_found(study: Study) -> NoSpectralStack:
-    kinds = Counter(one.kind.value for one in study.series)
+def _no_stack(study: Study) -> NoSpectralStack:
+    kinds = Counter(member.kind.value for member in study.series)
     held = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
     base_images = any(
-        "spectral base image" in line for one in study.series for line in one.evidence_used
+        "spectral base image" in line for member in study.series for line in member.evidence_used
     )
     remedy = (
         "spectral base images hold no pixels that can be read: export monoenergetic series from the vendor's workstation"
         if base_images
         else "export the monoenergetic series, or name one with --energy SERIES_UID=70"
     )
-    found = f"no monoenergetic series, but {held}" if held else "no CT series"
-    return NoSpectralStack(found, where=study.root, remedy=remedy)
+    what = f"no monoenergetic series, but {held}" if held else "no CT series"
+    return NoSpectralStack(what, where=study.root, remedy=remedy)

@@ -19,7 +19,7 @@ PLAIN = Evidence(
 )
 
 
-def found(**values):
+def classified(**values):
     return classify(replace(PLAIN, **values), load_patterns())
 
 
@@ -64,9 +64,9 @@ def found(**values):
     ],
 )
 def test_kind_and_energy_of_a_description(description, kind, kev):
-    one = found(series_description=description)
-    assert (one.kind.value, one.energy_kev) == (kind, kev)
-    assert one.problem is None
+    classification = classified(series_description=description)
+    assert (classification.kind.value, classification.energy_kev) == (kind, kev)
+    assert classification.problem is None
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,13 @@ def test_kind_and_energy_of_a_description(description, kind, kev):
     ],
 )
 def test_phase_of_a_description(description, phase):
-    assert found(series_description=description).phase == phase
+    assert classified(series_description=description).phase == phase
 
 
 def test_two_phases_in_words_are_told():
     assert any(
-        "phase unclear" in line for line in found(series_description="AP PVP 70 keV").evidence_used
+        "phase unclear" in line
+        for line in classified(series_description="AP PVP 70 keV").evidence_used
     )
 
 
@@ -140,12 +141,12 @@ def test_two_phases_in_words_are_told():
     ],
 )
 def test_kind_and_energy_of_other_values(values, kind, kev):
-    one = found(**values)
-    assert (one.kind.value, one.energy_kev) == (kind, kev)
+    classification = classified(**values)
+    assert (classification.kind.value, classification.energy_kev) == (kind, kev)
 
 
 def test_evidence_says_which_value_decided():
-    lines = found(mono_energy_kev=65.0, series_description="AP Mono 65 keV").evidence_used
+    lines = classified(mono_energy_kev=65.0, series_description="AP Mono 65 keV").evidence_used
     assert any("(0018,937C) is 65 keV" in line for line in lines)
     assert any("phase AP from Series Description" in line for line in lines)
 
@@ -159,7 +160,7 @@ def test_evidence_says_which_value_decided():
     ],
 )
 def test_evidence_that_disagrees_is_a_conflict_with_a_remedy(values):
-    problem = found(**values).problem
+    problem = classified(**values).problem
     assert isinstance(problem, EnergyConflict)
     assert "70" in str(problem)
     assert "40" in str(problem)
@@ -167,32 +168,35 @@ def test_evidence_that_disagrees_is_a_conflict_with_a_remedy(values):
 
 
 def test_kvp_never_contradicts():
-    assert found(series_description="Mono 40 keV", kvp=70.0).problem is None
+    assert classified(series_description="Mono 40 keV", kvp=70.0).problem is None
 
 
 def test_monoenergetic_without_an_energy_is_a_problem():
-    one = found(series_description="Monoenergetic Plus", kvp=None)
-    assert "no header value tells its energy" in str(one.problem)
+    classification = classified(series_description="Monoenergetic Plus", kvp=None)
+    assert "no header value tells its energy" in str(classification.problem)
 
 
 @pytest.mark.parametrize("kev", [10, 34, 201, 999])
 def test_impossible_energies_are_none(kev):
-    assert found(series_description=f"Mono {kev} keV").energy_kev is None
+    assert classified(series_description=f"Mono {kev} keV").energy_kev is None
 
 
 def test_own_maps_are_no_input():
-    assert found(manufacturer="gsigpu", series_description="Mono 70 keV PVP").kind.value == "other"
+    assert (
+        classified(manufacturer="gsigpu", series_description="Mono 70 keV PVP").kind.value
+        == "other"
+    )
 
 
 def test_users_patterns_come_first(tmp_path):
-    table = tmp_path / "own.toml"
+    table = tmp_path / "site.toml"
     table.write_text(
         '[[energy]]\nfield = "series_description"\npattern = "E(?P<kev>\\\\d+)"\nsource = "ours"\n'
         '[[phase]]\nfield = "series_description"\npattern = "ph2"\nphase = "PVP"\n'
     )
     patterns = load_patterns(table)
-    one = classify(replace(PLAIN, series_description="SPECTRAL E55 ph2"), patterns)
-    assert (one.energy_kev, one.phase) == (55, "PVP")
+    classification = classify(replace(PLAIN, series_description="SPECTRAL E55 ph2"), patterns)
+    assert (classification.energy_kev, classification.phase) == (55, "PVP")
     assert classify(replace(PLAIN, series_description="Mono 70 keV"), patterns).energy_kev == 70
 
 
@@ -201,7 +205,7 @@ def test_users_patterns_come_first(tmp_path):
     ["not toml [", '[[kind]]\nfield = "series_description"\npattern = "("\nkind = "vmi"', '[[kind]]\nfield = "x"\npattern = "a"\nkind = "vmi"', '[[kind]]\nfield = "private"\npattern = "a"\nkind = "nonsense"'],
 )  # fmt: skip
 def test_bad_pattern_tables_are_refused_by_name(tmp_path, text):
-    table = tmp_path / "own.toml"
+    table = tmp_path / "site.toml"
     table.write_text(text)
-    with pytest.raises(SettingsError, match=r"own\.toml"):
+    with pytest.raises(SettingsError, match=r"site\.toml"):
         load_patterns(table)

@@ -65,7 +65,7 @@ def test_any_placement_in_any_order_gives_the_same_grid(
 
 def test_instance_numbers_and_names_do_not_count():
     planes = [plane(z, name=f"{9 - z}", instance_number=9 - z) for z in (3, 1, 2)]
-    assert [one.position_mm[2] for one in grid_of(planes)[1]] == [1, 2, 3]
+    assert [ordered.position_mm[2] for ordered in grid_of(planes)[1]] == [1, 2, 3]
 
 
 def test_positions_rounded_by_the_scanner():
@@ -106,17 +106,17 @@ def test_mixed_orientations():
 
 @pytest.mark.parametrize("tilt", [None, 12.0])
 def test_tilt_is_refused_with_its_angle(tilt):
-    said = evidence(gantry_tilt_deg=tilt)
+    header = evidence(gantry_tilt_deg=tilt)
     planes = [
-        plane(z, said, position=(0.0, z * np.tan(np.radians(12)), float(z))) for z in range(5)
+        plane(z, header, position=(0.0, z * np.tan(np.radians(12)), float(z))) for z in range(5)
     ]
     with pytest.raises(GantryTilt, match=r"12\.0°"):
         grid_of(planes)
 
 
 def test_a_tilt_tag_without_shear_is_no_tilt():
-    said = evidence(gantry_tilt_deg=5.0)
-    assert grid_of([plane(z, said) for z in range(3)])[0].shape[0] == 3
+    header = evidence(gantry_tilt_deg=5.0)
+    assert grid_of([plane(z, header) for z in range(3)])[0].shape[0] == 3
 
 
 @pytest.mark.parametrize("missing", ["position_mm", "orientation", "pixel_spacing_mm"])

@@ -64,25 +64,25 @@ def test_two_phases_ask_for_one():
 def test_energies_interleaved_in_one_series():
     planes = []
     for kev in (40, 70):
-        said = evidence("GSI 40-140 keV", "1.5", image_comments=f"Mono {kev} keV")
-        planes += [plane(z, said) for z in (0, 1, 2)]
+        header = evidence("GSI 40-140 keV", "1.5", image_comments=f"Mono {kev} keV")
+        planes += [plane(z, header) for z in (0, 1, 2)]
     study = study_of(planes)
-    assert [one.key for one in study.series] == ["1.5#40keV", "1.5#70keV"]
+    assert [member.key for member in study.series] == ["1.5#40keV", "1.5#70keV"]
     assert select_stack(study).energies_kev == (40, 70)
 
 
 def test_two_acquisitions_in_one_series_are_told_apart():
     planes = []
     for number in (1, 2):
-        said = evidence("Mono 70 keV", "1.5", acquisition_number=number)
-        planes += [plane(z, said, sop_instance_uid=f"{number}.{z}") for z in (0, 1, 2)]
-    keys = [one.key for one in study_of(planes).series]
+        header = evidence("Mono 70 keV", "1.5", acquisition_number=number)
+        planes += [plane(z, header, sop_instance_uid=f"{number}.{z}") for z in (0, 1, 2)]
+    keys = [member.key for member in study_of(planes).series]
     assert keys == ["1.5#acquisition1", "1.5#acquisition2"]
 
 
 def test_duplicates_that_nothing_tells_apart_are_a_problem():
-    (one,) = study_of([plane(0), plane(0, name="copy"), plane(1)]).series
-    assert isinstance(one.problem, DuplicateSlices)
+    (member,) = study_of([plane(0), plane(0, name="copy"), plane(1)]).series
+    assert isinstance(member.problem, DuplicateSlices)
 
 
 def test_a_broken_series_keeps_its_problem_and_stays_in_the_stack():
@@ -97,10 +97,10 @@ def test_a_broken_series_keeps_its_problem_and_stays_in_the_stack():
 
 def test_another_grid_is_that_series_problem():
     groups = stack_of(energies=(40, 70, 100, 120))
-    said = groups[1][0].evidence
-    groups[1] = [plane(z, said) for z in (0.0, 2.5, 5.0, 7.5)]
+    header = groups[1][0].evidence
+    groups[1] = [plane(z, header) for z in (0.0, 2.5, 5.0, 7.5)]
     stack = select_stack(study_of(*groups))
-    problems = [one.problem for one in stack.series]
+    problems = [member.problem for member in stack.series]
     assert isinstance(problems[1], GridMismatch)
     assert "4 x 6 x 8 voxels instead of 3 x 6 x 8" in str(problems[1])
     assert problems[0] is problems[2] is problems[3] is None
@@ -154,17 +154,17 @@ def test_unnamed_phases_are_numbered_by_time_with_a_warning():
         "", suffix="early", acquisition_datetime="20240102101115", acquisition_number=1
     )
     study = study_of(*late, *early)
-    assert {one.phase for one in study.series} == {"phase-1", "phase-2"}
+    assert {member.phase for member in study.series} == {"phase-1", "phase-2"}
     assert len(study.warnings) == 1
     assert "--phase-of" in study.warnings[0]
     first = select_stack(study, phase="phase-1")
-    assert {one.evidence.acquisition_datetime for one in first.series} == {"20240102101115"}
+    assert {member.evidence.acquisition_datetime for member in first.series} == {"20240102101115"}
     assert any("10:11:15" in line for line in first.series[0].evidence_used)
 
 
 def test_an_unnamed_series_takes_the_phase_of_its_acquisition():
     study = study_of(*stack_of("AP", energies=(40, 70)), series("Mono 100 keV", "1.100"))
-    assert {one.phase for one in study.series} == {"AP"}
+    assert {member.phase for member in study.series} == {"AP"}
 
 
 def test_one_unnamed_acquisition_has_no_phase_and_no_warning():
@@ -177,17 +177,17 @@ def test_what_the_user_says_wins():
     groups = stack_of()
     uid = groups[0][0].evidence.series_uid
     study = study_of(*groups, energies={uid: 45.0}, phases={uid: "delayed"})
-    one = next(one for one in study.series if one.key == uid)
-    assert (one.energy_kev, one.phase, one.problem) == (45.0, "delayed", None)
-    assert any("--energy" in line for line in one.evidence_used)
-    assert any("--phase-of" in line for line in one.evidence_used)
+    changed = next(member for member in study.series if member.key == uid)
+    assert (changed.energy_kev, changed.phase, changed.problem) == (45.0, "delayed", None)
+    assert any("--energy" in line for line in changed.evidence_used)
+    assert any("--phase-of" in line for line in changed.evidence_used)
     with pytest.raises(SettingsError, match=r"no series 9\.9 in this folder"):
         study_of(*groups, energies={"9.9": 40.0})
 
 
 def test_a_conflict_stays_with_its_series():
-    said = {"mono_energy_kev": 70.0}
-    study = study_of(series("Mono 40 keV", "1.1", **said))
+    told = {"mono_energy_kev": 70.0}
+    study = study_of(series("Mono 40 keV", "1.1", **told))
     assert isinstance(study.series[0].problem, EnergyConflict)
     assert isinstance(select_stack(study).series[0].problem, EnergyConflict)
 
@@ -211,11 +211,11 @@ def test_a_series_without_an_energy_is_left_aside_aloud():
 
 
 @pytest.mark.parametrize(
-    ("asked", "phase"), [("portal", "PVP"), ("PV", "PVP"), ("arterial", "AP"), ("hap", "AP")]
+    ("word", "phase"), [("portal", "PVP"), ("PV", "PVP"), ("arterial", "AP"), ("hap", "AP")]
 )
-def test_a_phase_may_be_asked_for_in_other_words(asked, phase):
+def test_a_phase_may_be_asked_for_in_other_words(word, phase):
     study = study_of(*stack_of("AP"), *stack_of("PVP"))
-    assert select_stack(study, phase=asked).phase == phase
+    assert select_stack(study, phase=word).phase == phase
 
 
 def test_nothing_monoenergetic():
@@ -233,7 +233,7 @@ def test_companions_lie_in_the_same_phase_and_frame():
         series("AP Iodine elsewhere", "1.83", frame_of_reference_uid="1.7"),
     )
     stack = select_stack(study)
-    assert [one.key for one in companions(study, stack, SeriesKind.IODINE)] == ["1.81"]
+    assert [member.key for member in companions(study, stack, SeriesKind.IODINE)] == ["1.81"]
 
 
 def test_description_is_plain_data_without_the_patient():
@@ -243,4 +243,4 @@ def test_description_is_plain_data_without_the_patient():
     )
     text = json.dumps(describe(study))
     assert "PLANTED" not in text
-    assert {one["energy_kev"] for one in json.loads(text)["series"]} == {40, 70, 100, None}
+    assert {series["energy_kev"] for series in json.loads(text)["series"]} == {40, 70, 100, None}
