@@ -75,25 +75,28 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def split_list(text: str) -> list[str]:
-    """The parts of a comma-separated option.
+def split_list(texts: str | Sequence[str]) -> list[str]:
+    """The parts of a list option: after commas, from repeats, or both; the order is kept, a repeat drops out.
 
-    >>> split_list("lambda-hu, iodine")
-    ['lambda-hu', 'iodine']
+    >>> split_list("lambda-hu, iodine"), split_list(["lambda-hu,iodine", "vnc", "iodine"])
+    (['lambda-hu', 'iodine'], ['lambda-hu', 'iodine', 'vnc'])
     """
-    return [part.strip() for part in text.split(",") if part.strip()]
+    given = [texts] if isinstance(texts, str) else texts
+    parts = (part.strip() for text in given for part in text.split(","))
+    return list(dict.fromkeys(part for part in parts if part))
 
 
-def split_numbers(text: str, option: str) -> list[float]:
-    """The numbers of a comma-separated option.
+def split_numbers(texts: str | Sequence[str], option: str) -> list[float]:
+    """The numbers of a list option, as they come: after commas, from repeats, or both.
 
     Raises SettingsError, naming the option.
     """
+    given = ",".join([texts] if isinstance(texts, str) else texts)
     try:
-        return [float(part) for part in split_list(text)]
+        return [float(part) for part in given.split(",") if part.strip()]
     except ValueError as error:
         raise SettingsError(
-            f"{option} {text!r} is not a list of numbers", remedy=f"write {option} 50,70,100"
+            f"{option} {given!r} is not a list of numbers", remedy=f"write {option} 50,70,100"
         ) from error
 
 

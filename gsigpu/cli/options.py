@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsigpu.cli.console import TerminalWatcher, split_pairs
+from gsigpu.cli.console import TerminalWatcher, split_list, split_pairs
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
     from gsigpu.dicom.model import Study
+
+
+def list_option(
+    *names: str, text: str, metavar: str = "A,B", default: str = ""
+) -> Any:  # as typer.Option, which mypy must take for the metadata of any type
+    """An option that takes several values: `--maps a,b` and `--maps a --maps b` are the same.
+
+    default : comma-separated; what the command gets, split, where the option is not given
+    The parameter is a `list[str]` without a default of its own, already split:
+
+        maps: Annotated[list[str], list_option("--maps", text="…", default="lambda-hu,iodine")]
+
+    Numbers are then read by `console.split_numbers(energies, "--energies")`.
+    """
+    return typer.Option(
+        *names,
+        metavar=metavar,
+        help=f"{text.rstrip('.')}; by comma, or repeated.",
+        default_factory=lambda: split_list(default),
+        show_default=default or False,
+        callback=lambda texts: split_list(texts or ()),
+    )
+
 
 StudyFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder of a DICOM export.", show_default=False)
