@@ -90,7 +90,7 @@ def cohort_stats(
 
     whole, of_pairs = parse_directions(direction or [])
     try:
-        found = run(
+        statistics = run(
             measurements,
             out,
             choice=Choice(
@@ -110,10 +110,10 @@ def cohort_stats(
             watcher=TerminalWatcher(_STAGES),
         )
     except TableProblems as error:
-        fail([f"{error.where}: {one}" for one in error.problems])
+        fail([f"{error.where}: {problem}" for problem in error.problems])
         return
-    warn(found.warnings)
-    typer.echo(json.dumps(_as_dict(found), indent=2) if as_json else summary(found))
+    warn(statistics.warnings)
+    typer.echo(json.dumps(_as_dict(statistics), indent=2) if as_json else summary(statistics))
 
 
 def parse_directions(
@@ -149,12 +149,12 @@ def parse_directions(
     return whole, of_pairs
 
 
-def _as_dict(found: CohortStatistics) -> dict[str, object]:
-    frames = found.results.frames.named()
-    observations = found.observations
+def _as_dict(statistics: CohortStatistics) -> dict[str, object]:
+    frames = statistics.results.frames.named()
+    observations = statistics.observations
     return {
-        "out": str(found.out),
-        "report": str(found.report),
+        "out": str(statistics.out),
+        "report": str(statistics.report),
         "groups": {
             group: {"patients": patients, "lesions": lesions}
             for group, (patients, lesions) in observations.flow.analysed.items()
@@ -164,34 +164,34 @@ def _as_dict(found: CohortStatistics) -> dict[str, object]:
         "parameters": list(observations.parameters),
         "omnibus": json.loads(frames["omnibus"].to_json(orient="records")),
         "n_rows": {name: len(frame) for name, frame in frames.items()},
-        "warnings": list(found.warnings),
+        "warnings": list(statistics.warnings),
     }
 
 
-def summary(found: CohortStatistics) -> str:
-    """What was found, for a person."""
+def summary(statistics: CohortStatistics) -> str:
+    """What was compared, and what came out, for a person."""
     from gsigpu.report.table_cells import p_value, parameter_name
 
-    observations = found.observations
-    has_values = found.results.has_values
+    observations = statistics.observations
+    has_values = statistics.results.has_values
     counts = ", ".join(
         f"{group} {patients}/{lesions}" if has_values else f"{group} {lesions}"
         for group, (patients, lesions) in observations.flow.analysed.items()
     )
     test, name = ("mixed", "mixed model") if has_values else ("welch", "Welch")
-    omnibus = found.results.frames.omnibus
+    omnibus = statistics.results.frames.omnibus
     rows = []
     for parameter in observations.parameters:
         for phase in observations.phases:
             for region in observations.regions:
-                own = omnibus[
+                tests = omnibus[
                     (omnibus["parameter"] == parameter)
                     & (omnibus["phase"] == phase)
                     & (omnibus["region"] == region)
                 ]
-                by_test = own.set_index("test")["p"]
-                if len(own):
-                    overall = own.set_index("test")["p_holm_all"]
+                by_test = tests.set_index("test")["p"]
+                if len(tests):
+                    overall = tests.set_index("test")["p_holm_all"]
                     rows.append(
                         [
                             parameter_name(parameter),
@@ -206,7 +206,7 @@ def summary(found: CohortStatistics) -> str:
     return "\n".join(
         [
             f"groups   {counts} ({'patients/' if has_values else ''}lesions)",
-            f"report   {found.report}",
+            f"report   {statistics.report}",
             "",
             table(header, rows),
         ]

@@ -51,8 +51,10 @@ def _unit_factor(observations: Observations, results: Results) -> Iterator[str]:
         if not parameter.startswith("iodine"):
             continue
         table = observations.table if results.has_values else results.frames.descriptives
-        own = table.loc[table["parameter"] == parameter, "value" if results.has_values else "mean"]
-        typical = float(np.nanmedian(own)) if own.notna().any() else 0.0
+        values = table.loc[
+            table["parameter"] == parameter, "value" if results.has_values else "mean"
+        ]
+        typical = float(np.nanmedian(values)) if values.notna().any() else 0.0
         unit = observations.units.get(parameter, "")
         if unit in ("", "mg/mL") and typical > _IMPOSSIBLE_IODINE:
             yield (
@@ -78,14 +80,17 @@ def _few_patients(observations: Observations) -> Iterator[str]:
 
 def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
     """Curves below the diagonal whose direction nobody declared."""
-    named = {*results.settings.directions, *(one for one, _, _ in results.settings.pair_directions)}
+    named = {
+        *results.settings.directions,
+        *(parameter for parameter, _, _ in results.settings.pair_directions),
+    }
     areas = areas_of(results.frames.roc, "recommended")
     below = [
-        f"{parameter_name(parameter)} ({n} of {len(own)})"
+        f"{parameter_name(parameter)} ({n} of {len(of_parameter)})"
         for parameter in observations.parameters
         if parameter not in named
-        for own in [areas[areas["parameter"] == parameter]]
-        for n in [int((own["auc"] < 0.5).sum())]
+        for of_parameter in [areas[areas["parameter"] == parameter]]
+        for n in [int((of_parameter["auc"] < 0.5).sum())]
         if n
     ]
     if below:
@@ -124,10 +129,12 @@ def _way(observations: Observations, results: Results, parameter: str) -> str:
         return usual
     groups = observations.groups
     below = {
-        one: sum(other != one and settings.direction_of(one, other) == "higher" for other in groups)
-        for one in groups
+        group: sum(
+            other != group and settings.direction_of(group, other) == "higher" for other in groups
+        )
+        for group in groups
     }
-    order = sorted(groups, key=lambda one: -below[one])
+    order = sorted(groups, key=lambda group: -below[group])
     in_order = all(settings.direction_of(a, b) == "higher" for a, b in combinations(order, 2))
     n_pairs = len(groups) * (len(groups) - 1) // 2
     if in_order and len(settings.pair_directions) >= n_pairs:
@@ -141,16 +148,16 @@ def _way(observations: Observations, results: Results, parameter: str) -> str:
 
 def cautions(observations: Observations, results: Results) -> list[tuple[str, list[str]]]:
     """Heading and lines."""
-    found = [("This analysis", list(_own(results)))]
+    sections = [("This analysis", list(_this_analysis(results)))]
     if not results.has_values:
-        found.append(("What a table of n, mean and SD cannot give", list(results.not_computed)))
-    if any(one.startswith("lambda_hu") for one in observations.parameters):
-        found.append(("The definition of λHU", list(_slope(observations))))
-    found.append(("The source study does not agree with itself", list(_SOURCE_STUDY)))
-    return found
+        sections.append(("What a table of n, mean and SD cannot give", list(results.not_computed)))
+    if any(parameter.startswith("lambda_hu") for parameter in observations.parameters):
+        sections.append(("The definition of λHU", list(_slope(observations))))
+    sections.append(("The source study does not agree with itself", list(_SOURCE_STUDY)))
+    return sections
 
 
-def _own(results: Results) -> Iterator[str]:
+def _this_analysis(results: Results) -> Iterator[str]:
     n = len(results.frames.pairwise)
     yield (
         f"{plural(n, 'pairwise p value')} and {plural(len(results.frames.roc), 'ROC row')} were computed. "

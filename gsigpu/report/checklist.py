@@ -19,10 +19,10 @@ def checklist_tables(observations: Observations, results: Results) -> list[Table
     content = tomllib.loads(
         files("gsigpu.report").joinpath("checklists.toml").read_text(encoding="utf-8")
     )
-    found = []
-    for one in content["checklist"]:
+    tables = []
+    for checklist in content["checklist"]:
         rows = []
-        for item in one["items"]:
+        for item in checklist["items"]:
             shown = PROOFS[item["proof"]](observations, results) if "proof" in item else ""
             rows.append(
                 [
@@ -32,9 +32,11 @@ def checklist_tables(observations: Observations, results: Results) -> list[Table
                 ]
             )
         header = [[head("item"), head(""), head("this report")]]
-        name = f"checklist_{one['name'].split()[0].lower()}"
-        found.append(Table(name, one["name"], header, rows, [f"After {one['source']}."]))
-    return found
+        name = f"checklist_{checklist['name'].split()[0].lower()}"
+        tables.append(
+            Table(name, checklist["name"], header, rows, [f"After {checklist['source']}."])
+        )
+    return tables
 
 
 def _exclusions(observations: Observations, _: Results) -> str:
@@ -48,7 +50,7 @@ def _exclusions(observations: Observations, _: Results) -> str:
 
 
 def _definitions(observations: Observations, _: Results) -> str:
-    known = [one for one, text_ in observations.definitions.items() if text_]
+    known = [parameter for parameter, text_ in observations.definitions.items() if text_]
     return "definitions and units, Provenance" if known else ""
 
 
@@ -67,8 +69,8 @@ def _failed(observations: Observations, _: Results) -> str:
 
 
 def _missing(_: Observations, results: Results) -> str:
-    own = results.frames.descriptives
-    n = int(own.loc[own["track"] == "paper", "n_missing"].sum())
+    descriptives = results.frames.descriptives
+    n = int(descriptives.loc[descriptives["track"] == "paper", "n_missing"].sum())
     return f"{plural(n, 'value')} missing and left out, counted per test in descriptives.csv"
 
 

@@ -87,7 +87,7 @@ class Frames:
 
     def named(self) -> dict[str, pd.DataFrame]:
         """Name -> frame, in the order of the files."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {column.name: getattr(self, column.name) for column in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ def roc_figures(observations: Observations, results: Results) -> list[Drawing]:
     for phase in observations.phases:
         for region in observations.regions:
             of_curves, of_areas = (
-                one[(one["phase"] == phase) & (one["region"] == region)] for one in (curves, areas)
+                frame[(frame["phase"] == phase) & (frame["region"] == region)]
+                for frame in (curves, areas)
             )
             if len(of_curves):
                 drawings.append(_roc_figure(observations, of_curves, of_areas, phase, region))
@@ -79,7 +80,7 @@ def _roc_figure(
     figure.supylabel("sensitivity", fontsize=9)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=max(1, len(labels)))
-    where = " ".join(one for one in (region, phase) if one)
+    where = " ".join(part for part in (region, phase) if part)
     return Drawing(
         file_stem("roc", phase, region),
         f"ROC curves, {where}",
@@ -116,14 +117,14 @@ def _curve(
     )  # fmt: skip
     if area.empty:
         return
-    one = area.iloc[0]
-    if np.isfinite(one["sensitivity"]):
+    row = area.iloc[0]
+    if np.isfinite(row["sensitivity"]):
         axis.plot(
-            1 - one["specificity"], one["sensitivity"], "o", ms=4.5, mfc=colour, mec=PAPER, mew=0.8,
+            1 - row["specificity"], row["sensitivity"], "o", ms=4.5, mfc=colour, mec=PAPER, mew=0.8,
             zorder=4,
         )  # fmt: skip
     axis.text(
-        *place, number(one["auc"], 2), color=colour, fontsize=8, fontweight="bold", zorder=5,
+        *place, number(row["auc"], 2), color=colour, fontsize=8, fontweight="bold", zorder=5,
         ha="right" if place[0] > 0.5 else "left",
         bbox={"facecolor": PAPER, "alpha": 0.75, "pad": 0.6, "lw": 0},
     )  # fmt: skip
@@ -145,10 +146,11 @@ def forest(observations: Observations, results: Results) -> list[Drawing]:
         axes = figure.subplots(1, len(observations.regions), squeeze=False, sharey=True)[0]
         for axis, region in zip(axes, observations.regions, strict=True):
             where = [
-                (one["phase"] == phase) & (one["region"] == region) for one in (paper, recommended)
+                (frame["phase"] == phase) & (frame["region"] == region)
+                for frame in (paper, recommended)
             ]
             _forest_panel(axis, observations, pairs, paper[where[0]], recommended[where[1]])
-            axis.set_title(" ".join(one for one in (region, phase) if one))
+            axis.set_title(" ".join(part for part in (region, phase) if part))
         axes[0].set_yticks(
             [-(i * (n + 1) + (n - 1) / 2) for i in range(len(pairs))],
             [f"{a} v {b}" for a, b in pairs],
@@ -182,11 +184,11 @@ def _forest_panel(
     for k, parameter in enumerate(observations.parameters):
         colour = colour_of(k)
         at = {pair: -(i * (n + 1) + k) for i, pair in enumerate(pairs)}
-        own = recommended[recommended["parameter"] == parameter]
-        y = [at[pair] for pair in zip(own["group_a"], own["group_b"], strict=True)]
-        axis.hlines(y, own["ci_low"], own["ci_high"], color=colour, lw=1.6, zorder=2)
+        rows = recommended[recommended["parameter"] == parameter]
+        y = [at[pair] for pair in zip(rows["group_a"], rows["group_b"], strict=True)]
+        axis.hlines(y, rows["ci_low"], rows["ci_high"], color=colour, lw=1.6, zorder=2)
         axis.plot(
-            own["auc"], y, ls="", marker="osD^v"[k % 5], ms=4.5, color=colour, zorder=3,
+            rows["auc"], y, ls="", marker="osD^v"[k % 5], ms=4.5, color=colour, zorder=3,
             label=parameter_name(parameter),
         )  # fmt: skip
         other = paper[paper["parameter"] == parameter]
@@ -230,7 +232,7 @@ def calibration(observations: Observations, results: Results) -> Drawing | None:
                     of_one["predicted"], of_one["observed"], color=colour_of(k), ls=line_of(k),
                     lw=1.4, marker="o", ms=3.5, label=group,
                 )  # fmt: skip
-        axis.set_title(", ".join(one for one in (region, phase) if one))
+        axis.set_title(", ".join(part for part in (region, phase) if part))
         axis.set_xlim(-0.02, 1.02)
         axis.set_ylim(-0.02, 1.02)
         axis.set_aspect("equal")
@@ -255,10 +257,10 @@ def bland_altman(observations: Observations, results: Results) -> list[Drawing]:
     points, limits = results.frames.bland_altman_points, results.frames.bland_altman
     drawings = []
     for parameter in observations.parameters:
-        own = points[points["parameter"] == parameter]
-        if own.empty:
+        of_parameter = points[points["parameter"] == parameter]
+        if of_parameter.empty:
             continue
-        panels = list(own.groupby(["phase", "region", "reader_a", "reader_b"], sort=False))
+        panels = list(of_parameter.groupby(["phase", "region", "reader_a", "reader_b"], sort=False))
         rows, columns = grid_of(len(panels), 3)
         figure = new_figure(0.6 + 2.9 * columns, 0.5 + 2.2 * rows)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -286,7 +288,7 @@ def bland_altman(observations: Observations, results: Results) -> list[Drawing]:
                 (line["loa_high"], "--"),
             ):
                 axis.axhline(value, color=colour_of(1), ls=style, lw=1.2)
-            title = ", ".join(str(one) for one in (region, phase) if one != "")
+            title = ", ".join(str(part) for part in (region, phase) if part != "")
             axis.set_title(f"{title}: {reader_a} − {reader_b}", fontsize=8.5)
         unit = with_unit(parameter, observations.units.get(parameter, ""))
         figure.supxlabel(f"mean of two readers, {unit}", fontsize=9)
@@ -314,9 +316,9 @@ def _of_track(frame: pd.DataFrame, track: str) -> pd.DataFrame:
 def _first_method(frame: pd.DataFrame, preferred: tuple[str, ...]) -> pd.DataFrame:
     """Rows of the first method that the frame has."""
     for method in preferred:
-        own = frame[frame["method"] == method]
-        if len(own):
-            return own
+        rows = frame[frame["method"] == method]
+        if len(rows):
+            return rows
     return frame
 
 

@@ -29,7 +29,7 @@ _SMALL_MARK = 3.0
 
 def distributions(observations: Observations) -> list[Drawing]:
     """One figure per parameter: phases in rows, regions in columns."""
-    return [_distribution(observations, one) for one in observations.parameters]
+    return [_distribution(observations, parameter) for parameter in observations.parameters]
 
 
 def _distribution(observations: Observations, parameter: str) -> Drawing:
@@ -121,7 +121,11 @@ def profiles(observations: Observations) -> Drawing | None:
     table = observations.profiles
     if table.empty:
         return None
-    known = [one for one in ("lambda_hu", "iodine") if (table["parameter"] == one).any()]
+    known = [
+        parameter
+        for parameter in ("lambda_hu", "iodine")
+        if (table["parameter"] == parameter).any()
+    ]
     means = clustered_means(table, ["phase", "parameter", "group", "distance_mm"])
     # A shell that few lesions are thick enough to have is no longer the cohort's.
     most = means.groupby(["phase", "parameter", "group"])["n_lesions"].transform("max")
@@ -130,7 +134,7 @@ def profiles(observations: Observations) -> Drawing | None:
         observations,
         means,
         "distance_mm",
-        columns=[(one, "") for one in known],
+        columns=[(parameter, "") for parameter in known],
         name="profiles",
         title="From core to surroundings",
         xlabel="distance to the boundary (mm), negative inside",
@@ -156,7 +160,7 @@ def _lines(
     caption: str,
 ) -> Drawing:
     """Phases in rows, (parameter, region) in columns, one line and band per group."""
-    phases = [one for one in observations.phases if (means["phase"] == one).any()]
+    phases = [phase for phase in observations.phases if (means["phase"] == phase).any()]
     figure = new_figure(1.0 + 3.1 * len(columns), 0.9 + 2.5 * len(phases))
     axes = figure.subplots(len(phases), len(columns), squeeze=False, sharex=True)
     for row, phase in enumerate(phases):
@@ -186,7 +190,7 @@ def _lines(
                     at, of_group["mean"].to_numpy(), color=colour_of(k), ls=line_of(k), lw=1.8,
                     label=group,
                 )  # fmt: skip
-            axis.set_title(", ".join(one for one in (region, phase) if one))
+            axis.set_title(", ".join(part for part in (region, phase) if part))
             axis.grid(visible=True, axis="y")
             axis.set_axisbelow(True)
             if ylabel and column == 0:

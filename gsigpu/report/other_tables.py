@@ -52,7 +52,7 @@ def models_table(results: Results, model: str) -> Table | None:
             ]
         )
         last = where
-    names = "; ".join(dict.fromkeys(str(one) for one in frame["parameters"]))
+    names = "; ".join(dict.fromkeys(str(name) for name in frame["parameters"]))
     header = [
         [head("", 2), head("AUC", 3), head(""), head("calibration", 2), head("")],
         [
@@ -91,7 +91,7 @@ def binormal_table(observations: Observations, results: Results) -> Table | None
         "the group with the higher mean is called above."
     )
     k = len(observations.parameters) + 1
-    header = [[head(one) for one in names]]
+    header = [[head(name) for name in names]]
     return Table(
         f"table_{k}_binormal", f"Table {k}. Areas from n, mean and SD", header, rows, [note]
     )
@@ -137,10 +137,10 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
         return None
     rows = []
     last = ""
-    tracks = [one for one in ("recommended", "paper") if (icc["track"] == one).any()]
+    tracks = [track for track in ("recommended", "paper") if (icc["track"] == track).any()]
     keys = icc[["phase", "region", "parameter"]].drop_duplicates()
     for phase, region, parameter in keys.itertuples(index=False):
-        own = rows_of(icc, track=tracks[0], phase=phase, region=region, parameter=parameter)
+        forms = rows_of(icc, track=tracks[0], phase=phase, region=region, parameter=parameter)
         pair = rows_of(limits, phase=phase, region=region, parameter=parameter)
         pair = rows_of(pair, track=tracks[0]) if (pair["track"] == tracks[0]).any() else pair
         decimals = decimals_of(parameter)
@@ -151,10 +151,10 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
             text(unit_name(parameter, observations.units.get(parameter, ""))),
         ]
         for form in ("ICC2", "ICC3"):
-            one = rows_of(own, form=form)
+            row = rows_of(forms, form=form)
             low, high, value = (
-                (one["ci_low"].iloc[0], one["ci_high"].iloc[0], one["icc"].iloc[0])
-                if len(one)
+                (row["ci_low"].iloc[0], row["ci_high"].iloc[0], row["icc"].iloc[0])
+                if len(row)
                 else (np.nan,) * 3
             )
             cells += [Cell(number(value, 3)), Cell(interval(low, high, 3))]
@@ -189,15 +189,15 @@ def power_table(results: Results) -> Table | None:
     frame = results.frames.power
     if frame.empty:
         return None
-    own = frame[(frame["effect_source"] == "given") & (frame["group_a"].fillna("") == "")]
-    own = own.drop_duplicates(["phase", "region", "parameter", "test", "effect"])
-    if own.empty:
+    given = frame[(frame["effect_source"] == "given") & (frame["group_a"].fillna("") == "")]
+    given = given.drop_duplicates(["phase", "region", "parameter", "test", "effect"])
+    if given.empty:
         return None
-    effects = sorted(set(own["effect"]))
-    name = str(own["effect_name"].iloc[0])
+    effects = sorted(set(given["effect"]))
+    name = str(given["effect_name"].iloc[0])
     rows = []
     last = ""
-    for (phase, region, parameter), of_one in own.groupby(
+    for (phase, region, parameter), of_one in given.groupby(
         ["phase", "region", "parameter"], sort=False
     ):
         where = _where(str(region), str(phase))
@@ -209,7 +209,9 @@ def power_table(results: Results) -> Table | None:
             Cell(number(first["n_lesions"], 0)),
             Cell(number(first["n_effective"], 0)),
         ]
-        cells += [Cell(number(float(by_effect["power"].get(one, np.nan)), 2)) for one in effects]
+        cells += [
+            Cell(number(float(by_effect["power"].get(effect, np.nan)), 2)) for effect in effects
+        ]
         cells.append(Cell(number(first["detectable_effect"], 2)))
         rows.append(cells)
         last = where
@@ -217,7 +219,7 @@ def power_table(results: Results) -> Table | None:
         [head("", 2), head("lesions", 2), head(f"power at {name}", len(effects)), head(f"{name} at")],
         [
             head("where"), head("parameter"), head("all"), head("effective"),
-            *(head(f"{one:g}") for one in effects), head("power .80"),
+            *(head(f"{effect:g}") for effect in effects), head("power .80"),
         ],
     ]  # fmt: skip
     notes = [
@@ -245,4 +247,4 @@ def frame_of_flow(observations: Observations) -> pd.DataFrame:
 
 
 def _where(region: str, phase: str) -> str:
-    return ", ".join(one for one in (region, phase) if one)
+    return ", ".join(part for part in (region, phase) if part)

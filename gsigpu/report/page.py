@@ -92,7 +92,7 @@ class Tables:
             *([] if self.table_one is None else [self.table_one]),
             *self.groups,
             *self.roc,
-            *(one for one in more if one is not None),
+            *(table for table in more if table is not None),
             *self.checklists,
         ]
 
@@ -121,7 +121,10 @@ def tables_of(observations: Observations, results: Results) -> Tables:
             for k, parameter in enumerate(observations.parameters, start=1)
         },
         roc=roc_tables(observations, results),
-        pairs={name: [one for one in own if one.rows] for name, own in pairs.items()},
+        pairs={
+            name: [table for table in tables_of_parameter if table.rows]
+            for name, tables_of_parameter in pairs.items()
+        },
         binormal=binormal_table(observations, results),
         comparisons=comparison_table(results),
         models=models_table(results, "multinomial"),
@@ -166,7 +169,7 @@ def render(
         for drawing, svg in drawings
     }
     of_kind = {
-        kind: [one for name, one in art.items() if name.startswith(kind)]
+        kind: [markup for name, markup in art.items() if name.startswith(kind)]
         for kind in ("roc", "forest", "bland_altman", "distribution")
     }
     content: dict[str, Any] = {
@@ -224,28 +227,36 @@ def _parameters(
 ) -> Iterator[dict[str, Any]]:
     shown: Sequence[Art | None] = figures or [None] * len(observations.parameters)
     for parameter, figure in zip(observations.parameters, shown, strict=True):
-        own = [one for one in results.disagreements if one.parameter == parameter]
+        disagreements = [
+            disagreement
+            for disagreement in results.disagreements
+            if disagreement.parameter == parameter
+        ]
         yield {
             "name": with_unit(parameter, observations.units.get(parameter, "")),
             "definition": observations.definitions.get(parameter, ""),
             "figure": figure,
             "phases": tables.by_phase[parameter],
             "pairs": tables.pairs[parameter],
-            "compared": bool(own),
+            "compared": bool(disagreements),
             "disagreements": [
-                (", ".join(part for part in (one.region, one.phase) if part), one.sentences)
-                for one in own
-                if one.sentences
+                (
+                    ", ".join(part for part in (disagreement.region, disagreement.phase) if part),
+                    disagreement.sentences,
+                )
+                for disagreement in disagreements
+                if disagreement.sentences
             ],
-            "disagreement_words": disagreement_words(own),
-            "few_disagreements": sum(len(one.sentences) for one in own) <= _FEW,
+            "disagreement_words": disagreement_words(disagreements),
+            "few_disagreements": sum(len(disagreement.sentences) for disagreement in disagreements)
+            <= _FEW,
         }
 
 
 def _roc(
     observations: Observations, figures: Sequence[Art], tables: Tables
 ) -> Iterator[dict[str, Any]]:
-    by_caption = {one.caption: one for one in tables.roc}
+    by_caption = {table.caption: table for table in tables.roc}
     for figure in figures:
         yield {
             "figure": figure,
@@ -339,7 +350,7 @@ def _classes(cell: Cell) -> str:
     names = [cell.kind, cell.tone, "strong" if cell.strong else ""]
     if cell.kind == "text" and len(cell.text) > 34:
         names.append("wrap")
-    return " ".join(one for one in names if one)
+    return " ".join(name for name in names if name)
 
 
 def _read(name: str) -> str:

@@ -63,12 +63,12 @@ def cells_of(observations: Observations) -> list[tuple[str, str]]:
 
 def areas_of(frame: pd.DataFrame, track: str) -> pd.DataFrame:
     """One row per member and pair: of the track's first method that is there."""
-    own = rows_of(frame, track=track)
+    areas = rows_of(frame, track=track)
     for method in AREA_METHODS[track]:
-        chosen = own[own["method"] == method]
+        chosen = areas[areas["method"] == method]
         if len(chosen):
             return chosen
-    return own.iloc[:0]
+    return areas.iloc[:0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Lookup:
 
 
 def _by(frame: pd.DataFrame, *columns: str) -> dict[tuple[str, ...], Row]:
-    keys = zip(*(frame[one].astype(str) for one in columns), strict=True)
+    keys = zip(*(frame[column].astype(str) for column in columns), strict=True)
     return dict(zip(keys, frame.to_dict("records"), strict=True))
 
 
@@ -136,13 +136,15 @@ def group_table(
         cell
         for cell in cells_of(observations)
         if (phases is None or cell[0] in phases)
-        and any((track, parameter, *cell, one) in lookup.described for one in observations.groups)
+        and any(
+            (track, parameter, *cell, group) in lookup.described for group in observations.groups
+        )
     ]
     letters = dict(zip(observations.groups, _letters(len(observations.groups)), strict=True))
     sub = [head(region) for _, region in cells]
     top = [head("", 2)] + [
-        head(phase or "–", sum(one == phase for one, _ in cells))
-        for phase in dict.fromkeys(one for one, _ in cells)
+        head(phase or "–", sum(other == phase for other, _ in cells))
+        for phase in dict.fromkeys(phase for phase, _ in cells)
     ]
     rows = [
         _group_row(lookup, parameter, track, cells, group, letters) for group in observations.groups
@@ -183,18 +185,18 @@ def _group_row(
 ) -> list[Cell]:
     counts, shown = [], []
     for phase, region in cells:
-        one = lookup.described.get((track, parameter, phase, region, group))
-        if one is None:
+        row = lookup.described.get((track, parameter, phase, region, group))
+        if row is None:
             shown.append(Cell("–"))
             continue
-        n = one["n_patients" if track == "recommended" and lookup.has_values else "n_lesions"]
+        n = row["n_patients" if track == "recommended" and lookup.has_values else "n_lesions"]
         counts.append(int(n))
-        decimals = decimals_of(parameter, float(one["sd"]))
+        decimals = decimals_of(parameter, float(row["sd"]))
         marks = [
             _mark(lookup, (track, parameter, phase, region), group, other, letter)
             for other, letter in letters.items()
         ]
-        mean, sd = (number(float(one[name]), decimals) for name in ("mean", "sd"))
+        mean, sd = (number(float(row[name]), decimals) for name in ("mean", "sd"))
         shown.append(Cell(f"{mean} ± {sd}", mark="".join(marks)))
     return [text(f"{letters[group]}  {group}"), Cell(str(max(counts, default=0))), *shown]
 
@@ -205,15 +207,15 @@ def _mark(
     """The letter of a group that differs; a capital where it also does after Bonferroni."""
     track = member[0]
     pairs = lookup.pairs
-    found = [
+    decisions = [
         (row, p)
         for test, p in PRIMARY[track]
         for names in ((group, other), (other, group))
         if (row := pairs.get((*member, test, *names))) is not None
     ]
-    if not found:
+    if not decisions:
         return ""
-    row, p = found[0]
+    row, p = decisions[0]
     if not float(row[p]) < ALPHA:
         return ""
     return letter.upper() if track == "paper" and float(row["p_bonferroni"]) < ALPHA else letter
@@ -227,8 +229,8 @@ def _test_rows(
     def row(name: str, test: str, column: str, decimals: int | None) -> list[Cell]:
         shown = []
         for phase, region in cells:
-            one = lookup.omnibus.get((track, parameter, phase, region, test), {})
-            value = float(one.get(column, np.nan))
+            outcome = lookup.omnibus.get((track, parameter, phase, region, test), {})
+            value = float(outcome.get(column, np.nan))
             if decimals is None:
                 shown.append(Cell(p_value(value), strong=value < ALPHA, tone="p"))
             else:
@@ -252,15 +254,15 @@ def roc_tables(observations: Observations, results: Results) -> list[Table]:
     """Table 4: every pair and parameter, both tracks side by side; one table per phase and region."""
     first = len(observations.parameters) + 1
     paper, recommended = (areas_of(results.frames.roc, track) for track in TRACKS)
-    found = []
+    tables = []
     for phase, region in cells_of(observations):
-        own = rows_of(recommended, phase=phase, region=region)
-        if own.empty:
+        areas = rows_of(recommended, phase=phase, region=region)
+        if areas.empty:
             continue
         other = rows_of(paper, phase=phase, region=region)
-        rows = list(_roc_rows(observations, own, other))
-        where = " ".join(one for one in (region, phase) if one)
-        found.append(
+        rows = list(_roc_rows(observations, areas, other))
+        where = " ".join(part for part in (region, phase) if part)
+        tables.append(
             Table(
                 name=file_stem(f"table_{first}_roc", phase, region),
                 caption=f"ROC curves, {where}",
@@ -281,7 +283,7 @@ def roc_tables(observations: Observations, results: Results) -> list[Table]:
                 ],
             )
         )  # fmt: skip
-    return found
+    return tables
 
 
 def _roc_rows(
@@ -289,15 +291,15 @@ def _roc_rows(
 ) -> Iterator[list[Cell]]:
     key = ["group_a", "group_b", "parameter"]
     by_paper, by_own = (
-        dict(zip(_keys(one, key), one.to_dict("records"), strict=True))
-        for one in (paper, recommended)
+        dict(zip(_keys(frame, key), frame.to_dict("records"), strict=True))
+        for frame in (paper, recommended)
     )
     pairs = list(dict.fromkeys((a, b) for a, b, _ in by_own))
     for group_a, group_b in pairs:
         shown_pair = f"{group_a} v {group_b}"
         for parameter in observations.parameters:
-            own = by_own.get((group_a, group_b, parameter))
-            if own is None:
+            area = by_own.get((group_a, group_b, parameter))
+            if area is None:
                 continue
             other = by_paper.get((group_a, group_b, parameter), {})
             decimals = decimals_of(parameter)
@@ -305,9 +307,9 @@ def _roc_rows(
                 text(shown_pair, tone="first" if shown_pair else ""),
                 text(parameter_name(parameter)),
                 *_area(other, decimals, "p", "sensitivity", "specificity", with_cut_interval=False),
-                text("above" if own["direction"] == "higher" else "below"),
+                text("above" if area["direction"] == "higher" else "below"),
                 *_area(
-                    own,
+                    area,
                     decimals,
                     "p_holm",
                     "sensitivity_corrected",
@@ -343,7 +345,7 @@ def _area(
 
 
 def _keys(frame: pd.DataFrame, key: Sequence[str]) -> list[tuple[str, str, str]]:
-    a, b, parameter = (frame[one].astype(str) for one in key)
+    a, b, parameter = (frame[column].astype(str) for column in key)
     return list(zip(a, b, parameter, strict=True))
 
 
@@ -376,8 +378,8 @@ def pairwise_table(
         columns += ["p"] if test == "games-howell" else []
         columns += ["p, Holm"] if test in ("mixed", "dunn") else []
         header_tests.append(head(f"{test_name(test)} ({TRACK_NAMES[track]})", len(columns)))
-        header_columns += [head(one) for one in columns]
-    place = " ".join(one for one in (region, phase) if one)
+        header_columns += [head(column) for column in columns]
+    place = " ".join(part for part in (region, phase) if part)
     unit = with_unit(parameter, observations.units.get(parameter, ""))
     name = file_stem("pairs", parameter, phase, region)
     return Table(name, f"Pairs of groups, {unit}, {place}", [header_tests, header_columns], rows)

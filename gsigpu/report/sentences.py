@@ -34,12 +34,12 @@ class Summary:
     """The top of the page.
 
     tiles : (number, what it counts)
-    asked, found, trust : paragraphs
+    question, findings, trust : paragraphs
     """
 
     tiles: tuple[tuple[str, str], ...]
-    asked: str
-    found: tuple[str, ...]
+    question: str
+    findings: tuple[str, ...]
     trust: tuple[str, ...]
 
 
@@ -58,15 +58,15 @@ def summary(observations: Observations, results: Results) -> Summary:
     )
     return Summary(
         tiles=tiles,
-        asked=_asked(observations),
-        found=tuple(_found(observations, results)),
+        question=_question(observations),
+        findings=tuple(_findings(observations, results)),
         trust=tuple(_trust(results)),
     )
 
 
-def _asked(observations: Observations) -> str:
-    names = listed([parameter_name(one) for one in observations.parameters])
-    phases = [one for one in observations.phases if one]
+def _question(observations: Observations) -> str:
+    names = listed([parameter_name(parameter) for parameter in observations.parameters])
+    phases = [phase for phase in observations.phases if phase]
     where = f"{listed(list(observations.regions))} of the lesions"
     when = f" in {listed(phases)}" if phases else ""
     return (
@@ -75,27 +75,27 @@ def _asked(observations: Observations) -> str:
     )
 
 
-def _found(observations: Observations, results: Results) -> Iterator[str]:
+def _findings(observations: Observations, results: Results) -> Iterator[str]:
     test = "mixed" if results.has_values else "welch"
     omnibus = rows_of(results.frames.omnibus, track="recommended", test=test)
     for parameter in observations.parameters:
-        own = rows_of(omnibus, parameter=parameter)
-        if own.empty:
+        tests = rows_of(omnibus, parameter=parameter)
+        if tests.empty:
             continue
         name = _capital(parameter_name(parameter))
-        different = own[own["p_holm_all"] < ALPHA]
+        different = tests[tests["p_holm_all"] < ALPHA]
         if different.empty:
-            least = own["p"].min()
+            least = tests["p"].min()
             yield (
                 f"{name}: no difference between the groups that holds after correction for all tests "
                 f"(smallest uncorrected {with_p(float(least))})."
             )
             continue
-        everywhere = len(different) == len(own) > 1
+        everywhere = len(different) == len(tests) > 1
         where = (
             "wherever it was measured"
             if everywhere
-            else f"in {listed([_where(one) for _, one in different.iterrows()])}"
+            else f"in {listed([_where(row) for _, row in different.iterrows()])}"
         )
         largest = with_p(float(different["p_holm_all"].max()), "p")
         yield (
@@ -109,10 +109,10 @@ def _found(observations: Observations, results: Results) -> Iterator[str]:
 
 def _extremes(results: Results, different: pd.DataFrame) -> str:
     """The highest and lowest group where the groups differ most."""
-    one = different.iloc[int(different["statistic"].to_numpy().argmax())]
+    widest = different.iloc[int(different["statistic"].to_numpy().argmax())]
     means = rows_of(
-        results.frames.descriptives, track="recommended" if results.has_values else "paper", phase=one["phase"],
-        region=one["region"], parameter=one["parameter"],
+        results.frames.descriptives, track="recommended" if results.has_values else "paper", phase=widest["phase"],
+        region=widest["region"], parameter=widest["parameter"],
     ).dropna(subset="mean").reset_index(drop=True)  # fmt: skip
     if len(means) < 2:
         return ""
@@ -120,9 +120,9 @@ def _extremes(results: Results, different: pd.DataFrame) -> str:
         means.iloc[int(at)]
         for at in (means["mean"].to_numpy().argmax(), means["mean"].to_numpy().argmin())
     )
-    decimals = decimals_of(str(one["parameter"]), float(high["sd"]))
+    decimals = decimals_of(str(widest["parameter"]), float(high["sd"]))
     return (
-        f"Most in {_where(one)}: highest in {high['group']} ({number(high['mean'], decimals)}), "
+        f"Most in {_where(widest)}: highest in {high['group']} ({number(high['mean'], decimals)}), "
         f"lowest in {low['group']} ({number(low['mean'], decimals)})."
     )
 
@@ -138,16 +138,16 @@ def _best_area(results: Results) -> str | None:
     held = areas[areas["p_holm_all"] < ALPHA]
     if held.empty:
         return "No single parameter tells two groups apart beyond chance after correction for all tests."
-    one = held.iloc[int((held["auc"] - 0.5).abs().to_numpy().argmax())]
-    as_declared = one["auc"] >= 0.5
-    is_above = (one["direction"] == "higher") == as_declared
-    auc, low, high = (one["auc"], one["ci_low"], one["ci_high"]) if as_declared else (
-        1 - one["auc"], 1 - one["ci_high"], 1 - one["ci_low"],
+    farthest = held.iloc[int((held["auc"] - 0.5).abs().to_numpy().argmax())]
+    as_declared = farthest["auc"] >= 0.5
+    is_above = (farthest["direction"] == "higher") == as_declared
+    auc, low, high = (farthest["auc"], farthest["ci_low"], farthest["ci_high"]) if as_declared else (
+        1 - farthest["auc"], 1 - farthest["ci_high"], 1 - farthest["ci_low"],
     )  # fmt: skip
     return (
         f"{len(held)} of {len(areas)} areas under ROC curves differ from .5 after correction for all. The farthest is that of "
-        f"{parameter_name(one['parameter'])} in {_where(one)}, where {one['group_a']} lies {'above' if is_above else 'below'} "
-        f"{one['group_b']}{'' if as_declared else ', the opposite of the direction it was tested in'}: "
+        f"{parameter_name(farthest['parameter'])} in {_where(farthest)}, where {farthest['group_a']} lies {'above' if is_above else 'below'} "
+        f"{farthest['group_b']}{'' if as_declared else ', the opposite of the direction it was tested in'}: "
         f"{number(auc, 2)} (95% interval {interval(low, high, 2)}). "
         "The farthest of many is farther than it will be in the next cohort."
     )
@@ -175,7 +175,7 @@ def _trust(results: Results) -> Iterator[str]:
             "Trust the recommended track: it corrects for the number of tests and does not assume equal "
             "variances. The paper-compatible track is shown so that results can be compared with the source study."
         )
-    n = sum(len(one.sentences) for one in results.disagreements)
+    n = sum(len(disagreement.sentences) for disagreement in results.disagreements)
     total = len(_primary(results))
     if n:
         yield f"The tracks decide differently on {plural(n, 'pair')} of {total}; each is named below with the reason."
@@ -185,16 +185,17 @@ def _trust(results: Results) -> Iterator[str]:
 
 def disagreement_words(members: Sequence[Disagreement]) -> str:
     """On how many pairs the tracks decide differently, and for which reasons."""
-    sentences = [one for member in members for one in member.sentences]
+    sentences = [sentence for member in members for sentence in member.sentences]
     if not sentences:
         return ""
     only = {
-        track: sum(f"on the {track} track only" in one for one in sentences) for track in TRACKS
+        track: sum(f"on the {track} track only" in sentence for sentence in sentences)
+        for track in TRACKS
     }
     reasons = [
         f"{reason} ({n})"
         for reason in ("clustering", "unequal variances", "multiplicity")
-        for n in [sum(reason in one for one in sentences)]
+        for n in [sum(reason in sentence for sentence in sentences)]
         if n
     ]
     sides = [f"{n} on the {TRACK_NAMES[track]} track only" for track, n in only.items() if n]
@@ -210,7 +211,7 @@ def _range(values: pd.Series) -> str:
 
 
 def _where(row: pd.Series) -> str:
-    return " ".join(str(one) for one in (row["phase"], row["region"]) if one)
+    return " ".join(str(part) for part in (row["phase"], row["region"]) if part)
 
 
 def _capital(words: str) -> str:
@@ -224,8 +225,8 @@ def _capital(words: str) -> str:
 
 def _primary(results: Results) -> pd.DataFrame:
     """Pairs by the test that decides on the recommended track."""
-    own = rows_of(results.frames.pairwise, track="recommended")
+    pairs = rows_of(results.frames.pairwise, track="recommended")
     for test, _ in PRIMARY["recommended"]:
-        if (own["test"] == test).any():
-            return rows_of(own, test=test)
-    return own
+        if (pairs["test"] == test).any():
+            return rows_of(pairs, test=test)
+    return pairs

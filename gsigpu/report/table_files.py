@@ -48,7 +48,7 @@ _FIXED_TIME = b"1980-01-01T00:00:00Z"
 def in_file_order(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the contract's columns first; those that it lacks are added, empty."""
     first = list(FIRST_COLUMNS.get(name, ()))
-    rest = [one for one in frame.columns if one not in first]
+    rest = [column for column in frame.columns if column not in first]
     return frame.reindex(columns=[*first, *rest])
 
 
@@ -66,13 +66,13 @@ def write_tables(folder: Path, tables: Iterable[Table]) -> list[Path]:
     """Tables as a person reads them, one CSV each."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for one in tables:
-        path = folder / f"{one.name}.csv"
+    for table in tables:
+        path = folder / f"{table.name}.csv"
         with path.open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([one.caption])
-            writer.writerows(one.as_text())
-            writer.writerows([note] for note in one.notes)
+            writer.writerow([table.caption])
+            writer.writerows(table.as_text())
+            writer.writerows([note] for note in table.notes)
         written.append(path)
     return written
 
@@ -90,11 +90,11 @@ def write_workbook(
     bold = Font(bold=True)
     sheets: list[tuple[str, int, list[list[object]]]] = [
         (
-            one.name,
-            len(one.header),
-            [[*line] for line in [*one.as_text(), *([n] for n in one.notes)]],
+            table.name,
+            len(table.header),
+            [[*line] for line in [*table.as_text(), *([n] for n in table.notes)]],
         )
-        for one in tables
+        for table in tables
     ]
     sheets += [
         (name, 1, [list(frame.columns), *map(_plain_row, frame.itertuples(index=False))])
@@ -128,15 +128,15 @@ def sheet_names(names: Iterable[str]) -> list[str]:
     >>> sheet_names(["short", "x" * 40, "x" * 41])
     ['short', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 'xxxxxxxxxxxxxxxxxxxxxxxxxxxx~2']
     """
-    found: list[str] = []
+    titles: list[str] = []
     for name in names:
         title, k = name[:_LONGEST_SHEET_NAME], 1
-        while title.casefold() in {one.casefold() for one in found}:
+        while title.casefold() in {taken.casefold() for taken in titles}:
             k += 1
             suffix = f"~{k}"
             title = name[: _LONGEST_SHEET_NAME - 1 - len(suffix)] + suffix
-        found.append(title)
-    return found
+        titles.append(title)
+    return titles
 
 
 def _plain_row(row: Iterable[object]) -> list[object]:

@@ -41,28 +41,28 @@ def table_one(observations: Observations) -> Table:
         made = TableOne(
             data,
             columns=known,
-            categorical=[one for one in known if one == "sex"],
-            nonnormal=[one for one in known if one in ("n_lesions", "diameter_mm")],
+            categorical=[column for column in known if column == "sex"],
+            nonnormal=[column for column in known if column in ("n_lesions", "diameter_mm")],
             groupby="group",
             order={"group": list(observations.groups)},
             rename=_LABELS,
             pval=len(observations.groups) > 1,
             missing=True,
         ).tableone
-    made.columns = [str(one[-1]) for one in made.columns]
+    made.columns = [str(label[-1]) for label in made.columns]
     ordered = ["Overall", *observations.groups]
-    ordered += [one for one in ("Missing", "P-Value") if one in made.columns]
+    ordered += [column for column in ("Missing", "P-Value") if column in made.columns]
     if "Missing" in made.columns and not any(
-        str(one) not in ("", "0", "nan") for one in made["Missing"]
+        str(count) not in ("", "0", "nan") for count in made["Missing"]
     ):
         ordered.remove("Missing")
     rows = [_row(name, made.loc[[name]], ordered) for name in made.index]
-    absent = [_LABELS[one] for one in ("sex", "age", "diameter_mm") if one not in known]
+    absent = [_LABELS[name] for name in ("sex", "age", "diameter_mm") if name not in known]
     notes = ["Patients are the units."]
     if absent:
         notes.append(f"Not in the table: {', '.join(absent)}.")
     titles = {"P-Value": "p", "Missing": "missing", "Overall": "all"}
-    header = [head("patients"), *(head(titles.get(one, one)) for one in ordered)]
+    header = [head("patients"), *(head(titles.get(column, column)) for column in ordered)]
     return Table("table_one", "Patients", [header], rows, notes)
 
 

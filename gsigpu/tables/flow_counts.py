@@ -66,7 +66,7 @@ def read_flow(
     warnings = []
     excluded, why_not = _counted(raw, "exclusions.csv", "rule")
     cases_failed, why_not_either = _counted(raw, "failures.csv", "stage")
-    warnings += [one for one in (why_not, why_not_either) if one]
+    warnings += [text for text in (why_not, why_not_either) if text]
     return Flow(
         n_patients=cells.loc[cells["patient_id"] != "", "patient_id"].nunique(),
         n_lesions=len(lesions),
@@ -116,8 +116,8 @@ def _counted(
     if column not in listed.columns:
         return None, f"{path}: no column {column}; left out of the flow"
     reasons = listed["reason"] if "reason" in listed.columns else pd.Series("", listed.index)
-    found: dict[str, tuple[int, str]] = {}
+    counts: dict[str, tuple[int, str]] = {}
     for what, reason in zip(listed[column], reasons, strict=True):
-        n, first = found.get(what, (0, reason))
-        found[what] = (n + 1, first)
-    return found, ""
+        n, first = counts.get(what, (0, reason))
+        counts[what] = (n + 1, first)
+    return counts, ""

@@ -44,7 +44,7 @@ def find_problems(
     used: pd.DataFrame,
     numbers: pd.Series,
     key: Sequence[str],
-    asked: Mapping[str, Sequence[str]],
+    requested: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """One line per kind of problem, with the first rows that have it.
 
@@ -52,26 +52,26 @@ def find_problems(
     chosen, used : rows of what is compared, and of that or the spectral curves
     numbers : their values, NaN where the text is no number
     key : columns that identify a value
-    asked : column -> values that must be in the table
+    requested : column -> values that must be in the table
     """
     problems = [
         *_empty_cells(cells),
         *_no_numbers(cells, numbers),
-        *_unknown(cells, chosen, asked),
+        *_unknown(cells, chosen, requested),
         *_several_groups(cells),
         *_duplicates(used, key),
         *_mixed(used),
     ]
     if not problems and chosen.empty:
-        problems.append("no row of the phases, regions and parameters asked for")
+        problems.append("no row of the phases, regions and parameters requested")
     if not problems and not np.isfinite(numbers.loc[chosen.index]).any():
-        problems.append("no value at all in the phases, regions and parameters asked for")
+        problems.append("no value at all in the phases, regions and parameters requested")
     return problems
 
 
 def _rows(index: pd.Index) -> str:
     """`row 4`, `rows 4, 9, 12 and 8 more`."""
-    shown = ", ".join(str(one) for one in index[:_SHOWN])
+    shown = ", ".join(str(row) for row in index[:_SHOWN])
     more = f" and {len(index) - _SHOWN} more" if len(index) > _SHOWN else ""
     return f"row{'s' if len(index) > 1 else ''} {shown}{more}"
 
@@ -100,33 +100,33 @@ def _no_numbers(cells: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:
 
 
 def _unknown(
-    cells: pd.DataFrame, chosen: pd.DataFrame, asked: Mapping[str, Sequence[str]]
+    cells: pd.DataFrame, chosen: pd.DataFrame, requested: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
-    """What was asked for and is not there, and groups that are there and were not named."""
-    for name, values in asked.items():
-        there = [one for one in dict.fromkeys(cells[name]) if one]
-        absent = [one for one in values if one not in there]
+    """What was requested and is not there, and groups that are there and were not named."""
+    for name, values in requested.items():
+        there = [value for value in dict.fromkeys(cells[name]) if value]
+        absent = [value for value in values if value not in there]
         if absent:
             known = ", ".join(sorted(there)[:20]) or "none"
-            yield f"no {name} {', '.join(repr(one) for one in absent)}; the table has {known}"
-    groups = asked.get("group", ())
+            yield f"no {name} {', '.join(repr(value) for value in absent)}; the table has {known}"
+    groups = requested.get("group", ())
     if groups:
-        others = [one for one in dict.fromkeys(cells["group"]) if one and one not in groups]
+        others = [group for group in dict.fromkeys(cells["group"]) if group and group not in groups]
         if others:
-            named = ", ".join(repr(one) for one in others)
+            named = ", ".join(repr(group) for group in others)
             yield f"unknown group {named}: name it in --groups, or add --drop-other-groups"
     if len(set(groups)) < len(groups):
         yield f"--groups names a group twice: {', '.join(groups)}"
-    present = {one for one in chosen["group"] if one}
+    present = {group for group in chosen["group"] if group}
     if len(present) == 1:
         yield f"one group only ({present.pop()}), two are needed for a comparison"
 
 
 def _several_groups(cells: pd.DataFrame) -> Iterator[str]:
     """A patient or a lesion that is in two groups: tests would count it twice."""
-    said = cells[(cells["group"] != "") & (cells["patient_id"] != "")]
+    known = cells[(cells["group"] != "") & (cells["patient_id"] != "")]
     for what, key in (("lesion", ["patient_id", "lesion_id"]), ("patient", ["patient_id"])):
-        named = said[said["lesion_id"] != ""] if what == "lesion" else said
+        named = known[known["lesion_id"] != ""] if what == "lesion" else known
         pairs = named.drop_duplicates([*key, "group"])
         twice = pairs[pairs.duplicated(key, keep=False)]
         for count, (name, of_one) in enumerate(twice.groupby(key, sort=False)):
@@ -157,11 +157,11 @@ def _duplicates(used: pd.DataFrame, key: Sequence[str]) -> Iterator[str]:
 def _mixed(used: pd.DataFrame) -> Iterator[str]:
     """Units or definitions that differ within one parameter."""
     for name, called in (("unit", "units"), ("definition", "definitions")):
-        said = used[(used[name] != "") & ~used["parameter"].str.contains("[vendor", regex=False)]
+        stated = used[(used[name] != "") & ~used["parameter"].str.contains("[vendor", regex=False)]
         # Which series of the study it was does not make it another quantity.
-        text = said[name].str.replace(r"^conventional series.*", "conventional", regex=True)
-        pairs = said.assign(text=text)[["parameter", "text"]].drop_duplicates()
+        text = stated[name].str.replace(r"^conventional series.*", "conventional", regex=True)
+        pairs = stated.assign(text=text)[["parameter", "text"]].drop_duplicates()
         for parameter, of_one in pairs.groupby("parameter", sort=False):
             if len(of_one) > 1:
-                where = "; ".join(f"{one!r} (row {row})" for row, one in of_one["text"].items())
+                where = "; ".join(f"{text!r} (row {row})" for row, text in of_one["text"].items())
                 yield f"{parameter} has several {called}: {where}"

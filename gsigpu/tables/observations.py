@@ -158,7 +158,7 @@ def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None
         used=pd.concat([chosen, curves[~curves.index.isin(chosen.index)]]),
         numbers=numbers["value"],
         key=_KEY,
-        asked={
+        requested={
             "group": choice.groups,
             "phase": choice.phases,
             "parameter": choice.parameters,
@@ -175,8 +175,8 @@ def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None
         "sizes": measured[is_size],
     }
     frames = {
-        name: _ordered(one, numbers, groups, phases, regions, parameters)
-        for name, one in with_numbers.items()
+        name: _ordered(table, numbers, groups, phases, regions, parameters)
+        for name, table in with_numbers.items()
     }
     return _assembled(raw, flow_cells, frames, choice, (groups, phases, regions, parameters), extra)
 
@@ -208,7 +208,7 @@ def _assembled(
     warnings = list(flow.warnings)
     if len(readers) > 1 and not choice.reader:
         warnings.append(
-            f"{len(readers)} readers ({', '.join(one or '(none)' for one in readers)}): tests take the mean over them, lesions matched by name; --reader takes one"
+            f"{len(readers)} readers ({', '.join(reader or '(none)' for reader in readers)}): tests take the mean over them, lesions matched by name; --reader takes one"
         )
     return Observations(
         source=raw.source,
@@ -245,13 +245,13 @@ def _all(_: pa.Table) -> None:
 
 
 def _in_order(values: pd.Series) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one for one in values if one))
+    return tuple(dict.fromkeys(value for value in values if value))
 
 
 def _default(preferred: Sequence[str], present: pd.Series) -> tuple[str, ...]:
     """The preferred ones that are there; everything where none is."""
     there = set(present)
-    return tuple(one for one in preferred if one in there) or tuple(sorted(there))
+    return tuple(name for name in preferred if name in there) or tuple(sorted(there))
 
 
 def _ordered(
@@ -264,11 +264,11 @@ def _ordered(
 ) -> pd.DataFrame:
     """With numbers, sorted by what the rows say and not by where they stood."""
     frame = cells.assign(
-        **{name: one.loc[cells.index].astype(np.float64) for name, one in numbers.items()}
+        **{name: column.loc[cells.index].astype(np.float64) for name, column in numbers.items()}
     )
     ranks = {"group": groups, "phase": phases, "region": regions, "parameter": parameters}
     by = {
-        f"_{name}": frame[name].map({one: i for i, one in enumerate(order)}).astype(np.float64)
+        f"_{name}": frame[name].map({value: i for i, value in enumerate(order)}).astype(np.float64)
         for name, order in ranks.items()
     }
     keys = ["_phase", "_region", "_parameter", "parameter", "_group", "patient_id", "lesion_id"]
@@ -305,14 +305,18 @@ def _patients(
     largest = sizes.groupby("patient_id")["diameter_mm"].max()
     patients["diameter_mm"] = patients["patient_id"].map(largest).astype(np.float64)
     for name in ("sex", "age"):
-        said: dict[str, str] = {}
-        for one in (cells, None if extra is None else extra.cells):
-            if one is not None and name in one.columns and "patient_id" in one.columns:
-                known = one.loc[one[name] != "", ["patient_id", name]]
+        values: dict[str, str] = {}
+        for cells_of_file in (cells, None if extra is None else extra.cells):
+            if (
+                cells_of_file is not None
+                and name in cells_of_file.columns
+                and "patient_id" in cells_of_file.columns
+            ):
+                known = cells_of_file.loc[cells_of_file[name] != "", ["patient_id", name]]
                 known = known.drop_duplicates("patient_id")
-                said |= dict(zip(known["patient_id"], known[name], strict=True))
+                values |= dict(zip(known["patient_id"], known[name], strict=True))
         patients[name] = pd.Series(
-            [said.get(one, "") for one in patients["patient_id"]], dtype="str"
+            [values.get(patient, "") for patient in patients["patient_id"]], dtype="str"
         )
     patients["sex"] = patients["sex"].str.upper().str[:1]
     years = patients["age"].str.upper().str.removesuffix("Y")

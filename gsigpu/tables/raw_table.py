@@ -38,9 +38,9 @@ class RawTable:
 
 
 def read_raw(
-    path: Path, wanted: Sequence[str], keep: Callable[[pa.Table], pa.Array | None]
+    path: Path, requested: Sequence[str], keep: Callable[[pa.Table], pa.Array | None]
 ) -> RawTable:
-    """Reads the wanted columns of a table.
+    """Reads the requested columns of a table.
 
     path : a .csv or .parquet file, a folder of Parquet, or the folder of a cohort run
     keep : which rows, as a Boolean array, or None for all
@@ -48,7 +48,7 @@ def read_raw(
     """
     source, beside = _locate(path)
     try:
-        columns, batches = _batches(source, wanted)
+        columns, batches = _batches(source, requested)
         parts = []
         row = 1 if _is_parquet(source) else 2
         for batch in batches:
@@ -58,7 +58,7 @@ def read_raw(
             chosen = keep(table)
             table = table.append_column("", numbers)
             parts.append(_as_text(table if chosen is None else table.filter(chosen)))
-        names = [name for name in columns if name in wanted]
+        names = [name for name in columns if name in requested]
         whole = pa.concat_tables(parts) if parts else pa.table({name: [] for name in [*names, ""]})
         cells = whole.to_pandas().set_index("")
         sha256 = _sha256(source)
@@ -116,18 +116,18 @@ def _is_parquet(source: Path) -> bool:
 
 
 def _batches(
-    source: Path, wanted: Sequence[str]
+    source: Path, requested: Sequence[str]
 ) -> tuple[tuple[str, ...], Iterable[pa.RecordBatch]]:
-    """All column names, and the wanted columns piece by piece: a cohort's table need not fit in memory."""
+    """All column names, and the requested columns piece by piece: a cohort's table need not fit in memory."""
     if _is_parquet(source):
         data = ds.dataset(source, format="parquet")
         if "phase" not in data.schema.names:  # then the folders are named phase=PVP
             by_name = ds.HivePartitioning(pa.schema([("phase", pa.string())]))
             data = ds.dataset(source, format="parquet", partitioning=by_name)
         columns = tuple(data.schema.names)
-        return columns, data.to_batches(columns=[name for name in columns if name in wanted])
+        return columns, data.to_batches(columns=[name for name in columns if name in requested])
     delimiter, columns = _header(source)
-    names = [name for name in columns if name in wanted]
+    names = [name for name in columns if name in requested]
     if not names:
         return columns, []
     options = pyarrow.csv.ConvertOptions(

@@ -79,7 +79,7 @@ def _problems(raw: RawTable, groups: tuple[str, ...]) -> Iterator[str]:
     for name in ("group", *labels):
         empty = cells.index[cells[name] == ""]
         if len(empty) and (name == "group" or len(empty) < len(cells)):
-            yield f"{name} is empty in row {', '.join(str(one) for one in empty[:3])}"
+            yield f"{name} is empty in row {', '.join(str(row) for row in empty[:3])}"
     numbers = {
         name: pd.to_numeric(cells[name].where(cells[name] != ""), errors="coerce")
         for name in ("n", "mean", "sd")
@@ -97,12 +97,12 @@ def _problems(raw: RawTable, groups: tuple[str, ...]) -> Iterator[str]:
         what = " ".join(str(twice[name][row]) for name in (*labels, "group"))
         yield f"row {row}: {what} is there already"
     there = list(dict.fromkeys(cells["group"]))
-    for one in groups:
-        if one not in there:
-            yield f"no group {one!r}; the table has {', '.join(there)}"
+    for group in groups:
+        if group not in there:
+            yield f"no group {group!r}; the table has {', '.join(there)}"
     if groups:
-        for one in there:
-            if one not in groups:
-                yield f"unknown group {one!r}: name it in --groups"
+        for group in there:
+            if group not in groups:
+                yield f"unknown group {group!r}: name it in --groups"
     if len(there) < 2:
         yield "one group only, two are needed for a comparison"

@@ -41,7 +41,7 @@ def test_stats(table, tmp_path):
     told = json.loads(done.stdout)
     assert told["groups"]["lung"]["patients"] == 6
     assert told["parameters"] == ["iodine"]
-    assert {one["test"] for one in told["omnibus"]} == {"anova", "mixed", "welch", "kruskal"}
+    assert {row["test"] for row in told["omnibus"]} == {"anova", "mixed", "welch", "kruskal"}
     assert (tmp_path / "out" / "report.html").is_file()
     assert "direction" not in done.stderr
 

@@ -39,58 +39,64 @@ def read(table, folder, **choice):
 
 
 @pytest.fixture(scope="module")
-def found(table, tmp_path_factory):
+def compared(table, tmp_path_factory):
     observations = read(table, tmp_path_factory.mktemp("parts"))
     results = analyse(observations, SETTINGS, n_workers=1, progress=lambda _done, _total: None)
     return observations, results
 
 
-def test_iodine_ten_times_too_large_is_told(table, found, tmp_path):
-    assert not [one for one in warnings_of(*found) if "100 µg/cm³" in one]
+def test_iodine_ten_times_too_large_is_told(table, compared, tmp_path):
+    assert not [line for line in warnings_of(*compared) if "100 µg/cm³" in line]
     large = table.assign(
         value=table["value"].where(table["parameter"] != "iodine", table["value"] * 10)
     )
     observations = read(large, tmp_path)
-    assert [one for one in warnings_of(observations, found[1]) if "100 µg/cm³" in one]
+    assert [line for line in warnings_of(observations, compared[1]) if "100 µg/cm³" in line]
 
 
-def test_groups_of_few_patients_are_told(found):
-    assert [one for one in warnings_of(*found) if "Fewer than 5 patients in breast (4)" in one]
+def test_groups_of_few_patients_are_told(compared):
+    assert [
+        line for line in warnings_of(*compared) if "Fewer than 5 patients in breast (4)" in line
+    ]
 
 
-def test_an_order_of_groups_is_printed_as_one(found):
-    assert "iodine: breast > lung > gastric." in roc_notes(*found)[0]
-    assert not [one for one in warnings_of(*found) if "No direction" in one]
+def test_an_order_of_groups_is_printed_as_one(compared):
+    assert "iodine: breast > lung > gastric." in roc_notes(*compared)[0]
+    assert not [line for line in warnings_of(*compared) if "No direction" in line]
 
 
-def test_undeclared_directions_are_told(found):
-    observations, results = found
+def test_undeclared_directions_are_told(compared):
+    observations, results = compared
     undeclared = analyse(
         observations, StatisticsSettings(replicates=100), n_workers=1, progress=lambda *_: None
     )
     n = int((undeclared.frames.roc.query("method == 'obuchowski'")["auc"] < 0.5).sum())
     assert n
     told = [
-        one for one in warnings_of(observations, undeclared) if "No direction was declared" in one
+        line
+        for line in warnings_of(observations, undeclared)
+        if "No direction was declared" in line
     ]
     assert f"iodine ({n} of 3)" in told[0]
     assert len(results.frames.roc)
 
 
-def test_every_proof_of_the_checklists_exists(found):
+def test_every_proof_of_the_checklists_exists(compared):
     content = tomllib.loads(files("gsigpu.report").joinpath("checklists.toml").read_text("utf-8"))
-    proofs = {item.get("proof") for one in content["checklist"] for item in one["items"]}
+    proofs = {
+        item.get("proof") for checklist in content["checklist"] for item in checklist["items"]
+    }
     assert proofs - {None} == set(PROOFS)
-    assert all(one["source"] for one in content["checklist"])
-    stard = {row[0].text: row[2].text for row in checklist_tables(*found)[0].rows}
+    assert all(checklist["source"] for checklist in content["checklist"])
+    stard = {row[0].text: row[2].text for row in checklist_tables(*compared)[0].rows}
     assert stard["28-30"] == MUST_STATE
     assert stard["20"] == MUST_STATE  # neither sex nor age is known
     assert stard["6"] == MUST_STATE  # no exclusions.csv
     assert "95% intervals" in stard["24"]
 
 
-def test_table_one_is_of_patients(found):
-    observations, _ = found
+def test_table_one_is_of_patients(compared):
+    observations, _ = compared
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in table_one(observations).rows}
     assert rows["n"][:4] == ["17", "7", "4", "6"]
     patients = observations.patients
@@ -99,21 +105,21 @@ def test_table_one_is_of_patients(found):
     assert rows["lesions per patient, median [quartiles]"][0] == expected
 
 
-def test_the_summary_counts_what_the_tables_say(found):
-    observations, results = found
+def test_the_summary_counts_what_the_tables_say(compared):
+    observations, results = compared
     top = summary(observations, results)
     pairs = results.frames.pairwise.query("test == 'mixed'")
     assert (
         f"{int((pairs['p_holm_all'] < 0.05).sum())} of {len(pairs)}",
         "pairwise tests differ after correction over all",
     ) in top.tiles
-    sentences = sum(len(one.sentences) for one in results.disagreements)
-    said = "decide alike" if not sentences else f"differently on {sentences} pair"
-    assert any(said in line for line in top.trust)
+    sentences = sum(len(disagreement.sentences) for disagreement in results.disagreements)
+    expected = "decide alike" if not sentences else f"differently on {sentences} pair"
+    assert any(expected in line for line in top.trust)
 
 
-def test_a_parameter_without_any_other_is_no_comparison(found):
-    _, results = found
+def test_a_parameter_without_any_other_is_no_comparison(compared):
+    _, results = compared
     assert results.frames.roc_comparisons.empty
     assert results.frames.models.empty
     assert isinstance(results.frames.icc, pd.DataFrame)

@@ -36,24 +36,24 @@ def problems_of(tmp_path, table, **choice):
 def test_the_means_of_a_measurement_table(table, tmp_path):
     path = tmp_path / "measurements.csv"
     table.to_csv(path, index=False)
-    found = read_observations(path)
-    assert found.groups == TWO["groups"]
-    assert found.phases == ("AP", "PVP")
-    assert found.regions == ("core", "rim", "lesion")
-    assert found.parameters == ("ct_value", "iodine", "lambda_hu")
-    assert found.units["lambda_hu"] == "HU/keV"
+    observations = read_observations(path)
+    assert observations.groups == TWO["groups"]
+    assert observations.phases == ("AP", "PVP")
+    assert observations.regions == ("core", "rim", "lesion")
+    assert observations.parameters == ("ct_value", "iodine", "lambda_hu")
+    assert observations.units["lambda_hu"] == "HU/keV"
     lesions = table.drop_duplicates(["patient_id", "lesion_id"])
-    assert found.flow.analysed == {
+    assert observations.flow.analysed == {
         group: (of_group["patient_id"].nunique(), len(of_group))
         for group, of_group in lesions.groupby("group", sort=False)
     }
     expected = table.query("parameter == 'iodine' and region == 'rim' and phase == 'AP'")
-    got = found.table.query("parameter == 'iodine' and region == 'rim' and phase == 'AP'")
+    got = observations.table.query("parameter == 'iodine' and region == 'rim' and phase == 'AP'")
     assert sorted(got["value"]) == sorted(expected["value"])
-    assert set(found.curves["energy_kev"]) == set(range(40, 150, 10))
-    assert set(found.profiles["parameter"]) == {"lambda_hu", "iodine"}
+    assert set(observations.curves["energy_kev"]) == set(range(40, 150, 10))
+    assert set(observations.profiles["parameter"]) == {"lambda_hu", "iodine"}
     diameters = table.query("parameter == 'longest_axial_diameter' and phase == 'AP'")
-    assert sorted(found.sizes["diameter_mm"]) == sorted(diameters["value"])
+    assert sorted(observations.sizes["diameter_mm"]) == sorted(diameters["value"])
 
 
 def test_csv_parquet_and_partitions_hold_the_same(table, tmp_path):
@@ -68,24 +68,26 @@ def test_csv_parquet_and_partitions_hold_the_same(table, tmp_path):
         "case_id,lesion_id,rule,reason\nc1,2,max-diameter,31 mm\nc2,1,max-diameter,40 mm\n"
     )
     (run / "failures.csv").write_text("case_id,stage,reason\nc9,scan,no stack\n")
-    one, two, three = (
+    first, second, third = (
         read_observations(tmp_path / name, Choice(phases=("AP", "PVP")))
         for name in ("table.csv", "table.parquet", "run")
     )
-    pd.testing.assert_frame_equal(one.table, two.table)
-    pd.testing.assert_frame_equal(one.table, three.table)
-    assert three.flow.excluded == {"max-diameter": (2, "31 mm")}
-    assert three.flow.cases_failed == {"scan": 1}
-    assert one.flow.excluded is None
+    pd.testing.assert_frame_equal(first.table, second.table)
+    pd.testing.assert_frame_equal(first.table, third.table)
+    assert third.flow.excluded == {"max-diameter": (2, "31 mm")}
+    assert third.flow.cases_failed == {"scan": 1}
+    assert first.flow.excluded is None
 
 
 def test_order_of_rows_does_not_matter(table, tmp_path):
-    table.to_csv(tmp_path / "one.csv", index=False)
-    table.sample(frac=1, random_state=3).to_csv(tmp_path / "two.csv", index=False)
+    table.to_csv(tmp_path / "first.csv", index=False)
+    table.sample(frac=1, random_state=3).to_csv(tmp_path / "second.csv", index=False)
     choice = Choice(groups=TWO["groups"], phases=("AP", "PVP"))
-    one, two = (read_observations(tmp_path / f"{name}.csv", choice) for name in ("one", "two"))
-    pd.testing.assert_frame_equal(one.table, two.table)
-    pd.testing.assert_frame_equal(one.curves, two.curves)
+    first, second = (
+        read_observations(tmp_path / f"{name}.csv", choice) for name in ("first", "second")
+    )
+    pd.testing.assert_frame_equal(first.table, second.table)
+    pd.testing.assert_frame_equal(first.curves, second.curves)
 
 
 def test_a_minimal_table_with_semicolons_and_quotes(minimal, tmp_path):
@@ -97,8 +99,8 @@ def test_a_minimal_table_with_semicolons_and_quotes(minimal, tmp_path):
 def test_missing_values_are_kept_and_counted(minimal, tmp_path):
     minimal.loc[0, "value"] = np.nan
     minimal.to_csv(tmp_path / "t.csv", index=False, na_rep="nan")
-    found = read_observations(tmp_path / "t.csv")
-    assert found.table["value"].isna().sum() == 1
+    observations = read_observations(tmp_path / "t.csv")
+    assert observations.table["value"].isna().sum() == 1
 
 
 def test_all_problems_at_once(minimal, tmp_path):
@@ -110,8 +112,8 @@ def test_all_problems_at_once(minimal, tmp_path):
     bad.loc[bad["parameter"] == "lambda_hu", "definition"] = "/ 60"
     bad.loc[bad.index[bad["parameter"] == "lambda_hu"][-1], "definition"] = "/ 40"
     bad = pd.concat([bad, bad.iloc[[9]]], ignore_index=True)
-    found = problems_of(tmp_path, bad, groups=("colorectal", "lung", "brest"), reader="R7")
-    text = "\n".join(found)
+    problems = problems_of(tmp_path, bad, groups=("colorectal", "lung", "brest"), reader="R7")
+    text = "\n".join(problems)
     for expected in (
         "'1,5' is no number, which has a decimal comma, row 3",
         "has several units: ",
@@ -134,7 +136,7 @@ def test_all_problems_at_once(minimal, tmp_path):
         (lambda t: t[t["group"] == "lung"], ["one group only (lung), two are needed for a comparison"]),
         (
             lambda t: t.assign(value=np.nan),
-            ["no value at all in the phases, regions and parameters asked for"],
+            ["no value at all in the phases, regions and parameters requested"],
         ),
     ],
 )  # fmt: skip
@@ -154,9 +156,9 @@ def test_other_groups_are_dropped_only_when_asked(tmp_path):
     )
     table.to_csv(tmp_path / "t.csv", index=False)
     choice = Choice(groups=("b", "a"), drop_other_groups=True)
-    found = read_observations(tmp_path / "t.csv", choice)
-    assert found.groups == ("b", "a")
-    assert set(found.flow.other_groups) == {"c"}
+    observations = read_observations(tmp_path / "t.csv", choice)
+    assert observations.groups == ("b", "a")
+    assert set(observations.flow.other_groups) == {"c"}
 
 
 def test_several_readers_are_averaged_or_one_is_taken(tmp_path):
@@ -164,14 +166,16 @@ def test_several_readers_are_averaged_or_one_is_taken(tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
     key = ["patient_id", "lesion_id", "phase", "region", "parameter"]
     means = table[table["statistic"] == "mean"].groupby(key)["value"].mean()
-    found = read_observations(tmp_path / "t.csv")
-    np.testing.assert_allclose(found.table.set_index(key)["value"].sort_index(), means.sort_index())
-    assert set(found.table["reader"]) == {"mean"}
-    assert "mean over them" in found.warnings[0]
-    assert len(found.by_reader) == 2 * len(found.table)
+    observations = read_observations(tmp_path / "t.csv")
+    np.testing.assert_allclose(
+        observations.table.set_index(key)["value"].sort_index(), means.sort_index()
+    )
+    assert set(observations.table["reader"]) == {"mean"}
+    assert "mean over them" in observations.warnings[0]
+    assert len(observations.by_reader) == 2 * len(observations.table)
     alone = read_observations(tmp_path / "t.csv", Choice(reader="B"))
     assert set(alone.table["reader"]) == {"B"}
-    assert len(alone.by_reader) == len(found.by_reader)
+    assert len(alone.by_reader) == len(observations.by_reader)
 
 
 def test_failed_and_flagged_lesions_are_counted(table, tmp_path):
@@ -193,10 +197,10 @@ def test_patients_with_sex_and_age_from_a_list(minimal, tmp_path):
     names = minimal["patient_id"].unique()
     listed = pd.DataFrame({"patient_id": names, "sex": "female", "age": "045Y", "study": "x"})
     listed.to_csv(tmp_path / "manifest.csv", index=False)
-    found = read_observations(tmp_path / "t.csv", patients=tmp_path / "manifest.csv")
-    assert set(found.patients["sex"]) == {"F"}
-    assert set(found.patients["age"]) == {45.0}
-    assert found.patients["n_lesions"].sum() == found.flow.n_lesions
+    observations = read_observations(tmp_path / "t.csv", patients=tmp_path / "manifest.csv")
+    assert set(observations.patients["sex"]) == {"F"}
+    assert set(observations.patients["age"]) == {45.0}
+    assert observations.patients["n_lesions"].sum() == observations.flow.n_lesions
 
 
 def test_a_column_twice(tmp_path):

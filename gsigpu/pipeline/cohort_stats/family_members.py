@@ -92,13 +92,13 @@ class Task:
         name = "\0".join((self.kind, self.phase, self.region, *self.parameters))
         digest = hashlib.sha256(name.encode()).digest()
         return np.random.SeedSequence(
-            [self.settings.seed, *(int(one) for one in np.frombuffer(digest, np.uint32))]
+            [self.settings.seed, *(int(number) for number in np.frombuffer(digest, np.uint32))]
         )
 
     def run(self) -> Found:
         """Frames by name, the member of the family named in them."""
-        found = _KINDS[self.kind](self)
-        return {name: _labelled(name, frame, self) for name, frame in found.items()}
+        frames = _KINDS[self.kind](self)
+        return {name: _labelled(name, frame, self) for name, frame in frames.items()}
 
 
 def _groups(task: Task) -> Found:
@@ -124,7 +124,7 @@ def _power(task: Task) -> Found:
 
 
 def _roc(task: Task) -> Found:
-    found = roc_frames.roc_tables(
+    tables = roc_frames.roc_tables(
         task.values,
         task.groups,
         task.patients,
@@ -132,23 +132,23 @@ def _roc(task: Task) -> Found:
         seed=task.seed,
         settings=task.settings.roc(task.parameters[0]),
     )
-    return {"roc": found.roc, "roc_curves": found.curves}
+    return {"roc": tables.roc, "roc_curves": tables.curves}
 
 
 def _comparisons(task: Task) -> Found:
-    found = comparisons.roc_comparisons(
+    frame = comparisons.roc_comparisons(
         task.values,
         task.parameters,
         task.groups,
         task.patients,
         order=task.order,
-        settings=[task.settings.roc(one) for one in task.parameters],
+        settings=[task.settings.roc(parameter) for parameter in task.parameters],
     )
-    return {"roc_comparisons": found}
+    return {"roc_comparisons": frame}
 
 
 def _models(task: Task) -> Found:
-    found = combined_models.combined_models(
+    models = combined_models.combined_models(
         task.values,
         task.parameters,
         task.groups,
@@ -157,11 +157,11 @@ def _models(task: Task) -> Found:
         seed=task.seed,
         settings=task.settings.roc(""),
     )
-    return {"models": found.models, "calibration": found.calibration}
+    return {"models": models.models, "calibration": models.calibration}
 
 
 def _agreement(task: Task) -> Found:
-    found = agreement.reader_agreement(
+    agreed = agreement.reader_agreement(
         task.values,
         task.lesions,
         task.patients,
@@ -169,9 +169,9 @@ def _agreement(task: Task) -> Found:
         confidence=task.settings.confidence,
     )
     return {
-        "icc": found.icc,
-        "bland_altman": found.bland_altman,
-        "bland_altman_points": found.points,
+        "icc": agreed.icc,
+        "bland_altman": agreed.bland_altman,
+        "bland_altman_points": agreed.points,
     }
 
 
@@ -196,30 +196,34 @@ def _labelled(name: str, frame: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[Task]:
     """Everything to compute, in the order of the tables."""
-    found: list[Task] = []
+    tasks: list[Task] = []
     for phase in observations.phases:
         for region in observations.regions:
             where = {"phase": phase, "region": region}
             cell = _rows(observations.table, where)
             present = tuple(
-                one for one in observations.parameters if (cell["parameter"] == one).any()
+                parameter
+                for parameter in observations.parameters
+                if (cell["parameter"] == parameter).any()
             )
             make = partial(_task, observations.groups, settings, phase, region)
             for parameter in present:
-                one = (parameter,)
-                of_one = _rows(cell, {"parameter": parameter})
-                values = of_one["value"].to_numpy(np.float64)
-                found += [make(kind, one, of_one, values) for kind in ("groups", "roc", "power")]
+                names = (parameter,)
+                of_parameter = _rows(cell, {"parameter": parameter})
+                values = of_parameter["value"].to_numpy(np.float64)
+                tasks += [
+                    make(kind, names, of_parameter, values) for kind in ("groups", "roc", "power")
+                ]
                 read = _rows(observations.by_reader, where | {"parameter": parameter})
                 if read["reader"].nunique() > 1:
-                    found.append(make("agreement", one, read, read["value"].to_numpy(np.float64)))
+                    tasks.append(make("agreement", names, read, read["value"].to_numpy(np.float64)))
             if len(present) > 1:
                 key = ["group", "patient_id", "lesion_id"]
                 wide = cell.set_index([*key, "parameter"])["value"].unstack("parameter")
                 table = wide.reindex(columns=list(present)).reset_index()
                 columns = table[list(present)].to_numpy(np.float64)
-                found += [make(kind, present, table, columns) for kind in ("comparisons", "models")]
-    return found
+                tasks += [make(kind, present, table, columns) for kind in ("comparisons", "models")]
+    return tasks
 
 
 def _rows(table: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
@@ -264,8 +268,8 @@ def analyse(
 ) -> Results:
     """All tests of a cohort; the same for any number of workers."""
     tasks = tasks_of(observations, settings)
-    found = _run(tasks, n_workers=n_workers, progress=progress)
-    frames = {name: _concatenated(name, found) for name in COLUMNS}
+    results = _run(tasks, n_workers=n_workers, progress=progress)
+    frames = {name: _concatenated(name, results) for name in COLUMNS}
     for name in _ADJUSTED:
         frames[name] = multiplicity.adjust_over_all(frames[name])
     return Results(Frames(**frames), tuple(_disagreements(frames)), settings)
@@ -274,27 +278,27 @@ def analyse(
 def _run(
     tasks: Sequence[Task], *, n_workers: int, progress: Callable[[int, int], None]
 ) -> list[Found]:
-    found: list[Found] = [{} for _ in tasks]
+    results: list[Found] = [{} for _ in tasks]
     kinds = list(_KINDS)
     order = sorted(range(len(tasks)), key=lambda i: (kinds.index(tasks[i].kind), i))
     progress(0, len(tasks))
     if n_workers < 2 or sum(task.values.size for task in tasks) < _WORTH_A_PROCESS:
         for done, i in enumerate(order, start=1):
-            found[i] = tasks[i].run()
+            results[i] = tasks[i].run()
             progress(done, len(tasks))
-        return found
+        return results
     # A fresh interpreter each: a copy of one with threads may wait for a lock that nobody holds.
     pool = ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_one_thread)
     with pool:
         futures = {pool.submit(tasks[i].run): i for i in order}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
-                found[futures[future]] = future.result()
+                results[futures[future]] = future.result()
                 progress(done, len(tasks))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return found
+    return results
 
 
 def _one_thread() -> None:
@@ -304,29 +308,29 @@ def _one_thread() -> None:
     threadpool_limits(1)
 
 
-def _concatenated(name: str, found: Sequence[Found]) -> pd.DataFrame:
-    parts = [one[name] for one in found if name in one and len(one[name])]
+def _concatenated(name: str, results: Sequence[Found]) -> pd.DataFrame:
+    parts = [frames[name] for frames in results if name in frames and len(frames[name])]
     return pd.concat(parts, ignore_index=True) if parts else empty_frame(name)
 
 
 def empty_frame(name: str) -> pd.DataFrame:
     """Of a test that does not apply: its columns and no row."""
     labels = ["phase", "region"] if name in _WITHOUT_PARAMETER else ["phase", "region", "parameter"]
-    rest = [one for one in COLUMNS[name] if one != "track"]
+    rest = [column for column in COLUMNS[name] if column != "track"]
     return pd.DataFrame(columns=["track", *labels, *rest])
 
 
 def _disagreements(frames: Found) -> Iterator[Disagreement]:
     key = ["phase", "region", "parameter"]
     described = frames["descriptives"].groupby(key, sort=False)
-    for name, of_one in frames["pairwise"].groupby(key, sort=False):
+    for name, of_parameter in frames["pairwise"].groupby(key, sort=False):
         sentences = disagreements(
-            of_one[of_one["track"] == "paper"],
-            of_one[of_one["track"] == "recommended"],
+            of_parameter[of_parameter["track"] == "paper"],
+            of_parameter[of_parameter["track"] == "recommended"],
             described.get_group(name),
         )
-        phase, region, parameter = (str(one) for one in name)
+        phase, region, parameter = (str(part) for part in name)
         yield Disagreement(phase, region, parameter, tuple(sentences))
 
 
-assert set(COLUMNS) == {one.name for one in fields(Frames)}
+assert set(COLUMNS) == {field.name for field in fields(Frames)}

@@ -44,17 +44,17 @@ def observations_of_summary(summary: Summary) -> Observations:
 def analyse_summary(observations: Observations, settings: StatisticsSettings) -> Results:
     """What n, mean and SD give, and in words what they do not."""
     assert observations.summary is not None
-    found = summary_tests(
+    tests = summary_tests(
         observations.summary, order=observations.groups, confidence=settings.confidence
     )
     frames = {name: empty_frame(name) for name in COLUMNS}
     frames |= {
-        "descriptives": found.descriptives,
-        "omnibus": found.omnibus,
-        "pairwise": found.pairwise,
+        "descriptives": tests.descriptives,
+        "omnibus": tests.omnibus,
+        "pairwise": tests.pairwise,
         # Areas of the paper track only: what no patient stands behind has no second track.
-        "roc": found.roc.reindex(
-            columns=frames["roc"].columns.union(found.roc.columns, sort=False)
+        "roc": tests.roc.reindex(
+            columns=frames["roc"].columns.union(tests.roc.columns, sort=False)
         ),
     }
-    return Results(Frames(**frames), (), settings, found.not_computed)
+    return Results(Frames(**frames), (), settings, tests.not_computed)

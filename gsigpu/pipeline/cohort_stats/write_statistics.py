@@ -132,8 +132,10 @@ def cohort_stats(
 
 def _require_known(observations: Observations, settings: StatisticsSettings) -> None:
     """Directions are of parameters and groups that there are."""
-    named = [*settings.directions, *(one for one, _, _ in settings.pair_directions)]
-    unknown = [one for one in dict.fromkeys(named) if one not in observations.parameters]
+    named = [*settings.directions, *(parameter for parameter, _, _ in settings.pair_directions)]
+    unknown = [
+        parameter for parameter in dict.fromkeys(named) if parameter not in observations.parameters
+    ]
     groups = {group for _, a, b in settings.pair_directions for group in (a, b)}
     unknown += sorted(groups - set(observations.groups))
     if unknown:
@@ -189,18 +191,18 @@ def _figures(
 ) -> Sequence[Callable[[], Sequence[Drawing]]]:
     """What draws each kind of figure; one after the other, so that few are in memory."""
 
-    def one(drawing: Drawing | None) -> Sequence[Drawing]:
+    def as_list(drawing: Drawing | None) -> Sequence[Drawing]:
         return [] if drawing is None else [drawing]
 
     if not results.has_values:
         return ()
     return (
         lambda: figures_values.distributions(observations),
-        lambda: one(figures_values.spectral_curves(observations)),
-        lambda: one(figures_values.profiles(observations)),
+        lambda: as_list(figures_values.spectral_curves(observations)),
+        lambda: as_list(figures_values.profiles(observations)),
         lambda: figures_roc.forest(observations, results),
         lambda: figures_roc.roc_figures(observations, results),
-        lambda: one(figures_roc.calibration(observations, results)),
+        lambda: as_list(figures_roc.calibration(observations, results)),
         lambda: figures_roc.bland_altman(observations, results),
     )
 
@@ -247,12 +249,12 @@ def _for_a_person(
                 ": ".join(
                     part
                     for part in (
-                        with_unit(one, provenance["units"].get(one, "")),
-                        observations.definitions.get(one, ""),
+                        with_unit(parameter, provenance["units"].get(parameter, "")),
+                        observations.definitions.get(parameter, ""),
                     )
                     if part
                 )
-                for one in chosen["parameters"]
+                for parameter in chosen["parameters"]
             ),
         ),
         ("reader", chosen["reader"] or "not named"),
@@ -260,5 +262,8 @@ def _for_a_person(
         ("seed, bootstrap replicates", f"{settings['seed']}, {settings['replicates']:,}"),
         ("confidence", f"{settings['confidence']:g}"),
         ("gsigpu", provenance["gsigpu"]),
-        ("libraries", ", ".join(f"{name} {one}" for name, one in provenance["libraries"].items())),
+        (
+            "libraries",
+            ", ".join(f"{name} {version}" for name, version in provenance["libraries"].items()),
+        ),
     ]

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from gsigpu.pipeline.cohort_run import isolation, pool
 
+from gsigpu.pipeline.cohort_run import isolation, pool
 from gsigpu.pipeline.cohort_run.case import RowOutcome
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     InclusionRules,

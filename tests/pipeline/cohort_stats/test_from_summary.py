@@ -49,12 +49,12 @@ def test_all_problems_of_a_summary_at_once(tmp_path):
     bad.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(TableProblems) as caught:
         cohort_stats(tmp_path / "t.csv", tmp_path / "out")
-    found = "\n".join(caught.value.problems)
+    problems = "\n".join(caught.value.problems)
     for expected in (
         "row 2: n '2.5' is no number of lesions",
         "row 3: sd '-1' is no standard deviation",
         "row 4: mean '5,5' is no number",
         "row 5: ctrl is there already",
     ):
-        assert expected in found
+        assert expected in problems
     assert not (tmp_path / "out").exists()

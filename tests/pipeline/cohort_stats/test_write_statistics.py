@@ -94,9 +94,9 @@ def test_tests_agree_with_scipy_and_sklearn(run, table):
             f_oneway(*groups).pvalue, rel=1e-8
         )
     roc = run.frame("roc").query("method == 'obuchowski' and region == 'rim'")
-    own = values.query("region == 'rim' and parameter == 'iodine'")
+    rim = values.query("region == 'rim' and parameter == 'iodine'")
     for row in roc[roc["parameter"] == "iodine"].to_dict("records"):
-        pair = own[own["group"].isin([row["group_a"], row["group_b"]])]
+        pair = rim[rim["group"].isin([row["group_a"], row["group_b"]])]
         area = roc_auc_score(pair["group"] == row["group_a"], pair["value"])
         turned = area if row["direction"] == "higher" else 1 - area
         assert row["auc"] == pytest.approx(turned, abs=1e-12)
@@ -104,9 +104,11 @@ def test_tests_agree_with_scipy_and_sklearn(run, table):
 
 def test_declared_directions_are_kept(run):
     roc = run.frame("roc")
-    own = roc[roc["track"] == "recommended"]
-    assert set(own.loc[own["parameter"] == "lambda_hu", "direction"]) == {"lower"}
-    turned = own.query("parameter == 'iodine' and group_a == 'lung' and group_b == 'breast'")
+    recommended = roc[roc["track"] == "recommended"]
+    assert set(recommended.loc[recommended["parameter"] == "lambda_hu", "direction"]) == {"lower"}
+    turned = recommended.query(
+        "parameter == 'iodine' and group_a == 'lung' and group_b == 'breast'"
+    )
     assert set(turned["direction"]) == {"lower"}
     assert (turned["auc"] > 0.5).all()
 
@@ -171,16 +173,16 @@ def test_same_bytes_in_any_order_of_rows_and_number_of_processes(run, table, tmp
     for calls in listener.heard.values():
         assert calls[0] == (0, calls[-1][1])
         assert calls[-1][0] == calls[-1][1]
-    one, two = digests(run.out), digests(again.out)
-    # The hash of the table, whose rows stand in another order, is in these two.
-    different = {name for name in one if one[name] != two.get(name)}
+    first, second = digests(run.out), digests(again.out)
+    # The hash of the table, whose rows stand in another order, is in these second.
+    different = {name for name in first if first[name] != second.get(name)}
     assert different == {"provenance.json", "report.html"}
     old, new = (
         each.report.read_text("utf-8").replace(each.observations.sha256, "HASH")
         for each in (run, again)
     )
     assert old == new
-    assert one.keys() == two.keys()
+    assert first.keys() == second.keys()
 
 
 def test_every_member_has_its_own_seed(run):
@@ -205,14 +207,16 @@ class References(html.parser.HTMLParser):
 
 
 def test_the_page_needs_nothing_else(page):
-    found = References()
-    found.feed(page)
-    embedded = [one for one in found.fetched if not one.startswith("data:image/png;base64,")]
+    references = References()
+    references.feed(page)
+    embedded = [
+        target for target in references.fetched if not target.startswith("data:image/png;base64,")
+    ]
     assert embedded == []
-    assert {one[1:] for one in found.within} <= set(found.ids)
-    assert len(found.ids) == len(set(found.ids))
-    assert not {"script", "link", "iframe", "object", "img"} & set(found.tags)
-    assert all(one.startswith("#") for one in re.findall(r"url\(([^)]*)\)", page))
+    assert {target[1:] for target in references.within} <= set(references.ids)
+    assert len(references.ids) == len(set(references.ids))
+    assert not {"script", "link", "iframe", "object", "img"} & set(references.tags)
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page))
     assert "@import" not in page
 
 
@@ -276,7 +280,7 @@ def test_workbooks_hold_the_tables(run):
                 # A workbook holds 16 digits.
                 np.testing.assert_allclose(got, frame[column].to_numpy(), rtol=1e-15)
     with zipfile.ZipFile(run.out / "results.xlsx") as archive:
-        assert {one.date_time for one in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     tables = openpyxl.load_workbook(run.out / "tables" / "tables.xlsx", read_only=True)
     written = {path.stem[:31] for path in (run.out / "tables").glob("*.csv")}
     assert set(tables.sheetnames) == written
@@ -297,13 +301,13 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
     )
     table.to_csv(tmp_path / "t.csv", index=False)
     observations = read_observations(tmp_path / "t.csv", CHOICE)
-    found = family_members.analyse(
+    results = family_members.analyse(
         observations, SETTINGS, n_workers=1, progress=lambda _done, _total: None
     )
-    mixed = found.frames.omnibus.query("test == 'mixed'")
+    mixed = results.frames.omnibus.query("test == 'mixed'")
     assert len(mixed) == 4
     assert (mixed["p_holm_all"] > 0.05).all()
-    assert found.frames.icc.empty
+    assert results.frames.icc.empty
 
 
 def test_what_is_there_is_not_lost(run, tmp_path):
