@@ -30,9 +30,10 @@ def list_option(
     return typer.Option(
         *names,
         metavar=metavar,
-        help=f"{text.rstrip('.')}; by comma, or repeated.",
+        help=f"{text.rstrip('.')}; by comma, or repeated."
+        + (f"  [default: {default}]" if default else ""),
         default_factory=lambda: split_list(default),
-        show_default=default or False,
+        show_default=False,
         callback=lambda texts: split_list(texts or ()),
     )
 
