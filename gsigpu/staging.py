@@ -72,7 +72,7 @@ def staged_files(finals: Sequence[Path], *, overwrite: bool = False) -> Iterator
 
     Raises OutputError as `staged_folder` does.
     """
-    finals = [one.absolute() for one in finals]
+    finals = [path.absolute() for path in finals]
     require_free(finals, overwrite=overwrite)
     last = finals[-1]
     staged = last.with_name(f".{last.name}.partial-{secrets.token_hex(4)}")
@@ -84,7 +84,7 @@ def staged_files(finals: Sequence[Path], *, overwrite: bool = False) -> Iterator
         raise _cannot_write(last, error) from error
     try:
         yield staged
-        _move_all(staged, [one for one in finals if (staged / one.name).exists()])
+        _move_all(staged, [path for path in finals if (staged / path.name).exists()])
     except OSError as error:
         if error.errno in _ONLY_WRITING_FAILS_SO or _is_in(staged, error):
             raise _cannot_write(last, error) from error
@@ -95,10 +95,10 @@ def staged_files(finals: Sequence[Path], *, overwrite: bool = False) -> Iterator
 
 def require_free(finals: Iterable[Path], *, overwrite: bool = False) -> None:
     """Raises OutputError if one of these files is there, and may not be replaced."""
-    for one in finals:
-        if one.is_dir() or (one.exists() and not overwrite):
+    for path in finals:
+        if path.is_dir() or (path.exists() and not overwrite):
             raise OutputError(
-                "is there already", where=one, remedy="choose another output, or add --overwrite"
+                "is there already", where=path, remedy="choose another output, or add --overwrite"
             )
 
 
@@ -108,17 +108,17 @@ def _move_all(staged: Path, finals: Sequence[Path]) -> None:
     old.mkdir()
     begun: list[Path] = []
     try:
-        for one in finals:
-            begun.append(one)
-            if one.exists():
-                one.replace(old / one.name)
-            (staged / one.name).replace(one)
+        for path in finals:
+            begun.append(path)
+            if path.exists():
+                path.replace(old / path.name)
+            (staged / path.name).replace(path)
     except BaseException:
-        for one in reversed(begun):
-            if not (staged / one.name).exists():
-                one.unlink(missing_ok=True)
-            if (old / one.name).exists():
-                (old / one.name).replace(one)
+        for path in reversed(begun):
+            if not (staged / path.name).exists():
+                path.unlink(missing_ok=True)
+            if (old / path.name).exists():
+                (old / path.name).replace(path)
         raise
 
 

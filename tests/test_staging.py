@@ -121,7 +121,7 @@ def test_the_current_folder_is_never_overwritten(tmp_path, monkeypatch):
 def test_a_folder_that_is_not_ours_is_never_overwritten(tmp_path):
     final = tmp_path / "out"
     final.mkdir()
-    with staged_folder(final, overwrite=True, mark="mark") as folder:  # an empty one is no loss
+    with staged_folder(final, overwrite=True, mark="mark") as folder:  # an empty folder is no loss
         (folder / "mark").touch()
     with staged_folder(final, overwrite=True, mark="mark") as folder:
         (folder / "thesis.tex").touch()
@@ -181,8 +181,8 @@ def test_files_take_their_places_all_or_none(tmp_path, monkeypatch, kind):
 
     def write_all():
         with staged_files(finals, overwrite=True) as folder:
-            for one in finals:
-                (folder / one.name).write_text("new")
+            for path in finals:
+                (folder / path.name).write_text("new")
 
     with pytest.raises((kind, OutputError)):
         write_all()
@@ -204,5 +204,5 @@ def test_an_interrupt_between_the_two_renames_gives_the_old_back(tmp_path, monke
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt), staged_folder(final, overwrite=True) as folder:
         (folder / "new").write_text("new")
-    assert [one.name for one in tmp_path.iterdir()] == ["maps"]
+    assert [path.name for path in tmp_path.iterdir()] == ["maps"]
     assert (final / "precious").read_text() == "mine"

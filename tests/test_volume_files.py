@@ -41,8 +41,8 @@ def write(folder, grid, suffix, maps):
         volume_sink(folder, DEFINITIONS, grid, suffix=suffix) as sink,
         ThreadPoolExecutor(3) as pool,
     ):
-        list(pool.map(lambda z: sink.write(z, [one[z] for one in maps]), [3, 0, 4, 2, 1]))
-        return [folder / sink.names[one.name] for one in DEFINITIONS]
+        list(pool.map(lambda z: sink.write(z, [values[z] for values in maps]), [3, 0, 4, 2, 1]))
+        return [folder / sink.names[definition.name] for definition in DEFINITIONS]
 
 
 def some_maps(grid):
@@ -53,10 +53,10 @@ def some_maps(grid):
 
 def test_simpleitk_reads_the_same_volume(tmp_path, grid, suffix):
     maps = some_maps(grid)
-    for path, one in zip(write(tmp_path, grid, suffix, maps), maps, strict=True):
+    for path, values in zip(write(tmp_path, grid, suffix, maps), maps, strict=True):
         image = SimpleITK.ReadImage(str(path))
         # ITK's NIfTI library turns NaN into 0 as it reads; nibabel shows below that they are there.
-        expected = np.nan_to_num(one) if suffix == ".nii" else one
+        expected = np.nan_to_num(values) if suffix == ".nii" else values
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), expected)
         for index in ((0, 0, 0), (24, 0, 0), (0, 15, 0), (24, 15, 4)):
             point = image.TransformIndexToPhysicalPoint(index)

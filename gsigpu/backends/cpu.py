@@ -50,18 +50,18 @@ def linear_maps(
     is_integer = out.dtype == np.int16
     values, results = _buffers(n_energies, n_maps)
     piece_voxels = results.shape[1]
-    for s, one in enumerate(stored):
+    for s, slice_values in enumerate(stored):
         with_offset = np.concatenate([weights[s], offsets[s][:, None]], axis=1)
         for start in range(0, n_voxels, piece_voxels):
-            piece = one[:, start : start + piece_voxels]
+            piece = slice_values[:, start : start + piece_voxels]
             target = out[s, :, start : start + piece_voxels]
-            found = results[:, : piece.shape[1]] if is_integer else target
-            _products(piece, with_offset, values, found)
+            result = results[:, : piece.shape[1]] if is_integer else target
+            _products(piece, with_offset, values, result)
             padded_mask = None if padding is None else _padded_mask(piece, padding[s])
             if padded_mask is not None:
-                found[:, padded_mask] = 0.0 if is_integer else np.nan
+                result[:, padded_mask] = 0.0 if is_integer else np.nan
             if is_integer:
-                _quantise(found, target, n_clipped)
+                _quantise(result, target, n_clipped)
                 if padded_mask is not None:
                     target[:, padded_mask] = PADDING
     return n_clipped
@@ -71,16 +71,16 @@ def _products(
     piece: NDArray[np.int16],
     with_offset: NDArray[np.float32],
     values: NDArray[np.float32],
-    found: NDArray[np.float32],
+    result: NDArray[np.float32],
 ) -> None:
-    """`with_offset` (K, E + 1) times the stored values (E, n) over a row of ones, into `found` (K, n)."""
+    """`with_offset` (K, E + 1) times the stored values (E, n) over a row of ones, into `result` (K, n)."""
     n_energies, n_voxels = piece.shape
     block_voxels = values.shape[1]
     for start in range(0, n_voxels, block_voxels):
         block = piece[:, start : start + block_voxels]
         n = block.shape[1]
         values[:n_energies, :n] = block
-        np.matmul(with_offset, values[:, :n], out=found[:, start : start + n])
+        np.matmul(with_offset, values[:, :n], out=result[:, start : start + n])
 
 
 def _buffers(n_energies: int, n_maps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -95,14 +95,14 @@ def _buffers(n_energies: int, n_maps: int) -> tuple[NDArray[np.float32], NDArray
 
 
 def _quantise(
-    found: NDArray[np.float32], target: NDArray[np.int16], n_clipped: NDArray[np.int64]
+    result: NDArray[np.float32], target: NDArray[np.int16], n_clipped: NDArray[np.int64]
 ) -> None:
     """Round half to even into int16; clip and count only in a piece where something is too large."""
-    np.rint(found, out=found)
-    if found.max() > LARGEST_STORED or found.min() < -LARGEST_STORED:
-        n_clipped += (np.abs(found) > LARGEST_STORED).sum(axis=1)
-        np.clip(found, -LARGEST_STORED, LARGEST_STORED, out=found)
-    target[...] = found
+    np.rint(result, out=result)
+    if result.max() > LARGEST_STORED or result.min() < -LARGEST_STORED:
+        n_clipped += (np.abs(result) > LARGEST_STORED).sum(axis=1)
+        np.clip(result, -LARGEST_STORED, LARGEST_STORED, out=result)
+    target[...] = result
 
 
 def _padded_mask(block: NDArray[np.int16], ranges: NDArray[np.int16]) -> NDArray[np.bool_] | None:
@@ -137,9 +137,9 @@ def require_shapes(
     }
     if padding is not None:
         expected["padding"] = (padding.shape, (n_slices, n_energies, 2))
-    for name, (found, wanted) in expected.items():
-        if found != wanted:
+    for name, (shape, expected_shape) in expected.items():
+        if shape != expected_shape:
             raise GridMismatch(
-                f"{name} has shape {found}, expected {wanted} for stored values of shape {stored.shape}",
+                f"{name} has shape {shape}, expected {expected_shape} for stored values of shape {stored.shape}",
                 remedy="see gsigpu.backends.Backend",
             )

@@ -23,7 +23,7 @@ class DeviceSummary:
 
 @lru_cache(maxsize=1)
 def why_no_gpu() -> str | None:
-    """One line that says why no GPU can be used, or None if one can."""
+    """One line that says why no GPU can be used, or None if it can."""
     if importlib.util.find_spec("cupy") is None:
         return "CuPy is not installed (pip install 'gsigpu[gpu]' for CUDA 13, 'gsigpu[gpu-cuda12]' for CUDA 12)"
     try:

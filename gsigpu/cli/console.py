@@ -17,7 +17,7 @@ class TerminalWatcher:
     """Progress bars on stderr where that is a terminal, silence elsewhere."""
 
     def __init__(self, names: dict[str, str]) -> None:
-        """A bar is called after its stage: `names` maps the one to the other."""
+        """Names : stage -> the title of its bar"""
         self._names = names
 
     @contextmanager
@@ -44,7 +44,7 @@ def warn(lines: Iterable[str]) -> None:
 
 
 def fail(lines: Sequence[str]) -> None:
-    """Errors beside which the rest went well: one line each on stderr, exit code 1."""
+    """Errors of parts of a job whose rest went well: a line each on stderr, exit code 1."""
     for line in lines:
         typer.echo(f"gsigpu: error: {line}", err=True)
     sys.exit(1)

@@ -20,34 +20,34 @@ _SHOWN = ("numpy", "scipy", "pydicom", "imagecodecs", "highdicom", "SimpleITK", 
 
 
 def info(*, as_json: options.AsJson = False) -> None:
-    """Show version, backends, why the GPU is or is not usable, and the codecs found.
+    """Show version, backends, why the GPU is or is not usable, and the available codecs.
 
     Example: gsigpu info --json
     """
-    found = _found()
+    facts = _facts()
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(facts, indent=2))
         return
-    gpu = found["gpu"]
+    gpu = facts["gpu"]
     rows = [
-        ["gsigpu", found["version"]],
-        ["Python", found["python"]],
-        ["libraries", ", ".join(f"{name} {number}" for name, number in found["libraries"].items())],
-        ["backend cpu", f"NumPy, {found['threads']} threads"],
+        ["gsigpu", facts["version"]],
+        ["Python", facts["python"]],
+        ["libraries", ", ".join(f"{name} {number}" for name, number in facts["libraries"].items())],
+        ["backend cpu", f"NumPy, {facts['threads']} threads"],
         [
             "backend gpu",
             f"{gpu['name']}, {gpu['memory_gib']:.0f} GiB, compute capability {gpu['compute_capability']},"
             f" CUDA {gpu['runtime_version']}, driver {gpu['driver_version']}, CuPy {gpu['cupy_version']}"
             if gpu
-            else f"not usable: {found['why_no_gpu']}",
+            else f"not usable: {facts['why_no_gpu']}",
         ],
         ["backend auto", f"takes {'the GPU' if gpu else 'the CPU'}"],
-        *(["codec", f"{name}: {decoder}"] for name, decoder in found["codecs"].items()),
+        *(["codec", f"{name}: {decoder}"] for name, decoder in facts["codecs"].items()),
     ]
     typer.echo(table(["", ""], rows).lstrip("\n"))
 
 
-def _found() -> dict[str, Any]:
+def _facts() -> dict[str, Any]:
     reason = why_no_gpu()
     summary = None if reason else device_summary()
     return {

@@ -119,7 +119,7 @@ def summary(result: MapResult) -> str:
     """What a run did, for a person."""
     stack, report = result.stack, result.report
     shape = " x ".join(map(str, stack.geometry.shape))
-    kev = ", ".join(f"{one:g}" for one in stack.energies_kev)
+    kev = ", ".join(f"{kev:g}" for kev in stack.energies_kev)
     used = (
         f"GPU, {report.slab_slices} slices at a time"
         if report.backend == "gpu"
@@ -136,8 +136,13 @@ def summary(result: MapResult) -> str:
         table(
             ["map", "unit", "definition", "written to"],
             [
-                [one.name, one.unit.display or "1", one.formula, result.folders[one.name]]
-                for one in result.definitions
+                [
+                    definition.name,
+                    definition.unit.display or "1",
+                    definition.formula,
+                    result.folders[definition.name],
+                ]
+                for definition in result.definitions
             ],
         ),
     ]

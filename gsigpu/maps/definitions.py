@@ -18,6 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# Scanners print whole or half keV; the tolerance only forgives decimal strings.
+KEV_TOLERANCE = 0.05
+
 Energies = tuple[float, ...]
 Combine = Callable[[Any], Any]
 
@@ -96,15 +99,13 @@ class MapDefinition:
         return self.combine is None
 
 
-def nearest(energies: Sequence[float], wanted_kev: float) -> float | None:
-    """The energy that is `wanted_kev` to within 0.05 keV, or None.
-
-    Scanners print whole or half keV; the tolerance only forgives decimal strings.
+def nearest(energies: Sequence[float], kev: float) -> float | None:
+    """The energy that equals `kev` within KEV_TOLERANCE, or None.
 
     >>> nearest((40.0, 60.0), 60)
     60.0
     """
     for energy in energies:
-        if abs(energy - wanted_kev) <= 0.05:
+        if abs(energy - kev) <= KEV_TOLERANCE:
             return energy
     return None

@@ -1,4 +1,4 @@
-"""From the asked maps to the numbers that a backend multiplies with.
+"""From the names of maps to the numbers that a backend multiplies with.
 
 A `MapPlan` says which energies to read and holds one weight table over them: the rows of the
 linear maps, then the rows that the nonlinear maps start from. `fold_rescale` carries a slice's
@@ -41,12 +41,12 @@ class NonlinearStep:
 class MapPlan:
     """What to read and what to multiply with.
 
-    definitions : in the order asked
+    definitions : in the order of the request
     energies_kev : (E,) to read, ascending
-    linear : rows of the linear maps, in the order asked; weights (K, E)
+    linear : rows of the linear maps, in the order of the request; weights (K, E)
     steps : (K,) integer steps of those maps
     nonlinear : rows the nonlinear maps start from, weights (R, E); R = 0 where there are none
-    nonlinear_steps : one per nonlinear map, in the order asked
+    nonlinear_steps : one per nonlinear map, in the order of the request
     """
 
     definitions: tuple[MapDefinition, ...]
@@ -59,7 +59,7 @@ class MapPlan:
     @property
     def linear_definitions(self) -> tuple[MapDefinition, ...]:
         """The linear maps, in the order of `linear`."""
-        return tuple(one for one in self.definitions if one.is_linear)
+        return tuple(definition for definition in self.definitions if definition.is_linear)
 
 
 def plan_maps(definitions: Sequence[MapDefinition], available_kev: Energies) -> MapPlan:
@@ -71,29 +71,38 @@ def plan_maps(definitions: Sequence[MapDefinition], available_kev: Energies) -> 
     >>> plan_maps([define("lambda-hu")], (40.0, 60.0, 100.0)).energies_kev
     (60.0, 100.0)
     """
-    own = {one.name: one.energies_for(available_kev) for one in definitions}
-    energies = tuple(sorted({kev for chosen in own.values() for kev in chosen}))
+    energies_of = {
+        definition.name: definition.energies_for(available_kev) for definition in definitions
+    }
+    energies = tuple(sorted({kev for chosen in energies_of.values() for kev in chosen}))
 
     def spread(definition: MapDefinition) -> LinearRows:
-        rows = definition.rows(own[definition.name])
+        rows = definition.rows(energies_of[definition.name])
         weights = np.zeros((rows.weights.shape[0], len(energies)))
-        weights[:, [energies.index(kev) for kev in own[definition.name]]] = rows.weights
+        weights[:, [energies.index(kev) for kev in energies_of[definition.name]]] = rows.weights
         return LinearRows(weights, rows.offsets)
 
-    linear = [one for one in definitions if one.is_linear]
+    linear = [definition for definition in definitions if definition.is_linear]
     steps: list[NonlinearStep] = []
     blocks: list[LinearRows] = []
-    for one in definitions:
-        if one.combine is not None:
+    for definition in definitions:
+        if definition.combine is not None:
             first = sum(len(block.offsets) for block in blocks)
-            blocks.append(spread(one))
+            blocks.append(spread(definition))
             last = first + len(blocks[-1].offsets)
-            steps.append(NonlinearStep(one, first, last, one.combine(own[one.name])))
+            steps.append(
+                NonlinearStep(
+                    definition=definition,
+                    first=first,
+                    last=last,
+                    combine=definition.combine(energies_of[definition.name]),
+                )
+            )
     return MapPlan(
         definitions=tuple(definitions),
         energies_kev=energies,
-        linear=_stacked([spread(one) for one in linear], len(energies)),
-        steps=np.array([one.step for one in linear]),
+        linear=_stacked([spread(definition) for definition in linear], len(energies)),
+        steps=np.array([definition.step for definition in linear]),
         nonlinear=_stacked(blocks, len(energies)),
         nonlinear_steps=tuple(steps),
     )
@@ -118,6 +127,7 @@ def fold_rescale(
     slopes, intercepts : (S, E) of each slice, HU = slope * stored + intercept
     steps : (K,) or scalar; 1 for float maps
     Returns weights (S, K, E) float32 and offsets (S, K) float32, folded in float64.
+    Tested against the maps of HU in float64.
     """
     scale = 1.0 / np.broadcast_to(np.asarray(steps, dtype=float), rows.offsets.shape)
     weights = rows.weights[None] * slopes[:, None, :] * scale[None, :, None]
@@ -128,8 +138,9 @@ def fold_rescale(
 def maps_of_hu(plan: MapPlan, stack_hu: Any) -> dict[str, Any]:
     """The maps of a stack that is already in HU: the plain form of what the backends do fused.
 
-    stack_hu : (E, y, x) or (E, z, y, x) float, HU, NumPy or CuPy, energies as in the plan
-    Returns float32 arrays (y, x) or (z, y, x) by map name, in the order asked.
+    stack_hu : (E, y, x) or (E, z, y, x) float, HU, NumPy or CuPy, energies as in the plan; NaN where
+        there is no value, which makes every map NaN there
+    Returns float32 arrays (y, x) or (z, y, x) by map name, in the order of the request.
 
     >>> from gsigpu.maps.registry import define
     >>> plan = plan_maps([define("lambda-hu[60-100]")], (60.0, 100.0))
@@ -145,15 +156,15 @@ def maps_of_hu(plan: MapPlan, stack_hu: Any) -> dict[str, Any]:
         return planes.astype(xp.float32).reshape(-1, *shape)
 
     linear = apply(plan.linear)
-    found = {one.name: linear[k] for k, one in enumerate(plan.linear_definitions)}
+    maps = {definition.name: linear[k] for k, definition in enumerate(plan.linear_definitions)}
     if plan.nonlinear_steps:
         rows = apply(plan.nonlinear)
         for step in plan.nonlinear_steps:
             mine = rows[step.first : step.last]
             if mine.ndim == 3:
-                found[step.definition.name] = step.combine(mine)
+                maps[step.definition.name] = step.combine(mine)
             else:
-                found[step.definition.name] = xp.stack(
+                maps[step.definition.name] = xp.stack(
                     [step.combine(mine[:, z]) for z in range(shape[0])]
                 )
-    return {one.name: found[one.name] for one in plan.definitions}
+    return {definition.name: maps[definition.name] for definition in plan.definitions}

@@ -65,7 +65,7 @@ def _all_energies(n_least: int, what: str) -> Callable[[Energies], Energies]:
 def _sigma(
     base: MapDefinition, *, step: float, window: tuple[float, float], code: Code
 ) -> MapDefinition:
-    """One standard deviation of a linear map, from the noise found on the map itself."""
+    """One standard deviation of a linear map, from the noise on the map itself."""
     return replace(
         base,
         name=f"sigma-{base.name}",
@@ -203,8 +203,8 @@ _SIGMA_IODINE = _sigma(
 )
 
 _FIXED = {
-    one.name: one
-    for one in (_IODINE, _WATER, _VNC, _ELECTRON_DENSITY, _ZEFF, _RESIDUAL, _SIGMA_IODINE)
+    definition.name: definition
+    for definition in (_IODINE, _WATER, _VNC, _ELECTRON_DENSITY, _ZEFF, _RESIDUAL, _SIGMA_IODINE)
 }
 
 _LAMBDA_HU = re.compile(r"(?P<sigma>sigma-)?lambda-hu(?:\[(?P<slope>[^\]]+)\])?")
@@ -225,20 +225,20 @@ def define(name: str, *, slope: str = DEFAULT_SLOPE) -> MapDefinition:
     >>> define("lambda-hu[40-100]").parameter
     'lambda_hu[40-100]'
     """
-    wanted = name.strip()
-    if found := _LAMBDA_HU.fullmatch(wanted):
-        own = found["slope"]
-        base = _lambda_hu(parse_slope(own or slope), is_default=own is None)
-        if not found["sigma"]:
+    stripped = name.strip()
+    if match := _LAMBDA_HU.fullmatch(stripped):
+        named_slope = match["slope"]
+        base = _lambda_hu(parse_slope(named_slope or slope), is_default=named_slope is None)
+        if not match["sigma"]:
             return base
         code = Code("SDSLOPE", OWN_SCHEME, "Standard deviation of slope of spectral HU curve")
         return _sigma(base, step=0.0001, window=(0.25, 0.5), code=code)
-    if found := _MONO.fullmatch(wanted):
-        kev = float(found["kev"])
+    if match := _MONO.fullmatch(stripped):
+        kev = float(match["kev"])
         if not LOW_KEV <= kev <= HIGH_KEV:
             raise SettingsError(
-                f"map {wanted!r} lies outside {LOW_KEV:g}-{HIGH_KEV:g} keV",
-                remedy="ask for mono-40 to mono-140",
+                f"map {stripped!r} lies outside {LOW_KEV:g}-{HIGH_KEV:g} keV",
+                remedy="choose between mono-40 and mono-140",
             )
         return _basis_map(
             _VNC,
@@ -247,9 +247,9 @@ def define(name: str, *, slope: str = DEFAULT_SLOPE) -> MapDefinition:
             f"rho_w + c r({kev:g} keV) - 1000 of the {_WATER_IODINE}",
             partial(water_iodine.mono_rows, kev=kev),
         )
-    if wanted in _FIXED:
-        return _FIXED[wanted]
-    close = difflib.get_close_matches(wanted, KNOWN_NAMES, n=1)
+    if stripped in _FIXED:
+        return _FIXED[stripped]
+    close = difflib.get_close_matches(stripped, KNOWN_NAMES, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(KNOWN_NAMES)}"
     raise SettingsError(f"unknown map {name!r}", remedy=hint)
 
@@ -257,14 +257,16 @@ def define(name: str, *, slope: str = DEFAULT_SLOPE) -> MapDefinition:
 def define_all(names: Iterable[str], *, slope: str = DEFAULT_SLOPE) -> tuple[MapDefinition, ...]:
     """Definitions of several maps, in order.
 
-    Raises SettingsError for none, an unknown one, or one asked twice.
+    Raises SettingsError for an empty list, an unknown name, or a name given twice.
     """
     definitions = tuple(define(name, slope=slope) for name in names if name.strip())
     if not definitions:
-        raise SettingsError("no map asked for", remedy=f"known are {', '.join(KNOWN_NAMES)}")
+        raise SettingsError("no map is named", remedy=f"known are {', '.join(KNOWN_NAMES)}")
     seen: set[str] = set()
-    for one in definitions:
-        if one.name in seen:
-            raise SettingsError(f"map {one.name!r} asked for twice", remedy="name each map once")
-        seen.add(one.name)
+    for definition in definitions:
+        if definition.name in seen:
+            raise SettingsError(
+                f"map {definition.name!r} is named twice", remedy="name each map once"
+            )
+        seen.add(definition.name)
     return definitions

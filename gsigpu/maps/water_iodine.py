@@ -6,6 +6,13 @@ Every voxel is fitted, by least squares over the E energies read, as water and i
     1000 + HU(E) = ρw + c r(E)          A = [1, r],   (ρw, c) = A⁺ (1000 + HU)
 
 A⁺ depends on the energies alone, so ρw, c and all that is linear in them are rows of weights.
+
+Two basis materials span attenuation without a K edge in the interval (Alvarez and Macovski, Phys
+Med Biol 21:733, 1976; iodine's edge lies at 33 keV, below it). The tests compare with
+numpy.linalg.lstsq on noisy stacks, and with mixtures of known content. What is neither water-like
+nor iodine is shared out between the two: calcium and metal read as iodine, fat as less water and a
+little negative iodine. `residual` shows where three energies or more contradict the two materials;
+the vendor's iodine map, measured beside this one, is the other check.
 """
 
 from __future__ import annotations
@@ -21,11 +28,11 @@ from gsigpu.physics import IODINE_Z_OVER_A, WATER_Z_OVER_A, iodine_hu_per_mg_per
 def at_least(n_energies: int, what: str, available: Energies) -> Energies:
     """All available energies, if there are enough of them.
 
-    Raises TooFewEnergies, naming `what` asked.
+    Raises TooFewEnergies, naming `what` needs them.
     """
     if len(available) < n_energies:
         raise TooFewEnergies(
-            f"{what} needs monoenergetic series at {n_energies} energies or more, found {len(available)}",
+            f"{what} needs monoenergetic series at {n_energies} energies or more; there are {len(available)}",
             remedy="export more energies of the same phase",
         )
     return available
@@ -45,12 +52,12 @@ def _from_basis(
 
 
 def iodine_rows(energies: Energies) -> LinearRows:
-    """c, mg/mL."""
+    """Iodine concentration c, mg/mL: weights (1, E) per HU."""
     return _from_basis(energies, 0.0, 1.0, 0.0)
 
 
 def water_rows(energies: Energies) -> LinearRows:
-    """ρw, mg/mL."""
+    """Water density ρw, mg/mL: weights (1, E) per HU."""
     return _from_basis(energies, 1.0, 0.0, 0.0)
 
 
@@ -60,12 +67,19 @@ def vnc_rows(energies: Energies) -> LinearRows:
 
 
 def mono_rows(energies: Energies, kev: float) -> LinearRows:
-    """The virtual monoenergetic image at `kev`, ρw + c r(kev) - 1000, HU."""
+    """The virtual monoenergetic image at `kev`, ρw + c r(kev) - 1000, HU.
+
+    Made from the fit, so it is smoother than the scanner's image at that energy, which is the one to
+    measure where it was exported.
+    """
     return _from_basis(energies, 1.0, float(iodine_hu_per_mg_per_ml([kev])[0]), -1000.0)
 
 
 def electron_density_rows(energies: Energies) -> LinearRows:
-    """Electrons per volume relative to water of 1000 mg/mL: (ρw + c (Z/A)_I / (Z/A)_w) / 1000."""
+    """Electrons per volume relative to water of 1000 mg/mL: (ρw + c (Z/A)_I / (Z/A)_w) / 1000.
+
+    Tested against the published electron densities of ICRU tissues, within 0.3 %.
+    """
     return _from_basis(energies, 1e-3, 1e-3 * IODINE_Z_OVER_A / WATER_Z_OVER_A, 0.0)
 
 

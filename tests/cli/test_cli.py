@@ -41,7 +41,7 @@ def study(tmp_path_factory):
 
 
 def test_every_command_has_help_with_an_example():
-    assert {one.name for one in app.registered_commands} == set(COMMANDS)
+    assert {command.name for command in app.registered_commands} == set(COMMANDS)
     for command in COMMANDS:
         done = run(command, "--help", env={**os.environ, "COLUMNS": "200"})
         assert done.returncode == 0
@@ -58,10 +58,10 @@ def test_scan(study):
 
 def test_scan_json_has_no_patient(study):
     done = run("scan", study, "--json")
-    found = json.loads(done.stdout)
-    assert sorted(one["energy_kev"] for one in found["series"] if one["kind"] == "vmi") == list(
-        range(40, 141, 10)
-    )
+    report = json.loads(done.stdout)
+    assert sorted(
+        series["energy_kev"] for series in report["series"] if series["kind"] == "vmi"
+    ) == list(range(40, 141, 10))
     assert "Phantom^" not in done.stdout
     assert "GSIGPU-PHANTOM" not in done.stdout
 
@@ -78,9 +78,9 @@ def test_map_json(study, tmp_path):
     done = run(
         "map", study, "-o", tmp_path / "maps", "--maps", "iodine", "--json", "--backend", "cpu"
     )
-    found = json.loads(done.stdout)
-    assert found["backend"] == "cpu"
-    assert list(found["maps"]) == ["iodine"]
+    report = json.loads(done.stdout)
+    assert report["backend"] == "cpu"
+    assert list(report["maps"]) == ["iodine"]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,10 @@ def test_damaged_files_are_warned_of_before_anything_fails_because_of_them(study
     import shutil
 
     folder = shutil.copytree(study, tmp_path / "study")
-    found = json.loads(run("scan", folder, "--json").stdout)["series"]
-    for number in (one["series_number"] for one in found if one["energy_kev"] in (60, 100)):
+    all_series = json.loads(run("scan", folder, "--json").stdout)["series"]
+    for number in (
+        series["series_number"] for series in all_series if series["energy_kev"] in (60, 100)
+    ):
         (folder / f"SER{number:05d}" / "IMG00001.dcm").write_bytes(b"")
     done = run("map", folder, "-o", tmp_path / "m", "--maps", "lambda-hu", "--backend", "cpu")
     warning, error = done.stderr.splitlines()
@@ -196,10 +198,10 @@ def test_phantom_on_a_real_ct(tmp_path):
 
 def test_info():
     done = run("info", "--json")
-    found = json.loads(done.stdout)
-    assert found["version"] == gsigpu.__version__
-    assert (found["gpu"] is None) == (found["why_no_gpu"] is not None)
-    assert len(found["codecs"]) == 10
+    report = json.loads(done.stdout)
+    assert report["version"] == gsigpu.__version__
+    assert (report["gpu"] is None) == (report["why_no_gpu"] is not None)
+    assert len(report["codecs"]) == 10
     assert "backend auto" in run("info").stdout
 
 
@@ -266,7 +268,7 @@ def test_interrupt_leaves_nothing_behind(study, tmp_path, delay_s, stop):
 
 
 def test_interrupt_in_another_dress_is_still_an_interrupt(monkeypatch):
-    """A library may turn the KeyboardInterrupt into an error of its own."""
+    """A library may turn the KeyboardInterrupt into an error of another type."""
 
     def swallow():
         try:
@@ -277,13 +279,16 @@ def test_interrupt_in_another_dress_is_still_an_interrupt(monkeypatch):
 
     monkeypatch.setattr(gsigpu.cli.app, "app", swallow)
     monkeypatch.setattr(sys, "argv", ["gsigpu", "info"])
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        signal_number: signal.getsignal(signal_number)
+        for signal_number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         with pytest.raises(SystemExit) as left:
             gsigpu.cli.main()
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for signal_number, handler in before.items():
+            signal.signal(signal_number, handler)
     assert left.value.code == 130
 
 

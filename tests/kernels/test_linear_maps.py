@@ -35,7 +35,9 @@ def exact(stored, weights, offsets):
 
 
 def test_every_kernel_has_a_test_here():
-    names = {one.name for one in files("gsigpu.kernels").iterdir() if one.name.endswith(".cu")}
+    names = {
+        source.name for source in files("gsigpu.kernels").iterdir() if source.name.endswith(".cu")
+    }
     assert names == {"linear_maps.cu"}
 
 
@@ -100,9 +102,9 @@ def test_padding_of_any_energy(n_voxels, dtype):
     padded_mask = ((stored >= low) & (stored <= high)).any(axis=1)
     assert padded_mask[0, 5]
     assert padded_mask[0, 6]
-    for found in (out, expected):
-        missing = np.isnan(found) if dtype == np.float32 else found == -32768
-        np.testing.assert_array_equal(missing, np.broadcast_to(padded_mask[:, None], found.shape))
+    for array in (out, expected):
+        missing = np.isnan(array) if dtype == np.float32 else array == -32768
+        np.testing.assert_array_equal(missing, np.broadcast_to(padded_mask[:, None], array.shape))
 
 
 def test_clipped_values_are_counted_once_and_padded_ones_never():
@@ -152,7 +154,7 @@ def test_the_card_equals_numpy(n_energies, n_maps, n_voxels, dtype):
     padding = np.tile(np.int16([-2000, -1990]), (2, n_energies, 1))
     n_expected = cpu.linear_maps(stored, weights, offsets, expected, padding=padding)
     out = cupy.empty(expected.shape, dtype)
-    arrays = [cupy.asarray(one) for one in (stored, weights, offsets)]
+    arrays = [cupy.asarray(array) for array in (stored, weights, offsets)]
     n_clipped = gpu.linear_maps(*arrays, out, padding=cupy.asarray(padding)).get()
     if dtype == np.float32:
         np.testing.assert_allclose(out.get(), expected, rtol=1e-5, atol=0.02)

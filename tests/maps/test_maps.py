@@ -26,8 +26,8 @@ def mixture(water, iodine, energies=ELEVEN):
 def one_map(name, stack, energies=ELEVEN, slope="paper"):
     plan = plan_maps([define(name, slope=slope)], energies)
     chosen = stack[[energies.index(kev) for kev in plan.energies_kev]]
-    (found,) = maps_of_hu(plan, chosen).values()
-    return found
+    (values,) = maps_of_hu(plan, chosen).values()
+    return values
 
 
 WATER = RNG.uniform(900, 1100, (5, 7))
@@ -131,9 +131,11 @@ def test_zeff_of_an_element_is_its_atomic_number(z, energies):
 
 def test_zeff_of_water_lies_between_hydrogen_and_oxygen_and_rises_with_iodine():
     """At 40-140 keV the per-electron ratio of water is that of Z near 7.5."""
-    found = one_map("zeff", mixture(np.full((1, 3), 1000.0), np.array([[0.0, 2.0, 10.0]])))[0]
-    assert 7.0 < found[0] < 8.0
-    assert found[0] < found[1] < found[2]
+    atomic_number = one_map("zeff", mixture(np.full((1, 3), 1000.0), np.array([[0.0, 2.0, 10.0]])))[
+        0
+    ]
+    assert 7.0 < atomic_number[0] < 8.0
+    assert atomic_number[0] < atomic_number[1] < atomic_number[2]
 
 
 # ICRU Report 44: mass fractions by Z, density in g/mL, electron density relative to water.
@@ -165,12 +167,12 @@ def test_electron_density_and_zeff_of_icru_tissues(name):
     )
     hu = 1000 * (attenuation / physics.water_mass_attenuation(ELEVEN) - 1)
     plan = plan_maps(define_all(["electron-density", "zeff"]), ELEVEN)
-    found = maps_of_hu(plan, hu.reshape(11, 1, 1))
-    assert found["electron-density"].item() == pytest.approx(published, rel=3e-3)
+    maps = maps_of_hu(plan, hu.reshape(11, 1, 1))
+    assert maps["electron-density"].item() == pytest.approx(published, rel=3e-3)
     electrons = {z: part * (0.992 if z == 1 else 0.4995) for z, part in fractions.items()}
     total = sum(electrons.values())
     power_law = sum(n / total * z**2.94 for z, n in electrons.items()) ** (1 / 2.94)
-    assert found["zeff"].item() == pytest.approx(power_law, abs=0.15)
+    assert maps["zeff"].item() == pytest.approx(power_law, abs=0.15)
 
 
 def test_zeff_of_air_is_nan():
@@ -190,20 +192,20 @@ def test_noise_of_a_plane_with_edges_and_gradient():
     anatomy = 0.3 * x + 100.0 * ((x - 130) ** 2 + (y - 100) ** 2 < 60**2)
     for sd in (2.0, 15.0):
         plane = (anatomy + correlated_noise((200, 260), sd, 7)).astype(np.float32)
-        found = local_noise_sd(plane)
-        assert found.shape == plane.shape
-        assert np.median(found) == pytest.approx(sd, rel=0.08)
+        estimate = local_noise_sd(plane)
+        assert estimate.shape == plane.shape
+        assert np.median(estimate) == pytest.approx(sd, rel=0.08)
 
 
 def test_noise_follows_its_place_and_missing_values_stay_missing():
     plane = correlated_noise((192, 192), 1.0, 8)
     plane[:, 96:] *= 4.0
     plane[:20] = np.nan
-    found = local_noise_sd(plane.astype(np.float32))
-    assert np.isnan(found[:20]).all()
-    assert not np.isnan(found[20:]).any()
-    assert np.median(found[40:, :50]) == pytest.approx(1.0, rel=0.12)
-    assert np.median(found[40:, 140:]) == pytest.approx(4.0, rel=0.12)
+    sd = local_noise_sd(plane.astype(np.float32))
+    assert np.isnan(sd[:20]).all()
+    assert not np.isnan(sd[20:]).any()
+    assert np.median(sd[40:, :50]) == pytest.approx(1.0, rel=0.12)
+    assert np.median(sd[40:, 140:]) == pytest.approx(4.0, rel=0.12)
 
 
 def test_tiny_and_empty_planes():
@@ -225,8 +227,8 @@ def test_sigma_is_the_propagated_covariance(name, sigma):
     weights = np.zeros(4)
     weights[[energies.index(kev) for kev in plan.energies_kev]] = plan.linear.weights[0]
     expected = np.sqrt(weights @ covariance @ weights)
-    found = one_map(sigma, noise, energies)
-    assert np.median(found) == pytest.approx(expected, rel=0.1)
+    sd = one_map(sigma, noise, energies)
+    assert np.median(sd) == pytest.approx(expected, rel=0.1)
 
 
 def test_plan_reads_only_what_is_needed():
@@ -258,11 +260,11 @@ def test_maps_together_equal_maps_alone():
 def test_volumes_are_mapped_slice_by_slice():
     volume = np.stack([STACK, STACK + 10], axis=1)
     plan = plan_maps(define_all(["iodine", "residual"]), ELEVEN)
-    for found, alone in zip(
+    for of_volume, alone in zip(
         maps_of_hu(plan, volume).values(), maps_of_hu(plan, STACK).values(), strict=True
     ):
-        assert found.shape == (2, 5, 7)
-        np.testing.assert_allclose(found[0], alone, atol=1e-3)
+        assert of_volume.shape == (2, 5, 7)
+        np.testing.assert_allclose(of_volume[0], alone, atol=1e-3)
 
 
 def test_rescale_and_step_fold_into_the_weights():
@@ -294,8 +296,12 @@ def test_bad_slopes_are_refused(text):
             (40.0, 60.0, 140.0),
             "slope paper needs a monoenergetic series at 100 keV; available are 40, 60, 140 keV",
         ),
-        ("lambda-hu[fit:50-60]", (40.0, 60.0), "two energies or more in 50-60 keV, found 60 keV"),
-        ("iodine", (70.0,), "iodine needs monoenergetic series at 2 energies or more, found 1"),
+        (
+            "lambda-hu[fit:50-60]",
+            (40.0, 60.0),
+            "two energies or more in 50-60 keV; there are 60 keV",
+        ),
+        ("iodine", (70.0,), "iodine needs monoenergetic series at 2 energies or more; there are 1"),
         ("residual", (40.0, 70.0), "residual needs monoenergetic series at 3 energies"),
     ],
 )
@@ -307,24 +313,24 @@ def test_too_few_energies(name, available, message):
 def test_unknown_and_repeated_maps_are_refused():
     with pytest.raises(SettingsError, match="did you mean iodine"):
         define("iodin")
-    with pytest.raises(SettingsError, match="asked for twice"):
+    with pytest.raises(SettingsError, match="is named twice"):
         define_all(["iodine", "iodine"])
-    with pytest.raises(SettingsError, match="no map asked for"):
+    with pytest.raises(SettingsError, match="no map is named"):
         define_all([""])
-    with pytest.raises(SettingsError, match="mono-40 to mono-140"):
+    with pytest.raises(SettingsError, match="mono-40 and mono-140"):
         define("mono-30")
 
 
 @pytest.mark.parametrize("name", KNOWN_NAMES)
 def test_every_known_map_is_complete(name):
-    one = define(name)
-    assert one.name == name
-    assert one.parameter == name.replace("-", "_")
-    assert one.formula
-    assert one.title
-    assert one.step > 0
-    assert len(one.rescale_type) <= 16
-    assert plan_maps([one], ELEVEN).definitions == (one,)
+    definition = define(name)
+    assert definition.name == name
+    assert definition.parameter == name.replace("-", "_")
+    assert definition.formula
+    assert definition.title
+    assert definition.step > 0
+    assert len(definition.rescale_type) <= 16
+    assert plan_maps([definition], ELEVEN).definitions == (definition,)
 
 
 def test_quantise_rounds_half_to_even_and_counts_clipped():

@@ -55,9 +55,9 @@ def ct_series(
 
 def _describe(derived: DerivedSeries, ds: FileDataset) -> None:
     """The CT Image module, and what the stored values mean."""
-    one = derived.definition
-    ds.ImageType = ["DERIVED", "SECONDARY", "AXIAL", *_value_4(one)]
-    if one.name.startswith("lambda-hu") and len(derived.stack.series) == 2:
+    definition = derived.definition
+    ds.ImageType = ["DERIVED", "SECONDARY", "AXIAL", *_value_4(definition)]
+    if definition.name.startswith("lambda-hu") and len(derived.stack.series) == 2:
         # For weighted sums the standard has a code only with acquired energies' weights.
         ds.DerivationCodeSequence = [code_item(_SUBTRACTION)]
     ds.AcquisitionNumber = derived.stack.series[0].evidence.acquisition_number
@@ -68,14 +68,14 @@ def _describe(derived: DerivedSeries, ds: FileDataset) -> None:
     ds.HighBit = 15
     ds.PixelRepresentation = 1
     ds.add_new("PixelPaddingValue", "SS", PADDING)
-    ds.RescaleSlope = decimal(one.step)
+    ds.RescaleSlope = decimal(definition.step)
     ds.RescaleIntercept = "0"
-    ds.RescaleType = one.rescale_type
-    ds.WindowCenter, ds.WindowWidth = (decimal(value) for value in one.window)
-    ds.WindowCenterWidthExplanation = one.title[:64]
+    ds.RescaleType = definition.rescale_type
+    ds.WindowCenter, ds.WindowWidth = (decimal(value) for value in definition.window)
+    ds.WindowCenterWidthExplanation = definition.title[:64]
     # The default, LINEAR, is off by half a unit, which is much where a window is a few units wide.
     ds.VOILUTFunction = "LINEAR_EXACT"
-    ds.RealWorldValueMappingSequence = [_real_world_values(one)]
+    ds.RealWorldValueMappingSequence = [_real_world_values(definition)]
 
 
 def _value_4(definition: MapDefinition) -> list[str]:
@@ -85,15 +85,15 @@ def _value_4(definition: MapDefinition) -> list[str]:
     return [value] if value else []
 
 
-def _real_world_values(one: MapDefinition) -> Dataset:
+def _real_world_values(definition: MapDefinition) -> Dataset:
     """An item of Real World Value Mapping Sequence for stored = value / step."""
     item = Dataset()
-    item.LUTExplanation = one.title[:64]
-    item.LUTLabel = one.name[:16]
+    item.LUTExplanation = definition.title[:64]
+    item.LUTLabel = definition.name[:16]
     item.add_new("RealWorldValueFirstValueMapped", "SS", -LARGEST_STORED)
     item.add_new("RealWorldValueLastValueMapped", "SS", LARGEST_STORED)
     item.RealWorldValueIntercept = 0.0
-    item.RealWorldValueSlope = float(one.step)
-    item.MeasurementUnitsCodeSequence = [code_item(unit_code(one))]
-    item.QuantityDefinitionSequence = [quantity_item(one)]
+    item.RealWorldValueSlope = float(definition.step)
+    item.MeasurementUnitsCodeSequence = [code_item(unit_code(definition))]
+    item.QuantityDefinitionSequence = [quantity_item(definition)]
     return item

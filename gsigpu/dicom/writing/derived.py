@@ -31,7 +31,7 @@ _SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operati
 _ACQUIRED_WITH = Code("109101", "DCM", "Acquisition Equipment")
 _PROCESSED_WITH = Code("109102", "DCM", "Processing Equipment")
 
-# Types 1 and 2: written even where the source has none. UIDs have their own rule.
+# Types 1 and 2: written even where the source has none. UIDs follow another rule.
 _REQUIRED = (
     "PatientName",
     "PatientID",
@@ -100,11 +100,11 @@ class DerivedSeries:
             __version__,
             sop_class_uid,
             stack.phase,
-            *(f"{one.name} {one.formula} {one.step!r}" for one in (definition, *beside)),
+            *(f"{shown.name} {shown.formula} {shown.step!r}" for shown in (definition, *beside)),
             *(
-                f"{one.energy_kev} {plane.sop_instance_uid} {plane.frame}"
-                for one in self.stack.series
-                for plane in one.planes
+                f"{series.energy_kev} {plane.sop_instance_uid} {plane.frame}"
+                for series in self.stack.series
+                for plane in series.planes
             ),
         )
         source_number = self.stack.series[0].evidence.series_number or 0
@@ -112,26 +112,26 @@ class DerivedSeries:
 
     @property
     def title(self) -> str:
-        """Series Description: the map, and the phase where one is known."""
+        """Series Description: the map, and the phase where it is known."""
         return " ".join(part for part in (self.definition.title, self.stack.phase) if part)[:64]
 
     @property
     def derivation(self) -> str:
-        """Derivation Description: the definition in full, as one reads it."""
-        one = self.definition
+        """Derivation Description: the definition in full, for people."""
+        definition = self.definition
         energies = ", ".join(f"{kev:g}" for kev in self.stack.energies_kev)
-        unit = f", in {one.unit.display}" if one.unit.display else ""
-        return f"{one.title}{unit}: {one.formula}; from monoenergetic images at {energies} keV"[
+        unit = f", in {definition.unit.display}" if definition.unit.display else ""
+        return f"{definition.title}{unit}: {definition.formula}; from monoenergetic images at {energies} keV"[
             :1024
         ]
 
     def image_uid(self, z: int) -> str:
-        """SOP Instance UID of slice z, or of the one object where there is one only."""
+        """SOP Instance UID of slice z, or of the only object where all slices are in one file."""
         return derived_uid("image", self.uid, z)
 
     def sources(self, z: int) -> tuple[Plane, ...]:
         """The source images of slice z, ascending in energy."""
-        return tuple(one.planes[z] for one in self.stack.series)
+        return tuple(series.planes[z] for series in self.stack.series)
 
     def dataset(self, sop_instance_uid: str) -> FileDataset:
         """A new object of the series, with the modules that objects of all kinds share."""
@@ -202,21 +202,27 @@ def derive(
     source = source_header(stack.series)
     return [
         DerivedSeries(
-            one,
+            definition,
             stack,
             source,
             sop_class_uid=sop_class_uid,
             index=index,
             beside=beside,
         )
-        for index, one in enumerate(definitions)
+        for index, definition in enumerate(definitions)
     ]
 
 
 def series_used(stack: SpectralStack, definitions: Sequence[MapDefinition]) -> SpectralStack:
     """The stack of just the energies that these maps are computed from."""
-    used = {kev for one in definitions for kev in one.energies_for(stack.energies_kev)}
-    series = [one for one, kev in zip(stack.series, stack.energies_kev, strict=True) if kev in used]
+    used = {
+        kev for definition in definitions for kev in definition.energies_for(stack.energies_kev)
+    }
+    series = [
+        source_series
+        for source_series, kev in zip(stack.series, stack.energies_kev, strict=True)
+        if kev in used
+    ]
     return replace(stack, series=tuple(series))
 
 
@@ -270,7 +276,7 @@ def referenced_series(planes: Sequence[Plane]) -> Dataset:
     item.SeriesInstanceUID = planes[0].evidence.series_uid
     item.ReferencedInstanceSequence = []
     for uid, sop_class in {
-        one.sop_instance_uid: one.evidence.sop_class_uid for one in planes
+        plane.sop_instance_uid: plane.evidence.sop_class_uid for plane in planes
     }.items():
         instance = Dataset()
         instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = sop_class, uid
@@ -291,14 +297,16 @@ def source_header(series: Sequence[Series]) -> FileDataset:
     with quiet():
         headers = [
             dcmread(
-                one.planes[0].path,
+                source_series.planes[0].path,
                 stop_before_pixels=True,
                 force=True,
                 specific_tags=[*_REQUIRED, *_OPTIONAL, *_LOOKED_AT],
             )
-            for one in series
+            for source_series in series
         ]
-    return next((one for one in headers if one.get("LossyImageCompression") == "01"), headers[0])
+    return next(
+        (header for header in headers if header.get("LossyImageCompression") == "01"), headers[0]
+    )
 
 
 def _copied(source: Dataset, keyword: str) -> str:
@@ -326,7 +334,7 @@ def _content_date_and_time(source: Dataset) -> tuple[str, str]:
 
 
 def _equipment(source: Dataset) -> list[Dataset]:
-    """The scanner, and this program: an object derived from the new one will keep both."""
+    """The scanner, and this program: an object derived from the new object keeps both."""
     scanner = Dataset()
     scanner.PurposeOfReferenceCodeSequence = [code_item(_ACQUIRED_WITH)]
     scanner.Manufacturer = _copied(source, "Manufacturer") or "unknown"

@@ -18,7 +18,7 @@ def planes_for(name: FormatName, definitions: Sequence[MapDefinition]) -> tuple[
     """The planes that the sink of a format takes: the maps, and after them what it needs beside.
 
     >>> from gsigpu.maps.registry import define_all
-    >>> [one.name for one in planes_for("rgb", define_all(["iodine"]))]
+    >>> [definition.name for definition in planes_for("rgb", define_all(["iodine"]))]
     ['iodine', 'anatomy']
     """
     if name == "rgb":

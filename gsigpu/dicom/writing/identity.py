@@ -9,7 +9,7 @@ from pydicom import dcmread
 
 from gsigpu.dicom.writing.derived import quiet
 
-# PS3.15 E.1 names more; these are the ones that a message or a file's name may repeat.
+# PS3.15 E.1 names more; these are what a message or a file's name may repeat.
 _PERSONS = (
     "PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName",
     "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "PhysiciansOfRecord",
@@ -26,7 +26,7 @@ def identity_of(files: Iterable[Path]) -> list[str]:
     Persons are also given by the parts of their names, in every script they are written in, and dates in
     the forms in which they are written.
     """
-    found: dict[str, None] = {}
+    values: dict[str, None] = {}
     for path in files:
         try:
             with quiet():
@@ -37,11 +37,11 @@ def identity_of(files: Iterable[Path]) -> list[str]:
                 whole = [_texts(header.get(keyword)) for keyword in _WHOLE]
         except Exception:  # noqa: BLE001, S112  # pydicom raises anything on a broken header
             continue
-        for text in (one for texts in persons for one in texts):
-            found |= dict.fromkeys(_parts(text))
-        for text in (one for texts in whole for one in texts):
-            found |= dict.fromkeys(_dates(text))
-    return [one for one in found if one]
+        for text in (text for texts in persons for text in texts):
+            values |= dict.fromkeys(_parts(text))
+        for text in (text for texts in whole for text in texts):
+            values |= dict.fromkeys(_dates(text))
+    return [value for value in values if value]
 
 
 def _texts(value: object) -> list[str]:
@@ -52,7 +52,7 @@ def _texts(value: object) -> list[str]:
         and not isinstance(value, str)
         and not hasattr(value, "family_name")
     ):
-        return [str(one) for one in value]  # type: ignore[attr-defined,unused-ignore]
+        return [str(part) for part in value]  # type: ignore[attr-defined,unused-ignore]
     return [str(value)]
 
 
@@ -62,11 +62,11 @@ def _parts(name: str) -> list[str]:
     >>> _parts("Yamada^Tarou=山田^太郎")
     ['Yamada^Tarou=山田^太郎', 'Yamada^Tarou', 'Yamada', 'Tarou', '山田^太郎', '山田', '太郎']
     """
-    found = [name]
+    parts = [name]
     for representation in name.split("="):
-        found.append(representation)
-        found += [word for part in representation.split("^") for word in part.split()]
-    return list(dict.fromkeys(one.strip(" ,.") for one in found))
+        parts.append(representation)
+        parts += [word for part in representation.split("^") for word in part.split()]
+    return list(dict.fromkeys(part.strip(" ,.") for part in parts))
 
 
 def _dates(text: str) -> list[str]:

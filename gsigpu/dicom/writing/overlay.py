@@ -24,7 +24,7 @@ _FULL_COLOUR_AT = 0.35
 _NOTHING = 256  # the entry of a blending table that leaves the image as it is
 
 _DOTS_PER_INCH = 100
-_BAR_SHARE = 5  # of the picture's columns, one in so many
+_BAR_SHARE = 5  # one column in five of the picture
 _LEAST_BAR_COLUMNS = 40
 
 

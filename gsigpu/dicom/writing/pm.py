@@ -90,7 +90,7 @@ def _encoded(derived: DerivedSeries) -> tuple[bytes, list[int]]:
 
 def _parametric_map(derived: DerivedSeries) -> Any:
     """The object with frames of one pixel."""
-    one, grid = derived.definition, derived.stack.geometry
+    definition, grid = derived.definition, derived.stack.geometry
     shared = derived.dataset(derived.image_uid(0))
     ds: Any = ParametricMap(
         source_images=[_one_pixel(derived, z) for z in range(grid.shape[0])],
@@ -104,17 +104,17 @@ def _parametric_map(derived: DerivedSeries) -> Any:
         software_versions=__version__,
         device_serial_number=__version__,
         contains_recognizable_visual_features=False,
-        real_world_value_mappings=[_real_world_values(one)],
+        real_world_value_mappings=[_real_world_values(definition)],
         voi_lut_transformations=[
             hd.VOILUTTransformation(
-                window_center=one.window[0],
-                window_width=one.window[1],
-                window_explanation=one.title[:64],
+                window_center=definition.window[0],
+                window_width=definition.window[1],
+                window_explanation=definition.title[:64],
                 voi_lut_function="LINEAR_EXACT",
             )
         ],
-        content_label=file_name(one.parameter).upper()[:16],
-        content_description=one.title[:64],
+        content_label=file_name(definition.parameter).upper()[:16],
+        content_description=definition.title[:64],
     )
     # highdicom dates what it makes and numbers it at random; here the same input gives the same bytes.
     del ds.InstanceCreationDate, ds.InstanceCreationTime
@@ -132,9 +132,11 @@ def _parametric_map(derived: DerivedSeries) -> Any:
     ds.file_meta = shared.file_meta
     for keyword in ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"):
         setattr(ds, keyword, float("nan"))
-    # These name one energy only; each frame names its sources at all.
+    # These name a single energy; each frame names its sources at all energies.
     del ds.SourceImageSequence
-    ds.ReferencedSeriesSequence = [referenced_series(one.planes) for one in derived.stack.series]
+    ds.ReferencedSeriesSequence = [
+        referenced_series(series.planes) for series in derived.stack.series
+    ]
     return ds
 
 
@@ -154,7 +156,7 @@ def _complete_frames(ds: Dataset, derived: DerivedSeries) -> list[int]:
 
 
 def _one_pixel(derived: DerivedSeries, z: int) -> FileDataset:
-    """A stand-in for the source slice at z: a CT image of one pixel, with all that highdicom asks."""
+    """A stand-in for the source slice at z: a CT image of one pixel, with all that highdicom reads."""
     plane, grid = derived.sources(z)[0], derived.stack.geometry
     ds = derived.dataset(plane.sop_instance_uid)
     ds.SOPClassUID = CTImageStorage  # even if the source is multi-frame
@@ -172,17 +174,17 @@ def _position(plane: Plane) -> list[str]:
     return [decimal(value) for value in plane.position_mm]
 
 
-def _real_world_values(one: MapDefinition) -> Any:
-    unit, largest = unit_code(one), float(np.finfo(np.float32).max)
+def _real_world_values(definition: MapDefinition) -> Any:
+    unit, largest = unit_code(definition), float(np.finfo(np.float32).max)
     return RealWorldValueMapping(
-        lut_label=one.name[:16],
-        lut_explanation=one.title[:64],
+        lut_label=definition.name[:16],
+        lut_explanation=definition.title[:64],
         unit=PydicomCode(unit.value, unit.scheme, unit.meaning),
         value_range=(-largest, largest),
         slope=1.0,
         intercept=0.0,
         quantity_definition=PydicomCode(
-            one.quantity.value, one.quantity.scheme, one.quantity.meaning
+            definition.quantity.value, definition.quantity.scheme, definition.quantity.meaning
         ),
     )
 

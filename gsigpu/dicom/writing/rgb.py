@@ -1,6 +1,6 @@
 """Maps in colour over the anatomical image, as Secondary Capture, for viewers that know nothing else.
 
-One single-frame RGB object per slice. Secondary Capture has no geometry of its own; the slice's
+One single-frame RGB object per slice. Secondary Capture has no geometry; the slice's
 position, orientation and spacing are written nevertheless, as a standard extension, so that viewers
 can sort and cross-reference. The colour bar is a strip to the right of the image: nothing of the
 anatomy is covered, and the geometry holds.
@@ -32,11 +32,11 @@ def _nearest_to_anatomy(available: Energies) -> Energies:
     return (min(available, key=lambda kev: abs(kev - _ANATOMY_KEV)),)
 
 
-def _as_it_is(_energies: Energies) -> LinearRows:
+def _unchanged(_energies: Energies) -> LinearRows:
     return LinearRows(np.ones((1, 1)), np.zeros(1))
 
 
-# The image below the colours, as one more plane for the stream to deliver.
+# The image below the colours, as a further plane for the stream to deliver.
 ANATOMY = MapDefinition(
     name="anatomy",
     parameter="anatomy",
@@ -49,7 +49,7 @@ ANATOMY = MapDefinition(
     window=(60.0, 400.0),
     colormap="gray",
     energies_for=_nearest_to_anatomy,
-    rows=_as_it_is,
+    rows=_unchanged,
 )
 
 

@@ -82,7 +82,11 @@ def write_segmentation(
     """
     header = source_header([series])
     slices = sorted(
-        {z for one in segments for z in range(one.mask.box[0].start, one.mask.box[0].stop)}
+        {
+            z
+            for segment in segments
+            for z in range(segment.mask.box[0].start, segment.mask.box[0].stop)
+        }
     )
     planes = [series.planes[z] for z in slices]
     identity = derived_uid(
@@ -90,8 +94,8 @@ def write_segmentation(
         __version__,
         *(plane.sop_instance_uid for plane in planes),
         *(
-            f"{one.label} {one.mask.origin} {np.packbits(one.mask.voxels).tobytes().hex()}"
-            for one in segments
+            f"{segment.label} {segment.mask.origin} {np.packbits(segment.mask.voxels).tobytes().hex()}"
+            for segment in segments
         ),
     )
     tracking = tuple(derived_uid("tracking", identity, number) for number in range(len(segments)))
@@ -102,8 +106,10 @@ def write_segmentation(
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             omit_empty_frames=False,
             segment_descriptions=[
-                _description(number, one, uid)
-                for number, (one, uid) in enumerate(zip(segments, tracking, strict=True), start=1)
+                _description(number, segment, uid)
+                for number, (segment, uid) in enumerate(
+                    zip(segments, tracking, strict=True), start=1
+                )
             ],
             series_instance_uid=derived_uid("series", identity),
             series_number=100 * (series.evidence.series_number or 900) + 90,
@@ -134,13 +140,13 @@ def _add_frames(
     """A frame for every slice of every segment that has voxels, segment by segment."""
     at = {z: index for index, z in enumerate(slices, start=1)}
     frames, groups = [], []
-    for number, one in enumerate(segments, start=1):
-        for local in np.flatnonzero(one.mask.voxels.any(axis=(1, 2))):
-            z = one.mask.origin[0] + int(local)
-            frames.append((one.mask, int(local)))
+    for number, segment in enumerate(segments, start=1):
+        for local in np.flatnonzero(segment.mask.voxels.any(axis=(1, 2))):
+            z = segment.mask.origin[0] + int(local)
+            frames.append((segment.mask, int(local)))
             groups.append(_frame_groups(number, at[z], planes[z]))
     (shared,) = ds.SharedFunctionalGroupsSequence
-    # Of the one stand-in highdicom takes it for 1 mm.
+    # highdicom, which saw the stand-in alone, writes 1 mm.
     shared.PixelMeasuresSequence[0].SpacingBetweenSlices = decimal(geometry.spacing_mm[0])
     ds.NumberOfFrames = len(frames)
     ds.PerFrameFunctionalGroupsSequence = groups
@@ -177,12 +183,12 @@ def _frame_groups(number: int, position: int, plane: Plane) -> Dataset:
     return groups
 
 
-def _description(number: int, one: Segment, tracking_uid: str) -> Any:
+def _description(number: int, segment: Segment, tracking_uid: str) -> Any:
     return hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=one.label[:64],
-        segmented_property_category=pydicom_code(one.category),
-        segmented_property_type=pydicom_code(one.kind),
+        segment_label=segment.label[:64],
+        segmented_property_category=pydicom_code(segment.category),
+        segmented_property_type=pydicom_code(segment.kind),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=_MADE_BY,
@@ -190,8 +196,8 @@ def _description(number: int, one: Segment, tracking_uid: str) -> Any:
             version=__version__,
         ),
         tracking_uid=tracking_uid,
-        tracking_id=one.label[:64],
-        anatomic_regions=[pydicom_code(one.anatomy)],
+        tracking_id=segment.label[:64],
+        anatomic_regions=[pydicom_code(segment.anatomy)],
     )
 
 
@@ -222,7 +228,7 @@ def _stand_in(header: FileDataset, plane: Plane, geometry: VolumeGeometry) -> Fi
 
 
 def frame_of_reference_uid(plane: Plane) -> str:
-    """The source's, or one that follows from its series where it names none."""
+    """The source's, or a UID that follows from its series where the source names none."""
     evidence = plane.evidence
     return evidence.frame_of_reference_uid or derived_uid("frame", evidence.series_uid)
 

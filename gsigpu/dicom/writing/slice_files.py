@@ -23,7 +23,7 @@ _Layout = tuple[tuple[str, bool], ...]
 class SliceFiles:
     """Writes the slices of one series, in any order and from several threads.
 
-    A slice's header is the template with the slice's own values: `header` gives the same as pydicom
+    A slice's header is the template with the values of the slice: `header` gives the same as pydicom
     holds it, and the bytes written are those that pydicom would write.
     """
 
@@ -124,7 +124,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
 def _layout(planes: tuple[Plane, ...]) -> _Layout:
-    return tuple((one.evidence.sop_class_uid, one.evidence.n_frames > 1) for one in planes)
+    return tuple((plane.evidence.sop_class_uid, plane.evidence.n_frames > 1) for plane in planes)
 
 
 def _first_of_each(derived: DerivedSeries, n_slices: int) -> list[int]:

@@ -51,7 +51,7 @@ class Quantity:
 
     name, unit : coded, the unit in UCUM
     derivation : mean, standard deviation, ...; None for a size
-    method : how it is defined, in words, as the meaning of a code of our own; None for nothing to say
+    method : how it is defined, in words, as the meaning of a private code; None where the name says all
     """
 
     name: Code
@@ -87,7 +87,7 @@ def write_report(
     seg = segments.dataset
     planes = [segments.series.planes[z] for z in segments.slices]
     identity = derived_uid(
-        "report", __version__, str(seg.SOPInstanceUID), *(repr(one) for one in regions)
+        "report", __version__, str(seg.SOPInstanceUID), *(repr(region) for region in regions)
     )
     with quiet():
         content = hd.sr.MeasurementReport(
@@ -103,14 +103,14 @@ def write_report(
                 )
             ),
             procedure_reported=pydicom_code(_CT_OF_ABDOMEN),
-            imaging_measurements=[_group(one, segments) for one in regions],
+            imaging_measurements=[_group(region, segments) for region in regions],
             title=codes.DCM.ImagingMeasurementReport,
         )
         images = [
             _evidence(segments, plane.sop_instance_uid, plane.evidence.sop_class_uid)
             for plane in planes
         ]
-        unique = {str(one.SOPInstanceUID): one for one in images}
+        unique = {str(image.SOPInstanceUID): image for image in images}
         ds: Any = hd.sr.Comprehensive3DSR(
             evidence=[*unique.values(), seg],
             content=content,
@@ -127,20 +127,20 @@ def write_report(
         ds.save_as(path, enforce_file_format=True)
 
 
-def _group(one: ReportedRegion, segments: WrittenSegments) -> Any:
+def _group(region: ReportedRegion, segments: WrittenSegments) -> Any:
     seg, evidence = segments.dataset, segments.series.evidence
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(
-            uid=segments.tracking_uids[one.segment], identifier=one.label
+            uid=segments.tracking_uids[region.segment], identifier=region.label
         ),
         referenced_segment=hd.sr.ReferencedSegment(
             sop_class_uid=SegmentationStorage,
             sop_instance_uid=str(seg.SOPInstanceUID),
-            segment_number=one.segment + 1,
+            segment_number=region.segment + 1,
             source_series=hd.sr.SourceSeriesForSegmentation(evidence.series_uid),
         ),
-        finding_type=pydicom_code(one.finding),
-        finding_sites=[hd.sr.FindingSite(anatomic_location=pydicom_code(one.site))],
+        finding_type=pydicom_code(region.finding),
+        finding_sites=[hd.sr.FindingSite(anatomic_location=pydicom_code(region.site))],
     )
 
 
@@ -154,7 +154,7 @@ def _add_numbers(ds: Any, regions: Sequence[ReportedRegion]) -> None:
         if _is(group, _MEASUREMENT_GROUP)
     ]
     for group, region in zip(groups, regions, strict=True):
-        items = [*group.ContentSequence, *(_number(one) for one in region.quantities)]
+        items = [*group.ContentSequence, *(_number(quantity) for quantity in region.quantities)]
         group.add_new("ContentSequence", "SQ", items)
 
 
@@ -162,20 +162,20 @@ def _is(item: Dataset, concept: Code) -> bool:
     return str(item.ConceptNameCodeSequence[0].CodeValue) == concept.value
 
 
-def _number(one: Quantity) -> Dataset:
+def _number(quantity: Quantity) -> Dataset:
     """A measured value, TID 300."""
     measured, item = Dataset(), Dataset()
-    measured.MeasurementUnitsCodeSequence = [code_item(one.unit)]
-    measured.FloatingPointValue = one.value
-    measured.NumericValue = decimal(one.value)
+    measured.MeasurementUnitsCodeSequence = [code_item(quantity.unit)]
+    measured.FloatingPointValue = quantity.value
+    measured.NumericValue = decimal(quantity.value)
     item.RelationshipType = "CONTAINS"
     item.ValueType = "NUM"
-    item.ConceptNameCodeSequence = [code_item(one.name)]
+    item.ConceptNameCodeSequence = [code_item(quantity.name)]
     item.MeasuredValueSequence = [measured]
-    modifiers = [(_METHOD, one.method), (_DERIVATION, one.derivation)]
-    said = [_modifier(concept, code) for concept, code in modifiers if code is not None]
-    if said:
-        item.ContentSequence = said
+    modifiers = [(_METHOD, quantity.method), (_DERIVATION, quantity.derivation)]
+    modifier_items = [_modifier(concept, code) for concept, code in modifiers if code is not None]
+    if modifier_items:
+        item.ContentSequence = modifier_items
     return item
 
 

@@ -1,7 +1,7 @@
 """Headers of many slices that differ in a few values: encoded once, then filled in.
 
 pydicom encodes the header with a marker in every place that differs. The bytes between the markers
-are kept; a slice's header is those pieces with its own values between. Values may vary in length:
+are kept; a slice's header is those pieces with the slice's values between. Values may vary in length:
 each is the value of a whole element with a two-byte length, and sequences around it are written with
 undefined length, so nothing else depends on it but the length of group 2.
 """
@@ -52,9 +52,9 @@ class HeaderTemplate:
         dcmwrite(buffer, ds, enforce_file_format=True)
         encoded = buffer.getvalue()
         places = [
-            (found.start() - 8, found.end() + len(marker) % 2, name)
+            (match.start() - 8, match.end() + len(marker) % 2, name)
             for name, marker in markers.items()
-            for found in re.finditer(re.escape(marker.encode("ascii")), encoded)
+            for match in re.finditer(re.escape(marker.encode("ascii")), encoded)
         ]
         if {name for *_, name in places} != set(markers):
             raise AssertionError("a marker is not in the header")

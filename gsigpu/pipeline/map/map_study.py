@@ -67,8 +67,8 @@ class MapResult:
             "backend": self.report.backend,
             "n_workers": self.report.n_workers,
             "n_clipped": {
-                one.name: int(n)
-                for one, n in zip(self.definitions, self.report.n_clipped, strict=True)
+                definition.name: int(n)
+                for definition, n in zip(self.definitions, self.report.n_clipped, strict=True)
             },
             "seconds": {"scan": self.scan_seconds, **self.report.seconds},
             "warnings": list(self.warnings),
@@ -171,13 +171,13 @@ def plan_for(
     """
     plan = plan_maps(definitions, stack.energies_kev)
     needed = tuple(stack.series[stack.energies_kev.index(kev)] for kev in plan.energies_kev)
-    for one in needed:
-        if one.problem is not None:
-            raise one.problem
+    for series in needed:
+        if series.problem is not None:
+            raise series.problem
     left_out = [
-        f"not read, and not needed: {one.problem}"
-        for one in stack.series
-        if one.problem is not None and one not in needed
+        f"not read, and not needed: {series.problem}"
+        for series in stack.series
+        if series.problem is not None and series not in needed
     ]
     return plan, replace(stack, series=needed), left_out
 
@@ -191,11 +191,11 @@ class StackSource:
 
     def read(self, z: int, out: NDArray[np.int16]) -> None:
         """Slice z at all energies into (E, rows, columns) int16."""
-        self._reader.read([one.planes[z] for one in self._stack.series], out)
+        self._reader.read([series.planes[z] for series in self._stack.series], out)
 
     def rescale(self) -> dict[str, Any]:
         """(Z, E) slopes and intercepts, and padding ranges, of the delivered values."""
-        rows = list(zip(*(one.planes for one in self._stack.series), strict=True))
+        rows = list(zip(*(series.planes for series in self._stack.series), strict=True))
         return {
             "slopes": np.array([[plane.slope for plane in row] for row in rows]),
             "intercepts": np.array([[plane.intercept for plane in row] for row in rows]),
@@ -204,7 +204,7 @@ class StackSource:
 
     def read_hu(self, z: int) -> NDArray[np.float32]:
         """Slice z in HU, (E, rows, columns) float32, NaN where there is no value."""
-        return read_planes(self._reader, [one.planes[z] for one in self._stack.series])
+        return read_planes(self._reader, [series.planes[z] for series in self._stack.series])
 
 
 def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:
@@ -220,16 +220,16 @@ def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:
 
 
 def _series_at(stack: SpectralStack, kev: float) -> str:
-    one: Series = stack.series[stack.energies_kev.index(kev)]
-    return f"{one.evidence.series_description!r} ({one.key})"
+    series: Series = stack.series[stack.energies_kev.index(kev)]
+    return f"{series.evidence.series_description!r} ({series.key})"
 
 
 def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[str]:
     return [
-        f"{one.name}: {int(n)} voxels beyond ±{32767 * one.step:g} {one.unit.display} were clipped".replace(
+        f"{definition.name}: {int(n)} voxels beyond ±{32767 * definition.step:g} {definition.unit.display} were clipped".replace(
             "  ", " "
         )
-        for one, n in zip(definitions, report.n_clipped, strict=True)
+        for definition, n in zip(definitions, report.n_clipped, strict=True)
         if n
     ]
 
@@ -250,12 +250,12 @@ def _write_provenance(
             "format": output_format,
             "maps": [
                 {
-                    "name": one.name,
-                    "formula": one.formula,
-                    "unit": one.unit.ucum,
-                    "step": one.step if output_format == "ct" else None,
+                    "name": definition.name,
+                    "formula": definition.formula,
+                    "unit": definition.unit.ucum,
+                    "step": definition.step if output_format == "ct" else None,
                 }
-                for one in result.definitions
+                for definition in result.definitions
             ],
             "phase": stack.phase,
             "study_uid": stack.series[0].evidence.study_uid,
@@ -263,20 +263,24 @@ def _write_provenance(
             "energies_kev": list(plan.energies_kev),
             "series": [
                 {
-                    "uid": one.evidence.series_uid,
-                    "energy_kev": one.energy_kev,
-                    "why": list(one.evidence_used),
+                    "uid": series.evidence.series_uid,
+                    "energy_kev": series.energy_kev,
+                    "why": list(series.evidence_used),
                 }
-                for one in stack.series
+                for series in stack.series
             ],
             "weights": {
-                one.name: dict(zip(map(str, plan.energies_kev), map(float, row), strict=True))
-                for one, row in zip(plan.linear_definitions, plan.linear.weights, strict=True)
+                definition.name: dict(
+                    zip(map(str, plan.energies_kev), map(float, row), strict=True)
+                )
+                for definition, row in zip(
+                    plan.linear_definitions, plan.linear.weights, strict=True
+                )
             },
             "backend": result.report.backend,
             "n_clipped": {
-                one.name: int(n)
-                for one, n in zip(result.definitions, result.report.n_clipped, strict=True)
+                definition.name: int(n)
+                for definition, n in zip(result.definitions, result.report.n_clipped, strict=True)
             },
             "warnings": list(result.warnings),
         },

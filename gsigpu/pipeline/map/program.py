@@ -67,7 +67,7 @@ class MapProgram:
 
     @property
     def n_nonlinear(self) -> int:
-        """Of these, nonlinear ones."""
+        """How many of them are nonlinear."""
         return len(self.plan.nonlinear_steps)
 
     def finish(self, rows: Any) -> tuple[Any, Any]:
@@ -89,10 +89,11 @@ class MapProgram:
         return xp.stack(planes), xp.stack(clipped)
 
     def in_order(self, linear: Iterable[Any], nonlinear: Iterable[Any]) -> list[Any]:
-        """Whatever belongs to the maps, in the order they were asked."""
+        """Items of the linear and the nonlinear maps, merged into the order of the definitions."""
         linear_left, nonlinear_left = iter(linear), iter(nonlinear)
         return [
-            next(linear_left if one.is_linear else nonlinear_left) for one in self.plan.definitions
+            next(linear_left if definition.is_linear else nonlinear_left)
+            for definition in self.plan.definitions
         ]
 
 
@@ -112,7 +113,8 @@ def compile_program(
     """
     steps = plan.steps if dtype == np.int16 else 1.0
     ranges = np.array(
-        [[_NO_PADDING if one is None else one for one in row] for row in padding], dtype=np.int16
+        [[_NO_PADDING if interval is None else interval for interval in row] for row in padding],
+        dtype=np.int16,
     )
     linear = Block(*fold_rescale(plan.linear, slopes, intercepts, steps))
     nonlinear = Block(*fold_rescale(plan.nonlinear, slopes, intercepts))

@@ -42,7 +42,7 @@ class Sink(Protocol):
 class StreamReport:
     """What a run did.
 
-    n_clipped : voxels of each map beyond its integer range, in the order asked
+    n_clipped : voxels of each map beyond its integer range, in the order of the definitions
     seconds : per stage, summed over threads; `elapsed` is wall time
     """
 
@@ -69,19 +69,19 @@ def run_on_cpu(
     workers = n_workers or default_workers()
     watch = Stopwatch()
     begun = perf_counter()
-    own = threading.local()
+    of_thread = threading.local()
     clipped = np.zeros(program.n_maps, dtype=np.int64)
     lock = threading.Lock()
     n_done = 0
 
     def one_slice(z: int) -> None:
         nonlocal n_done
-        if not hasattr(own, "buffers"):
-            own.buffers = _SliceBuffers(program)
+        if not hasattr(of_thread, "buffers"):
+            of_thread.buffers = _SliceBuffers(program)
         with watch.stage("read"):
-            source.read(z, own.buffers.stored)
+            source.read(z, of_thread.buffers.stored)
         with watch.stage("compute"):
-            planes, n_clipped = _compute(program, z, own.buffers)
+            planes, n_clipped = _compute(program, z, of_thread.buffers)
         with watch.stage("write"):
             sink.write(z, planes)
         with lock:
@@ -90,14 +90,21 @@ def run_on_cpu(
             if progress is not None:
                 progress(n_done, program.n_slices)
 
-    # The workers are the threads; a matrix product that starts its own would fight them.
+    # The workers are the threads; a matrix product that starts threads too would compete with them.
     with (
         threadpool_limits(limits=1, user_api="blas"),
         ThreadPoolExecutor(workers, "gsigpu-map") as pool,
     ):
         finish_all([pool.submit(one_slice, z) for z in range(program.n_slices)])
     watch.seconds["elapsed"] = perf_counter() - begun
-    return StreamReport("cpu", program.n_slices, workers, 1, clipped, watch.seconds)
+    return StreamReport(
+        backend="cpu",
+        n_slices=program.n_slices,
+        n_workers=workers,
+        slab_slices=1,
+        n_clipped=clipped,
+        seconds=watch.seconds,
+    )
 
 
 class _SliceBuffers:
@@ -115,7 +122,7 @@ class _SliceBuffers:
 def _compute(
     program: MapProgram, z: int, buffers: _SliceBuffers
 ) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
-    """Planes of slice z in the order asked, and how many values of each were clipped."""
+    """Planes of slice z in the order of the definitions, and how many values of each were clipped."""
     stored = buffers.stored.reshape(1, program.n_energies, -1)
     padding = None if program.padding is None else program.padding[z : z + 1]
     linear_clipped: NDArray[Any] = np.zeros(0, np.int64)

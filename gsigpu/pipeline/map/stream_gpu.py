@@ -1,10 +1,10 @@
 """The flow of `map` on a GPU.
 
-Chunks of slices go round three slots. A slot has pinned host buffers, device buffers and a stream of
-its own; copy in, kernels and copy out are queued on that stream and nothing waits for them but the
+Chunks of slices go round three slots. A slot has pinned host buffers, device buffers and a
+stream; copy in, kernels and copy out are queued on that stream and nothing waits for them but the
 slot's next use. So while the card works on one chunk, reader threads fill the next and writer threads
-empty the one before. Memory is that of three chunks, however large the volume. A card that cannot
-hold three chunks gets smaller ones, down to single slices.
+empty the chunk before. Memory is that of three chunks, however large the volume. A card that cannot
+hold three chunks gets smaller chunks, down to single slices.
 
 `Device` is all that the flow knows of CUDA. `CupyDevice` is the real one; tests put one in its place
 that runs the same kernel source on the CPU.
@@ -83,8 +83,8 @@ class CupyDevice:
         """Page-locked host memory."""
         if 0 in shape:
             return np.empty(shape, dtype)
-        found: NDArray[Any] = self._cupyx.empty_pinned(shape, dtype)
-        return found
+        buffer: NDArray[Any] = self._cupyx.empty_pinned(shape, dtype)
+        return buffer
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Device memory."""
@@ -118,8 +118,8 @@ class CupyDevice:
     def finish(self, program: MapProgram, rows: Any, stream: Any) -> tuple[Any, Any]:
         """Queues the nonlinear maps."""
         with stream:
-            finished = [program.finish(one) for one in rows]
-            planes = self._cupy.stack([one for one, _ in finished])
+            finished = [program.finish(slice_rows) for slice_rows in rows]
+            planes = self._cupy.stack([slice_planes for slice_planes, _ in finished])
             return planes, self._cupy.stack([n for _, n in finished]).sum(axis=0)
 
     def synchronize(self, stream: Any) -> None:
@@ -166,7 +166,14 @@ def run_on_gpu(
                     ) from error
                 size //= 2
     run.watch.seconds["elapsed"] = perf_counter() - begun
-    return StreamReport("gpu", program.n_slices, workers, size, run.clipped, run.watch.seconds)
+    return StreamReport(
+        backend="gpu",
+        n_slices=program.n_slices,
+        n_workers=workers,
+        slab_slices=size,
+        n_clipped=run.clipped,
+        seconds=run.watch.seconds,
+    )
 
 
 class _Slot:
@@ -232,7 +239,7 @@ class _Run:
             # Chunks that are already on the card are finished, so that a retry begins behind them.
             for chunk in queued:
                 self._empty(*chunk, pool)
-            finish_all([one for slot in slots for one in slot.emptied])
+            finish_all([future for slot in slots for future in slot.emptied])
 
     def _queue(self, slot: _Slot, start: int, n: int) -> None:
         device, program = self.device, self.program

@@ -41,10 +41,15 @@ def write(folder, stack, names=NAMES):
     definitions = define_all(names)
     folder.mkdir()
     maps = {
-        one.name: float_map(stack, seed, largest=LARGEST.get(one.name, 1000 * one.step))
-        for seed, one in enumerate(definitions)
+        definition.name: float_map(
+            stack, seed, largest=LARGEST.get(definition.name, 1000 * definition.step)
+        )
+        for seed, definition in enumerate(definitions)
     }
-    stored = {one.name: quantise(maps[one.name], one.step)[0] for one in definitions}
+    stored = {
+        definition.name: quantise(maps[definition.name], definition.step)[0]
+        for definition in definitions
+    }
     with ct_sink(folder, definitions, stack) as sink, ThreadPoolExecutor(3) as pool:
         order = list(range(stack.geometry.shape[0]))[::-1]
         list(pool.map(lambda z: sink.write(z, [stored[name][z] for name in names]), order))
@@ -54,7 +59,7 @@ def write(folder, stack, names=NAMES):
         maps=maps,
         stored=stored,
         files={name: sorted((folder / sink.names[name]).iterdir()) for name in names},
-        definitions={one.name: one for one in definitions},
+        definitions={definition.name: definition for definition in definitions},
     )
 
 
@@ -115,12 +120,12 @@ def test_gdcm_reads_values(written, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_headers_of_the_slices(written, name):
-    """Place, number and sources are each slice's own; the rest is the same for all."""
+    """Place, number and sources differ from slice to slice; the rest is the same for all."""
     grid = written.stack.geometry
     seen = set()
     for z, path in enumerate(written.files[name]):
         ds = dcmread(path)
-        planes = [one.planes[z] for one in written.stack.series]
+        planes = [series.planes[z] for series in written.stack.series]
         if name == "lambda-hu":
             planes = [planes[written.stack.energies_kev.index(kev)] for kev in (60, 100)]
         assert ds.InstanceNumber == z + 1
@@ -132,11 +137,13 @@ def test_headers_of_the_slices(written, name):
         assert ds.FrameOfReferenceUID == grid.frame_of_reference_uid
         assert ds.StudyInstanceUID == planes[0].evidence.study_uid
         assert [
-            (one.ReferencedSOPInstanceUID, one.get("ReferencedFrameNumber", 1))
-            for one in ds.SourceImageSequence
+            (item.ReferencedSOPInstanceUID, item.get("ReferencedFrameNumber", 1))
+            for item in ds.SourceImageSequence
         ] == [(plane.sop_instance_uid, plane.frame + 1) for plane in planes]
         seen.add(ds.SOPInstanceUID)
-        assert ds.SeriesInstanceUID not in {one.evidence.series_uid for one in written.stack.series}
+        assert ds.SeriesInstanceUID not in {
+            series.evidence.series_uid for series in written.stack.series
+        }
     assert len(seen) == SLICES
 
 
@@ -234,12 +241,16 @@ def test_anything_else_has_another_identity(oblique, tmp_path, change):
         stack = replace(
             oblique,
             geometry=replace(oblique.geometry, shape=(2, *oblique.geometry.shape[1:])),
-            series=tuple(replace(one, planes=one.planes[:2]) for one in oblique.series),
+            series=tuple(replace(series, planes=series.planes[:2]) for series in oblique.series),
         )
     else:  # the 70 keV series taken for 60 keV, as an override may
         labels = dict(zip(ENERGIES, (40.0, 70.0, 60.0, 100.0), strict=True))
-        relabelled = [replace(one, energy_kev=labels[one.energy_kev]) for one in oblique.series]
-        stack = replace(oblique, series=tuple(sorted(relabelled, key=lambda one: one.energy_kev)))
+        relabelled = [
+            replace(series, energy_kev=labels[series.energy_kev]) for series in oblique.series
+        ]
+        stack = replace(
+            oblique, series=tuple(sorted(relabelled, key=lambda series: series.energy_kev))
+        )
     after = series_uids(write(tmp_path / "b", stack, (name,)))
     assert set(before.values()).isdisjoint(after.values())
 
@@ -247,4 +258,4 @@ def test_anything_else_has_another_identity(oblique, tmp_path, change):
 def test_a_failed_write_is_not_silent(oblique, tmp_path):
     written = write(tmp_path / "out", oblique)
     with pytest.raises(FileExistsError):
-        written.sink.write(0, [one[0] for one in written.stored.values()])
+        written.sink.write(0, [values[0] for values in written.stored.values()])

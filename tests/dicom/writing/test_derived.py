@@ -39,7 +39,7 @@ def write(folder, stack, output_format="ct"):
     maps = [float_map(stack, seed, largest=5) for seed, _ in enumerate(definitions)]
     with open_sink(output_format, folder, definitions, stack) as sink:
         for z in range(stack.geometry.shape[0]):
-            sink.write(z, [np.nan_to_num(one[z]).astype(sink.dtype) for one in maps])
+            sink.write(z, [np.nan_to_num(values[z]).astype(sink.dtype) for values in maps])
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 

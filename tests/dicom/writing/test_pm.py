@@ -21,8 +21,8 @@ def write(folder, stack):
     folder.mkdir()
     maps = [float_map(stack, seed, largest=30) for seed, _ in enumerate(DEFINITIONS)]
     with parametric_map_sink(folder, DEFINITIONS, stack) as sink, ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda z: sink.write(z, [one[z] for one in maps]), [2, 0, 1]))
-    paths = [folder / sink.names[one.name] for one in DEFINITIONS]
+        list(pool.map(lambda z: sink.write(z, [values[z] for values in maps]), [2, 0, 1]))
+    paths = [folder / sink.names[definition.name] for definition in DEFINITIONS]
     return SimpleNamespace(stack=stack, maps=maps, paths=paths)
 
 
@@ -61,10 +61,13 @@ def test_pydicom_reads_frames_of_the_right_slices(written):
             np.testing.assert_array_equal(frame, expected[z])
             sources = groups.DerivationImageSequence[0].SourceImageSequence
             assert len(sources) == n_sources
-            planes = {(one.planes[z].sop_instance_uid, one.planes[z].frame) for one in stack.series}
+            planes = {
+                (series.planes[z].sop_instance_uid, series.planes[z].frame)
+                for series in stack.series
+            }
             assert {
-                (one.ReferencedSOPInstanceUID, one.get("ReferencedFrameNumber", 1) - 1)
-                for one in sources
+                (source.ReferencedSOPInstanceUID, source.get("ReferencedFrameNumber", 1) - 1)
+                for source in sources
             } <= planes
 
 

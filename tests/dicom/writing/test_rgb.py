@@ -89,7 +89,7 @@ def write(folder, stack):
     maps = [float_map(stack, seed, largest=200) for seed, _ in enumerate(planes)]
     with open_sink("rgb", folder, planes, stack) as sink:
         for z in range(SLICES):
-            sink.write(z, [one[z] for one in maps])
+            sink.write(z, [values[z] for values in maps])
     return maps, {name: sorted((folder / at).iterdir()) for name, at in sink.names.items()}
 
 
@@ -119,7 +119,7 @@ def test_picture_place_and_sources(tmp_path):
         assert ds.pixel_array.shape == (ROWS, COLUMNS + bar_columns(COLUMNS), 3)
         position = stack.series[0].planes[z].position_mm
         assert tuple(map(float, ds.ImagePositionPatient)) == position
-        sources = {one.ReferencedSOPInstanceUID for one in ds.SourceImageSequence}
+        sources = {item.ReferencedSOPInstanceUID for item in ds.SourceImageSequence}
         used = {kev: stack.series[i] for i, kev in enumerate(stack.energies_kev) if kev != 40}
-        assert sources == {one.planes[z].sop_instance_uid for one in used.values()}
+        assert sources == {series.planes[z].sop_instance_uid for series in used.values()}
     assert not set(files) - {"iodine", "lambda-hu"}

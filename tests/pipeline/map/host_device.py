@@ -87,9 +87,9 @@ class HostDevice:
         n_clipped = np.zeros(program.n_nonlinear, np.int64)
 
         def work():
-            for one, target in zip(rows, planes, strict=True):
-                found, n = program.finish(one)
-                target[:] = found
+            for slice_rows, target in zip(rows, planes, strict=True):
+                finished, n = program.finish(slice_rows)
+                target[:] = finished
                 n_clipped[:] += n
 
         stream.append(work)

@@ -1,4 +1,4 @@
-"""`map` from a folder to files: what was put in comes out, and what cannot be done is said."""
+"""`map` from a folder to files: the values are the truth's, and what cannot be done is an error."""
 
 import json
 from dataclasses import replace
@@ -57,7 +57,9 @@ def study_folder(phantom, tmp_path):
 
 def series_folder(folder, kev):
     """Where the series of an energy lies."""
-    plane = next(one for one in read_study(folder).series if one.energy_kev == kev).planes[0]
+    plane = next(series for series in read_study(folder).series if series.energy_kev == kev).planes[
+        0
+    ]
     return plane.path.parent
 
 
@@ -220,8 +222,8 @@ def test_transfer_syntaxes_give_the_same_maps(phantom, tmp_path, syntax):
         map_study(phantom.dicom_folder, tmp_path / "plain", backend="cpu"), "iodine"
     )
     packed = write_phantom(tmp_path / "p", replace(SMALL, transfer_syntax=syntax))
-    found = written(map_study(packed.dicom_folder, tmp_path / "maps", backend="cpu"), "iodine")
-    np.testing.assert_array_equal(found, reference)
+    values = written(map_study(packed.dicom_folder, tmp_path / "maps", backend="cpu"), "iodine")
+    np.testing.assert_array_equal(values, reference)
 
 
 def test_padding_comes_out_as_padding(phantom, tmp_path):
@@ -243,8 +245,8 @@ def test_same_input_and_settings_give_the_same_bytes(phantom, tmp_path):
             assert path.read_bytes() == (second.folders[name] / path.name).read_bytes()
     other = map_study(phantom.dicom_folder, tmp_path / "c", slope="40-100", backend="cpu")
     uids = [
-        {plane.sop_instance_uid for plane in scan_headers(one.folders["lambda-hu"]).planes}
-        for one in (first, other)
+        {plane.sop_instance_uid for plane in scan_headers(result.folders["lambda-hu"]).planes}
+        for result in (first, other)
     ]
     assert not uids[0] & uids[1]
 
@@ -271,10 +273,10 @@ def test_earlier_maps_are_overwritten_when_asked(phantom, tmp_path):
 def test_provenance_names_sources_and_weights_but_no_patient(phantom, tmp_path):
     result = map_study(phantom.dicom_folder, tmp_path / "maps", backend="cpu")
     text = (result.out / "provenance.json").read_text()
-    found = json.loads(text)
-    assert [one["name"] for one in found["maps"]] == ["lambda-hu", "iodine"]
-    assert found["weights"]["lambda-hu"]["60.0"] == pytest.approx(1 / 60)
-    assert len(found["series"]) == 11
+    record = json.loads(text)
+    assert [entry["name"] for entry in record["maps"]] == ["lambda-hu", "iodine"]
+    assert record["weights"]["lambda-hu"]["60.0"] == pytest.approx(1 / 60)
+    assert len(record["series"]) == 11
     assert phantom.settings.wanted_patient_id not in text
     assert phantom.settings.wanted_patient_name not in text
 

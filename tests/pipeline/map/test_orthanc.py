@@ -103,17 +103,17 @@ def archive(tmp_path_factory):
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
         try:
-            found = Archive(port)
+            archive = Archive(port)
             deadline = time.monotonic() + _START_S
             while True:
                 try:
-                    found.get("/system")
+                    archive.get("/system")
                     break
                 except (urllib.error.URLError, ConnectionError):
                     if server.poll() is not None or time.monotonic() > deadline:
                         pytest.fail(f"Orthanc does not start: {(folder / 'log').read_text()}")
                     time.sleep(0.1)
-            yield found
+            yield archive
         finally:
             server.terminate()
             server.wait(30)
@@ -137,7 +137,7 @@ def test_orthanc_takes_every_output_into_the_study_of_its_source(outputs, archiv
     for kind in (
         "ct/lambda-hu",
         "rgb/lambda-hu",
-    ):  # its own decoder sees the numbers, and the colours
+    ):  # Orthanc's decoder sees the numbers, and the colours
         path = outputs[kind][2]
         shown = np.load(BytesIO(archive.get(f"/instances/{identifiers[path]}/numpy?rescale=0")))
         np.testing.assert_array_equal(shown.squeeze(), dcmread(path).pixel_array)

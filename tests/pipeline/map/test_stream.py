@@ -63,8 +63,8 @@ def program_for(names=NAMES, dtype=np.float32):
 def expected(names=NAMES):
     hu = SLOPES[..., None, None] * STORED + INTERCEPTS[..., None, None]
     hu[2, :, 0, 0] = hu[7, :, 5, 8] = np.nan
-    found = maps_of_hu(plan_maps(define_all(names), ENERGIES), hu.transpose(1, 0, 2, 3))
-    return [found[name] for name in names]
+    maps = maps_of_hu(plan_maps(define_all(names), ENERGIES), hu.transpose(1, 0, 2, 3))
+    return [maps[name] for name in names]
 
 
 def run(backend, program, arrays, **options):
@@ -81,8 +81,8 @@ def test_float_maps(backend, names):
     run(backend, program_for(names), arrays)
     assert sorted(arrays.written) == list(range(N_SLICES))
     for k, true in enumerate(expected(names)):
-        found = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
-        np.testing.assert_allclose(found, true, rtol=1e-3, atol=5e-3)
+        computed = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
+        np.testing.assert_allclose(computed, true, rtol=1e-3, atol=5e-3)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
@@ -91,25 +91,28 @@ def test_integer_maps_are_within_half_a_step(backend):
     program = program_for(dtype=np.int16)
     report = run(backend, program, arrays)
     n_beyond = []
-    for k, (true, one) in enumerate(zip(expected(), program.plan.definitions, strict=True)):
-        found = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
-        assert found.dtype == np.int16
-        np.testing.assert_array_equal(found == -32768, np.isnan(true))
-        kept = ~np.isnan(true) & (np.abs(true) < 32767 * one.step)
-        assert np.abs(found[kept] * one.step - true[kept]).max() <= 0.5 * one.step + 0.005
-        n_beyond.append(int((np.abs(true[~np.isnan(true)]) > 32767.5 * one.step).sum()))
+    for k, (true, definition) in enumerate(zip(expected(), program.plan.definitions, strict=True)):
+        stored = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
+        assert stored.dtype == np.int16
+        np.testing.assert_array_equal(stored == -32768, np.isnan(true))
+        kept = ~np.isnan(true) & (np.abs(true) < 32767 * definition.step)
+        assert (
+            np.abs(stored[kept] * definition.step - true[kept]).max()
+            <= 0.5 * definition.step + 0.005
+        )
+        n_beyond.append(int((np.abs(true[~np.isnan(true)]) > 32767.5 * definition.step).sum()))
     np.testing.assert_array_equal(report.n_clipped, n_beyond)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_result_does_not_depend_on_workers_or_chunks(backend, workers):
-    one, other = Arrays(), Arrays()
-    run(backend, program_for(), one, n_workers=1)
+    first, other = Arrays(), Arrays()
+    run(backend, program_for(), first, n_workers=1)
     options = {"chunk_slices": workers} if backend == "gpu" else {}
     run(backend, program_for(), other, n_workers=workers, **options)
     for z in range(N_SLICES):
-        np.testing.assert_array_equal(one.written[z], other.written[z])
+        np.testing.assert_array_equal(first.written[z], other.written[z])
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
@@ -153,8 +156,8 @@ def test_memory_that_runs_out_in_the_middle_continues_behind_what_is_done():
     assert report.slab_slices == 1
     assert sorted(arrays.written) == list(range(N_SLICES))
     for k, true in enumerate(expected()):
-        found = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
-        np.testing.assert_allclose(found, true, rtol=1e-3, atol=5e-3)
+        computed = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
+        np.testing.assert_allclose(computed, true, rtol=1e-3, atol=5e-3)
 
 
 def test_a_card_without_room_for_one_slice_is_an_error():
@@ -175,10 +178,10 @@ def test_the_card_equals_the_cpu(dtype):
     run_on_cpu(program_for(dtype=dtype), on_cpu, on_cpu)
     run_on_gpu(program_for(dtype=dtype), on_gpu, on_gpu, chunk_slices=4)
     for z in range(N_SLICES):
-        for one, other in zip(on_cpu.written[z], on_gpu.written[z], strict=True):
+        for cpu_plane, other in zip(on_cpu.written[z], on_gpu.written[z], strict=True):
             np.testing.assert_allclose(
                 other.astype(float),
-                one.astype(float),
+                cpu_plane.astype(float),
                 rtol=1e-3,
                 atol=1.01 if dtype == np.int16 else 5e-3,
             )
