@@ -158,7 +158,7 @@ def naive(python: Path, manifest: Path, n_cases: int) -> dict:
     ]
     energies = [float(kev) for kev in range(40, 141, 10)]
     hu = iodine_water_hu(energies, water_mg_per_ml=1000.0, iodine_mg_per_ml=1.0)
-    known = {f"{kev:g}": float(one) for kev, one in zip(energies, hu, strict=True)}
+    known = {f"{kev:g}": float(hu_added) for kev, hu_added in zip(energies, hu, strict=True)}
     done = subprocess.run(
         [python, "-c", NAIVE, json.dumps(cases), json.dumps(known)],
         capture_output=True,
@@ -179,19 +179,21 @@ def speed(
     seconds = in_turn(
         repeats,
         raw=lambda: raw_read(studies),
-        one=lambda: cohort(manifest, folder / "one", 1),
+        single=lambda: cohort(manifest, folder / "one", 1),
         two=lambda: cohort(manifest, folder / "two", 2),
         loop=lambda: loop(manifest, folder / "loop"),
     )
     per_case = {name: st.median(taken) / n_cases for name, taken in seconds.items()}
-    found = naive(python or Path(sys.executable), manifest, min(n_cases, 2))
-    per_case["naive"] = st.mean(found["seconds"])
+    answer = naive(python or Path(sys.executable), manifest, min(n_cases, 2))
+    per_case["naive"] = st.mean(answer["seconds"])
     peer = (
-        "PyRadiomics" if found["radiomics"] else "NumPy (no PyRadiomics: name a Python that has it)"
+        "PyRadiomics"
+        if answer["radiomics"]
+        else "NumPy (no PyRadiomics: name a Python that has it)"
     )
     names = {
         "two": "gsigpu cohort run, 2 workers",
-        "one": "gsigpu cohort run, 1 worker",
+        "single": "gsigpu cohort run, 1 worker",
         "loop": "(a) a loop over gsigpu measure",
         "naive": f"(b) pydicom + {peer}, lesions alone, 3 parameters, imports not counted",
     }
@@ -211,7 +213,7 @@ def speed(
             f" {n_bytes / st.median(seconds['raw']) / 1e6:,.0f} MB/s, page-cached, one thread. Start of the program and of"
             " its workers is counted."
         ),
-        f"From one worker to two: {per_case['one'] / per_case['two']:.2f} times the cases, on {N_CORES} cores.",
+        f"From one worker to two: {per_case['single'] / per_case['two']:.2f} times the cases, on {N_CORES} cores.",
     ]
     table = (folder / "two" / "measurements.csv").read_text().splitlines()
     ours = {
@@ -222,7 +224,7 @@ def speed(
     called = {"lambda": "lambda_hu", "iodine": "iodine", "ct": "ct_value"}
     apart = max(
         abs(value / ours[label, called[name]] - 1.0)
-        for key, value in found["means"].items()
+        for key, value in answer["means"].items()
         for name, label in [key.split()]
     )
     lines.append(
@@ -238,17 +240,19 @@ def compressed(manifest: Path, folder: Path, n_cases: int, repeats: int) -> list
     seconds = in_turn(
         repeats,
         raw=lambda: raw_read(studies),
-        one=lambda: cohort(manifest, folder / "one", 1),
+        single=lambda: cohort(manifest, folder / "one", 1),
         two=lambda: cohort(manifest, folder / "two", 2),
     )
-    raw, one, two = (st.median(seconds[name]) / n_cases for name in ("raw", "one", "two"))
+    raw, one_worker, two_workers = (
+        st.median(seconds[name]) / n_cases for name in ("raw", "single", "two")
+    )
     return [
         "| JPEG 2000 | cases/h | study bytes per second / raw read |",
         "|---|---:|---:|",
-        f"| gsigpu cohort run, 2 workers | {3600 / two:,.0f} | {raw / two:.1%} |",
-        f"| gsigpu cohort run, 1 worker | {3600 / one:,.0f} | {raw / one:.1%} |",
+        f"| gsigpu cohort run, 2 workers | {3600 / two_workers:,.0f} | {raw / two_workers:.1%} |",
+        f"| gsigpu cohort run, 1 worker | {3600 / one_worker:,.0f} | {raw / one_worker:.1%} |",
         "",
-        f"{n_cases} cases, {n_bytes / n_cases / 1e6:.0f} MB each; one worker to two: {one / two:.2f} times the cases.",
+        f"{n_cases} cases, {n_bytes / n_cases / 1e6:.0f} MB each; one worker to two: {one_worker / two_workers:.2f} times the cases.",
     ]
 
 
@@ -256,12 +260,15 @@ def stages(out: Path) -> list[str]:
     """Where a worker's time goes."""
     status = json.loads((out / "status.json").read_text())
     total = sum(status["seconds"].values())
-    parts = sorted(status["seconds"].items(), key=lambda one: -one[1])
+    parts = sorted(status["seconds"].items(), key=lambda item: -item[1])
     n = status["n_done"]
     return [
         "| stage | ms per case | part |",
         "|---|---:|---:|",
-        *(f"| {name} | {1e3 * one / n:.0f} | {one / total:.0%} |" for name, one in parts),
+        *(
+            f"| {name} | {1e3 * seconds / n:.0f} | {seconds / total:.0%} |"
+            for name, seconds in parts
+        ),
     ]
 
 
@@ -369,7 +376,7 @@ def main() -> None:
     """Runs it."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--pyradiomics-python", type=Path)
-    own, sys.argv[1:] = parser.parse_known_args()
+    peers, sys.argv[1:] = parser.parse_known_args()
     options = arguments(__doc__ or "", cases=12, slices=64, size=256, many=500)
     if options.quick:
         options.cases, options.slices, options.size, options.many, options.repeats = 1, 12, 96, 2, 1
@@ -392,7 +399,7 @@ def main() -> None:
             "",
             "## Cases per hour",
             "",
-            *speed(plain, folder, n, repeats, own.pyradiomics_python),
+            *speed(plain, folder, n, repeats, peers.pyradiomics_python),
             "",
             "## Where the time goes",
             "",

@@ -36,21 +36,21 @@ def cohort_init(
 
     watcher = TerminalWatcher({"init": "reading headers"})
     with watcher.stage("init") as progress:
-        found = propose_manifest(folder, progress=progress)
+        proposal = propose_manifest(folder, progress=progress)
     with staged_files([out], overwrite=overwrite) as staged:
-        (staged / out.name).write_text(found.as_csv(out.parent), "utf-8")
-    warn(found.notes)
+        (staged / out.name).write_text(proposal.as_csv(out.parent), "utf-8")
+    warn(proposal.notes)
     if as_json:
-        said = {
+        answer = {
             "manifest": str(out),
-            "n_rows": len(found.rows),
-            "n_studies": found.n_studies,
-            "n_patients": found.n_patients,
-            "notes": found.notes,
+            "n_rows": len(proposal.rows),
+            "n_studies": proposal.n_studies,
+            "n_patients": proposal.n_patients,
+            "notes": proposal.notes,
         }
-        typer.echo(json.dumps(said, indent=2))
+        typer.echo(json.dumps(answer, indent=2))
         return
     typer.echo(
-        f"{out}  {len(found.rows)} rows: {found.n_studies} studies of {found.n_patients} patients;"
+        f"{out}  {len(proposal.rows)} rows: {proposal.n_studies} studies of {proposal.n_patients} patients;"
         " fill in `group`, then: gsigpu cohort run"
     )

@@ -161,7 +161,11 @@ def cohort_run(
                 manifest,
                 out,
                 settings=settings,
-                rules=InclusionRules(confirmed_only, max_diameter, min_group_size),
+                rules=InclusionRules(
+                    confirmed_only=confirmed_only,
+                    max_diameter_mm=max_diameter,
+                    min_group_size=min_group_size,
+                ),
                 options=CohortOptions(
                     workers=workers,
                     scheduler=scheduler,
@@ -174,8 +178,8 @@ def cohort_run(
                 pseudonymise=pseudonymise,
                 watch=watch,
             )
-    except ManifestProblems as found:
-        fail([f"{found.where}: {one}" for one in found.problems])
+    except ManifestProblems as error:
+        fail([f"{error.where}: {problem}" for problem in error.problems])
         return
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else summary(result, out))
     if not result.is_complete:
@@ -200,7 +204,10 @@ def summary(result: CohortResult, out: Path) -> str:
         "",
         table(
             ["group", "patients", "cases", "lesions"],
-            [(one.group, one.n_patients, one.n_cases, one.n_lesions) for one in tables.groups],
+            [
+                (group.group, group.n_patients, group.n_cases, group.n_lesions)
+                for group in tables.groups
+            ],
         ),
     ]
     return "\n".join(lines)
@@ -239,8 +246,8 @@ def _view() -> Iterator[Callable[[RunState], None]]:
             bars.update(bar, completed=state.n_settled, total=state.n_rows)
             status = state.as_dict("running")
             running = [
-                Text(f"  {one['row']}  {one['stage']}  {clock(one['seconds'])}", style="dim")
-                for one in status["running"][:_SHOWN_RUNNING]
+                Text(f"  {entry['row']}  {entry['stage']}  {clock(entry['seconds'])}", style="dim")
+                for entry in status["running"][:_SHOWN_RUNNING]
             ]
             live.update(Group(bars, Text(progress_line(status)), *running), refresh=True)
 

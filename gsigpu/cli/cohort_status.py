@@ -46,10 +46,12 @@ def cohort_status(
     if total:
         parts = (
             f"{name} {seconds / total:.0%}"
-            for name, seconds in sorted(status["seconds"].items(), key=lambda one: -one[1])
+            for name, seconds in sorted(status["seconds"].items(), key=lambda item: -item[1])
         )
         lines.append(f"stages   {', '.join(parts)}")
     if status["state"] == "running" and status["running"]:
-        rows = [(one["row"], one["stage"], clock(one["seconds"])) for one in status["running"]]
+        rows = [
+            (entry["row"], entry["stage"], clock(entry["seconds"])) for entry in status["running"]
+        ]
         lines += ["", table(["row", "stage", "since"], rows)]
     typer.echo("\n".join(lines))

@@ -60,29 +60,29 @@ def demo(
     _tell_cohort(result.cohort, out)
 
 
-def _beside_truth(name: str, counted: str, found: Sequence[TruthComparison]) -> str:
+def _beside_truth(name: str, counted: str, comparisons: Sequence[TruthComparison]) -> str:
     """What was measured beside what is true, in text."""
     return table(
         [name, counted, "iodine mg/mL", "true", "λHU HU/keV", "true"],
         [
             [
-                one.name,
-                one.n,
-                f"{one.iodine_mg_per_ml:.2f}",
-                f"{one.true_iodine_mg_per_ml:.2f}",
-                f"{one.lambda_hu:.3f}",
-                f"{one.true_lambda_hu:.3f}",
+                comparison.name,
+                comparison.n,
+                f"{comparison.iodine_mg_per_ml:.2f}",
+                f"{comparison.true_iodine_mg_per_ml:.2f}",
+                f"{comparison.lambda_hu:.3f}",
+                f"{comparison.true_lambda_hu:.3f}",
             ]
-            for one in found
+            for comparison in comparisons
         ],
     )
 
 
-def _tell_cohort(found: CohortDemo, out: Path) -> None:
-    typer.echo(f"\n{found.made}")
-    typer.echo(ran(found.run, out / "run"))
+def _tell_cohort(result: CohortDemo, out: Path) -> None:
+    typer.echo(f"\n{result.made}")
+    typer.echo(ran(result.run, out / "run"))
     typer.echo("")
-    typer.echo(_beside_truth("rim in PVP", "lesions", found.groups))
+    typer.echo(_beside_truth("rim in PVP", "lesions", result.groups))
     typer.echo("")
-    warn(found.statistics.warnings)
-    typer.echo(compared(found.statistics))
+    warn(result.statistics.warnings)
+    typer.echo(compared(result.statistics))

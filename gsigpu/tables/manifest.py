@@ -32,7 +32,7 @@ _YES_NO = {
     "yes": True, "true": True, "1": True, "y": True,
     "no": False, "false": False, "0": False, "n": False, "": None,
 }  # fmt: skip
-_OLDEST = 120.0
+_OLDEST = 120.0  # years: what is more is an error of typing
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         if len(cells) != len(header):
             problems.append(f"line {line}: {len(cells)} cells under {len(header)} columns")
             continue
-        row, found = _row(line, dict(zip(header, cells, strict=True)), path.parent)
-        problems += [f"line {line}: {text}" for text in found]
+        row, row_problems = _row(line, dict(zip(header, cells, strict=True)), path.parent)
+        problems += [f"line {line}: {text}" for text in row_problems]
         if row is not None:
             rows.append(row)
     problems += _contradictions(rows)
@@ -135,7 +135,8 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             table = pq.read_table(path)
             values = zip(*(column.to_pylist() for column in table.columns), strict=True)
             return [str(name).strip() for name in table.column_names], [
-                (line, [_text(one) for one in cells]) for line, cells in enumerate(values, start=2)
+                (line, [_text(cell) for cell in cells])
+                for line, cells in enumerate(values, start=2)
             ]
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
@@ -179,9 +180,9 @@ def _row(line: int, cells: dict[str, str], folder: Path) -> tuple[ManifestRow | 
 
     study = existing("study", cells["study"], Path.is_dir)
     masks = tuple(
-        existing("mask", one.strip(), Path.exists)
-        for one in cells["mask"].split(";")
-        if one.strip()
+        existing("mask", name.strip(), Path.exists)
+        for name in cells["mask"].split(";")
+        if name.strip()
     )
     paths = {name: existing(name, cells[name], Path.is_file) for name in _PATHS if cells.get(name)}
     sex = cells.get("sex", "").upper()[:1]

@@ -12,9 +12,8 @@ from pathlib import Path
 from gsigpu.errors import InputError
 from gsigpu.tables.manifest import ManifestRow
 
-_SHORTEST_KEY = 16
-# 64 bits: among a million patients two share one with a probability of 3e-8.
-_DIGITS = 16
+_SHORTEST_KEY = 16  # bytes: a shorter key can be guessed
+_DIGITS = 16  # 64 bits: among a million patients two share one with a probability of 3e-8
 
 
 class Pseudonyms:
@@ -43,14 +42,14 @@ class Pseudonyms:
 
         An identifier counts as held whatever its case and whatever stands between its letters and digits.
         """
-        found = []
+        renamed = []
         for row in rows:
             case_id = row.case_id
             bare = _bare(row.patient_id)
             if bare and bare in _bare(case_id):
                 case_id = "c-" + self.of(f"case\0{case_id}").removeprefix("p-")
-            found.append(replace(row, patient_id=self.of(row.patient_id), case_id=case_id))
-        return found
+            renamed.append(replace(row, patient_id=self.of(row.patient_id), case_id=case_id))
+        return renamed
 
 
 def read_key(path: Path) -> Pseudonyms:

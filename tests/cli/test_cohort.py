@@ -67,8 +67,8 @@ def test_run(finished):
     assert set(table.group) == {"lung", "breast"}
     assert set(table.reader) == {"A"}
     assert not table.duplicated([*COLUMNS[:9], "distance_mm"]).any()
-    for one in ("failures.csv", "exclusions.csv"):
-        assert len(pd.read_csv(out / one)) == 0
+    for name in ("failures.csv", "exclusions.csv"):
+        assert len(pd.read_csv(out / name)) == 0
     assert len(list(out.glob("cases/*/*.json"))) == 4  # provenance of each
 
 
@@ -76,11 +76,11 @@ def test_the_query_of_the_readme(finished, monkeypatch):
     _, out = finished
     query = re.search(r'duckdb -c "(.*)"', README)[1].replace('\\"', '"')
     monkeypatch.chdir(out.parent)
-    found = duckdb.sql(query).df()
+    answer = duckdb.sql(query).df()
     table = read_table(out / "measurements.csv")
     core = table.query("region == 'core' and parameter == 'lambda_hu' and statistic == 'mean'")
     expected = core.groupby(["group", "phase"]).value.mean()
-    assert found.set_index(["group", "phase"]).iloc[:, -1].to_dict() == pytest.approx(
+    assert answer.set_index(["group", "phase"]).iloc[:, -1].to_dict() == pytest.approx(
         expected.to_dict()
     )
     n_values = duckdb.sql("select count(*) from 'cohort/measurements/**/*.parquet'").fetchall()[0][
@@ -94,10 +94,10 @@ def test_again_is_nothing_and_status_says_so(cohort, finished):
     _, out = finished
     code, output = quick("run", cohort.manifest, "-o", out, "--json")
     assert code == 0
-    said = json.loads(output)
-    assert (said["n_done"], said["n_skipped"], said["n_failed"]) == (0, 4, 0)
-    assert said["predicted_bytes"] == 0
-    assert {one["group"] for one in said["tables"]["groups"]} == {"lung", "breast"}
+    answer = json.loads(output)
+    assert (answer["n_done"], answer["n_skipped"], answer["n_failed"]) == (0, 4, 0)
+    assert answer["predicted_bytes"] == 0
+    assert {group["group"] for group in answer["tables"]["groups"]} == {"lung", "breast"}
     code, output = quick("status", out)
     assert code == 0
     assert "finished" in output
@@ -127,15 +127,15 @@ def test_inclusion_rules(cohort, finished):
     rows = [dict(row) for row in cohort.rows]
     cohort.rows[3]["confirmed"] = "no"
     cohort.write()
-    found = read_table(out / "measurements.csv").query("parameter == 'longest_axial_diameter'")
-    limit = found.value.drop_duplicates().mean()  # of the two sizes that the copies share
+    diameters = read_table(out / "measurements.csv").query("parameter == 'longest_axial_diameter'")
+    limit = diameters.value.drop_duplicates().mean()  # of the two sizes that the copies share
     code, output = quick(
         "run", cohort.manifest, "-o", out, "--confirmed-only", "--max-diameter", limit,
     )  # fmt: skip
     assert code == 0, output
     excluded = pd.read_csv(out / "exclusions.csv")
     assert excluded.query("rule == 'confirmed-only'").case_id.tolist() == ["C04"]
-    large = found.query("value > @limit and case_id != 'C04'")
+    large = diameters.query("value > @limit and case_id != 'C04'")
     assert len(large) == 3
     assert excluded.query("rule == 'max-diameter'").case_id.tolist() == large.case_id.tolist()
     assert excluded.reason.notna().all()
@@ -262,5 +262,5 @@ def test_interrupt_leaves_what_is_done(cohort, tmp_path, monkeypatch):
     faults.set({})
     done = run("run", cohort.manifest, "-o", out, "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert (said["n_done"], said["n_skipped"]) == (2, 2)
+    answer = json.loads(done.stdout)
+    assert (answer["n_done"], answer["n_skipped"]) == (2, 2)

@@ -104,8 +104,8 @@ class Cohort:
     def slices(self, case_id, words=""):
         """DICOM files of a case whose path holds the words, sorted."""
         return sorted(
-            one for one in (self.folder / case_id / "dicom").rglob("*")
-            if one.is_file() and words in str(one)
+            path for path in (self.folder / case_id / "dicom").rglob("*")
+            if path.is_file() and words in str(path)
         )  # fmt: skip
 
 

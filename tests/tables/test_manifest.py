@@ -23,9 +23,9 @@ def folder(tmp_path):
 def problems(folder, *lines, header=HEADER):
     path = folder / "manifest.csv"
     path.write_text("\n".join((header, *lines)) + "\n", "utf-8")
-    with pytest.raises(ManifestProblems) as found:
+    with pytest.raises(ManifestProblems) as error:
         read_manifest(path)
-    return found.value.problems
+    return error.value.problems
 
 
 def test_what_a_row_says(folder):
@@ -49,7 +49,7 @@ def test_what_a_row_says(folder):
 
 
 def test_everything_at_once(folder):
-    found = problems(
+    lines = problems(
         folder,
         "c1,,lung,PVP,s1,m1.nii,A,,,",
         "c2,p2,lung,PVP,nowhere,m1.nii;m9.nii,A,abc,maybe,100-60",
@@ -58,7 +58,7 @@ def test_everything_at_once(folder):
         "c4,p4,lung,PVP,s1,m1.nii,,,,",
         "c4,p5,breast,AP,s1,m1.nii,,,,",
     )
-    text = "\n".join(found)
+    text = "\n".join(lines)
     for words in (
         "line 2: patient_id is empty",
         "line 3: study 'nowhere' is not there",
@@ -75,12 +75,12 @@ def test_everything_at_once(folder):
 
 
 def test_rows_that_do_not_go_together(folder):
-    found = problems(
+    lines = problems(
         folder,
         "c1,p1,lung,PVP,s1,m1.nii,,,,",
         "c2,p1,breast,PVP,s1,m1.nii,,,,",
     )
-    assert found == [
+    assert lines == [
         "line 3: study, phase, reader and mask are those of case c1 on line 2",
         "one patient has several values of group, lines 2 (lung) and 3 (breast)",
     ]

@@ -73,14 +73,14 @@ class Proposal:
 
 
 @dataclass
-class _Found:
+class _StudyFolder:
     """A study in the tree."""
 
     uid: str
     header: Dataset
     folders: set[Path] = field(default_factory=set)
     folder: Path = Path()
-    own: Path = Path()
+    area: Path = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +119,33 @@ def propose_manifest(root: Path, *, progress: Progress | None = None) -> Proposa
     ]
     rows: list[dict[str, str]] = []
     case_ids = _case_ids(studies)
-    for n_done, one in enumerate(studies):
+    for n_done, study_folder in enumerate(studies):
         if progress is not None:
             progress(n_done, len(studies))
-        rows += _rows(one, case_ids[one.uid], [*mask_files, *dicom_masks], studies, notes)
+        rows += _rows(
+            study_folder, case_ids[study_folder.uid], [*mask_files, *dicom_masks], studies, notes
+        )
     if progress is not None:
         progress(len(studies), len(studies))
     patients = {row["patient_id"] for row in rows}
-    return Proposal(rows, notes, len({row["study"] for row in rows}), len(patients))
+    return Proposal(
+        rows=rows,
+        notes=notes,
+        n_studies=len({row["study"] for row in rows}),
+        n_patients=len(patients),
+    )
 
 
 def _studies(
     by_folder: dict[Path, list[Path]], notes: list[str]
-) -> tuple[list[_Found], list[Path]]:
+) -> tuple[list[_StudyFolder], list[Path]]:
     """CT studies with the folders of their images, and DICOM masks, by a look at some files of each folder."""
-    found: dict[str, _Found] = {}
+    studies: dict[str, _StudyFolder] = {}
     masks = []
     mixed: set[str] = set()
     for folder, files in by_folder.items():
         images: dict[str, Dataset] = {}
-        candidates = [one for one in files if not one.name.lower().endswith(VOLUME_SUFFIXES)]
+        candidates = [path for path in files if not path.name.lower().endswith(VOLUME_SUFFIXES)]
         step = max(len(candidates) // _LOOKED_AT, 1)
         for path in candidates if len(candidates) <= 2 * _LOOKED_AT else candidates[::step]:
             header = _header(path)
@@ -154,8 +161,8 @@ def _studies(
             )
             mixed |= set(images)
         for uid, header in images.items():
-            found.setdefault(uid, _Found(uid, header)).folders.add(folder)
-    return [one for uid, one in found.items() if uid not in mixed], masks
+            studies.setdefault(uid, _StudyFolder(uid, header)).folders.add(folder)
+    return [study for uid, study in studies.items() if uid not in mixed], masks
 
 
 def _header(path: Path) -> Dataset | None:
@@ -166,110 +173,112 @@ def _header(path: Path) -> Dataset | None:
         return None
 
 
-def _placed(studies: list[_Found], root: Path, notes: list[str]) -> list[_Found]:
+def _placed(studies: list[_StudyFolder], root: Path, notes: list[str]) -> list[_StudyFolder]:
     """Studies with a folder of their own, and the folder above it that is still theirs alone."""
     placed = []
     users: Counter[Path] = Counter()
-    for one in studies:
-        one.folder = Path(os.path.commonpath([str(folder) for folder in one.folders]))
-        users.update({above for folder in one.folders for above in (folder, *folder.parents)})
-    for one in studies:
-        if users[one.folder] > 1:
+    for study in studies:
+        study.folder = Path(os.path.commonpath([str(folder) for folder in study.folders]))
+        users.update({above for folder in study.folders for above in (folder, *folder.parents)})
+    for study in studies:
+        if users[study.folder] > 1:
             notes.append(
-                f"{one.folder}: holds several studies in folders that cross; give each its own folder"
+                f"{study.folder}: holds several studies in folders that cross; give each its own folder"
             )
             continue
-        one.own = one.folder
-        while one.own != root and users[one.own.parent] == 1:
-            one.own = one.own.parent
-        placed.append(one)
-    return sorted(placed, key=lambda one: str(one.folder))
+        study.area = study.folder
+        while study.area != root and users[study.area.parent] == 1:
+            study.area = study.area.parent
+        placed.append(study)
+    return sorted(placed, key=lambda study: str(study.folder))
 
 
-def _case_ids(studies: Sequence[_Found]) -> dict[str, str]:
+def _case_ids(studies: Sequence[_StudyFolder]) -> dict[str, str]:
     """PatientID, and the number of the study in time where a patient has several."""
-    by_patient: dict[str, list[_Found]] = defaultdict(list)
-    for one in studies:
-        by_patient[_patient(one)].append(one)
-    found = {}
+    by_patient: dict[str, list[_StudyFolder]] = defaultdict(list)
+    for study in studies:
+        by_patient[_patient(study)].append(study)
+    case_ids = {}
     for patient, members in by_patient.items():
-        members.sort(key=lambda one: (_text(one, "StudyDate"), _text(one, "StudyTime"), one.uid))
-        for number, one in enumerate(members, start=1):
-            found[one.uid] = patient if len(members) == 1 else f"{patient}-{number}"
-    return found
+        members.sort(
+            key=lambda study: (_text(study, "StudyDate"), _text(study, "StudyTime"), study.uid)
+        )
+        for number, study in enumerate(members, start=1):
+            case_ids[study.uid] = patient if len(members) == 1 else f"{patient}-{number}"
+    return case_ids
 
 
-def _patient(one: _Found) -> str:
-    return _text(one, "PatientID")
+def _patient(study: _StudyFolder) -> str:
+    return _text(study, "PatientID")
 
 
-def _text(one: _Found, keyword: str) -> str:
-    return str(one.header.get(keyword) or "").strip()
+def _text(study: _StudyFolder, keyword: str) -> str:
+    return str(study.header.get(keyword) or "").strip()
 
 
 def _rows(
-    one: _Found,
+    study_folder: _StudyFolder,
     case_id: str,
     mask_files: Sequence[Path],
-    studies: Sequence[_Found],
+    studies: Sequence[_StudyFolder],
     notes: list[str],
 ) -> Iterator[dict[str, str]]:
     """A row per phase and reader."""
     try:
-        study = read_study(one.folder)
+        study = read_study(study_folder.folder)
     except GsigpuError as error:
         notes.append(str(error))
         return
     phases = list(dict.fromkeys(s.phase for s in study.series if s.kind is SeriesKind.VMI))
     if not phases:
-        notes.append(f"{one.folder}: no monoenergetic series, so it is left out")
+        notes.append(f"{study_folder.folder}: no monoenergetic series, so it is left out")
         return
-    notes += [f"{one.folder}: {s.problem}" for s in study.series if s.problem is not None]
-    if not _patient(one):
-        notes.append(f"{one.folder}: no Patient ID; fill in patient_id and case_id")
+    notes += [f"{study_folder.folder}: {s.problem}" for s in study.series if s.problem is not None]
+    if not _patient(study_folder):
+        notes.append(f"{study_folder.folder}: no Patient ID; fill in patient_id and case_id")
     if "" in phases:
-        notes.append(f"{one.folder}: no header names the phase; fill it in")
+        notes.append(f"{study_folder.folder}: no header names the phase; fill it in")
     if any(phase.startswith("phase-") for phase in phases):
         notes.append(
-            f"{one.folder}: phases are told apart by time alone ({', '.join(phases)});"
+            f"{study_folder.folder}: phases are told apart by time alone ({', '.join(phases)});"
             " the names stay as they are here, AP is not known"
         )
-    own = _own_masks(one, mask_files, studies, study, phases)
-    readers = sorted({mask.reader for mask in own if mask.role is Role.LESION}) or [""]
+    masks = _own_masks(study_folder, mask_files, studies, study, phases)
+    readers = sorted({mask.reader for mask in masks if mask.role is Role.LESION}) or [""]
     if len(readers) > 1 and not readers[0]:
-        notes.append(f"{one.folder}: one mask of lesions names no reader; fill in reader")
+        notes.append(f"{study_folder.folder}: one mask of lesions names no reader; fill in reader")
     for phase in phases:
         for reader in readers:
-            cells = _mask_cells(own, phase, reader, one, notes)
+            cells = _mask_cells(masks, phase, reader, study_folder, notes)
             yield {
                 **dict.fromkeys(COLUMNS, ""),
                 "case_id": case_id,
-                "patient_id": _patient(one),
+                "patient_id": _patient(study_folder),
                 "phase": phase,
-                "study": str(one.folder),
+                "study": str(study_folder.folder),
                 "reader": reader,
-                "sex": _text(one, "PatientSex")[:1],
-                "age": _text(one, "PatientAge").lstrip("0").removesuffix("Y"),
+                "sex": _text(study_folder, "PatientSex")[:1],
+                "age": _text(study_folder, "PatientAge").lstrip("0").removesuffix("Y"),
                 **cells,
             }
 
 
 def _own_masks(
-    one: _Found,
+    study_folder: _StudyFolder,
     files: Sequence[Path],
-    studies: Sequence[_Found],
+    studies: Sequence[_StudyFolder],
     study: Study,
     phases: Sequence[str],
 ) -> list[_Mask]:
     """Masks below the study's own folder; else those elsewhere that its folder's name names."""
-    inside = [path for path in files if path.is_relative_to(one.own)]
+    inside = [path for path in files if path.is_relative_to(study_folder.area)]
     inside += [
         skipped.path for skipped in study.skipped
         if "Segmentation Storage" in skipped.reason or "RT Structure" in skipped.reason
     ]  # fmt: skip
     if not inside:
-        owned = [other.own for other in studies]
-        name = _words(one.own.name)
+        owned = [other.area for other in studies]
+        name = _words(study_folder.area.name)
         inside = [
             path
             for path in files
@@ -277,12 +286,12 @@ def _own_masks(
             and f" {name} " in f" {_words(path.name)} {_words(path.parent.name)} "
             and not any(path.is_relative_to(folder) for folder in owned)
         ]
-    return [_mask(path, one.own, study, phases) for path in dict.fromkeys(inside)]
+    return [_mask(path, study_folder.area, study, phases) for path in dict.fromkeys(inside)]
 
 
-def _mask(path: Path, own: Path, study: Study, phases: Sequence[str]) -> _Mask:
+def _mask(path: Path, area: Path, study: Study, phases: Sequence[str]) -> _Mask:
     stem = re.sub(r"(\.seg)?\.(nii(\.gz)?|nrrd|mha|mhd|dcm)$", "", path.name, flags=re.IGNORECASE)
-    inner = path.parent.relative_to(own).parts if path.is_relative_to(own) else ()
+    inner = path.parent.relative_to(area).parts if path.is_relative_to(area) else ()
     match = _READER.search(" ".join((*inner, stem)))
     named = _READER.sub("", stem).strip(" _-.") or stem
     if path.name.lower().endswith(VOLUME_SUFFIXES):
@@ -290,15 +299,17 @@ def _mask(path: Path, own: Path, study: Study, phases: Sequence[str]) -> _Mask:
         phase = "" if role is Role.VESSELS else _phase_named(named, phases)
     else:  # regions in it have names of their own
         role, is_sure, phase = Role.LESION, True, _phase_of_dicom(path, study)
-    return _Mask(path, role, is_sure, phase, match[1] if match else "")
+    return _Mask(
+        path=path, role=role, is_sure=is_sure, phase=phase, reader=match[1] if match else ""
+    )
 
 
 def _phase_named(name: str, phases: Sequence[str]) -> str:
     """The only phase of the study for which a name speaks."""
     text = name.replace("_", " ")
     spoken = {rule.answer for rule in load_patterns().phase if rule.pattern.search(text)}
-    found = [phase for phase in phases if phase in spoken]
-    return found[0] if len(found) == 1 else ""
+    named_phases = [phase for phase in phases if phase in spoken]
+    return named_phases[0] if len(named_phases) == 1 else ""
 
 
 def _phase_of_dicom(path: Path, study: Study) -> str:
@@ -307,16 +318,18 @@ def _phase_of_dicom(path: Path, study: Study) -> str:
         with quiet():
             header = dcmread(path, stop_before_pixels=True)
             named = {
-                str(one.value) for one in header.iterall() if one.keyword == "SeriesInstanceUID"
+                str(element.value)
+                for element in header.iterall()
+                if element.keyword == "SeriesInstanceUID"
             }
     except Exception:  # noqa: BLE001  # the run will say what is wrong with it
         return ""
-    phases = {one.phase for one in study.series if one.evidence.series_uid in named}
+    phases = {series.phase for series in study.series if series.evidence.series_uid in named}
     return phases.pop() if len(phases) == 1 else ""
 
 
 def _mask_cells(
-    masks: Sequence[_Mask], phase: str, reader: str, one: _Found, notes: list[str]
+    masks: Sequence[_Mask], phase: str, reader: str, study_folder: _StudyFolder, notes: list[str]
 ) -> dict[str, str]:
     """The mask columns of a row; a mask of a phase or reader goes before one of all."""
     cells = {}
@@ -331,7 +344,7 @@ def _mask_cells(
         best = [mask for mask in fitting if mask.is_sure] or fitting
         for special in ("reader", "phase"):
             best = [mask for mask in best if getattr(mask, special)] or best
-        where = f"{one.folder}, phase {phase or '(none)'}" + (
+        where = f"{study_folder.folder}, phase {phase or '(none)'}" + (
             f", reader {reader}" if reader else ""
         )
         names = ", ".join(mask.path.name for mask in best)
@@ -357,4 +370,4 @@ def _words(text: str) -> str:
 def _relative(column: str, cell: str, folder: Path) -> str:
     if column not in ("study", "mask", *_COLUMN_OF.values()) or not cell:
         return cell
-    return ";".join(os.path.relpath(one, folder.absolute()) for one in cell.split(";"))
+    return ";".join(os.path.relpath(path, folder.absolute()) for path in cell.split(";"))

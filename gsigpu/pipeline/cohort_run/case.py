@@ -160,7 +160,14 @@ def _known(files: RowFiles, row: ManifestRow, *, retry_only: bool) -> RowOutcome
         return None if files.failures() else RowOutcome(row, "left", files.key)
     if files.failure.exists():
         record = json.loads(files.failure.read_text("utf-8"))
-        return RowOutcome(row, "failed", files.key, record["stage"], record["reason"], fresh=False)
+        return RowOutcome(
+            row=row,
+            status="failed",
+            key=files.key,
+            stage=record["stage"],
+            reason=record["reason"],
+            fresh=False,
+        )
     return None
 
 
@@ -180,7 +187,7 @@ def run_study(task: StudyTask, tell_stage: TellStage, tell_outcome: TellOutcome)
             clock.stop()
             tell_outcome(_failed(files, row, clock.name, error, reading.known, clock.seconds))
         else:
-            tell_outcome(RowOutcome(row, "done", key, seconds=dict(clock.seconds)))
+            tell_outcome(RowOutcome(row=row, status="done", key=key, seconds=dict(clock.seconds)))
 
 
 class _Reading:
@@ -246,7 +253,7 @@ def _run_row(
         split=settings.split_lesions,
         any_phase=settings.any_mask_phase,
     )
-    found = measure_study(
+    measurement = measure_study(
         study,
         masks,
         settings=_with_slope(settings.measure, row.slope),
@@ -257,7 +264,7 @@ def _run_row(
     clock.stop()
     # The stages of measure itself, instead of their sum.
     clock.seconds.pop("measure", None)
-    for name, seconds in found.seconds.items():
+    for name, seconds in measurement.seconds.items():
         clock.seconds[name] = clock.seconds.get(name, 0.0) + seconds
     clock.name = ""
     if settings.maps:
@@ -267,9 +274,9 @@ def _run_row(
         from gsigpu.pipeline.cohort_run.row_picture import save_picture
 
         clock.stage("picture")
-        put(files.picture, lambda partial: save_picture(partial, found))
+        put(files.picture, lambda partial: save_picture(partial, measurement))
     clock.stage("write")
-    _write(files, found, masks, redact, pseudonymous=settings.pseudonymous)
+    _write(files, measurement, masks, redact, pseudonymous=settings.pseudonymous)
     remove([files.failure, files.log, *files.under_other_keys()])
     clock.stop()
 
@@ -296,12 +303,17 @@ def _write_maps(
 
 
 def _write(
-    files: RowFiles, found: Measurement, masks: MaskFiles, redact: Redactor, *, pseudonymous: bool
+    files: RowFiles,
+    measurement: Measurement,
+    masks: MaskFiles,
+    redact: Redactor,
+    *,
+    pseudonymous: bool,
 ) -> None:
     """Provenance, then the table: where the table is, all is."""
-    record = redact.record(provenance(found, masks))
+    record = redact.record(provenance(measurement, masks))
     put_json(files.provenance, _without_uids(record) if pseudonymous else record)
-    table = found.table
+    table = measurement.table
     table["lesion_id"] = _each(table["lesion_id"], lambda text: _label(text, redact))
     # The only definitions with words of a header: those that name a series.
     named_mask = table.parameter.str.startswith("iodine[vendor") | table.definition.str.startswith(
@@ -309,13 +321,14 @@ def _write(
     )
     table.loc[named_mask, "definition"] = _each(table.loc[named_mask, "definition"], redact)
     footer = {
-        "lesions": [one for one in table["lesion_id"].unique().tolist() if one],
+        "lesions": [lesion_id for lesion_id in table["lesion_id"].unique().tolist() if lesion_id],
         "diameters_mm": {
             row.lesion_id: row.value
             for row in table[table.parameter == "longest_axial_diameter"].itertuples()
         },
         "failures": [
-            (_label(one.lesion_id, redact), redact(str(one.error))) for one in found.failures
+            (_label(failure.lesion_id, redact), redact(str(failure.error)))
+            for failure in measurement.failures
         ],
     }
     content = pa.Table.from_pandas(table, preserve_index=False)
@@ -339,26 +352,26 @@ def _without_uids(content: Any) -> Any:
     """Without what leads to objects of the archive; how many there were is kept."""
     if isinstance(content, dict):
         kept = {}
-        for name, one in content.items():
+        for name, value in content.items():
             if name not in _UIDS:
-                kept[name] = _without_uids(one)
-            elif isinstance(one, list):
-                kept[f"n_{name}"] = len(one)
+                kept[name] = _without_uids(value)
+            elif isinstance(value, list):
+                kept[f"n_{name}"] = len(value)
         return kept
-    return [_without_uids(one) for one in content] if isinstance(content, list) else content
+    return [_without_uids(value) for value in content] if isinstance(content, list) else content
 
 
 def _with_slope(settings: MeasureSettings, slope: str) -> MeasureSettings:
     """A row may say what plain λHU means for it."""
     if not slope:
         return settings
-    others = tuple(one for one in settings.parameters.slopes[1:] if one != slope)
+    others = tuple(other for other in settings.parameters.slopes[1:] if other != slope)
     return replace(settings, parameters=replace(settings.parameters, slopes=(slope, *others)))
 
 
 def phase_in(study: Study, phase: str) -> str | None:
     """The manifest's phase, or None where the study holds one stack whose phase nothing says."""
-    phases = {one.phase for one in study.series if one.kind is SeriesKind.VMI}
+    phases = {series.phase for series in study.series if series.kind is SeriesKind.VMI}
     return None if phases == {""} else phase
 
 
@@ -391,19 +404,26 @@ def record_failure(
 ) -> RowOutcome:
     """Keeps a failure and its log, instead of earlier ones; a result of other inputs stays until there is a new one."""
     files.folder.mkdir(parents=True, exist_ok=True)
-    remove(one for one in files.under_other_keys() if one.name.endswith(FAILURE_SUFFIXES))
+    remove(path for path in files.under_other_keys() if path.name.endswith(FAILURE_SUFFIXES))
     put_text(
         files.log,
         f"case {row.case_id}, phase {row.phase}, reader {row.reader or '(none)'}\n"
         f"failed in {stage}: {reason}\n{details}",
     )
     put_json(files.failure, {"case_id": row.case_id, "stage": stage, "reason": reason})
-    return RowOutcome(row, "failed", files.key, stage, reason, seconds=dict(seconds))
+    return RowOutcome(
+        row=row,
+        status="failed",
+        key=files.key,
+        stage=stage,
+        reason=reason,
+        seconds=dict(seconds),
+    )
 
 
 def by_study(rows: Sequence[ManifestRow]) -> list[tuple[ManifestRow, ...]]:
     """Rows of one study folder together, in the order of the manifest."""
-    found: dict[Path, list[ManifestRow]] = {}
+    members_of: dict[Path, list[ManifestRow]] = {}
     for row in rows:
-        found.setdefault(row.study, []).append(row)
-    return [tuple(members) for members in found.values()]
+        members_of.setdefault(row.study, []).append(row)
+    return [tuple(members) for members in members_of.values()]

@@ -75,19 +75,23 @@ def write_tables(
     if known is not None:
         return known
     (out / RESULTS_FILE).unlink(missing_ok=True)
-    done = [one for one in outcomes if one.status in ("done", "skipped")]
-    footers = {one.row: _footer(_table_path(out, one)) for one in done}
+    done = [outcome for outcome in outcomes if outcome.status in ("done", "skipped")]
+    footers = {outcome.row: _footer(_table_path(out, outcome)) for outcome in done}
     kept, later = after_measuring(
-        [one.row for one in done],
+        [outcome.row for outcome in done],
         {row: footer.lesions for row, footer in footers.items()},
         {row: footer.diameters_mm for row, footer in footers.items()},
         rules,
     )
     exclusions = [*excluded, *later]
-    left_out = {(one.row.case_id, one.lesion_id) for one in exclusions if one.lesion_id}
+    left_out = {
+        (exclusion.row.case_id, exclusion.lesion_id)
+        for exclusion in exclusions
+        if exclusion.lesion_id
+    }
     kept_set = set(kept)
     n_values = _write_measurements(
-        out, [one for one in done if one.row in kept_set], left_out, progress
+        out, [outcome for outcome in done if outcome.row in kept_set], left_out, progress
     )
     failures = _failures(out, outcomes, footers)
     _put_csv(out / "failures.csv", failures)
@@ -119,9 +123,16 @@ def _digest(
     outcomes: Sequence[RowOutcome], excluded: Sequence[Exclusion], rules: InclusionRules
 ) -> str:
     digest = hashlib.sha256(json.dumps([__version__, asdict(rules)]).encode())
-    for one in outcomes:
-        what = "done" if one.status == "skipped" else one.status
-        line = (one.row.line, one.row.name, what, one.key, one.stage, one.reason)
+    for outcome in outcomes:
+        what = "done" if outcome.status == "skipped" else outcome.status
+        line = (
+            outcome.row.line,
+            outcome.row.name,
+            what,
+            outcome.key,
+            outcome.stage,
+            outcome.reason,
+        )
         digest.update(json.dumps(line).encode())
     for other in excluded:
         line = (other.row.line, other.row.name, other.rule, other.reason, "", "")
@@ -138,12 +149,12 @@ def _known(out: Path, digest: str) -> CohortTables | None:
     there = ("measurements", "measurements.csv", "failures.csv", "exclusions.csv", "flow.svg")
     if record.pop("digest", "") != digest or not all((out / name).exists() for name in there):
         return None
-    groups = tuple(GroupSize(**one) for one in record.pop("groups"))
+    groups = tuple(GroupSize(**group) for group in record.pop("groups"))
     return CohortTables(**record, groups=groups)
 
 
-def _table_path(out: Path, one: RowOutcome) -> Path:
-    return row_files(out, one.row, one.key).table
+def _table_path(out: Path, outcome: RowOutcome) -> Path:
+    return row_files(out, outcome.row, outcome.key).table
 
 
 def _footer(path: Path) -> _Footer:
@@ -164,7 +175,7 @@ def _write_measurements(
     One row's table is in memory at a time.
     """
     schema = pa.Schema.from_pandas(frame([]), preserve_index=False).remove_metadata()
-    without_phase = pa.schema([one for one in schema if one.name != "phase"])
+    without_phase = pa.schema([field for field in schema if field.name != "phase"])
     n_values = 0
     dropped: dict[str, set[str]] = {}
     for case_id, lesion_id in left_out:
@@ -179,17 +190,19 @@ def _write_measurements(
         ):
             frame([]).to_csv(csv, index=False, lineterminator="\n")
             writers: dict[str, _PartWriter] = {}
-            for one in done:
+            for outcome in done:
                 progress()
-                table = pq.read_table(_table_path(out, one)).to_pandas()[list(COLUMNS)]
-                if one.row.case_id in dropped:
-                    table = table[~table.lesion_id.isin(dropped[one.row.case_id])]
+                table = pq.read_table(_table_path(out, outcome)).to_pandas()[list(COLUMNS)]
+                if outcome.row.case_id in dropped:
+                    table = table[~table.lesion_id.isin(dropped[outcome.row.case_id])]
                 table.to_csv(csv, index=False, header=False, lineterminator="\n")
-                if one.row.phase not in writers:
-                    path = folder / f"phase={quote(one.row.phase, safe='')}" / "part-0.parquet"
-                    writers[one.row.phase] = stack.enter_context(_PartWriter(path, without_phase))
+                if outcome.row.phase not in writers:
+                    path = folder / f"phase={quote(outcome.row.phase, safe='')}" / "part-0.parquet"
+                    writers[outcome.row.phase] = stack.enter_context(
+                        _PartWriter(path, without_phase)
+                    )
                 content = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
-                writers[one.row.phase].add(content.drop_columns("phase"))
+                writers[outcome.row.phase].add(content.drop_columns("phase"))
                 n_values += len(table)
 
     put(out / "measurements.csv", write_csv)
@@ -209,7 +222,7 @@ class _PartWriter:
 
     def add(self, table: pa.Table) -> None:
         self._waiting.append(table)
-        if sum(one.num_rows for one in self._waiting) >= _ROW_GROUP:
+        if sum(table.num_rows for table in self._waiting) >= _ROW_GROUP:
             self._flush()
 
     def _flush(self) -> None:
@@ -228,11 +241,20 @@ def _failures(
     """Rows that failed, and lesions of rows that did not."""
 
     def entries() -> Iterator[tuple[object, ...]]:
-        for one in outcomes:
-            row = one.row
-            if one.status == "failed":
-                log = row_files(out, row, one.key).log.relative_to(out).as_posix()
-                yield row.case_id, one.stage, one.reason, row.phase, row.reader, "", row.line, log
+        for outcome in outcomes:
+            row = outcome.row
+            if outcome.status == "failed":
+                log = row_files(out, row, outcome.key).log.relative_to(out).as_posix()
+                yield (
+                    row.case_id,
+                    outcome.stage,
+                    outcome.reason,
+                    row.phase,
+                    row.reader,
+                    "",
+                    row.line,
+                    log,
+                )
             for lesion_id, reason in footers[row].failures if row in footers else ():
                 yield row.case_id, "measure", reason, row.phase, row.reader, lesion_id, row.line, ""
 
@@ -247,10 +269,10 @@ def _lesions(footers: Mapping[ManifestRow, _Footer]) -> set[tuple[str, str]]:
 
 
 def _by_rule(exclusions: Sequence[Exclusion]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for one in exclusions:
-        found[one.rule] = found.get(one.rule, 0) + 1
-    return found
+    counts: dict[str, int] = {}
+    for exclusion in exclusions:
+        counts[exclusion.rule] = counts.get(exclusion.rule, 0) + 1
+    return counts
 
 
 def _groups(
@@ -263,7 +285,10 @@ def _groups(
         rows = [row for row in kept if row.group == group]
         lesions = _lesions({row: footers[row] for row in rows})
         yield GroupSize(
-            group, len(patients), len({row.case_id for row in rows}), len(lesions - left_out)
+            group=group,
+            n_patients=len(patients),
+            n_cases=len({row.case_id for row in rows}),
+            n_lesions=len(lesions - left_out),
         )
 
 

@@ -19,9 +19,8 @@ _PROVENANCE_BYTES = 120_000
 _CSV_BYTES = 500_000
 _PICTURE_BYTES = 600_000
 _BYTES_PER_VOXEL = {"ct": 2, "rgb": 3}
-# Left on the disk while a run goes on.
-SPARE_BYTES = 256 * 2**20
-_TRIED_STUDIES = 3
+SPARE_BYTES = 256 * 2**20  # left on the disk while a run goes on, for everything else on it
+_TRIED_STUDIES = 3  # whose headers are read for the size of a map
 
 
 def predicted_bytes(rows: Sequence[ManifestRow], settings: CohortSettings) -> int:
@@ -45,7 +44,11 @@ def _voxels(rows: Sequence[ManifestRow]) -> int:
             study = read_study(folder)
         except GsigpuError:
             continue
-        sizes = [math.prod(one.geometry.shape) for one in study.series if one.geometry is not None]
+        sizes = [
+            math.prod(series.geometry.shape)
+            for series in study.series
+            if series.geometry is not None
+        ]
         if sizes:
             return max(sizes)
     return 0

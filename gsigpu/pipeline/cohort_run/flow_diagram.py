@@ -48,34 +48,38 @@ def flow_of(
     n_lesions : that were measured, before any is excluded
     """
     by_rule: dict[str, list[Exclusion]] = {}
-    for one in exclusions:
-        by_rule.setdefault(one.rule, []).append(one)
-    measured = {one.row for one in outcomes}
-    early = [one.row for one in exclusions if one.row not in measured]
-    all_rows = [*(one.row for one in outcomes), *early]
+    for exclusion in exclusions:
+        by_rule.setdefault(exclusion.rule, []).append(exclusion)
+    measured = {outcome.row for outcome in outcomes}
+    early = [exclusion.row for exclusion in exclusions if exclusion.row not in measured]
+    all_rows = [*(outcome.row for outcome in outcomes), *early]
     groups = {row.group for row in all_rows}
     steps = [
         FlowStep(
             f"In the manifest\n{_counted(all_rows)}, {_n(len(groups), 'group')}"
             f"\n{_n(n_manifest_rows, 'row')} (case, phase, reader)",
             tuple(
-                f"Excluded: {what}\n{_counted([one.row for one in found])}"
-                for what, found in (
+                f"Excluded: {what}\n{_counted([exclusion.row for exclusion in members])}"
+                for what, members in (
                     ("not confirmed by pathology", by_rule.get(CONFIRMED, [])),
                     (
                         f"group of fewer than {rules.min_group_size} patients",
-                        [one for one in by_rule.get(GROUP_SIZE, []) if one.row not in measured],
+                        [
+                            exclusion
+                            for exclusion in by_rule.get(GROUP_SIZE, [])
+                            if exclusion.row not in measured
+                        ],
                     ),
                 )
-                if found
+                if members
             ),
         )
     ]
-    failed = [one.row for one in outcomes if one.status == "failed"]
-    left = [one.row for one in outcomes if one.status == "left"]
+    failed = [outcome.row for outcome in outcomes if outcome.status == "failed"]
+    left = [outcome.row for outcome in outcomes if outcome.status == "left"]
     steps.append(
         FlowStep(
-            f"To be measured\n{_counted([one.row for one in outcomes])}",
+            f"To be measured\n{_counted([outcome.row for outcome in outcomes])}",
             tuple(
                 f"{what}\n{_counted(rows)}, {_n(len(rows), 'row')}"
                 for what, rows in (("Failed, see failures.csv", failed), ("Not tried yet", left))
@@ -83,32 +87,38 @@ def flow_of(
             ),
         )
     )
-    done = [one.row for one in outcomes if one.status in ("done", "skipped")]
+    done = [outcome.row for outcome in outcomes if outcome.status in ("done", "skipped")]
     large = by_rule.get(DIAMETER, [])
     beyond = [
         (f"longest diameter above {rules.max_diameter_mm:g} mm\n{_n(len(large), 'lesion')}")
         if large and rules.max_diameter_mm is not None
         else "",
-        f"no lesion left\n{_counted([one.row for one in by_rule.get(NO_LESION, [])])}"
+        f"no lesion left\n{_counted([exclusion.row for exclusion in by_rule.get(NO_LESION, [])])}"
         if by_rule.get(NO_LESION)
         else "",
         *(
             f"group of fewer than {rules.min_group_size} patients left\n{_counted(rows)}"
-            for rows in [[one.row for one in by_rule.get(GROUP_SIZE, []) if one.row in measured]]
+            for rows in [
+                [
+                    exclusion.row
+                    for exclusion in by_rule.get(GROUP_SIZE, [])
+                    if exclusion.row in measured
+                ]
+            ]
             if rows
         ),
     ]
     steps.append(
         FlowStep(
             f"Measured\n{_counted(done)}, {_n(n_lesions, 'lesion')}\n{_n(len(done), 'row')}",
-            tuple(f"Excluded: {one}" for one in beyond if one),
+            tuple(f"Excluded: {text}" for text in beyond if text),
         )
     )
-    n_patients = sum(one.n_patients for one in tables.groups)
-    n_kept = sum(one.n_lesions for one in tables.groups)
+    n_patients = sum(group.n_patients for group in tables.groups)
+    n_kept = sum(group.n_lesions for group in tables.groups)
     lines = [
-        f"{one.group}: {_n(one.n_lesions, 'lesion')}, {_n(one.n_patients, 'patient')}"
-        for one in tables.groups
+        f"{group.group}: {_n(group.n_lesions, 'lesion')}, {_n(group.n_patients, 'patient')}"
+        for group in tables.groups
     ]
     total = f"In the tables\n{_n(n_patients, 'patient')}, {_n(n_kept, 'lesion')}"
     steps.append(FlowStep("\n".join([total, *lines])))
@@ -117,14 +127,16 @@ def flow_of(
 
 def save_flow(out: Path, steps: Sequence[FlowStep]) -> None:
     """flow.svg and flow.png."""
-    steps = [FlowStep(_wrapped(one.text), tuple(map(_wrapped, one.left))) for one in steps]
+    steps = [FlowStep(_wrapped(step.text), tuple(map(_wrapped, step.left))) for step in steps]
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     line_in, pad_in, gap_in, width_in = 0.21, 0.14, 0.34, 3.9
-    heights = [line_in * (1 + one.text.count("\n")) + 2 * pad_in for one in steps]
-    lefts = [[line_in * (1 + text.count("\n")) + 2 * pad_in for text in one.left] for one in steps]
+    heights = [line_in * (1 + step.text.count("\n")) + 2 * pad_in for step in steps]
+    lefts = [
+        [line_in * (1 + text.count("\n")) + 2 * pad_in for text in step.left] for step in steps
+    ]
     gaps = [max(sum(sides) + 0.16 * len(sides) + 0.2, gap_in) for sides in lefts]
     total_in = sum(heights) + sum(gaps[:-1]) + 0.3
     wide_in = 2 * width_in + 0.9 if any(lefts) else width_in + 0.3
@@ -135,16 +147,16 @@ def save_flow(out: Path, steps: Sequence[FlowStep]) -> None:
     axis.set_ylim(0, total_in)
     axis.set_axis_off()
     top, x = total_in - 0.15, 0.15
-    for number, (one, height, sides, gap) in enumerate(
+    for number, (step, height, sides, gap) in enumerate(
         zip(steps, heights, lefts, gaps, strict=True)
     ):
         is_last = number == len(steps) - 1
-        _box(axis, (x, top - height, width_in, height), one.text, _END if is_last else _KEPT)
+        _box(axis, (x, top - height, width_in, height), step.text, _END if is_last else _KEPT)
         bottom, middle = top - height, x + width_in / 2
         if not is_last:
             _arrow(axis, (middle, bottom), (middle, bottom - gap))
             y = bottom - 0.1
-            for text, side in zip(one.left, sides, strict=True):
+            for text, side in zip(step.left, sides, strict=True):
                 _box(axis, (x + width_in + 0.5, y - side, width_in, side), text, _OUT)
                 _arrow(axis, (middle, y - side / 2), (x + width_in + 0.5, y - side / 2))
                 y -= side + 0.16

@@ -58,8 +58,8 @@ def before_measuring(
     kept, excluded = [], []
     for row in rows:
         if rules.confirmed_only and row.confirmed is not True:
-            said = "the manifest does not say" if row.confirmed is None else "confirmed is no"
-            excluded.append(Exclusion(row, CONFIRMED, f"not confirmed by pathology ({said})"))
+            why = "the manifest does not say" if row.confirmed is None else "confirmed is no"
+            excluded.append(Exclusion(row, CONFIRMED, f"not confirmed by pathology ({why})"))
         else:
             kept.append(row)
     kept, small = _small_groups(kept, rules)
@@ -120,10 +120,10 @@ def _small_groups(
 
 def patients_by_group(rows: Iterable[ManifestRow]) -> dict[str, set[str]]:
     """Patients of each group, groups in order of first appearance."""
-    found: dict[str, set[str]] = defaultdict(set)
+    patients: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        found[row.group].add(row.patient_id)
-    return dict(found)
+        patients[row.group].add(row.patient_id)
+    return dict(patients)
 
 
 def exclusion_table(exclusions: Iterable[Exclusion]) -> pd.DataFrame:
@@ -131,10 +131,10 @@ def exclusion_table(exclusions: Iterable[Exclusion]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             (
-                one.row.case_id, one.lesion_id, one.rule, one.reason, one.row.patient_id,
-                one.row.group, one.row.phase, one.row.reader, one.row.line,
+                exclusion.row.case_id, exclusion.lesion_id, exclusion.rule, exclusion.reason, exclusion.row.patient_id,
+                exclusion.row.group, exclusion.row.phase, exclusion.row.reader, exclusion.row.line,
             )
-            for one in exclusions
+            for exclusion in exclusions
         ],
         columns=list(COLUMNS),
     )  # fmt: skip

@@ -43,16 +43,15 @@ from gsigpu.tables.manifest import ManifestRow
 TellRow = Callable[[ManifestRow, str], None]
 
 _HEADER = struct.Struct("<Q")
-_LOG_TAIL = 16_000
-# What faulthandler says of every compiled module.
+# faulthandler lists every compiled module; the list says nothing about a crash.
 _EXTENSIONS = re.compile(r"^Extension modules:.*$", re.MULTILINE)
-_LOOK_S = 0.25
-_BURIAL_S = 20.0
-# To start in; and what an orphan has that hangs in a library, deaf to everything else.
-_GRACE_S = 60.0
-# Where less than this is left to the whole machine, the largest child goes before the system chooses.
-_LOW_MEMORY = 0.02
-# Ends that come from outside, with the run or a shortage that may be over.
+# Limits, each with its reason.
+_LOG_TAIL = 16_000  # characters of a child's standard error: a traceback and what a library printed before it
+_LOOK_S = 0.25  # between two looks at a silent child: soon enough to stop one that fills the memory
+_BURIAL_S = 20.0  # for a killed process to disappear: one in a dead disk's queue may never
+_GRACE_S = 60.0  # for imports on a cold disk, before a row's own time begins
+_LOW_MEMORY = 0.02  # of the machine's memory: below it, the system would choose a process to kill
+# Signals that come from outside, with the end of the run or a shortage that may be over.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -77,15 +76,15 @@ class _Child:
         self.device = device
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the child
         # Threads of a BLAS in every child would stand in each other's way.
-        own = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         if device:
-            own["CUDA_VISIBLE_DEVICES"] = device
+            environment["CUDA_VISIBLE_DEVICES"] = device
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gsigpu.pipeline.cohort_run.isolation"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            env={**os.environ, **own},
+            env={**os.environ, **environment},
             bufsize=0,  # a message that waits in a buffer would not wake the selector
             start_new_session=True,  # Ctrl-C is for the parent, which then ends its children
         )
@@ -134,7 +133,7 @@ class _Child:
         system = psutil.virtual_memory()
         if system.available < _LOW_MEMORY * system.total:
             with _CHILDREN.lock:
-                largest = max(one.memory() for one in _CHILDREN.alive)
+                largest = max(child.memory() for child in _CHILDREN.alive)
             if used >= largest:
                 return f"out of memory: the machine had {system.available / 2**20:.0f} MiB left; give fewer --workers"
         return ""
@@ -236,7 +235,7 @@ def _child() -> _Child:
     with contextlib.suppress(queue.Empty):
         return _CHILDREN.idle.get_nowait()
     with _CHILDREN.lock:
-        used = [one.device for one in _CHILDREN.alive]
+        used = [child.device for child in _CHILDREN.alive]
         device = min(_CHILDREN.devices, key=used.count, default="")
         child = _Child(device)
         _CHILDREN.alive.add(child)

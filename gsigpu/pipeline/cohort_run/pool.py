@@ -22,20 +22,20 @@ from gsigpu.pipeline.cohort_run.isolation import begin_children, end_children, r
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 
-# What a child takes for a study of 512 x 512 x 300 with eleven energies and its masks; measured in
+# Limits, each with its reason.
+# A child takes this for a study of 512 x 512 x 300 with eleven energies and its masks: measured in
 # bench/results/cohort-cpu.md.
 _BYTES_PER_WORKER = 1.5 * 2**30
-_LEFT_TO_THE_SYSTEM = 2**30
+_LEFT_TO_THE_SYSTEM = 2**30  # for the page cache and everything else that runs
+_BACKLOG = 64  # tasks that wait at a cluster, so that an adaptive one sees how much there is to do
+_CONNECT_S = 20  # a scheduler on a busy login node answers within seconds
 _CGROUP, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-# Allowed and used, of the second version of control groups and of the first.
+# Files with the allowed and the used bytes: control groups version 2, then version 1.
 _LIMITS = (
     ("memory.max", "memory.current"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
-# Tasks that wait at a cluster, so that an adaptive one sees how much there is to do.
-_BACKLOG = 64
-_CONNECT_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ def _control_groups() -> Iterator[Path]:
 
 def pool_size(n_tasks: int, devices: tuple[str, ...]) -> int:
     """Workers of a local pool: one per core, as far as memory goes; one per GPU where there are several."""
-    wanted = len(devices) if len(devices) > 1 else default_workers()
+    n_useful = len(devices) if len(devices) > 1 else default_workers()
     fitting = int((available_bytes() - _LEFT_TO_THE_SYSTEM) // _BYTES_PER_WORKER)
-    return max(min(wanted, fitting, n_tasks), 1)
+    return max(min(n_useful, fitting, n_tasks), 1)
 
 
 def gpu_devices() -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def gpu_devices() -> tuple[str, ...]:
     from gsigpu.backends.device import n_devices
 
     n = n_devices()
-    named = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
     return tuple(named[:n] if any(named) else map(str, range(n)))
 
 
@@ -151,7 +151,7 @@ def _require_the_same(client: Any, address: str, out: Path) -> None:
     probe = out / ".probe"
     probe.touch()
     try:
-        found = client.run(_worker_sees, str(probe))
+        answers = client.run(_worker_sees, str(probe))
     except Exception as error:
         raise BackendError(
             f"its workers cannot run gsigpu ({' '.join(str(error).split())})",
@@ -160,7 +160,7 @@ def _require_the_same(client: Any, address: str, out: Path) -> None:
         ) from error
     finally:
         probe.unlink(missing_ok=True)
-    for worker, (version, sees) in found.items():
+    for worker, (version, sees) in answers.items():
         if version != __version__:
             raise BackendError(
                 f"worker {worker} has gsigpu {version}, this is {__version__}",
@@ -181,9 +181,9 @@ def _worker_sees(path: str) -> tuple[str, bool]:
 
 def require_outside(out: Path, studies: set[Path]) -> None:
     """Raises InputError if the output would become part of a study."""
-    own = out.resolve()
+    resolved_out = out.resolve()
     for study in studies:
-        if own.is_relative_to(study.resolve()):
+        if resolved_out.is_relative_to(study.resolve()):
             raise InputError(
                 f"lies in the study folder {study}", where=out, remedy="choose another output"
             )

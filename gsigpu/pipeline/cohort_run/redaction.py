@@ -23,10 +23,9 @@ from gsigpu.tables.manifest import ManifestRow
 REMOVED = "[removed]"
 # Around the number of a file, as long as words are looked for.
 _MARK = "\0"
-# Shorter words of plain letters or digits ("Li", "7") go only where they stand alone.
-_SHORT = 4
-# A number of two digits leads to nobody, and stands everywhere.
-_SHORTEST_NUMBER = 3
+# Limits, each with its reason.
+_SHORT = 4  # shorter words of plain letters or digits ("Li", "7") are removed only where they stand alone
+_SHORTEST_NUMBER = 3  # a number of two digits leads to nobody, and stands everywhere
 # Values that say what was done; none of them comes from a header's text.
 _KEPT = {
     "case", "sop_instance_uids", "uid", "study_uid", "frame_of_reference_uid", "software", "versions",
@@ -46,8 +45,8 @@ class Redactor:
         self, identity: Iterable[str], study: Path, named: Sequence[tuple[Path, str]]
     ) -> None:
         """Compiles what to look for."""
-        words = {form for one in identity for form in _forms(one)}
-        ordered = sorted(filter(None, words), key=lambda one: (-len(one), one))
+        words = {form for word in identity for form in _forms(word)}
+        ordered = sorted(filter(None, words), key=lambda word: (-len(word), word))
         self._words = (
             re.compile("|".join(map(_pattern, ordered)), re.IGNORECASE) if ordered else None
         )
@@ -85,10 +84,11 @@ class Redactor:
         """Plain data with its free text redacted; labels that the manifest gave, and UIDs, stay."""
         if isinstance(content, dict):
             return {
-                name: one if name in _KEPT else self.record(one) for name, one in content.items()
+                name: value if name in _KEPT else self.record(value)
+                for name, value in content.items()
             }
         if isinstance(content, list | tuple):
-            return [self.record(one) for one in content]
+            return [self.record(value) for value in content]
         return self(content) if isinstance(content, str) else content
 
 
@@ -97,19 +97,19 @@ def redactor_for(row: ManifestRow, study: Study | None = None) -> Redactor:
     named = named_files(row)
     if study is None:
         try:
-            files = [Path(one) for one in files_below(row.study)]
+            files = [Path(name) for name in files_below(row.study)]
         except InputError:
             files = []
     else:
-        series = [one for one in study.series if one.planes]
+        with_planes = [series for series in study.series if series.planes]
         files = list(
             {
-                (e.patient_id, e.study_uid, e.manufacturer, e.model): one.planes[0].path
-                for one in series
-                for e in [one.evidence]
+                (e.patient_id, e.study_uid, e.manufacturer, e.model): series.planes[0].path
+                for series in with_planes
+                for e in [series.evidence]
             }.values()
         )
-    files += [Path(one) for path, _ in named if path.exists() for one in files_below(path)]
+    files += [Path(name) for path, _ in named if path.exists() for name in files_below(path)]
     return Redactor(identity_of(files), row.study, named)
 
 
@@ -123,10 +123,12 @@ def _forms(word: str) -> set[str]:
     if word.isdigit() and len(word) < _SHORTEST_NUMBER:
         return set()
     plain = "".join(
-        one for one in unicodedata.normalize("NFKD", word) if not unicodedata.combining(one)
+        character
+        for character in unicodedata.normalize("NFKD", word)
+        if not unicodedata.combining(character)
     )
     forms = {word, unicodedata.normalize("NFC", word), unicodedata.normalize("NFD", word), plain}
-    return {*forms, *(one.encode("utf-8").decode("latin-1") for one in forms)}
+    return {*forms, *(form.encode("utf-8").decode("latin-1") for form in forms)}
 
 
 def _pattern(word: str) -> str:

@@ -34,23 +34,24 @@ from gsigpu.tables.manifest import ManifestRow
 
 _PARTIAL = re.compile(r"\.partial-[0-9a-f]{8}-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)\..*")
 _STAGED = re.compile(r"\..*\.(partial|old)-[0-9a-f]{8}")
-_STALE_S = 24 * 3600.0
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-_LONGEST_NAME = 100
-_READ_BYTES = 2**22
-_KEY_LENGTH = 16
+# Limits, each with its reason.
+_STALE_S = 24 * 3600.0  # a partial file of another machine: no file takes a day to write
+_LONGEST_NAME = 100  # bytes: file systems allow 255, and archives of them often 100
+_READ_BYTES = 2**22  # per read call: larger blocks read no faster
+_KEY_LENGTH = 16  # 64 bits: two of a million keys are equal with a probability of 3e-8
 NO_KEY = "unread"
 FAILURE_SUFFIXES = (".failed.json", ".log")
 
 
 def named_files(row: ManifestRow) -> list[tuple[Path, str]]:
     """The mask and mapping files that a row names, and what they are."""
-    found = [(path, f"mask-{i}") for i, path in enumerate(row.masks, start=1)]
+    files = [(path, f"mask-{i}") for i, path in enumerate(row.masks, start=1)]
     for name in ("liver_mask", "vessel_mask", "aorta_mask", "normal_mask", "roles"):
         path = getattr(row, name)
         if path is not None:
-            found.append((path, name))
-    return found
+            files.append((path, name))
+    return files
 
 
 def row_name(row: ManifestRow) -> str:
@@ -165,11 +166,11 @@ class RowFiles:
         """What is there of the row from other inputs or settings."""
         if not self.folder.is_dir():
             return []
-        own = f"{self.key}."
+        prefix = f"{self.key}."
         return [
-            one
-            for one in self.folder.iterdir()
-            if not one.name.startswith((own, ".partial-", f".{own}"))
+            path
+            for path in self.folder.iterdir()
+            if not path.name.startswith((prefix, ".partial-", f".{prefix}"))
         ]
 
     def failures(self) -> list[Path]:

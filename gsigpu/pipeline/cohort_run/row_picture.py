@@ -16,13 +16,17 @@ _BODY_HU = -300.0
 _ANATOMY_KEV = 70.0
 
 
-def save_picture(path: Path, found: Measurement) -> None:
+def save_picture(path: Path, measurement: Measurement) -> None:
     """A PNG of the slice in which the largest lesion is widest; lesions in outline."""
-    stack = found.stack
-    largest = max((one.lesion.mask for one in found.layout.lesions), key=lambda one: one.n_voxels)
+    stack = measurement.stack
+    largest = max(
+        (mask.lesion.mask for mask in measurement.layout.lesions), key=lambda mask: mask.n_voxels
+    )
     z = largest.origin[0] + int(largest.voxels.sum(axis=(1, 2)).argmax())
     definitions = [
-        one for one in found.measurand.definitions if one.name in ("lambda-hu", "iodine")
+        definition
+        for definition in measurement.measurand.definitions
+        if definition.name in ("lambda-hu", "iodine")
     ]
     plan = plan_maps(definitions, stack.energies_kev)
     shown = min(range(len(stack.series)), key=lambda i: abs(stack.energies_kev[i] - _ANATOMY_KEV))
@@ -34,11 +38,11 @@ def save_picture(path: Path, found: Measurement) -> None:
     )
     body_mask = np.nan_to_num(anatomy, nan=-1000.0) > _BODY_HU
     outline = np.zeros(anatomy.shape, bool)
-    for one in found.layout.lesions:
-        _, rows, columns = one.lesion.mask.box
-        local = z - one.lesion.mask.origin[0]
-        if 0 <= local < one.lesion.mask.voxels.shape[0]:
-            outline[rows, columns] |= one.lesion.mask.voxels[local]
+    for lesion in measurement.layout.lesions:
+        _, rows, columns = lesion.lesion.mask.box
+        local = z - lesion.lesion.mask.origin[0]
+        if 0 <= local < lesion.lesion.mask.voxels.shape[0]:
+            outline[rows, columns] |= lesion.lesion.mask.voxels[local]
     panels = [
         Panel(
             anatomy,
@@ -50,21 +54,21 @@ def save_picture(path: Path, found: Measurement) -> None:
         ),
         *(
             Panel(
-                maps[one.name],
-                one.title.replace("Lambda HU", "λHU"),
-                one.unit.display,
-                one.window,
-                one.colormap,
+                maps[definition.name],
+                definition.title.replace("Lambda HU", "λHU"),
+                definition.unit.display,
+                definition.window,
+                definition.colormap,
                 overlay_on=anatomy,
                 shown_mask=body_mask,
                 outline_mask=outline,
             )
-            for one in definitions
+            for definition in definitions
         ),
     ]
     save_panels(
         path,
         panels,
         pixel_spacing_mm=stack.geometry.spacing_mm[1:],
-        caption=f"{found.labels.case_id} {found.labels.phase}, slice {z + 1} of {stack.geometry.shape[0]}",
+        caption=f"{measurement.labels.case_id} {measurement.labels.phase}, slice {z + 1} of {stack.geometry.shape[0]}",
     )

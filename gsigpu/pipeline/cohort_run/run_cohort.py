@@ -49,8 +49,11 @@ from gsigpu.version import __version__
 
 Watch = Callable[[RunState], None]
 RUN_FILE, _LOCK_FILE = "run.json", ".lock"
-_LOOK_S = 0.5
-_ROOM_EVERY_S = 10.0
+# Intervals, each with its reason.
+_LOOK_S = 0.5  # between two looks at the tasks: a view that follows
+_ROOM_EVERY_S = (
+    10.0  # between two looks at the disk: what is written meanwhile fits into the spare room
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def run_cohort(
     n_manifest_rows = len(rows)
     rows, excluded = before_measuring(rows, rules)
     was_bytes = written_bytes(out)
-    n_bytes = predicted_bytes([one for one in rows if not _was_begun(out, one)], settings)
+    n_bytes = predicted_bytes([row for row in rows if not _was_begun(out, row)], settings)
     require_room(out, n_bytes)
     record = _record(settings, rules, pseudonyms, n_bytes)
     with _own(out, record):
@@ -147,7 +150,7 @@ def run_cohort(
                 state.begin(pool.name)
                 outcomes = _work(pool, tasks, state, watch)
             order = {row: number for number, row in enumerate(rows)}
-            outcomes.sort(key=lambda one: order[one.row])
+            outcomes.sort(key=lambda outcome: order[outcome.row])
             tables = write_tables(
                 out, outcomes, excluded, rules,
                 n_manifest_rows=n_manifest_rows, progress=state.keep,
@@ -183,7 +186,7 @@ def _own(out: Path, record: dict[str, object]) -> Iterator[None]:
     if out.is_dir():
         known = out / RUN_FILE
         # A run that was killed before it wrote its record leaves files with a dot at most.
-        if not known.exists() and any(not one.name.startswith(".") for one in out.iterdir()):
+        if not known.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
             raise OutputError("holds something else", where=out, remedy=remedy)
         if (
             known.exists()
@@ -226,12 +229,12 @@ def _record(
     n_bytes: int,
 ) -> dict[str, object]:
     """run.json."""
-    said = asdict(settings)
-    said["patterns"] = settings.patterns is not None
+    settings_record = asdict(settings)
+    settings_record["patterns"] = settings.patterns is not None
     return {
         "software": f"gsigpu {__version__}",
         "pseudonyms": pseudonyms and pseudonyms.fingerprint,
-        "settings": said,
+        "settings": settings_record,
         "rules": asdict(rules),
         "predicted_bytes": n_bytes,
     }
@@ -273,8 +276,8 @@ def _work(
             task = running.pop(future)
             settled = _settled(future, task)
             state.running.pop(task.rows[0].study, None)
-            for one in settled:
-                state.add(one)
+            for outcome in settled:
+                state.add(outcome)
             outcomes += settled
         state.keep()
         watch(state)

@@ -19,11 +19,11 @@ from gsigpu.pipeline.cohort_run.row_files import put_json
 from gsigpu.tables.manifest import ManifestRow
 
 STATUS_FILE, LOG_FILE = "status.json", "run.log"
-_STATUS_EVERY_S = 2.0
-_LOG_EVERY_S = 60.0
-# A run that has told nothing for so long is no more.
-SILENT_S = 30.0
-_SHOWN_RUNNING = 16
+# Intervals, each with its reason.
+_STATUS_EVERY_S = 2.0  # a person who watches sees it move; a shared disk does not notice
+_LOG_EVERY_S = 60.0  # a night is 500 lines
+SILENT_S = 30.0  # 15 missed updates: the run is taken for dead
+_SHOWN_RUNNING = 16  # as many rows as a screen has room for
 
 
 @dataclass
@@ -92,13 +92,13 @@ class RunState:
         total = sum(self.seconds.values())
         if not total:
             return None
-        name = max(self.seconds, key=lambda one: self.seconds[one])
+        name = max(self.seconds, key=lambda stage: self.seconds[stage])
         return name, self.seconds[name] / total
 
     def as_dict(self, state: str) -> dict[str, Any]:
         """For status.json: `state` is running, finished, interrupted or stopped."""
         slowest = self.slowest_stage
-        running = sorted(self.running.values(), key=lambda one: one[2])[:_SHOWN_RUNNING]
+        running = sorted(self.running.values(), key=lambda entry: entry[2])[:_SHOWN_RUNNING]
         return {
             "state": state,
             "started": self.started,
@@ -114,7 +114,7 @@ class RunState:
             "rows_per_hour": round(self.rate_per_hour, 1),
             "left_s": None if self.left_s is None else round(self.left_s, 1),
             "slowest_stage": None if slowest is None else slowest[0],
-            "seconds": {name: round(one, 3) for name, one in self.seconds.items()},
+            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "running": [
                 {"row": name, "stage": stage, "seconds": round(monotonic() - since, 1)}
                 for name, stage, since in running

@@ -54,7 +54,7 @@ def run_cohort_demo(folder: Path, *, watcher: Watcher) -> CohortDemo:
     begun = perf_counter()
     with watcher.stage("studies") as progress:
         cohort = write_phantom_cohort(folder / "cohort", _SETTINGS, progress=progress)
-    n_lesions = sum(len(one.lesions) for one in cohort.truths)
+    n_lesions = sum(len(truth.lesions) for truth in cohort.truths)
     made = (
         f"made     a synthetic cohort in {perf_counter() - begun:.1f} s: {len(cohort.truths)} patients,"
         f" {n_lesions} lesions, {' and '.join(_SETTINGS.study.phases)}"
@@ -99,20 +99,20 @@ def _compare(cohort: PhantomCohort, run: Path) -> list[TruthComparison]:
     true = pd.read_csv(cohort.folder / "truth.csv", dtype={"lesion_id": "str"})
     both = measured.merge(true, on=keys, suffixes=("", "_true"))
     both = both[(both.phase == _PHASE) & (both.region == _REGION)]
-    found = []
+    comparisons = []
     for primary in PRIMARIES:
         iodine, slope = (
             both[(both.group == primary) & (both.parameter == parameter)]
             for parameter in ("iodine", "lambda_hu")
         )
-        found.append(
+        comparisons.append(
             TruthComparison(
-                primary,
-                len(iodine),
-                float(iodine.value.mean()),
-                float(iodine.value_true.mean()),
-                float(slope.value.mean()),
-                float(slope.value_true.mean()),
+                name=primary,
+                n=len(iodine),
+                iodine_mg_per_ml=float(iodine.value.mean()),
+                true_iodine_mg_per_ml=float(iodine.value_true.mean()),
+                lambda_hu=float(slope.value.mean()),
+                true_lambda_hu=float(slope.value_true.mean()),
             )
         )
-    return found
+    return comparisons

@@ -71,8 +71,8 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
         begun = perf_counter()
         with watcher.stage("scan") as progress:
             study = read_study(truth.dicom_folder, progress=progress)
-        n_files = sum(len(one.planes) for one in study.series) + len(study.skipped)
-        kinds = Counter((one.kind.value, one.phase) for one in study.series)
+        n_files = sum(len(series.planes) for series in study.series) + len(study.skipped)
+        kinds = Counter((series.kind.value, series.phase) for series in study.series)
         held = ", ".join(
             f"{n} {kind} {phase}".rstrip() for (kind, phase), n in sorted(kinds.items())
         )
@@ -81,7 +81,7 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
         written = {name: _volume(path) for name, path in maps.folders.items()}
         lesions = _mask(truth.lesion_mask)
         regions = _compare(truth, lesions, written)
-        largest = max(truth.lesions, key=lambda one: one.longest_axial_diameter_mm)
+        largest = max(truth.lesions, key=lambda lesion: lesion.longest_axial_diameter_mm)
         z = int(np.flatnonzero((lesions == largest.label).any(axis=(1, 2))).mean())
         _picture(folder / _PICTURE, maps, written, z)
         masks = MaskFiles(
@@ -129,7 +129,7 @@ def _compare(
     liver, vessels, aorta = (
         _mask(path) > 0 for path in (truth.liver_mask, truth.vessel_mask, truth.aorta_mask)
     )
-    largest = max(known["lesions"], key=lambda one: one["longest_axial_diameter_mm"])
+    largest = max(known["lesions"], key=lambda lesion: lesion["longest_axial_diameter_mm"])
     regions = [
         ("liver", liver & (lesions == 0) & ~vessels, 6.0, known["organs"]["liver"]),
         ("aorta", aorta, 4.0, known["organs"]["aorta"]),
@@ -140,10 +140,10 @@ def _compare(
             largest["core"],
         ),
     ]
-    found = []
+    comparisons = []
     for name, mask, depth_mm, true in regions:
         inside_mask = distance_transform_edt(mask, sampling=truth.geometry.spacing_mm) > depth_mm
-        found.append(
+        comparisons.append(
             TruthComparison(
                 name=name,
                 n=int(inside_mask.sum()),
@@ -153,7 +153,7 @@ def _compare(
                 true_lambda_hu=true[_PHASE]["lambda_hu"]["paper"],
             )
         )
-    return found
+    return comparisons
 
 
 def _picture(path: Path, maps: MapResult, written: dict[str, NDArray[np.float32]], z: int) -> None:
@@ -166,15 +166,15 @@ def _picture(path: Path, maps: MapResult, written: dict[str, NDArray[np.float32]
         Panel(anatomy[shown], f"VMI {stack.energies_kev[at]:g} keV", "HU", ANATOMY_WINDOW, "gray"),
         *(
             Panel(
-                written[one.name][z][shown],
-                one.title.replace("Lambda HU", "λHU"),
-                one.unit.display,
-                one.window,
-                one.colormap,
+                written[definition.name][z][shown],
+                definition.title.replace("Lambda HU", "λHU"),
+                definition.unit.display,
+                definition.window,
+                definition.colormap,
                 overlay_on=anatomy[shown],
                 shown_mask=body_mask[shown],
             )
-            for one in maps.definitions
+            for definition in maps.definitions
         ),
     ]
     save_panels(

@@ -22,7 +22,15 @@ GIB = 2**30
 
 def row(case_id, *, patient="", group="lung", phase="PVP", reader="", line=2, **more):
     return ManifestRow(
-        line, case_id, patient or case_id, group, phase, f"study-{case_id}", (), reader, **more
+        line=line,
+        case_id=case_id,
+        patient_id=patient or case_id,
+        group=group,
+        phase=phase,
+        study=f"study-{case_id}",
+        masks=(),
+        reader=reader,
+        **more,
     )
 
 
@@ -44,7 +52,7 @@ def test_pool_size(monkeypatch, memory_gib, n_cores, devices, n_tasks, expected)
 
 
 @pytest.mark.parametrize(
-    ("own", "folder", "names"),
+    ("membership", "folder", "names"),
     [
         ("0::/\n", ".", ("memory.max", "memory.current")),
         ("0::/slurm/job_7/step_0\n", "slurm/job_7", ("memory.max", "memory.current")),
@@ -55,10 +63,10 @@ def test_pool_size(monkeypatch, memory_gib, n_cores, devices, n_tasks, expected)
         ),
     ],
 )
-def test_the_limit_of_a_container_or_job_counts(monkeypatch, tmp_path, own, folder, names):
+def test_the_limit_of_a_container_or_job_counts(monkeypatch, tmp_path, membership, folder, names):
     monkeypatch.setattr(pool, "_CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(pool, "_OWN_CGROUP", tmp_path / "own")
-    (tmp_path / "own").write_text(own)
+    (tmp_path / "own").write_text(membership)
     place = tmp_path / "cgroup" / folder
     place.mkdir(parents=True)
     limit, used = (place / name for name in names)
@@ -81,7 +89,7 @@ def test_each_child_has_a_gpu_of_its_own(monkeypatch):
     isolation.begin_children(("0", "1"))
     for _ in range(3):
         isolation._child()
-    assert [one.device for one in started] == ["0", "1", "0"]
+    assert [child.device for child in started] == ["0", "1", "0"]
     isolation._CHILDREN.alive -= {started[0], started[2]}  # both died
     assert isolation._child().device == "0"
     isolation._CHILDREN.alive.clear()
@@ -102,7 +110,7 @@ def test_names_of_rows_as_files_are_distinct():
         row("a", phase="b", reader="c"), row("a", phase="b~c"), row("a~b", phase="c"),
         row("a/b"), row("a b"), row("a_b"), row(".."), row("ä" * 80), row("ä" * 81),
     ]  # fmt: skip
-    names = [row_name(one) for one in rows]
+    names = [row_name(manifest_row) for manifest_row in rows]
     assert len(set(names)) == len(rows)
     for name in names:
         assert "/" not in name
@@ -121,8 +129,11 @@ def test_rules():
     ]
     rules = InclusionRules(confirmed_only=True, min_group_size=2)
     kept, excluded = before_measuring(rows, rules)
-    assert [one.case_id for one in kept] == ["c5", "c6"]  # lung has one patient left, in two cases
-    assert [(one.row.case_id, one.rule) for one in excluded] == [
+    assert [manifest_row.case_id for manifest_row in kept] == [
+        "c5",
+        "c6",
+    ]  # lung has one patient left, in two cases
+    assert [(exclusion.row.case_id, exclusion.rule) for exclusion in excluded] == [
         ("c3", "confirmed-only"), ("c4", "confirmed-only"), ("c1", "min-group-size"),
         ("c2", "min-group-size"),
     ]  # fmt: skip
@@ -135,7 +146,7 @@ def test_a_lesion_is_in_all_phases_or_in_none():
     rules = InclusionRules(max_diameter_mm=30.0, min_group_size=2)
     kept, excluded = after_measuring([ap, pvp, other], lesions, diameters, rules)
     assert kept == []
-    assert [(one.row.case_id, one.rule, one.lesion_id) for one in excluded] == [
+    assert [(exclusion.row.case_id, exclusion.rule, exclusion.lesion_id) for exclusion in excluded] == [
         ("c1", "max-diameter", "1"), ("c2", "max-diameter", "1"), ("c2", "no-lesion-left", ""),
         ("c1", "min-group-size", ""), ("c1", "min-group-size", ""),
     ]  # fmt: skip
@@ -163,7 +174,7 @@ def test_a_run_tells_of_itself(make_cohort, inline, tmp_path, monkeypatch):
         options=CohortOptions(workers=1),
         watch=lambda state: seen.append(state.as_dict("running")),
     )
-    assert [one["n_done"] for one in seen][-1] == 2
+    assert [status["n_done"] for status in seen][-1] == 2
     assert seen[-1]["slowest_stage"] in {"scan", "masks", "read", "statistics", "write"}
     assert seen[-1]["rows_per_hour"] > 0
     lines = (tmp_path / "out" / "run.log").read_text().splitlines()

@@ -62,7 +62,7 @@ def identified(make_cohort):
         row["group"], row["sex"] = "lung", "F"
     # One study fails by a file, one in the worker; both say so with paths.
     folder = cohort.folder / "Zwiebelfisch Änne 2" / "dicom"
-    for path in [one for one in folder.rglob("*") if one.is_file()]:
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
         path.write_bytes(path.read_bytes()[:-2000])
     (cohort.folder / "roles.yaml").write_text("lesion: [1, 2]\nnames: {1: Zwiebelfisch S4}\n")
     cohort.write()
@@ -85,13 +85,13 @@ def texts(out):
 
 
 def found_in(out, printed, words):
-    wanted = [unicodedata.normalize("NFC", one).casefold() for one in words]
+    folded = [unicodedata.normalize("NFC", word).casefold() for word in words]
     places = [(out, printed), *texts(out)]
     return {
         (str(place), word)
         for place, text in places
         for plain in [unicodedata.normalize("NFC", text).casefold()]
-        for word in wanted
+        for word in folded
         if word in plain
     }
 
@@ -103,7 +103,7 @@ def test_no_output_names_the_patient(identified, faults, tmp_path):
     out = tmp_path / "out"
     words = ["cohort", "run", identified.manifest, "-o", out, "--pseudonymise", key, "--json"]
     words += ["--maps", "lambda-hu", "--pictures", "--workers", 2]
-    done = CliRunner().invoke(app, [str(one) for one in words])
+    done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 1, done.output
     made = {path.suffix for path in out.rglob("*") if path.is_file()}
     assert {".nii", ".png", ".parquet", ".csv", ".json", ".log", ".svg"} <= made
@@ -113,7 +113,7 @@ def test_no_output_names_the_patient(identified, faults, tmp_path):
     pseudonyms = read_key(key)
     assert set(table.patient_id) == {pseudonyms.of("HN-4711-XQ")}
     assert "first" in set(table.case_id)  # does not hold the patient's, so it stays
-    assert all(re.fullmatch(r"first|c-[0-9a-f]{16}", one) for one in set(table.case_id))
+    assert all(re.fullmatch(r"first|c-[0-9a-f]{16}", case_id) for case_id in set(table.case_id))
     # The search finds what is there: the same words in the source.
     assert len(found_in(identified.folder, "", WORDS[:1])) > 10
 
@@ -122,7 +122,7 @@ def test_without_pseudonyms_only_the_manifest_names(identified, inline, tmp_path
     out = tmp_path / "out"
     run_cohort(identified.manifest, out, settings=CohortSettings(pictures=True))
     kept = ("HN-4711-XQ", "HN4711XQ")  # what the manifest itself calls them
-    assert found_in(out, "", [one for one in WORDS if one not in kept]) == set()
+    assert found_in(out, "", [word for word in WORDS if word not in kept]) == set()
 
 
 def test_names_of_regions_are_redacted(identified, inline, tmp_path):
@@ -169,9 +169,9 @@ def of_person(path, name, charset="ISO_IR 192"):
     ],
 )
 def test_identity_in_the_encodings_of_dicom(tmp_path, charset, name):
-    found = identity_of([of_person(tmp_path / "one.dcm", name, charset)])
+    identity = identity_of([of_person(tmp_path / "one.dcm", name, charset)])
     for part in re.split(r"[\^=]", name):
-        assert part in found
+        assert part in identity
 
 
 def test_identity_of_every_file(tmp_path):

@@ -63,13 +63,13 @@ def test_killed_at_random_moments(make_cohort, faults, tmp_path):
     while n_kills < LEAST_KILLS or (time.monotonic() < deadline and len(known) < 6):
         killed_at(cohort, out, rng.uniform(0.2, 3.0))
         n_kills += 1
-        found = tables(out)
-        assert known.items() <= found.items(), f"a finished case was done again (seed {seed})"
-        for path in found:  # whole, with all that goes with it
+        present = tables(out)
+        assert known.items() <= present.items(), f"a finished case was done again (seed {seed})"
+        for path in present:  # whole, with all that goes with it
             assert pq.read_table(path).num_rows > 100
             json.loads(path.with_suffix(".json").read_text("utf-8"))
         assert not list(out.glob("cases/*/*.failed.json")), f"seed {seed}"
-        known = found
+        known = present
     result = run_cohort(cohort.manifest, out, options=TWO)
     assert result.n_skipped >= len(known)
     assert result.n_done + result.n_skipped == 6
@@ -124,7 +124,7 @@ def test_without_the_region_that_has_a_size(finished, tmp_path, inline):
     settings = CohortSettings(MeasureSettings(regions=RegionSettings(regions=("core",))))
     result = run_cohort(cohort.manifest, tmp_path / "out", settings=settings, options=ONE)
     assert result.n_done == result.tables.n_rows == 3
-    assert sum(one.n_lesions for one in result.tables.groups) == 6
+    assert sum(group.n_lesions for group in result.tables.groups) == 6
     assert result.tables.exclusions == {}
 
 
