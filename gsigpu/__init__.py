@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gsigpu.dicom.study.read_study import read_study as scan
     from gsigpu.phantom import PhantomSettings, write_phantom
     from gsigpu.pipeline.cohort_init.propose import propose_manifest as cohort_init
-    from gsigpu.pipeline.cohort_run.case import CohortSettings
     from gsigpu.pipeline.cohort_run.checks import CohortOptions
+    from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
     from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
     from gsigpu.pipeline.cohort_run.run_cohort import run_cohort as cohort_run
     from gsigpu.pipeline.cohort_run.run_state import read_status as cohort_status
@@ -62,7 +62,7 @@ _HOMES = {
     "StatisticsSettings": ("gsigpu.report.cohort_results", "StatisticsSettings"),
     "cohort_status": ("gsigpu.pipeline.cohort_run.run_state", "read_status"),
     "CohortOptions": ("gsigpu.pipeline.cohort_run.checks", "CohortOptions"),
-    "CohortSettings": ("gsigpu.pipeline.cohort_run.case", "CohortSettings"),
+    "CohortSettings": ("gsigpu.pipeline.cohort_run.cohort_task", "CohortSettings"),
     "InclusionRules": ("gsigpu.pipeline.cohort_run.inclusion_rules", "InclusionRules"),
     "MaskFiles": ("gsigpu.pipeline.measure.study_masks", "MaskFiles"),
     "write_phantom": ("gsigpu.phantom", "write_phantom"),

@@ -130,8 +130,8 @@ def cohort_run(
 
     Example: gsigpu cohort run manifest.csv -o cohort --confirmed-only --max-diameter 30
     """
-    from gsigpu.pipeline.cohort_run.case import CohortSettings
     from gsigpu.pipeline.cohort_run.checks import CohortOptions
+    from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
     from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
     from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
     from gsigpu.tables.manifest import ManifestProblems

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gsigpu.dicom.model import SeriesKind, Study
 from gsigpu.dicom.study.classify import load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError
 from gsigpu.masks.roles import RoleMap, read_role_file
+from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome, StudyTask
 from gsigpu.pipeline.cohort_run.redaction import Redactor, redactor_for
 from gsigpu.pipeline.cohort_run.row_files import (
     FAILURE_SUFFIXES,
-    NO_KEY,
     RowFiles,
-    file_digest,
     put,
     put_json,
     put_text,
@@ -35,92 +28,16 @@ from gsigpu.pipeline.cohort_run.row_files import (
     study_fingerprint,
     sweep,
 )
+from gsigpu.pipeline.cohort_run.row_results import without_uids, write_row
 from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.measure.measure_study import measure_study
-from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
+from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
-from gsigpu.pipeline.measure.write_measurement import provenance
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.version import __version__
 
-# In the metadata of a row's table: what the run needs to know of it without reading it.
-FOOTER = b"gsigpu"
 _OUT_OF_MEMORY = "out of memory; give the run fewer --workers, or the machine more memory"
-# Identifiers of DICOM objects lead to the patient for who has the archive.
-_UIDS = ("study_uid", "frame_of_reference_uid", "uid", "sop_instance_uids")
-
-
-@dataclass(frozen=True, slots=True)
-class CohortSettings:
-    """What is done with every row; all of it is part of the key of a result.
-
-    maps : names of maps to write, none if empty
-    map_format : as of `gsigpu map`; those of DICOM carry the patient's identity, as a PACS needs it
-    pictures : of each row
-    split_lesions, any_mask_phase : as of `gsigpu measure`
-    patterns : a file of patterns for series descriptions
-    pseudonymous : leave the UIDs of DICOM objects out of provenance
-    """
-
-    measure: MeasureSettings = field(default_factory=MeasureSettings)
-    maps: tuple[str, ...] = ()
-    map_format: str = "nifti"
-    pictures: bool = False
-    split_lesions: bool = False
-    any_mask_phase: bool = False
-    patterns: Path | None = None
-    pseudonymous: bool = False
-
-    @property
-    def key(self) -> str:
-        """Changes when a setting does."""
-        patterns = None if self.patterns is None else file_digest(self.patterns)
-        return hashlib.sha256(repr((replace(self, patterns=None), patterns)).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class StudyTask:
-    """The rows of one study folder.
-
-    out : the run's folder
-    keys : of the rows, where they are known
-    retry_only : take up rows that failed before, and no others
-    by_content : see study_fingerprint
-    backend : for maps
-    memory_limit : bytes that a worker may use; 0 for as much as there is
-    """
-
-    out: Path
-    rows: tuple[ManifestRow, ...]
-    settings: CohortSettings
-    keys: tuple[str, ...] = ()
-    retry_only: bool = False
-    by_content: bool = False
-    backend: str = "auto"
-    timeout_s: float | None = None
-    memory_limit: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RowOutcome:
-    """What came of a row.
-
-    status : `done` now; `skipped` because it was done before; `failed`; `left`, where only failed rows are
-        taken up and this one was never tried
-    key : of its files
-    stage, reason : of a failure
-    fresh : whether a failure is of this run
-    seconds : by stage
-    """
-
-    row: ManifestRow
-    status: str
-    key: str = NO_KEY
-    stage: str = ""
-    reason: str = ""
-    fresh: bool = True
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 # (row number, stage): told before each stage, so that who watches knows where a worker died.
@@ -276,7 +193,7 @@ def _run_row(
         clock.stage("picture")
         put(files.picture, lambda partial: save_picture(partial, measurement))
     clock.stage("write")
-    _write(files, measurement, masks, redact, pseudonymous=settings.pseudonymous)
+    write_row(files, measurement, masks, redact, pseudonymous=settings.pseudonymous)
     remove([files.failure, files.log, *files.under_other_keys()])
     clock.stop()
 
@@ -299,66 +216,7 @@ def _write_maps(
     )
     path = files.maps / "provenance.json"
     record = redact.record(json.loads(path.read_text("utf-8")))
-    put_json(path, _without_uids(record) if settings.pseudonymous else record)
-
-
-def _write(
-    files: RowFiles,
-    measurement: Measurement,
-    masks: MaskFiles,
-    redact: Redactor,
-    *,
-    pseudonymous: bool,
-) -> None:
-    """Provenance, then the table: where the table is, all is."""
-    record = redact.record(provenance(measurement, masks))
-    put_json(files.provenance, _without_uids(record) if pseudonymous else record)
-    table = measurement.table
-    table["lesion_id"] = _each(table["lesion_id"], lambda text: _label(text, redact))
-    # The only definitions with words of a header: those that name a series.
-    named_mask = table.parameter.str.startswith("iodine[vendor") | table.definition.str.startswith(
-        "conventional series"
-    )
-    table.loc[named_mask, "definition"] = _each(table.loc[named_mask, "definition"], redact)
-    footer = {
-        "lesions": [lesion_id for lesion_id in table["lesion_id"].unique().tolist() if lesion_id],
-        "diameters_mm": {
-            row.lesion_id: row.value
-            for row in table[table.parameter == "longest_axial_diameter"].itertuples()
-        },
-        "failures": [
-            (_label(failure.lesion_id, redact), redact(str(failure.error)))
-            for failure in measurement.failures
-        ],
-    }
-    content = pa.Table.from_pandas(table, preserve_index=False)
-    content = content.replace_schema_metadata(
-        {**(content.schema.metadata or {}), FOOTER: json.dumps(footer).encode()}
-    )
-    put(files.table, lambda partial: pq.write_table(content, partial, compression="zstd"))
-
-
-def _each(column: pd.Series[str], change: Callable[[str], str]) -> pd.Series[str]:
-    """A column with each of its values changed."""
-    return column.map({text: change(text) for text in column.unique()}).astype(column.dtype)
-
-
-def _label(text: str, redact: Redactor) -> str:
-    """Names that programs give (numbers) and formulas say nothing of a patient; others may."""
-    return text if text.isdigit() else redact(text)
-
-
-def _without_uids(content: Any) -> Any:
-    """Without what leads to objects of the archive; how many there were is kept."""
-    if isinstance(content, dict):
-        kept = {}
-        for name, value in content.items():
-            if name not in _UIDS:
-                kept[name] = _without_uids(value)
-            elif isinstance(value, list):
-                kept[f"n_{name}"] = len(value)
-        return kept
-    return [_without_uids(value) for value in content] if isinstance(content, list) else content
+    put_json(path, without_uids(record) if settings.pseudonymous else record)
 
 
 def _with_slope(settings: MeasureSettings, slope: str) -> MeasureSettings:
@@ -419,11 +277,3 @@ def record_failure(
         reason=reason,
         seconds=dict(seconds),
     )
-
-
-def by_study(rows: Sequence[ManifestRow]) -> list[tuple[ManifestRow, ...]]:
-    """Rows of one study folder together, in the order of the manifest."""
-    members_of: dict[Path, list[ManifestRow]] = {}
-    for row in rows:
-        members_of.setdefault(row.study, []).append(row)
-    return [tuple(members) for members in members_of.values()]

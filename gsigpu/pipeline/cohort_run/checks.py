@@ -9,7 +9,7 @@ from gsigpu.dicom.study.classify import load_patterns
 from gsigpu.dicom.writing.formats import FORMATS
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import define_all
-from gsigpu.pipeline.cohort_run.case import CohortSettings
+from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.measure.parameters import check_parameters
 

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gsigpu.pipeline.cohort_run.case import FOOTER, RowOutcome
+from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
 from gsigpu.pipeline.cohort_run.flow_diagram import flow_of, save_flow
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     Exclusion,
@@ -29,6 +29,7 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
     patients_by_group,
 )
 from gsigpu.pipeline.cohort_run.row_files import put, put_json, row_files
+from gsigpu.pipeline.cohort_run.row_results import FOOTER
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables, GroupSize
 from gsigpu.staging import staged_folder
 from gsigpu.tables.manifest import ManifestRow

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, OutputError
-from gsigpu.pipeline.cohort_run.case import CohortSettings
+from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.tables.manifest import ManifestRow
 
 # Of one row: twice what six lesions take, bench/results/cohort-cpu.md.

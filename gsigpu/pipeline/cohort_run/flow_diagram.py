@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from gsigpu.pipeline.cohort_run.case import RowOutcome
+from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     CONFIRMED,
     DIAMETER,

@@ -29,13 +29,8 @@ from typing import Any
 import psutil
 
 from gsigpu.physics import iodine_water_hu
-from gsigpu.pipeline.cohort_run.case import (
-    RowOutcome,
-    StudyTask,
-    record_failure,
-    run_study,
-    survey,
-)
+from gsigpu.pipeline.cohort_run.case import record_failure, run_study, survey
+from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome, StudyTask
 from gsigpu.pipeline.cohort_run.redaction import redactor_for
 from gsigpu.pipeline.cohort_run.row_files import row_files
 from gsigpu.tables.manifest import ManifestRow

@@ -13,16 +13,10 @@ from pathlib import Path
 from time import monotonic
 
 from gsigpu.errors import BackendError, InputError, OutputError
-from gsigpu.pipeline.cohort_run.case import (
-    CohortSettings,
-    RowOutcome,
-    StudyTask,
-    by_study,
-    record_failure,
-    survey,
-)
+from gsigpu.pipeline.cohort_run.case import record_failure, survey
 from gsigpu.pipeline.cohort_run.checks import CohortOptions, check_settings
 from gsigpu.pipeline.cohort_run.cohort_tables import write_tables
+from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings, RowOutcome, StudyTask, by_study
 from gsigpu.pipeline.cohort_run.disk_room import (
     SPARE_BYTES,
     free_bytes,

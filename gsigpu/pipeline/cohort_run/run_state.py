@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from gsigpu.errors import InputError
-from gsigpu.pipeline.cohort_run.case import RowOutcome
+from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
 from gsigpu.pipeline.cohort_run.row_files import put_json
 from gsigpu.tables.manifest import ManifestRow
 

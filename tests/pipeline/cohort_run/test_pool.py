@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gsigpu.pipeline.cohort_run import isolation, pool
-from gsigpu.pipeline.cohort_run.case import RowOutcome
+from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     InclusionRules,
     after_measuring,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from gsigpu.cli.app import app
 from gsigpu.dicom.writing.identity import identity_of
 from gsigpu.errors import InputError, SettingsError
-from gsigpu.pipeline.cohort_run.case import CohortSettings
+from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
 from gsigpu.tables.measurement_table import read_table
 from gsigpu.tables.pseudonyms import read_key

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gsigpu.errors import InputError, OutputError
-from gsigpu.pipeline.cohort_run.case import CohortSettings
+from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
