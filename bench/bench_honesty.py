@@ -88,8 +88,8 @@ def study(rng: np.random.Generator, icc: float, sds: tuple[float, ...]) -> Study
         burden = rng.gamma(1.0, size=n)  # some patients have many, most have few
         counts = 1 + rng.multinomial(total - n, burden / burden.sum())
         shared = np.repeat(rng.normal(size=n), counts)
-        own = rng.normal(size=total)
-        values.append(sd * (np.sqrt(icc) * shared + np.sqrt(1 - icc) * own))
+        residual = rng.normal(size=total)
+        values.append(sd * (np.sqrt(icc) * shared + np.sqrt(1 - icc) * residual))
         groups += [name] * total
         patients += np.repeat([f"{name} {k}" for k in range(n)], counts).tolist()
     return Study(np.concatenate(values), np.array(groups), np.array(patients))
@@ -98,15 +98,20 @@ def study(rng: np.random.Generator, icc: float, sds: tuple[float, ...]) -> Study
 def outcome(seed: int, *, icc: float, sds: tuple[float, ...]) -> dict[str, float]:
     """What each method did in one study: 1 or 0, or the share of pairs."""
     rng = np.random.default_rng([seed, int(1000 * icc), int(10 * sum(sds))])
-    one = study(rng, icc, sds)
-    data = (one.values, one.groups, one.patients)
+    drawn = study(rng, icc, sds)
+    data = (drawn.values, drawn.groups, drawn.patients)
     with threadpool_limits(1):
         omnibus = omnibus_tests(*data, order=GROUPS).set_index("test")["p"]
         pairwise = pairwise_tests(*data, order=GROUPS)
         roc = roc_tables(*data, order=GROUPS, seed=seed, settings=OPTIONS).roc
-        shifted = one.values + SHIFT_SD * (one.groups == GROUPS[0])
-        found = roc_tables(shifted, *data[1:], order=GROUPS, seed=seed, settings=OPTIONS).roc
-    return _tests(omnibus, pairwise) | _areas(roc) | _coverage(found, sds) | _welch_of_lesions(one)
+        shifted = drawn.values + SHIFT_SD * (drawn.groups == GROUPS[0])
+        shifted_roc = roc_tables(shifted, *data[1:], order=GROUPS, seed=seed, settings=OPTIONS).roc
+    return (
+        _tests(omnibus, pairwise)
+        | _areas(roc)
+        | _coverage(shifted_roc, sds)
+        | _welch_of_lesions(drawn)
+    )
 
 
 def _tests(omnibus: pd.Series, pairwise: pd.DataFrame) -> dict[str, float]:
@@ -134,9 +139,9 @@ def _tests(omnibus: pd.Series, pairwise: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _welch_of_lesions(one: Study) -> dict[str, float]:
+def _welch_of_lesions(drawn: Study) -> dict[str, float]:
     """Unequal variances without patients: neither track does this, and here is why."""
-    samples = [one.values[one.groups == name] for name in GROUPS]
+    samples = [drawn.values[drawn.groups == name] for name in GROUPS]
     p = pd.Series([ttest_ind(a, b, equal_var=False).pvalue for a, b in combinations(samples, 2)])
     return {
         "omnibus: Welch, lesions": float(f_oneway(*samples, equal_var=False).pvalue < LEVEL),

@@ -1,6 +1,6 @@
-"""The columns of the frames of the group tests, agreement and power.
+"""The columns of every frame of the statistics, beside what their rows are.
 
-Every frame opens with `track`; `roc_settings.labelled` puts `phase, region, parameter` behind it. One
+Every frame opens with `track`; `labelled` puts `phase, region, parameter` behind it. One
 call handles one member of the family (one phase, region and parameter; one reader, or the mean over
 readers); the caller loops, concatenates, and ends with `multiplicity.adjust_over_all`.
 
@@ -9,6 +9,19 @@ why a result is missing, or on what it rests; it is empty where nothing needs sa
 """
 
 from __future__ import annotations
+
+import pandas as pd
+
+# Which track a test of groups belongs to, and what it counts as independent.
+TRACK_AND_UNIT = {
+    "anova": ("paper", "lesion"),
+    "lsd": ("paper", "lesion"),
+    "mixed": ("recommended", "patient"),
+    "welch": ("recommended", "patient"),
+    "games-howell": ("recommended", "patient"),
+    "kruskal": ("recommended", "patient"),
+    "dunn": ("recommended", "patient"),
+}
 
 # Rows: each group on each track. `paper` describes lesions, `recommended` the means of patients.
 DESCRIPTIVE_COLUMNS = (
@@ -50,7 +63,7 @@ BLAND_ALTMAN_POINT_COLUMNS = (
     "reader_a", "reader_b", "patient_id", "lesion_id", "mean", "difference",
 )  # fmt: skip
 
-# Rows: each test at the observed effect and at the effects asked for.
+# Rows: each test at the observed effect and at the effects given.
 POWER_COLUMNS = (
     "track", "test", "group_a", "group_b", "effect_name", "effect", "effect_source", "alpha",
     "n_lesions", "n_patients", "icc", "design_effect", "n_effective", "power", "target_power",
@@ -62,3 +75,61 @@ BINORMAL_COLUMNS = (
     "track", "method", "group_a", "group_b", "direction", "auc", "se", "ci_low", "ci_high", "p",
     "n_a", "n_b", "note",
 )  # fmt: skip
+
+
+ROC_COLUMNS = (
+    "track", "method", "group_a", "group_b", "direction", "auc", "se", "ci_low", "ci_high", "p",
+    "p_holm", "p_holm_all", "cutoff", "cutoff_low", "cutoff_high",
+    "sensitivity", "sensitivity_low", "sensitivity_high", "sensitivity_corrected",
+    "specificity", "specificity_low", "specificity_high", "specificity_corrected",
+    "n_a", "n_b", "n_patients_a", "n_patients_b", "n_missing_a", "n_missing_b", "df", "family",
+    "family_all", "note",
+)  # fmt: skip
+
+CURVE_COLUMNS = (
+    "track", "method", "group_a", "group_b", "direction", "fpr", "tpr", "tpr_low", "tpr_high",
+)  # fmt: skip
+
+COMPARISON_COLUMNS = (
+    "track", "method", "group_a", "group_b", "parameter_a", "parameter_b", "direction_a",
+    "direction_b", "auc_a", "auc_b", "difference", "se", "ci_low", "ci_high", "z", "p", "p_holm",
+    "p_holm_all", "n_a", "n_b", "n_patients_a", "n_patients_b", "n_incomplete", "df", "family",
+    "family_all", "note",
+)  # fmt: skip
+
+MODEL_COLUMNS = (
+    "track", "model", "group_a", "group_b", "parameters", "auc_apparent", "auc", "se", "auc_low",
+    "auc_high", "brier", "calibration_intercept", "calibration_slope", "n_folds", "n_lesions",
+    "n_patients", "n_incomplete", "penalty_c", "note",
+)  # fmt: skip
+
+CALIBRATION_COLUMNS = (
+    "track", "model", "group_a", "group_b", "predicted", "observed", "n_lesions",
+)  # fmt: skip
+
+
+def labelled(
+    frame: pd.DataFrame, *, phase: str, region: str, parameter: str | None = None
+) -> pd.DataFrame:
+    """The frame with its family member named behind `track` if it has one, as the files have it.
+
+    >>> list(labelled(pd.DataFrame({"track": ["paper"], "p": [1.0]}), phase="AP", region="rim"))
+    ['track', 'phase', 'region', 'p']
+    """
+    labels = {"phase": phase, "region": region, "parameter": parameter}
+    named = frame.copy()
+    place = list(named.columns).index("track") + 1 if "track" in named.columns else 0
+    for offset, (name, label) in enumerate(labels.items()):
+        if label is not None:
+            named.insert(place + offset, name, label)
+    return named
+
+
+def placed(test: str, *, unit: str = "") -> dict[str, str]:
+    """The first columns of a test's rows; `unit` where it is another than usual.
+
+    >>> placed("welch", unit="lesion")
+    {'track': 'recommended', 'test': 'welch', 'unit': 'lesion'}
+    """
+    track, usual = TRACK_AND_UNIT[test]
+    return {"track": track, "test": test, "unit": unit or usual}

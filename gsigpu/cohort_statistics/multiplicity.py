@@ -11,7 +11,7 @@ def holm(p: pd.Series) -> pd.Series:
 
     p_(i) adjusted = max over j <= i of min(1, (n - j + 1) p_(j))  (Scand J Stat 1979; 6: 65-70)
 
-    >>> [round(one, 3) for one in holm(pd.Series([0.01, 0.04, float("nan"), 0.03]))]
+    >>> [round(p, 3) for p in holm(pd.Series([0.01, 0.04, float("nan"), 0.03]))]
     [0.03, 0.06, nan, 0.06]
     """
     # statsmodels' multipletests collects garbage at every call: 50 ms each in a run of hundreds.
@@ -56,3 +56,14 @@ def adjust_over_all(frame: pd.DataFrame) -> pd.DataFrame:
             counts.to_numpy() + " tests: " + frame[name] + " of every phase, region and parameter"
         )
     return adjusted
+
+
+def within_families(frame: pd.DataFrame, members: str) -> pd.DataFrame:
+    """Holm over the rows of one track and method, and what this family is, in words."""
+    if frame.empty:
+        return frame
+    families = frame.groupby(["track", "method"], sort=False)["p"]
+    counts = families.transform("count").astype(int).astype(str)
+    return frame.assign(
+        p_holm=families.transform(holm), family=counts + " " + members, family_all=""
+    )

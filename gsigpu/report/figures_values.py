@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gsigpu.cohort_statistics.clustered_mean import clustered_means
+from gsigpu.cohort_statistics.groups.clustered_mean import clustered_means
 from gsigpu.report.figure_style import (
     FAINT,
     INK,

@@ -30,7 +30,7 @@ class Effect:
 
 def no_effect(name: str) -> Effect:
     """All NaN."""
-    return Effect(np.nan, np.nan, np.nan, name)
+    return Effect(effect=np.nan, low=np.nan, high=np.nan, name=name)
 
 
 def eta_squared(f: float, df1: float, df2: float, *, confidence: float = 0.95) -> Effect:
@@ -46,7 +46,7 @@ def eta_squared(f: float, df1: float, df2: float, *, confidence: float = 0.95) -
     if not np.isfinite([f, df1, df2]).all():
         return no_effect("eta²")
     low, high = _share_bounds(f, df1, df2, df1 + df2 + 1.0, confidence)
-    return Effect(f * df1 / (f * df1 + df2), low, high, "eta²")
+    return Effect(effect=f * df1 / (f * df1 + df2), low=low, high=high, name="eta²")
 
 
 def omega_squared(
@@ -65,7 +65,7 @@ def omega_squared(
     units = df1 + df2 + 1.0 if n is None else n
     excess = max(0.0, df1 * (f - 1.0))
     low, high = _share_bounds(f, df1, df2, units, confidence)
-    return Effect(excess / (excess + units), low, high, "omega²")
+    return Effect(effect=excess / (excess + units), low=low, high=high, name="omega²")
 
 
 def _share_bounds(
@@ -84,7 +84,12 @@ def epsilon_squared(h: float, n: int, n_groups: int, *, confidence: float = 0.95
         return no_effect("epsilon²")
     df = n_groups - 1.0
     low, high = _bounds(lambda nc: float(chndtr(h, df, nc)), h, confidence)
-    return Effect(h / (n - 1.0), min(low / (n - 1.0), 1.0), min(high / (n - 1.0), 1.0), "epsilon²")
+    return Effect(
+        effect=h / (n - 1.0),
+        low=min(low / (n - 1.0), 1.0),
+        high=min(high / (n - 1.0), 1.0),
+        name="epsilon²",
+    )
 
 
 def hedges_g(
@@ -122,7 +127,7 @@ def hedges_g(
 
     correction = small_sample_correction(df)
     low, high = (noncentrality(level) / root * correction for level in (1.0 - tail, tail))
-    return Effect(correction * difference / sd, low, high, name)
+    return Effect(effect=correction * difference / sd, low=low, high=high, name=name)
 
 
 def hedges_g_unequal(
@@ -134,7 +139,7 @@ def hedges_g_unequal(
     Var(d) = d² Σ s_g⁴ / (n_g - 1) / (8 s⁴) + Σ s_g² / (n_g - 1) / s²;  g = J(n_a + n_b - 2) d
     """
     name = "Hedges g"
-    m, v, size = (np.asarray(one, np.float64) for one in (mean, variance, n))
+    m, v, size = (np.asarray(column, np.float64) for column in (mean, variance, n))
     mean_variance = float(v.mean())
     if not np.isfinite(v).all() or mean_variance <= 0 or size.min() < 2:
         return no_effect(name)
@@ -142,7 +147,8 @@ def hedges_g_unequal(
     spread = d**2 * float((v**2 / (size - 1)).sum()) / (8 * mean_variance**2)
     spread += float((v / (size - 1)).sum()) / mean_variance
     half = float(norm.ppf((1.0 + confidence) / 2.0)) * float(np.sqrt(spread))
-    return Effect(small_sample_correction(float(size.sum()) - 2.0) * d, d - half, d + half, name)
+    g = small_sample_correction(float(size.sum()) - 2.0) * d
+    return Effect(effect=g, low=d - half, high=d + half, name=name)
 
 
 def small_sample_correction(df: float) -> float:

@@ -9,22 +9,50 @@ Why the means: with one value per patient these tests meet independent values, w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from gsigpu.cohort_statistics.frames import (
     DESCRIPTIVE_COLUMNS,
     OMNIBUS_COLUMNS,
     PAIRWISE_COLUMNS,
+    placed,
 )
 from gsigpu.cohort_statistics.groups import omnibus, pairwise
+from gsigpu.cohort_statistics.inference import joined, quantile
 from gsigpu.cohort_statistics.multiplicity import bonferroni, holm
-from gsigpu.cohort_statistics.sample import GroupMember, clustering_of, group_member
+from gsigpu.cohort_statistics.sample import Sample, clean_sample, clustering_of
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFrames:
+    """Frames of one family member: DESCRIPTIVE_COLUMNS, OMNIBUS_COLUMNS, PAIRWISE_COLUMNS."""
+
+    descriptives: pd.DataFrame
+    omnibus: pd.DataFrame
+    pairwise: pd.DataFrame
+
+
+def group_tests(
+    values: ArrayLike,
+    groups: ArrayLike,
+    patients: ArrayLike,
+    *,
+    order: Sequence[str],
+    confidence: float = 0.95,
+) -> GroupFrames:
+    """`descriptives`, `omnibus_tests` and `pairwise_tests` of the same values, cleaned once."""
+    sample = clean_sample(values, groups, patients, order)
+    return GroupFrames(
+        descriptives=_descriptives(sample, confidence),
+        omnibus=_omnibus(sample, confidence),
+        pairwise=_pairwise(sample, confidence),
+    )
 
 
 def descriptives(
@@ -39,7 +67,9 @@ def descriptives(
 
     values (n,) float, NaN where missing (dropped and counted); groups (n,) and patients (n,) str
     order : the groups, in the order of the tables; one without any lesion keeps its row
-    Returns DESCRIPTIVE_COLUMNS; the interval is the mean's (t), and takes the units as independent.
+    Returns DESCRIPTIVE_COLUMNS; the interval is the mean's (t), and takes the units as independent: for
+    lesions that share a patient use the row of the recommended track, or `clustered_means`.
+    Tested against R's `mean`, `sd`, `quantile` and `t.test` (tests/golden/make_group_tests.R).
 
     >>> frame = descriptives([1, 3, 5, 8], ["a", "a", "a", "b"], [1, 1, 2, 3], order=["a", "b"])
     >>> frame.loc[frame["group"] == "a", ["track", "n_lesions", "n_patients", "mean"]]
@@ -47,41 +77,44 @@ def descriptives(
     0        paper          3           2   3.0
     2  recommended          3           2   3.5
     """
-    member = group_member(values, groups, patients, order)
+    return _descriptives(clean_sample(values, groups, patients, order), confidence)
+
+
+def _descriptives(sample: Sample, confidence: float) -> pd.DataFrame:
     rows = []
-    for track, unit, samples in (
-        ("paper", "lesion", member.lesions),
-        ("recommended", "patient", member.patient_means),
+    for track, unit, units in (
+        ("paper", "lesion", sample.lesions),
+        ("recommended", "patient", sample.patient_means),
     ):
-        for code, name in enumerate(member.order):
-            icc, design_effect = clustering_of(member.one_group(code), member.sizes[code])
+        for code, name in enumerate(sample.order):
+            icc, design_effect = clustering_of(sample.model_of_group(code), sample.sizes[code])
             rows.append(
                 {
                     "track": track,
                     "unit": unit,
                     "group": name,
-                    "n_lesions": member.lesions[code].size,
-                    "n_patients": member.sizes[code].size,
-                    "n_missing": int(member.missing[code]),
+                    "n_lesions": sample.lesions[code].size,
+                    "n_patients": sample.sizes[code].size,
+                    "n_missing": int(sample.missing[code]),
                     "icc": icc,
                     "design_effect": design_effect,
-                    **_described(samples[code], confidence),
+                    **_described(units[code], confidence),
                 }
             )
     return pd.DataFrame(rows, columns=list(DESCRIPTIVE_COLUMNS))
 
 
-def _described(sample: Array, confidence: float) -> dict[str, float | str]:
-    """Centre and spread of one sample; quartiles as NumPy's default (R's type 7)."""
-    if not sample.size:
+def _described(units: Array, confidence: float) -> dict[str, float | str]:
+    """Centre and spread of lesions or patients' means; quartiles as NumPy's default (R's type 7)."""
+    if not units.size:
         return {"note": "no values"}
-    mean = float(sample.mean())
-    q1, median, q3 = (float(one) for one in np.quantile(sample, [0.25, 0.5, 0.75]))
+    mean = float(units.mean())
+    q1, median, q3 = (float(quartile) for quartile in np.quantile(units, [0.25, 0.5, 0.75]))
     centre = {"mean": mean, "median": median, "q1": q1, "q3": q3}
-    if sample.size == 1:
+    if units.size == 1:
         return {**centre, "note": "one value: no SD"}
-    sd = float(np.sqrt(omnibus.variances([sample])[0]))
-    half = float(stats.t.ppf((1 + confidence) / 2, sample.size - 1)) * sd / np.sqrt(sample.size)
+    sd = float(np.sqrt(omnibus.variances([units])[0]))
+    half = quantile(confidence, units.size - 1) * sd / np.sqrt(units.size)
     return {**centre, "sd": sd, "ci_low": mean - half, "ci_high": mean + half, "note": ""}
 
 
@@ -107,39 +140,35 @@ def omnibus_tests(
     2  recommended    welch  patient  1.0  1.220
     3  recommended  kruskal  patient  1.0    NaN
     """
-    member = group_member(values, groups, patients, order)
-    lesions = [member.lesions[code] for code in member.present]
-    means = [member.patient_means[code] for code in member.present]
-    tests = (
-        ("paper", "anova", lesions, omnibus.anova(lesions, confidence=confidence)),
-        ("recommended", "mixed", means, omnibus.mixed(member.model, confidence=confidence)),
-        ("recommended", "welch", means, omnibus.welch(means, confidence=confidence)),
-        ("recommended", "kruskal", means, omnibus.kruskal(means, confidence=confidence)),
-    )
-    icc, design_effect = member.clustering
-    notes = {"kruskal": unequal_spread(means)}
+    return _omnibus(clean_sample(values, groups, patients, order), confidence)
+
+
+def _omnibus(sample: Sample, confidence: float) -> pd.DataFrame:
+    lesions = [sample.lesions[code] for code in sample.present]
+    means = [sample.patient_means[code] for code in sample.present]
+    tests = {
+        "anova": omnibus.anova(lesions, confidence=confidence),
+        "mixed": omnibus.mixed(sample.model, confidence=confidence),
+        "welch": omnibus.welch(means, confidence=confidence),
+        "kruskal": omnibus.kruskal(means, confidence=confidence),
+    }
+    icc, design_effect = sample.clustering
+    cautions = {"kruskal": unequal_spread(means)}
     rows = [
         {
-            "track": track,
-            "test": name,
-            "unit": "lesion" if track == "paper" else "patient",
+            **placed(name),
             **omnibus_row(test),
-            **levene_row(samples),
-            "n_lesions": member.values.size,
-            "n_patients": member.n_patients,
-            "n_missing": int(member.missing.sum()),
+            **levene_row(lesions if name == "anova" else means),
+            "n_lesions": sample.values.size,
+            "n_patients": sample.n_patients,
+            "n_missing": int(sample.missing.sum()),
             "icc": icc,
             "design_effect": design_effect,
-            "note": joined(test.note, notes.get(name, ""), member.absent_note),
+            "note": joined(test.note, cautions.get(name, ""), sample.absent_note),
         }
-        for track, name, samples, test in tests
+        for name, test in tests.items()
     ]
     return pd.DataFrame(rows, columns=list(OMNIBUS_COLUMNS))
-
-
-def joined(*notes: str) -> str:
-    """The notes that say something."""
-    return "; ".join(one for one in notes if one)
 
 
 def unequal_spread(samples: Sequence[Array]) -> str:
@@ -169,7 +198,7 @@ def omnibus_row(test: omnibus.Omnibus) -> dict[str, float | str]:
 
 def levene_row(samples: Sequence[Array]) -> dict[str, float]:
     """Both forms of Levene's test of the values that the row's test used."""
-    classic, robust = (omnibus.levene(samples, center=one) for one in ("mean", "median"))
+    classic, robust = (omnibus.levene(samples, center=center) for center in ("mean", "median"))
     return {
         "levene_statistic": classic[0],
         "levene_p": classic[1],
@@ -196,47 +225,35 @@ def pairwise_tests(
     >>> frame["test"].tolist(), frame["difference"].round(3).tolist()
     (['lsd', 'mixed', 'games-howell', 'dunn'], [-5.5, -5.255, -5.0, -2.0])
     """
-    member = group_member(values, groups, patients, order)
-    means = member.patient_means
+    return _pairwise(clean_sample(values, groups, patients, order), confidence)
+
+
+def _pairwise(sample: Sample, confidence: float) -> pd.DataFrame:
+    means, pairs = sample.patient_means, sample.pairs
     level = {"confidence": confidence}
-    tests = (
-        ("paper", "lsd", pairwise.lsd(pairwise.summaries(member.lesions), member.pairs, **level)),
-        (
-            "recommended",
-            "mixed",
-            pairwise.mixed_contrasts(member.model, member.present, member.pairs, **level),
-        ),
-        (
-            "recommended",
-            "games-howell",
-            pairwise.games_howell(pairwise.summaries(means), member.pairs, **level),
-        ),
-        ("recommended", "dunn", pairwise.dunn(means, member.pairs, **level)),
-    )
-    counts = _pair_counts(member)
+    tests = {
+        "lsd": pairwise.lsd(pairwise.summaries(sample.lesions), pairs, **level),
+        "mixed": pairwise.mixed_contrasts(sample.model, sample.present, pairs, **level),
+        "games-howell": pairwise.games_howell(pairwise.summaries(means), pairs, **level),
+        "dunn": pairwise.dunn(means, pairs, **level),
+    }
+    counts = _pair_counts(sample)
     frames = [
-        pairwise_rows(
-            results,
-            member.order,
-            member.pairs,
-            track=track,
-            test=name,
-            unit="lesion" if track == "paper" else "patient",
-        ).assign(**counts)
-        for track, name, results in tests
+        pairwise_rows(results, sample.order, pairs, placed(name)).assign(**counts)
+        for name, results in tests.items()
     ]
-    found = pd.concat(frames, ignore_index=True).reindex(columns=list(PAIRWISE_COLUMNS))
-    caution = unequal_spread([means[code] for code in member.present])
-    ranks = (found["test"] == "dunn") & found["p"].notna()
-    found.loc[ranks, "note"] = [joined(one, caution) for one in found.loc[ranks, "note"]]
-    return found
+    frame = pd.concat(frames, ignore_index=True).reindex(columns=list(PAIRWISE_COLUMNS))
+    caution = unequal_spread([means[code] for code in sample.present])
+    ranks = (frame["test"] == "dunn") & frame["p"].notna()
+    frame.loc[ranks, "note"] = [joined(note, caution) for note in frame.loc[ranks, "note"]]
+    return frame
 
 
-def _pair_counts(member: GroupMember) -> dict[str, NDArray[np.int64] | float]:
-    icc, design_effect = member.clustering
-    first, second = (list(side) for side in zip(*member.pairs, strict=True))
-    n = np.array([one.size for one in member.lesions])
-    n_patients = np.array([one.size for one in member.sizes])
+def _pair_counts(sample: Sample) -> dict[str, NDArray[np.int64] | float]:
+    icc, design_effect = sample.clustering
+    first, second = (list(side) for side in zip(*sample.pairs, strict=True))
+    n = np.array([lesions.size for lesions in sample.lesions])
+    n_patients = np.array([sizes.size for sizes in sample.sizes])
     return {
         "n_a": n[first],
         "n_b": n[second],
@@ -251,34 +268,29 @@ def pairwise_rows(
     results: Sequence[pairwise.PairTest],
     order: Sequence[str],
     pairs: Sequence[tuple[int, int]],
-    *,
-    track: str,
-    test: str,
-    unit: str,
+    place: dict[str, str],
 ) -> pd.DataFrame:
-    """The columns that the tests of one kind fill, adjusted within this family."""
+    """The columns that the tests of one kind fill, adjusted within this family; place : of `placed`."""
     frame = pd.DataFrame(
         [
             {
-                "track": track,
-                "test": test,
-                "unit": unit,
+                **place,
                 "group_a": order[a],
                 "group_b": order[b],
-                "difference": one.difference,
-                "ci_low": one.ci_low,
-                "ci_high": one.ci_high,
-                "statistic": one.statistic,
-                "df": one.df,
-                "p": one.p,
-                "p_unadjusted": one.p_unadjusted,
-                "effect": one.effect.effect,
-                "effect_name": one.effect.name,
-                "effect_low": one.effect.low,
-                "effect_high": one.effect.high,
-                "note": one.note,
+                "difference": test.difference,
+                "ci_low": test.ci_low,
+                "ci_high": test.ci_high,
+                "statistic": test.statistic,
+                "df": test.df,
+                "p": test.p,
+                "p_unadjusted": test.p_unadjusted,
+                "effect": test.effect.effect,
+                "effect_name": test.effect.name,
+                "effect_low": test.effect.low,
+                "effect_high": test.effect.high,
+                "note": test.note,
             }
-            for (a, b), one in zip(pairs, results, strict=True)
+            for (a, b), test in zip(pairs, results, strict=True)
         ]
     )
     frame["p_bonferroni"] = bonferroni(frame["p_unadjusted"])

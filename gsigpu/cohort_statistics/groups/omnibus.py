@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from gsigpu.cohort_statistics.between_patients import BetweenPatients
 from gsigpu.cohort_statistics.groups.effect_sizes import (
     Effect,
     epsilon_squared,
@@ -20,6 +19,8 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
     no_effect,
     omega_squared,
 )
+from gsigpu.cohort_statistics.inference import joined
+from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
 
 Array = NDArray[np.float64]
 
@@ -43,7 +44,10 @@ class Omnibus:
 def undefined(note: str, effect_name: str) -> Omnibus:
     """All NaN, and why."""
     nan = np.nan
-    return Omnibus(nan, nan, nan, nan, no_effect(effect_name), nan, note)
+    effect = no_effect(effect_name)
+    return Omnibus(
+        statistic=nan, df1=nan, df2=nan, p=nan, effect=effect, omega_squared=nan, note=note
+    )
 
 
 def anova(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
@@ -60,7 +64,7 @@ def anova(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
         return undefined(reason, "eta²")
     if not varies(samples):
         return undefined(_constant(samples), "eta²")
-    n, g = sum(one.size for one in samples), len(samples)
+    n, g = sum(sample.size for sample in samples), len(samples)
     result = stats.f_oneway(*samples)
     return _f_test(float(result.statistic), g - 1.0, float(n - g), float(result.pvalue), confidence)
 
@@ -74,7 +78,7 @@ def welch(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
     if reason:
         return undefined(reason, "omega²")
     result = stats.f_oneway(*samples, equal_var=False)
-    n = np.array([one.size for one in samples])
+    n = np.array([sample.size for sample in samples])
     df2 = welch_df(n, variances(samples))
     return share_test(
         float(result.statistic), n.size - 1.0, df2, float(result.pvalue), int(n.sum()), confidence
@@ -84,7 +88,7 @@ def welch(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
 def share_test(f: float, df1: float, df2: float, p: float, n: float, confidence: float) -> Omnibus:
     """An F test whose effect is ω² of n units."""
     effect = omega_squared(f, df1, df2, n, confidence=confidence)
-    return Omnibus(f, df1, df2, p, effect, effect.effect)
+    return Omnibus(statistic=f, df1=df1, df2=df2, p=p, effect=effect, omega_squared=effect.effect)
 
 
 def welch_df(n: NDArray[np.int64] | Array, variance: Array) -> float:
@@ -110,9 +114,17 @@ def kruskal(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
     result = stats.kruskal(*samples)
     h, n = float(result.statistic), pooled.size
     effect = epsilon_squared(h, n, len(samples), confidence=confidence)
-    few = min(one.size for one in samples)
+    few = min(sample.size for sample in samples)
     note = f"smallest group has {few}: χ² is a rough guide" if few < 5 else ""
-    return Omnibus(h, len(samples) - 1.0, np.nan, float(result.pvalue), effect, np.nan, note)
+    return Omnibus(
+        statistic=h,
+        df1=len(samples) - 1.0,
+        df2=np.nan,
+        p=float(result.pvalue),
+        effect=effect,
+        omega_squared=np.nan,
+        note=note,
+    )
 
 
 def mixed(model: BetweenPatients | str, *, confidence: float = 0.95) -> Omnibus:
@@ -125,15 +137,15 @@ def mixed(model: BetweenPatients | str, *, confidence: float = 0.95) -> Omnibus:
     f, df1, df2, note = model.welch_f()
     p = float(stats.f.sf(f, df1, df2))
     test = share_test(f, df1, df2, p, model.n_patients, confidence)
-    notes = "; ".join(one for one in (model.fit.note, note) if one)
+    notes = joined(model.fit.note, note)
     return replace(test, effect=replace(test.effect, name=name), note=notes)
 
 
 def levene(samples: Sequence[Array], *, center: str) -> tuple[float, float]:
     """Levene's test of equal variances, W and p; center `mean`, or `median` (Brown-Forsythe)."""
-    if too_little(samples) or not varies(samples) or max(one.size for one in samples) < 3:
+    if too_little(samples) or not varies(samples) or max(sample.size for sample in samples) < 3:
         return np.nan, np.nan
-    deviations = [np.abs(one - getattr(np, center)(one)) for one in samples]
+    deviations = [np.abs(sample - getattr(np, center)(sample)) for sample in samples]
     if too_little(deviations) or not varies(deviations):
         return np.nan, np.nan
     result = stats.levene(*samples, center=center)
@@ -142,33 +154,34 @@ def levene(samples: Sequence[Array], *, center: str) -> tuple[float, float]:
 
 def _f_test(f: float, df1: float, df2: float, p: float, confidence: float) -> Omnibus:
     effect = eta_squared(f, df1, df2, confidence=confidence)
-    return Omnibus(f, df1, df2, p, effect, omega_squared(f, df1, df2).effect)
+    share = omega_squared(f, df1, df2).effect
+    return Omnibus(statistic=f, df1=df1, df2=df2, p=p, effect=effect, omega_squared=share)
 
 
 def variances(samples: Sequence[Array]) -> Array:
     """Of each sample over n - 1; NaN for one value."""
-    return np.array([one.var(ddof=1) if one.size > 1 else np.nan for one in samples])
+    return np.array([sample.var(ddof=1) if sample.size > 1 else np.nan for sample in samples])
 
 
 def varies(samples: Sequence[Array]) -> bool:
     """Whether values differ inside any group."""
-    return any(one.size > 1 and np.ptp(one) > 0.0 for one in samples)
+    return any(sample.size > 1 and np.ptp(sample) > 0.0 for sample in samples)
 
 
 def too_little(samples: Sequence[Array]) -> str:
     """Why there is no test at all, or nothing."""
     if len(samples) < 2:
         return "fewer than two groups have values"
-    if sum(one.size for one in samples) <= len(samples):
+    if sum(sample.size for sample in samples) <= len(samples):
         return "one value per group: no variance within groups"
     return ""
 
 
 def unspread(samples: Sequence[Array]) -> str:
     """Why unequal variances cannot be allowed for, or nothing."""
-    if any(one.size < 2 for one in samples):
+    if any(sample.size < 2 for sample in samples):
         return "a group has one value: no variance of its own"
-    if any(np.ptp(one) == 0.0 for one in samples):
+    if any(np.ptp(sample) == 0.0 for sample in samples):
         return "a group has equal values only: variance 0"
     return ""
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.stats import studentized_range
 
-from gsigpu.cohort_statistics.between_patients import BetweenPatients
 from gsigpu.cohort_statistics.groups.effect_sizes import (
     Effect,
     hedges_g,
@@ -24,7 +23,9 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
     small_sample_correction,
 )
 from gsigpu.cohort_statistics.groups.studentized_range import range_quantile
-from gsigpu.cohort_statistics.random_intercept import RandomIntercept
+from gsigpu.cohort_statistics.inference import joined
+from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
+from gsigpu.cohort_statistics.mixed_model.random_intercept import RandomIntercept
 from gsigpu.cohort_statistics.roc.delong import delong
 
 Array = NDArray[np.float64]
@@ -58,9 +59,9 @@ class Summaries:
 def summaries(samples: Sequence[Array]) -> Summaries:
     """Of finite values per group; equal values have variance 0 exactly."""
     return Summaries(
-        n=np.array([one.size for one in samples], np.float64),
-        mean=np.array([one.mean() if one.size else np.nan for one in samples]),
-        variance=np.array([_variance(one) for one in samples]),
+        n=np.array([sample.size for sample in samples], np.float64),
+        mean=np.array([sample.mean() if sample.size else np.nan for sample in samples]),
+        variance=np.array([_variance(sample) for sample in samples]),
     )
 
 
@@ -73,7 +74,10 @@ def _variance(sample: Array) -> float:
 def untested(note: str, effect_name: str, *, difference: float = np.nan) -> PairTest:
     """No test, and why."""
     nan = np.nan
-    return PairTest(difference, nan, nan, nan, nan, nan, nan, no_effect(effect_name), note)
+    return PairTest(
+        difference=difference, ci_low=nan, ci_high=nan, statistic=nan, df=nan, p=nan,
+        p_unadjusted=nan, effect=no_effect(effect_name), note=note,
+    )  # fmt: skip
 
 
 def lsd(groups: Summaries, pairs: Sequence[Pair], *, confidence: float = 0.95) -> list[PairTest]:
@@ -156,7 +160,7 @@ def dunn(
     import scikit_posthocs
 
     name = "Cliff delta"
-    used = [code for code, one in enumerate(samples) if one.size]
+    used = [code for code, sample in enumerate(samples) if sample.size]
     empty = "a group has no values"
     if not used or np.ptp(np.concatenate([samples[code] for code in used])) == 0.0:
         return [
@@ -192,8 +196,9 @@ def dunn(
         p = float(p_values.loc[a, b])
         tests.append(
             PairTest(
-                gap, gap - reach * se, gap + reach * se, gap / se, np.inf, p, p,
-                _cliff(samples[a], samples[b], confidence),
+                difference=gap, ci_low=gap - reach * se, ci_high=gap + reach * se,
+                statistic=gap / se, df=np.inf, p=p, p_unadjusted=p,
+                effect=_cliff(samples[a], samples[b], confidence),
             )
         )  # fmt: skip
     return tests
@@ -201,8 +206,13 @@ def dunn(
 
 def _cliff(a: Array, b: Array, confidence: float) -> Effect:
     """2 AUC - 1 with DeLong's interval on the log odds."""
-    one = delong(a, b, confidence=confidence, scale="logit")
-    return Effect(2 * one.auc - 1, 2 * one.ci_low - 1, 2 * one.ci_high - 1, "Cliff delta")
+    estimated = delong(a, b, confidence=confidence, scale="logit")
+    return Effect(
+        effect=2 * estimated.auc - 1,
+        low=2 * estimated.ci_low - 1,
+        high=2 * estimated.ci_high - 1,
+        name="Cliff delta",
+    )
 
 
 def mixed_contrasts(
@@ -230,7 +240,7 @@ def mixed_contrasts(
         gap, se, df, note = model.contrast(list(present).index(a), list(present).index(b))
         test = _t_test(gap, se, df, confidence)
         effect = _total_g(model.fit, gap, se, df, confidence)
-        notes = "; ".join(one for one in (model.fit.note, note) if one)
+        notes = joined(model.fit.note, note)
         tests.append(replace(test, effect=effect, note=notes))
     return tests
 
@@ -241,11 +251,14 @@ def _total_g(fit: RandomIntercept, gap: float, se: float, df: float, confidence:
     spread = se**2 / variance + d**2 * fit.log_total_variance_spread() / 4
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * float(np.sqrt(spread))
     j = small_sample_correction(fit.df)
-    return Effect(j * d, j * (d - half), j * (d + half), "Hedges g")
+    return Effect(effect=j * d, low=j * (d - half), high=j * (d + half), name="Hedges g")
 
 
 def _t_test(gap: float, se: float, df: float, confidence: float) -> PairTest:
     t = gap / se
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
     p = float(2 * stats.t.sf(abs(t), df))
-    return PairTest(gap, gap - half, gap + half, t, df, p, p, no_effect("Hedges g"))
+    return PairTest(
+        difference=gap, ci_low=gap - half, ci_high=gap + half, statistic=t, df=df, p=p,
+        p_unadjusted=p, effect=no_effect("Hedges g"),
+    )  # fmt: skip

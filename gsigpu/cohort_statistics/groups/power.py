@@ -23,7 +23,7 @@ from gsigpu.cohort_statistics.frames import POWER_COLUMNS
 from gsigpu.cohort_statistics.groups import omnibus
 from gsigpu.cohort_statistics.groups.pairwise import summaries
 from gsigpu.cohort_statistics.roc.curve import area
-from gsigpu.cohort_statistics.sample import GroupMember, clustering_of, group_member
+from gsigpu.cohort_statistics.sample import Sample, clean_sample, clustering_of
 from gsigpu.errors import SettingsError
 
 # Power as a function of the effect and of the independent lesions per group.
@@ -81,22 +81,22 @@ def power_table(
     """
     if not 0 < alpha < target_power < 1:
         raise SettingsError("alpha and target power must satisfy 0 < alpha < target power < 1")
-    member = group_member(values, groups, patients, order)
-    icc, _ = member.clustering
-    rows = _anova_rows(member, cohen_f, alpha, target_power)
-    for a, b in member.pairs:
-        rows += _pair_rows(member, (a, b), cohen_d, auc, alpha, target_power)
+    sample = clean_sample(values, groups, patients, order)
+    icc, _ = sample.clustering
+    rows = _anova_rows(sample, cohen_f, alpha, target_power)
+    for a, b in sample.pairs:
+        rows += _pair_rows(sample, (a, b), cohen_d, auc, alpha, target_power)
     frame = pd.DataFrame(rows, columns=list(POWER_COLUMNS))
     return frame.assign(track="recommended", alpha=alpha, target_power=target_power, icc=icc)
 
 
 def _anova_rows(
-    member: GroupMember, given: Sequence[float], alpha: float, target: float
+    sample: Sample, given: Sequence[float], alpha: float, target: float
 ) -> list[dict[str, object]]:
     from statsmodels.stats.power import FTestAnovaPower
 
-    n_groups = len(member.present)
-    test = omnibus.anova([member.lesions[code] for code in member.present])
+    n_groups = len(sample.present)
+    test = omnibus.anova([sample.lesions[code] for code in sample.present])
     f = test.effect.effect
     observed = float(np.sqrt(f / (1 - f))) if f < 1 else np.nan
 
@@ -109,11 +109,11 @@ def _anova_rows(
     shared = {"test": "anova", "group_a": "", "group_b": "", "effect_name": "Cohen f"}
     if n_groups < 2:
         return [{**shared, "effect_source": "observed", "note": test.note}]
-    return _rows(member, member.present, power, observed, given, target, (0.0, 1e3), shared)
+    return _rows(sample, sample.present, power, observed, given, target, (0.0, 1e3), shared)
 
 
 def _pair_rows(
-    member: GroupMember,
+    sample: Sample,
     pair: tuple[int, int],
     cohen_d: Sequence[float],
     areas: Sequence[float],
@@ -122,14 +122,14 @@ def _pair_rows(
 ) -> list[dict[str, object]]:
     from statsmodels.stats.power import TTestIndPower
 
-    names = {"group_a": member.order[pair[0]], "group_b": member.order[pair[1]]}
-    a, b = (member.lesions[code] for code in pair)
+    names = {"group_a": sample.order[pair[0]], "group_b": sample.order[pair[1]]}
+    a, b = (sample.lesions[code] for code in pair)
     t_names = {"test": "t", "effect_name": "Cohen d", **names}
     auc_names = {"test": "auc", "effect_name": "AUC", **names}
     if not (a.size and b.size):
         note = "a group has no values"
         both = (t_names, auc_names)
-        return [{**one, "effect_source": "observed", "note": note} for one in both]
+        return [{**row, "effect_source": "observed", "note": note} for row in both]
 
     def t_power(effect: float, sizes: Sequence[float]) -> float:
         if min(sizes) < 1 or sum(sizes) <= 2:
@@ -146,13 +146,13 @@ def _pair_rows(
     observed_area = area(a, b)
     observed_area = max(observed_area, 1 - observed_area)
     return [
-        *_rows(member, pair, t_power, d, cohen_d, target, (0.0, 1e3), t_names),
-        *_rows(member, pair, area_power, observed_area, areas, target, (0.5, 1.0), auc_names),
+        *_rows(sample, pair, t_power, d, cohen_d, target, (0.0, 1e3), t_names),
+        *_rows(sample, pair, area_power, observed_area, areas, target, (0.5, 1.0), auc_names),
     ]
 
 
 def _rows(
-    member: GroupMember,
+    sample: Sample,
     codes: Sequence[int],
     power: PowerOf,
     observed: float,
@@ -161,17 +161,17 @@ def _rows(
     effects: tuple[float, float],
     shared: dict[str, str],
 ) -> list[dict[str, object]]:
-    sizes = np.concatenate([member.sizes[code] for code in codes])
-    factors = [clustering_of(member.mixed, member.sizes[code])[1] for code in codes]
-    overall = clustering_of(member.mixed, sizes)[1]
+    sizes = np.concatenate([sample.sizes[code] for code in codes])
+    factors = [clustering_of(sample.mixed, sample.sizes[code])[1] for code in codes]
+    overall = clustering_of(sample.mixed, sizes)[1]
     known = np.isfinite([*factors, overall]).all()
-    n = [float(member.lesions[code].size) for code in codes]
-    effective = [one / factor for one, factor in zip(n, factors, strict=True)]
+    n = [float(sample.lesions[code].size) for code in codes]
+    effective = [lesions / factor for lesions, factor in zip(n, factors, strict=True)]
     detectable = (
         _solve(lambda effect: power(effect, effective) - target, *effects) if known else np.nan
     )
     rows: list[dict[str, object]] = []
-    for source, effect in [("observed", observed), *[("given", float(one)) for one in given]]:
+    for source, effect in [("observed", observed), *[("given", float(value)) for value in given]]:
         usable = bool(known and np.isfinite(effect))
         needed = _needed(power, effect, len(codes), target) if usable else np.nan
         lesions = float(np.ceil(round(needed * overall, 6)))

@@ -33,7 +33,7 @@ def range_quantile(confidence: float, n_means: int, df: float) -> float:
     3.876777
     """
     # Nodes in s crowd towards 0, where few degrees of freedom put the weight of large q.
-    low, high = (float(np.sqrt(stats.chi2.ppf(one, df) / df)) for one in (1e-15, 1 - 1e-15))
+    low, high = (float(np.sqrt(stats.chi2.ppf(tail, df) / df)) for tail in (1e-15, 1 - 1e-15))
     spread = low + (high - low) * _U**2
     weight = _U_WEIGHT * 2 * _U * (high - low) * stats.chi.pdf(spread * np.sqrt(df), df)
     weight *= np.sqrt(df)

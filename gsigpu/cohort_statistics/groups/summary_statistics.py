@@ -14,6 +14,8 @@ from gsigpu.cohort_statistics.frames import (
     DESCRIPTIVE_COLUMNS,
     OMNIBUS_COLUMNS,
     PAIRWISE_COLUMNS,
+    labelled,
+    placed,
 )
 from gsigpu.cohort_statistics.groups import omnibus, pairwise
 from gsigpu.cohort_statistics.groups.effect_sizes import eta_squared, omega_squared
@@ -21,7 +23,7 @@ from gsigpu.cohort_statistics.groups.group_frames import omnibus_row, pairwise_r
 from gsigpu.cohort_statistics.groups.pairwise import Summaries
 from gsigpu.cohort_statistics.multiplicity import adjust_over_all
 from gsigpu.cohort_statistics.roc.binormal import binormal_auc
-from gsigpu.cohort_statistics.roc.roc_settings import labelled, pairs
+from gsigpu.cohort_statistics.roc.roc_settings import pairs
 from gsigpu.errors import InputError
 
 LABELS = ("phase", "region", "parameter")
@@ -85,7 +87,7 @@ def summary_tests(
     names = tuple(order) if order is not None else tuple(dict.fromkeys(table["group"]))
     parts: list[list[pd.DataFrame]] = [[], [], [], []]
     for labels, member in table.groupby(list(LABELS), sort=False):
-        phase, region, parameter = (str(one) for one in labels)
+        phase, region, parameter = (str(label) for label in labels)
         groups = _summaries(member, names)
         for place, frame in enumerate(
             (
@@ -97,9 +99,15 @@ def summary_tests(
         ):
             named = labelled(frame, phase=phase, region=region, parameter=parameter)
             parts[place].append(named)
-    found = [pd.concat(one, ignore_index=True) for one in parts]
+    described, omnibus_frame, pairwise_frame, roc = (
+        pd.concat(frames, ignore_index=True) for frames in parts
+    )
     return SummaryResult(
-        found[0], adjust_over_all(found[1]), adjust_over_all(found[2]), found[3], NOT_COMPUTED
+        descriptives=described,
+        omnibus=adjust_over_all(omnibus_frame),
+        pairwise=adjust_over_all(pairwise_frame),
+        roc=roc,
+        not_computed=NOT_COMPUTED,
     )
 
 
@@ -170,16 +178,10 @@ def _descriptives(groups: Summaries, names: tuple[str, ...], confidence: float) 
 
 def _omnibus(groups: Summaries, confidence: float) -> pd.DataFrame:
     rows = [
-        {
-            "track": track,
-            "test": name,
-            "unit": "lesion",
-            **omnibus_row(test),
-            "n_lesions": int(groups.n.sum()),
-        }
-        for track, name, test in (
-            ("paper", "anova", _anova(groups, confidence)),
-            ("recommended", "welch", _welch(groups, confidence)),
+        {**placed(name, unit="lesion"), **omnibus_row(test), "n_lesions": int(groups.n.sum())}
+        for name, test in (
+            ("anova", _anova(groups, confidence)),
+            ("welch", _welch(groups, confidence)),
         )
     ]
     return pd.DataFrame(rows, columns=list(OMNIBUS_COLUMNS))
@@ -220,27 +222,30 @@ def _generic(
     from statsmodels.stats.oneway import anova_generic
 
     # Tests do not change with the origin; large means would lose digits.
-    found = anova_generic(mean - mean.mean(), variance, n, use_var=use_var)
-    f, df1, df2 = float(found.statistic), float(found.df_num), float(found.df_denom)
+    test = anova_generic(mean - mean.mean(), variance, n, use_var=use_var)
+    f, df1, df2 = float(test.statistic), float(test.df_num), float(test.df_denom)
     omega = omega_squared(f, df1, df2, float(n.sum()), confidence=confidence)
     equal = use_var == "equal"
     effect = eta_squared(f, df1, df2, confidence=confidence) if equal else omega
-    return omnibus.Omnibus(f, df1, df2, float(found.pvalue), effect, omega.effect)
+    return omnibus.Omnibus(
+        statistic=f,
+        df1=df1,
+        df2=df2,
+        p=float(test.pvalue),
+        effect=effect,
+        omega_squared=omega.effect,
+    )
 
 
 def _pairwise(groups: Summaries, names: tuple[str, ...], confidence: float) -> pd.DataFrame:
     places = {name: code for code, name in enumerate(names)}
     codes = [(places[a], places[b]) for a, b in pairs(names)]
     frames = []
-    for track, name, results in (
-        ("paper", "lsd", pairwise.lsd(groups, codes, confidence=confidence)),
-        (
-            "recommended",
-            "games-howell",
-            pairwise.games_howell(groups, codes, confidence=confidence),
-        ),
+    for name, results in (
+        ("lsd", pairwise.lsd(groups, codes, confidence=confidence)),
+        ("games-howell", pairwise.games_howell(groups, codes, confidence=confidence)),
     ):
-        frame = pairwise_rows(results, names, codes, track=track, test=name, unit="lesion")
+        frame = pairwise_rows(results, names, codes, placed(name, unit="lesion"))
         frame["n_a"] = [int(groups.n[a]) for a, _ in codes]
         frame["n_b"] = [int(groups.n[b]) for _, b in codes]
         frames.append(frame)
@@ -264,7 +269,7 @@ def _roc(groups: Summaries, names: tuple[str, ...], confidence: float) -> pd.Dat
         ]
         # As the paper track does: the group with the higher mean is called positive above.
         direction = "higher" if sides[0][1] >= sides[1][1] else "lower"
-        found = binormal_auc(
+        estimated = binormal_auc(
             *sides[0],
             *sides[1],
             direction="higher" if direction == "higher" else "lower",
@@ -274,12 +279,12 @@ def _roc(groups: Summaries, names: tuple[str, ...], confidence: float) -> pd.Dat
             {
                 **shared,
                 "direction": direction,
-                "auc": found.auc,
-                "se": found.se,
-                "ci_low": found.ci_low,
-                "ci_high": found.ci_high,
-                "p": found.p,
-                "note": found.note,
+                "auc": estimated.auc,
+                "se": estimated.se,
+                "ci_low": estimated.ci_low,
+                "ci_high": estimated.ci_high,
+                "p": estimated.p,
+                "note": estimated.note,
             }
         )
     return pd.DataFrame(rows, columns=list(BINORMAL_COLUMNS))

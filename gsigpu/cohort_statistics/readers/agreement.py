@@ -45,17 +45,17 @@ def reader_agreement(
     a pair of readers uses all lesions that both measured. With one reader the frames are empty.
     Readers stand in order of first appearance. Raises InputError for a lesion read twice by one.
 
-    >>> found = reader_agreement(
+    >>> agreement = reader_agreement(
     ...     [1, 2, 4, 1.5, 2, 4.5], ["l"] * 6, [1, 2, 3, 1, 2, 3], ["x"] * 3 + ["y"] * 3
     ... )
-    >>> found.icc.loc[found.icc["form"] == "ICC3", ["track", "icc"]].round(4).values.tolist()
+    >>> agreement.icc.loc[agreement.icc["form"] == "ICC3", ["track", "icc"]].round(4).values.tolist()
     [['paper', 0.9831], ['recommended', 0.9831]]
     """
     table = _wide(values, lesions, patients, readers)
     names = list(table.columns)
     if len(names) < 2:
         empty = (ICC_COLUMNS, BLAND_ALTMAN_COLUMNS, BLAND_ALTMAN_POINT_COLUMNS)
-        return Agreement(*(pd.DataFrame(columns=list(one)) for one in empty))
+        return Agreement(*(pd.DataFrame(columns=list(columns)) for columns in empty))
     limits, points = [], []
     for a, b in combinations(names, 2):
         rows, frame = _pair(table, a, b, confidence)
@@ -75,7 +75,7 @@ def _wide(
     keys = {"patient_id": patients, "lesion_id": lesions, "reader": readers}
     try:
         tidy = pd.DataFrame(
-            {name: np.asarray(one).astype(str).astype(object) for name, one in keys.items()}
+            {name: np.asarray(labels).astype(str).astype(object) for name, labels in keys.items()}
             | {"value": np.asarray(values, np.float64)}
         )
     except ValueError as error:
@@ -114,31 +114,31 @@ def _icc_rows(table: pd.DataFrame, confidence: float) -> list[dict[str, object]]
         {
             "track": "paper",
             "unit": "lesion",
-            "form": one.form,
-            "icc": one.icc,
-            "ci_low": one.ci_low,
-            "ci_high": one.ci_high,
-            "statistic": one.f,
-            "df1": one.df1,
-            "df2": one.df2,
-            "p": one.p,
-            "note": one.note,
+            "form": form.form,
+            "icc": form.icc,
+            "ci_low": form.ci_low,
+            "ci_high": form.ci_high,
+            "statistic": form.f,
+            "df1": form.df1,
+            "df2": form.df2,
+            "p": form.p,
+            "note": form.note,
             **shared,
         }
-        for one in forms
+        for form in forms
     ]
     unknown = "interval needs three patients and readers that do not agree perfectly"
-    for place, one in enumerate(forms):
-        known = np.isfinite([one.icc, low[place]]).all()
+    for place, form in enumerate(forms):
+        known = np.isfinite([form.icc, low[place]]).all()
         rows.append(
             {
                 "track": "recommended",
                 "unit": "patient",
-                "form": one.form,
-                "icc": one.icc,
+                "form": form.form,
+                "icc": form.icc,
                 "ci_low": low[place] if known else np.nan,
                 "ci_high": high[place] if known else np.nan,
-                "note": one.note or ("" if known else unknown),
+                "note": form.note or ("" if known else unknown),
                 **shared,
             }
         )
@@ -164,9 +164,9 @@ def _pair(
             "n": gap.size,
             "n_patients": int(np.unique(patients).size),
             "n_incomplete": len(table) - len(both),
-            **asdict(one),
+            **asdict(agreement),
         }
-        for track, one in limits.items()
+        for track, agreement in limits.items()
     ]
     points = both.index.to_frame(index=False)
     points["reader_a"], points["reader_b"] = a, b

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from gsigpu.cohort_statistics.random_intercept import fit_random_intercept
+from gsigpu.cohort_statistics.mixed_model.random_intercept import fit_random_intercept
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,5 +123,6 @@ def _limits(
 
 def _unknown(d: NDArray[np.float64], note: str) -> LimitsOfAgreement:
     bias = float(d.mean()) if d.size else np.nan
-    nan = np.nan
-    return LimitsOfAgreement(bias, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, note)
+    known = ("bias", "note")
+    rest = [field.name for field in fields(LimitsOfAgreement) if field.name not in known]
+    return LimitsOfAgreement(bias=bias, note=note, **dict.fromkeys(rest, np.nan))

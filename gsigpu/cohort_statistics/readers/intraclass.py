@@ -92,43 +92,45 @@ def intraclass_correlation(
     ratings (n, k) : finite, rows are lesions, columns are readers
 
     >>> table = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
-    >>> [round(one.icc, 2) for one in intraclass_correlation(table)]
+    >>> [round(correlation.icc, 2) for correlation in intraclass_correlation(table)]
     [0.17, 0.29, 0.71, 0.44, 0.62, 0.91]
     """
     y = np.asarray(ratings, np.float64)
     reason = _unrateable(y)
     if reason:
-        nan = np.nan
-        return [
-            IntraclassCorrelation(form, nan, nan, nan, nan, nan, nan, nan, reason) for form in FORMS
-        ]
+        names = ("icc", "ci_low", "ci_high", "f", "df1", "df2", "p")
+        unknown = dict.fromkeys(names, np.nan)
+        return [IntraclassCorrelation(form=form, note=reason, **unknown) for form in FORMS]
     ms = _of_table(y)
     icc = _estimates(ms)
     n, k = y.shape
-    b, w, j, e = (float(one) for one in (ms.lesions, ms.within, ms.readers, ms.residual))
+    b, w, j, e = (float(square) for square in (ms.lesions, ms.within, ms.readers, ms.residual))
     df1, df_within, df_residual = n - 1.0, n * (k - 1.0), (n - 1.0) * (k - 1.0)
     upper = (1 + confidence) / 2
-    found = {}
+    tests = {}
     for name, error, df2 in (("ICC1", w, df_within), ("ICC3", e, df_residual)):
         f = b / error if error > 0 else np.inf
         low = f / float(stats.f.ppf(upper, df1, df2))
         high = f * float(stats.f.ppf(upper, df2, df1))
-        found[name] = (f, df2, _single(low, k), _single(high, k))
-        found[name + "k"] = (f, df2, _mean_of(low), _mean_of(high))
+        tests[name] = (f, df2, _single(low, k), _single(high, k))
+        tests[name + "k"] = (f, df2, _mean_of(low), _mean_of(high))
     low, high = _agreement_bounds(float(icc[1]), n, k, (b, j, e), upper)
-    f, df2 = found["ICC3"][:2]
-    found["ICC2"] = (f, df2, low, high)
-    found["ICC2k"] = (f, df2, _step_up(low, k), _step_up(high, k))
+    f, df2 = tests["ICC3"][:2]
+    tests["ICC2"] = (f, df2, low, high)
+    tests["ICC2k"] = (f, df2, _step_up(low, k), _step_up(high, k))
     note = "" if e > 0 else "readers differ by a constant at most"
     forms = []
     for place, form in enumerate(FORMS):
-        f, df2, low, high = found[form]
+        f, df2, low, high = tests[form]
         p = float(stats.f.sf(f, df1, df2))
-        one = IntraclassCorrelation(form, float(icc[place]), low, high, f, df1, df2, p, note)
-        if np.isnan(one.icc):
+        correlation = IntraclassCorrelation(
+            form=form, icc=float(icc[place]), ci_low=low, ci_high=high, f=f, df1=df1, df2=df2, p=p,
+            note=note,
+        )  # fmt: skip
+        if np.isnan(correlation.icc):
             gone = "lesions do not differ: no reliability"
-            one = replace(one, ci_low=np.nan, ci_high=np.nan, note=gone)
-        forms.append(one)
+            correlation = replace(correlation, ci_low=np.nan, ci_high=np.nan, note=gone)
+        forms.append(correlation)
     return forms
 
 
@@ -148,7 +150,7 @@ def _of_table(y: Array) -> MeanSquares:
     zero = np.asarray(0.0)
     within = zero if np.ptp(offset) == 0.0 else ms.within
     readers = zero if np.ptp(offset) == 0.0 else ms.readers
-    return MeanSquares(ms.n, ms.k, ms.lesions, within, readers, zero)
+    return replace(ms, within=within, readers=readers, residual=zero)
 
 
 def _unrateable(y: Array) -> str:
@@ -217,8 +219,8 @@ def patient_jackknife(
     k = y.shape[1]
     centred = y - y.mean()
 
-    def per_patient(one: Array) -> Array:
-        return np.bincount(patient, weights=one, minlength=n_patients).astype(np.float64)
+    def per_patient(column: Array) -> Array:
+        return np.bincount(patient, weights=column, minlength=n_patients).astype(np.float64)
 
     squares, rows = (centred**2).sum(axis=1), centred.sum(axis=1) ** 2 / k
     columns = np.column_stack([per_patient(column) for column in centred.T])

@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
+from gsigpu.cohort_statistics.inference import quantile, two_sided
+from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, without_test
 from gsigpu.cohort_statistics.roc.curve import Direction
-from gsigpu.cohort_statistics.roc.delong import AucEstimate, quantile, two_sided
 from gsigpu.errors import InputError
 
 
@@ -35,27 +36,24 @@ def binormal_auc(
     Raises InputError for n below 1, negative or missing numbers. NaN with a note where a group has
     one measurement, or neither varies.
 
-    >>> found = binormal_auc(50, 6.588, 0.6359, 50, 5.936, 0.5162)
-    >>> round(found.auc, 4), round(found.se, 4)
+    >>> estimate = binormal_auc(50, 6.588, 0.6359, 50, 5.936, 0.5162)
+    >>> round(estimate.auc, 4), round(estimate.se, 4)
     (0.787, 0.0444)
     """
     if not np.isfinite([n_a, mean_a, sd_a, n_b, mean_b, sd_b]).all():
         raise InputError("n, mean and SD of both groups must be given as numbers")
     if min(n_a, n_b) < 1 or min(sd_a, sd_b) < 0:
         raise InputError("n must be at least 1 and no SD negative")
-    nan = np.nan
     gap = mean_a - mean_b if direction == "higher" else mean_b - mean_a
     spread = sd_a**2 + sd_b**2
     if spread == 0.0:
         auc = float(0.5 * (1 + np.sign(gap)))
-        return AucEstimate(
-            auc, nan, nan, nan, nan, np.inf, nan, "no variation: no interval, no test"
-        )
+        return without_test(auc, df=np.inf, note="no variation: no interval, no test")
     delta = gap / float(np.sqrt(spread))
     auc = float(norm.cdf(delta))
     if min(n_a, n_b) < 2:
         few = "a group has one measurement: no standard error"
-        return AucEstimate(auc, nan, nan, nan, nan, np.inf, nan, few)
+        return without_test(auc, df=np.inf, note=few)
     variance = (sd_a**2 / n_a + sd_b**2 / n_b) / spread
     variance += gap**2 / (2 * spread**3) * (sd_a**4 / (n_a - 1) + sd_b**4 / (n_b - 1))
     se = float(np.sqrt(variance))

@@ -82,14 +82,14 @@ def bootstrap_pairs(
         for mine in (np.flatnonzero(groups == code) for code in range(int(groups.max()) + 1))
     ]
     ones = np.ones((n_patients, 1), np.float32)
-    original = [_at_or_above(one, ones) for one in lesions]
+    original = [_at_or_above(group_lesions, ones) for group_lesions in lesions]
     strata = home_groups(groups, patients)
     parts: list[list[tuple[NDArray[np.float32], ...]]] = [[] for _ in pairs]
     for weights in patient_weights(strata, n_replicates, rng):
-        drawn = [_at_or_above(one, weights) for one in lesions]
-        for found, pair in zip(parts, pairs, strict=True):
-            found.append(_chunk(pair, drawn, original, edges, fpr_grid.size))
-    return [_joined(found) for found in parts]
+        drawn = [_at_or_above(group_lesions, weights) for group_lesions in lesions]
+        for chunks, pair in zip(parts, pairs, strict=True):
+            chunks.append(_chunk(pair, drawn, original, edges, fpr_grid.size))
+    return [_joined(chunks) for chunks in parts]
 
 
 def cutoffs(values: Array) -> tuple[Codes, Array]:
@@ -216,15 +216,15 @@ def interpolated(fpr: Array, tpr: Array, n_grid: int) -> Array:
     return on_grid(x[:, None], y[:, None], n_grid)[:, 0].astype(np.float64)
 
 
-def _joined(found: list[tuple[NDArray[np.float32], ...]]) -> Replicates:
+def _joined(chunks: list[tuple[NDArray[np.float32], ...]]) -> Replicates:
     """All chunks of a pair."""
     auc, cutoff, sensitivity, specificity = (
-        np.concatenate([one[k] for one in found]).astype(np.float64) for k in range(4)
+        np.concatenate([chunk[k] for chunk in chunks]).astype(np.float64) for k in range(4)
     )
     return Replicates(
         auc=auc,
         cutoff=cutoff,
         sensitivity_optimism=float(np.nanmean(sensitivity)),
         specificity_optimism=float(np.nanmean(specificity)),
-        tpr=np.concatenate([one[4] for one in found], axis=1),
+        tpr=np.concatenate([chunk[4] for chunk in chunks], axis=1),
     )

@@ -26,15 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gsigpu.cohort_statistics.roc.curve import Array, two_groups
-from gsigpu.cohort_statistics.roc.delong import (
+from gsigpu.cohort_statistics.roc.area_estimate import (
     AucDifference,
     AucEstimate,
     Scale,
     difference,
     estimate,
-    placements,
 )
+from gsigpu.cohort_statistics.roc.curve import Array, placements, two_groups
 from gsigpu.errors import InputError
 
 
@@ -101,8 +100,8 @@ class ClusteredAreas:
 
     def _factors(self) -> tuple[float, float, float]:
         """The factors n / (n - 1) of the patients with positives, with negatives, and all; NaN for one."""
-        one, two, three = (n / (n - 1.0) if n > 1 else np.nan for n in self.n_patients)
-        return one, two, three
+        positive, negative, both = (n / (n - 1.0) if n > 1 else np.nan for n in self.n_patients)
+        return positive, negative, both
 
     def _shared(self) -> NDArray[np.bool_]:
         """Patients with lesions of both groups."""
@@ -163,8 +162,8 @@ def obuchowski(
     small_sample : Student's t with the degrees of freedom above; False and scale="plain" is the
         normal interval of the paper
 
-    >>> found = obuchowski([5, 4, 6, 3], [1, 3, 2, 4], ["a", "a", "b", "c"], ["d", "d", "e", "f"])
-    >>> round(found.auc, 4), round(found.se, 4), round(found.df, 2)
+    >>> estimated = obuchowski([5, 4, 6, 3], [1, 3, 2, 4], ["a", "a", "b", "c"], ["d", "d", "e", "f"])
+    >>> round(estimated.auc, 4), round(estimated.se, 4), round(estimated.df, 2)
     (0.875, 0.1326, 3.33)
     """
     areas = clustered_areas(positive, negative, positive_patients, negative_patients)

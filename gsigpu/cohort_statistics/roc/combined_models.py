@@ -29,19 +29,18 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from threadpoolctl import threadpool_limits
 
+from gsigpu.cohort_statistics.frames import CALIBRATION_COLUMNS, MODEL_COLUMNS
+from gsigpu.cohort_statistics.inference import joined
+from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, estimate
 from gsigpu.cohort_statistics.roc.clustered import clustered_areas, obuchowski
 from gsigpu.cohort_statistics.roc.curve import Array, area
-from gsigpu.cohort_statistics.roc.delong import AucEstimate, estimate
 from gsigpu.cohort_statistics.roc.roc_settings import (
-    CALIBRATION_COLUMNS,
-    MODEL_COLUMNS,
     ModelResult,
     RocSettings,
     Seed,
-    of_parameters,
     pairs,
 )
-from gsigpu.errors import InputError
+from gsigpu.cohort_statistics.sample import clean_parameters
 
 PENALTY_C = 1.0
 CLIP = 1e-6  # probabilities are kept this far from 0 and 1 for their log odds
@@ -63,7 +62,7 @@ class Lesions:
         """Those of some groups, which are numbered anew in the order given."""
         kept = np.isin(self.groups, codes)
         number = {code: k for k, code in enumerate(codes)}
-        groups = np.array([number[int(one)] for one in self.groups[kept]], np.intp)
+        groups = np.array([number[int(code)] for code in self.groups[kept]], np.intp)
         return Lesions(self.values[kept], groups, self.patients[kept])
 
     def patients_of(self, code: int) -> int:
@@ -91,17 +90,11 @@ def combined_models(
     observed shares in bins of equal size. A model that cannot be fitted keeps its row, with a note.
     """
     options = settings or RocSettings()
-    x, names, owners = of_parameters(values, parameters, groups, patients)
-    if unknown := sorted(set(names.tolist()) - set(order)):
-        raise InputError(f"lesions of groups that were not asked for: {', '.join(unknown)}")
-    complete = np.isfinite(x).all(axis=1)
-    code = {name: k for k, name in enumerate(order)}
-    everyone = Lesions(
-        x[complete],
-        np.array([code[name] for name in names[complete]], np.intp),
-        np.unique(owners, return_inverse=True)[1][complete],
-    )
-    incomplete = {name: int(((names == name) & ~complete).sum()) for name in order}
+    table = clean_parameters(values, parameters, groups, patients, order)
+    complete = table.complete
+    everyone = Lesions(table.values[complete], table.groups[complete], table.patients[complete])
+    left_out = np.bincount(table.groups[~complete], minlength=len(table.order))
+    incomplete = {name: int(n) for name, n in zip(table.order, left_out, strict=True)}
     folds = Folds(everyone, int(np.random.default_rng(seed).integers(2**31)))
     common = {"track": "recommended", "parameters": "+".join(parameters), "penalty_c": PENALTY_C}
     # More threads than one only wait for each other on matrices of three columns.
@@ -167,11 +160,11 @@ def _logistic(
     if out_of_fold is None:
         return head | {"note": "a fold left too few groups to fit: no cross-validation"}, []
     p, positive = out_of_fold[:, 1], lesions.groups == 1
-    found = _area(p, positive, lesions.patients, options.confidence)
+    estimated = _area(p, positive, lesions.patients, options.confidence)
     apparent = _model().fit(lesions.values, lesions.groups).predict_proba(lesions.values)[:, 1]
     row = head | {"n_folds": n_folds, "brier": float(((p - positive) ** 2).mean())}
     row |= {"auc_apparent": area(apparent[positive], apparent[~positive])}
-    row |= _judged(found, p, positive)
+    row |= _judged(estimated, p, positive)
     return row, [calibration_points(p, positive, row)]
 
 
@@ -207,10 +200,12 @@ def _multinomial(
     return [*rows, overall | _areas(mean, str(head["note"]))], points
 
 
-def folds_possible(lesions: Lesions, wanted: int) -> int:
+def folds_possible(lesions: Lesions, n_folds: int) -> int:
     """No more folds than the smallest group has patients."""
     codes = np.unique(lesions.groups)
-    return min(wanted, *(lesions.patients_of(int(code)) for code in codes)) if codes.size > 1 else 0
+    return (
+        min(n_folds, *(lesions.patients_of(int(code)) for code in codes)) if codes.size > 1 else 0
+    )
 
 
 def _model() -> Any:
@@ -278,15 +273,15 @@ def _mean_area(predicted: Array, lesions: Lesions, confidence: float) -> AucEsti
     shares, areas = [], []
     for k in range(predicted.shape[1]):
         positive = lesions.groups == k
-        found = clustered_areas(
+        areas_of_group = clustered_areas(
             predicted[positive, k],
             predicted[~positive, k],
             lesions.patients[positive],
             lesions.patients[~positive],
         )
-        areas.append(found.auc[0])
-        shares.append(found.positive_share[0] + found.negative_share[0])
-    counts = found.n_positive + found.n_negative
+        areas.append(areas_of_group.auc[0])
+        shares.append(areas_of_group.positive_share[0] + areas_of_group.negative_share[0])
+    counts = areas_of_group.n_positive + areas_of_group.n_negative
     n = counts.size
     share = np.mean(shares, axis=0)
     return estimate(
@@ -301,19 +296,22 @@ def _mean_area(predicted: Array, lesions: Lesions, confidence: float) -> AucEsti
     )
 
 
-def _areas(found: AucEstimate, note: str) -> dict[str, object]:
+def _areas(estimated: AucEstimate, note: str) -> dict[str, object]:
     return {
-        "auc": found.auc,
-        "se": found.se,
-        "auc_low": found.ci_low,
-        "auc_high": found.ci_high,
-        "note": "; ".join(part for part in (note, found.note) if part),
+        "auc": estimated.auc,
+        "se": estimated.se,
+        "auc_low": estimated.ci_low,
+        "auc_high": estimated.ci_high,
+        "note": joined(note, estimated.note),
     }
 
 
-def _judged(found: AucEstimate, p: Array, positive: NDArray[np.bool_]) -> dict[str, object]:
+def _judged(estimated: AucEstimate, p: Array, positive: NDArray[np.bool_]) -> dict[str, object]:
     intercept, slope, note = calibration(p, positive)
-    return _areas(found, note) | {"calibration_intercept": intercept, "calibration_slope": slope}
+    return _areas(estimated, note) | {
+        "calibration_intercept": intercept,
+        "calibration_slope": slope,
+    }
 
 
 def calibration(p: ArrayLike, positive: ArrayLike) -> tuple[float, float, str]:

@@ -9,16 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from gsigpu.cohort_statistics.frames import COMPARISON_COLUMNS
+from gsigpu.cohort_statistics.multiplicity import within_families
+from gsigpu.cohort_statistics.roc.area_estimate import AucDifference
 from gsigpu.cohort_statistics.roc.clustered import obuchowski_paired
 from gsigpu.cohort_statistics.roc.curve import Array, Direction, area, oriented
-from gsigpu.cohort_statistics.roc.delong import AucDifference, delong_paired
-from gsigpu.cohort_statistics.roc.roc_frames import within_families
-from gsigpu.cohort_statistics.roc.roc_settings import (
-    COMPARISON_COLUMNS,
-    RocSettings,
-    of_parameters,
-    pairs,
-)
+from gsigpu.cohort_statistics.roc.delong import delong_paired
+from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
+from gsigpu.cohort_statistics.sample import Codes, clean_parameters
 from gsigpu.errors import InputError
 
 
@@ -42,34 +40,34 @@ def roc_comparisons(
     `p_holm` is over all rows of one track and method.
 
     >>> x = np.array([[3.0, 9.0], [2.0, 4.0], [4.0, 16.0], [1.0, 1.0], [2.5, 6.25]])
-    >>> found = roc_comparisons(x, ["t", "t²"], list("aaabb"), list("pqrst"), order="ab")
-    >>> found[["track", "method", "difference", "p"]].values.tolist()
+    >>> compared = roc_comparisons(x, ["t", "t²"], list("aaabb"), list("pqrst"), order="ab")
+    >>> compared[["track", "method", "difference", "p"]].values.tolist()
     [['paper', 'delong', 0.0, 1.0], ['recommended', 'obuchowski', 0.0, 1.0],
      ['recommended', 'delong', 0.0, 1.0]]
     """
-    x, names, owners = of_parameters(values, parameters, groups, patients)
-    if np.isinf(x).any():
-        raise InputError("a value is infinite", remedy="mark it as missing")
+    table = clean_parameters(values, parameters, groups, patients, order)
     each = _per_parameter(settings, len(parameters))
     rows: list[dict[str, object]] = []
-    for a, b in pairs(tuple(order)):
-        one, other = names == a, names == b
+    for code_a, code_b in combinations(range(len(table.order)), 2):
+        pair = table.order[code_a], table.order[code_b]
+        positive, negative = table.groups == code_a, table.groups == code_b
         for k, m in combinations(range(len(parameters)), 2):
-            both = ~np.isnan(x[:, [k, m]]).any(axis=1)
+            columns = table.values[:, [k, m]]
+            complete = ~np.isnan(columns).any(axis=1)
+            lesions = columns[positive & complete].T, columns[negative & complete].T
+            units = table.patients[positive & complete], table.patients[negative & complete]
             head = {
-                "group_a": a,
-                "group_b": b,
+                "group_a": pair[0],
+                "group_b": pair[1],
                 "parameter_a": parameters[k],
                 "parameter_b": parameters[m],
-                "n_a": int((one & both).sum()),
-                "n_b": int((other & both).sum()),
-                "n_patients_a": np.unique(owners[one & both]).size,
-                "n_patients_b": np.unique(owners[other & both]).size,
-                "n_incomplete": int(((one | other) & ~both).sum()),
+                "n_a": units[0].size,
+                "n_b": units[1].size,
+                "n_patients_a": np.unique(units[0]).size,
+                "n_patients_b": np.unique(units[1]).size,
+                "n_incomplete": int(((positive | negative) & ~complete).sum()),
             }
-            lesions = x[one & both][:, [k, m]].T, x[other & both][:, [k, m]].T
-            units = owners[one & both], owners[other & both]
-            declared = each[k].direction_of(a, b), each[m].direction_of(a, b)
+            declared = each[k].direction_of(*pair), each[m].direction_of(*pair)
             rows += _compared(head, lesions, units, declared, each[k].confidence)
     frame = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
     return within_families(frame, "pairs of groups and of parameters of one phase and region")
@@ -88,7 +86,7 @@ def _per_parameter(
 def _compared(
     head: dict[str, object],
     lesions: tuple[Array, Array],
-    units: tuple[Array, Array],
+    units: tuple[Codes, Codes],
     declared: tuple[Direction, Direction],
     confidence: float,
 ) -> list[dict[str, object]]:
@@ -101,13 +99,13 @@ def _compared(
             for track, method in (("paper", "delong"), ("recommended", "obuchowski"))
         ]
     turned: tuple[Direction, Direction] = (_turned(x[0], y[0]), _turned(x[1], y[1]))
-    found = [("paper", "delong", turned, _delong(x, y, turned, confidence))]
+    results = [("paper", "delong", turned, _delong(x, y, turned, confidence))]
     clustered = obuchowski_paired(
         _oriented(x, declared), _oriented(y, declared), *units, confidence=confidence
     )
-    found.append(("recommended", "obuchowski", declared, clustered))
+    results.append(("recommended", "obuchowski", declared, clustered))
     if np.unique(np.concatenate(units)).size == x.shape[1] + y.shape[1]:
-        found.append(("recommended", "delong", declared, _delong(x, y, declared, confidence)))
+        results.append(("recommended", "delong", declared, _delong(x, y, declared, confidence)))
     return [
         head
         | {
@@ -115,18 +113,18 @@ def _compared(
             "method": method,
             "direction_a": directions[0],
             "direction_b": directions[1],
-            "auc_a": one.auc_a,
-            "auc_b": one.auc_b,
-            "difference": one.difference,
-            "se": one.se,
-            "ci_low": one.ci_low,
-            "ci_high": one.ci_high,
-            "z": one.z,
-            "p": one.p,
-            "df": one.df,
-            "note": one.note,
+            "auc_a": result.auc_a,
+            "auc_b": result.auc_b,
+            "difference": result.difference,
+            "se": result.se,
+            "ci_low": result.ci_low,
+            "ci_high": result.ci_high,
+            "z": result.z,
+            "p": result.p,
+            "df": result.df,
+            "note": result.note,
         }
-        for track, method, directions, one in found
+        for track, method, directions, result in results
     ]
 
 

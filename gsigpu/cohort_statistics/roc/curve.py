@@ -155,3 +155,21 @@ def sensitivity_specificity(
     x, y = two_groups(oriented(positive, direction), oriented(negative, direction))
     at = float(oriented(cutoff, direction))
     return float((x > at).mean()), float((y < at).mean())
+
+
+def placements(positive: ArrayLike, negative: ArrayLike) -> tuple[Array, Array]:
+    """Placement of each lesion among those of the other group.
+
+    positive (..., m), negative (..., n) : finite; leading axes are parameters of the same lesions
+    Returns V10 (..., m) and V01 (..., n).
+
+    >>> placements([3.0, 2.0], [1.0, 2.0])
+    (array([1.  , 0.75]), array([1.  , 0.75]))
+    """
+    x, y = two_groups(positive, negative)
+    m, n = x.shape[-1], y.shape[-1]
+    pooled = rankdata(np.concatenate([x, y], axis=-1), axis=-1)
+    # Midranks are whole or half: these differences are exact, so equal orders give equal placements.
+    v10 = (pooled[..., :m] - rankdata(x, axis=-1)) / n
+    v01 = (m - (pooled[..., m:] - rankdata(y, axis=-1))) / m
+    return v10, v01

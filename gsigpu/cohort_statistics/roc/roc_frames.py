@@ -8,14 +8,16 @@ one; an area below .5 stays there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
-from gsigpu.cohort_statistics.multiplicity import holm
+from gsigpu.cohort_statistics.frames import CURVE_COLUMNS, ROC_COLUMNS
+from gsigpu.cohort_statistics.inference import joined, quantile, two_sided
+from gsigpu.cohort_statistics.multiplicity import within_families
+from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate
 from gsigpu.cohort_statistics.roc.bootstrap import (
     Pair,
     Replicates,
@@ -33,35 +35,14 @@ from gsigpu.cohort_statistics.roc.curve import (
     roc_curve,
     youden,
 )
-from gsigpu.cohort_statistics.roc.delong import AucEstimate, delong, quantile, two_sided
-from gsigpu.cohort_statistics.roc.roc_settings import (
-    CURVE_COLUMNS,
-    ROC_COLUMNS,
-    RocResult,
-    RocSettings,
-    Seed,
-    pairs,
-)
-from gsigpu.errors import InputError
+from gsigpu.cohort_statistics.roc.delong import delong
+from gsigpu.cohort_statistics.roc.roc_settings import RocResult, RocSettings, Seed, pairs
+from gsigpu.cohort_statistics.sample import Group, clean_sample
 
 Curve = dict[str, str | Array]
 
 FROM_THE_DATA = "direction taken from the data"
 AGAINST = "below .5: the pair lies against the declared direction"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The lesions of one group that have a value."""
-
-    values: Array
-    patients: NDArray[np.intp]
-    n_missing: int
-
-    @property
-    def n_patients(self) -> int:
-        """How many patients contribute."""
-        return int(np.unique(self.patients).size)
 
 
 def roc_tables(
@@ -81,71 +62,34 @@ def roc_tables(
     Returns `roc` (ROC_COLUMNS) and `curves` (CURVE_COLUMNS). Methods: delong on the paper track;
     obuchowski, bootstrap, and delong where every patient has one lesion, on the recommended.
     `p_holm` is over the pairs of one track and method; `p_holm_all` is left NaN for the caller.
-    Raises InputError for infinite values, lengths that differ, and groups not in `order`.
+    Raises InputError for what `clean_sample` refuses.
 
-    >>> found = roc_tables([3, 4, 2, 1.5, 1, 2], list("aaabbb"), list("ppqrst"), order="ab", seed=1)
-    >>> found.roc[["track", "method", "auc", "n_patients_a"]].round(3).values.tolist()
+    >>> result = roc_tables([3, 4, 2, 1.5, 1, 2], list("aaabbb"), list("ppqrst"), order="ab", seed=1)
+    >>> result.roc[["track", "method", "auc", "n_patients_a"]].round(3).values.tolist()
     [['paper', 'delong', 0.944, 2], ['recommended', 'obuchowski', 0.944, 2],
      ['recommended', 'bootstrap', 0.944, 2]]
     """
     options = settings or RocSettings()
-    members = split_groups(values, groups, patients, order)
+    members = clean_sample(values, groups, patients, order).groups
     declared = {pair: options.direction_of(*pair) for pair in pairs(tuple(order))}
     replicates = _replicates(members, declared, options, np.random.default_rng(seed))
     rows: list[dict[str, object]] = []
     curves: list[Curve] = []
     for (a, b), direction in declared.items():
-        one, other = members[a], members[b]
-        head = {"group_a": a, "group_b": b} | _counts(one, other)
-        if one.values.size == 0 or other.values.size == 0:
-            rows += _nothing(head, direction, one, other, a, b)
+        positive, negative = members[a], members[b]
+        head = {"group_a": a, "group_b": b} | _counts(positive, negative)
+        if positive.values.size == 0 or negative.values.size == 0:
+            rows += _nothing(head, direction, positive, negative, a, b)
             continue
         for track_rows, curve in (
-            _paper(head, one, other, options),
-            _recommended(head, one, other, direction, options, replicates[a, b]),
+            _paper(head, positive, negative, options),
+            _recommended(head, positive, negative, direction, options, replicates[a, b]),
         ):
             rows += track_rows
             curves.append(curve)
     roc = pd.DataFrame(rows, columns=list(ROC_COLUMNS))
     adjusted = within_families(roc, "pairs of groups of one phase, region and parameter")
     return RocResult(adjusted, _stacked(curves))
-
-
-def within_families(frame: pd.DataFrame, members: str) -> pd.DataFrame:
-    """Holm over the rows of one track and method, and what this family is, in words."""
-    if frame.empty:
-        return frame
-    families = frame.groupby(["track", "method"], sort=False)["p"]
-    counts = families.transform("count").astype(int).astype(str)
-    return frame.assign(
-        p_holm=families.transform(holm), family=counts + " " + members, family_all=""
-    )
-
-
-def split_groups(
-    values: ArrayLike, groups: ArrayLike, patients: ArrayLike, order: Sequence[str]
-) -> dict[str, Group]:
-    """The lesions of each group with a value, the others counted."""
-    x = np.asarray(values, np.float64)
-    names = np.asarray(groups).astype(str)
-    if x.ndim != 1 or not x.shape == names.shape == np.shape(patients):
-        raise InputError("values, groups and patients must be of one length")
-    if len(set(order)) != len(order):
-        raise InputError(f"a group is named twice in {list(order)}")
-    if unknown := sorted(set(names.tolist()) - set(order)):
-        raise InputError(
-            f"lesions of groups that were not asked for: {', '.join(unknown)}",
-            remedy="name every group, or leave these lesions out",
-        )
-    if np.isinf(x).any():
-        raise InputError("a value is infinite", remedy="mark it as missing")
-    _, codes = np.unique(np.asarray(patients), return_inverse=True)
-    found = {}
-    for name in order:
-        mine = names == name
-        valid = mine & ~np.isnan(x)
-        found[name] = Group(x[valid], codes[valid], int(mine.sum() - valid.sum()))
-    return found
 
 
 def _replicates(
@@ -157,40 +101,40 @@ def _replicates(
     """The bootstrap of all pairs that have lesions, from common draws."""
     present = [name for name, group in members.items() if group.values.size]
     code = {name: k for k, name in enumerate(present)}
-    wanted = {pair: d for pair, d in declared.items() if pair[0] in code and pair[1] in code}
-    if not wanted:
+    possible = {pair: d for pair, d in declared.items() if pair[0] in code and pair[1] in code}
+    if not possible:
         return {}
     _, patients = np.unique(
         np.concatenate([members[name].patients for name in present]), return_inverse=True
     )
-    found = bootstrap_pairs(
+    replicates = bootstrap_pairs(
         np.concatenate([members[name].values for name in present]),
         np.repeat(np.arange(len(present)), [members[name].values.size for name in present]),
         patients,
-        [Pair(code[a], code[b], direction) for (a, b), direction in wanted.items()],
+        [Pair(code[a], code[b], direction) for (a, b), direction in possible.items()],
         n_replicates=options.n_replicates,
         fpr_grid=np.linspace(0.0, 1.0, options.n_grid),
         rng=rng,
     )
-    return dict(zip(wanted, found, strict=True))
+    return dict(zip(possible, replicates, strict=True))
 
 
-def _counts(one: Group, other: Group) -> dict[str, object]:
+def _counts(positive: Group, negative: Group) -> dict[str, object]:
     return {
-        "n_a": one.values.size,
-        "n_b": other.values.size,
-        "n_patients_a": one.n_patients,
-        "n_patients_b": other.n_patients,
-        "n_missing_a": one.n_missing,
-        "n_missing_b": other.n_missing,
+        "n_a": positive.values.size,
+        "n_b": negative.values.size,
+        "n_patients_a": positive.n_patients,
+        "n_patients_b": negative.n_patients,
+        "n_missing_a": positive.n_missing,
+        "n_missing_b": negative.n_missing,
     }
 
 
 def _nothing(
-    head: dict[str, object], direction: Direction, one: Group, other: Group, a: str, b: str
+    head: dict[str, object], direction: Direction, positive: Group, negative: Group, a: str, b: str
 ) -> list[dict[str, object]]:
     """Rows of a pair with an empty group: present, and saying why they are empty."""
-    empty = " and ".join(name for name, g in ((a, one), (b, other)) if g.values.size == 0)
+    empty = " and ".join(name for name, g in ((a, positive), (b, negative)) if g.values.size == 0)
     row = head | {"direction": direction, "note": f"no value in {empty}"}
     return [
         row | {"track": track, "method": method}
@@ -203,56 +147,56 @@ def _nothing(
 
 
 def _paper(
-    head: dict[str, object], one: Group, other: Group, options: RocSettings
+    head: dict[str, object], positive: Group, negative: Group, options: RocSettings
 ) -> tuple[list[dict[str, object]], Curve]:
     """DeLong per lesion, turned to AUC >= .5, and every point of the curve."""
-    direction: Direction = "higher" if area(one.values, other.values) >= 0.5 else "lower"
-    x, y = oriented(one.values, direction), oriented(other.values, direction)
-    found = delong(x, y, confidence=options.confidence)
-    cut = youden(one.values, other.values, direction=direction)
+    direction: Direction = "higher" if area(positive.values, negative.values) >= 0.5 else "lower"
+    x, y = oriented(positive.values, direction), oriented(negative.values, direction)
+    estimated = delong(x, y, confidence=options.confidence)
+    cut = youden(positive.values, negative.values, direction=direction)
     lesions = np.arange(x.size), np.arange(y.size)
     row = (
         head
         | {"track": "paper", "method": "delong", "direction": direction}
-        | _estimated(found, FROM_THE_DATA)
-        | _operating_point(one, other, cut, direction, lesions, options.confidence)
+        | _estimated(estimated, FROM_THE_DATA)
+        | _operating_point(positive, negative, cut, direction, lesions, options.confidence)
     )
-    points = roc_curve(one.values, other.values, direction=direction)
+    points = roc_curve(positive.values, negative.values, direction=direction)
     fpr, tpr = thinned(points.fpr, points.tpr, most=2 * options.n_grid)
     return [row], _curve(row, fpr, tpr, np.full((2, fpr.size), np.nan))
 
 
 def _recommended(
     head: dict[str, object],
-    one: Group,
-    other: Group,
+    positive: Group,
+    negative: Group,
     direction: Direction,
     options: RocSettings,
     replicates: Replicates,
 ) -> tuple[list[dict[str, object]], Curve]:
     """Obuchowski, the bootstrap, DeLong where it holds; the curve with its band."""
-    x, y = oriented(one.values, direction), oriented(other.values, direction)
-    units = one.patients, other.patients
+    x, y = oriented(positive.values, direction), oriented(negative.values, direction)
+    units = positive.patients, negative.patients
     clustered = obuchowski(x, y, *units, confidence=options.confidence)
     booted = _of_replicates(replicates, clustered, options.confidence)
     estimates = {"obuchowski": clustered, "bootstrap": booted}
     if np.unique(np.concatenate(units)).size == x.size + y.size:
         estimates["delong"] = delong(x, y, confidence=options.confidence, scale="logit")
-    cut = youden(one.values, other.values, direction=direction)
-    point = _operating_point(one, other, cut, direction, units, options.confidence)
+    cut = youden(positive.values, negative.values, direction=direction)
+    point = _operating_point(positive, negative, cut, direction, units, options.confidence)
     # One patient in a group: nothing was drawn there, and replicates would pretend otherwise.
-    alone = min(one.n_patients, other.n_patients) < 2
+    alone = min(positive.n_patients, negative.n_patients) < 2
     if not alone:
         point |= _booted_point(cut, replicates, options.confidence)
     note = AGAINST if clustered.auc < 0.5 else ""
     rows = [
         head
         | {"track": "recommended", "method": method, "direction": direction}
-        | _estimated(found, note)
+        | _estimated(estimated, note)
         | point
-        for method, found in estimates.items()
+        for method, estimated in estimates.items()
     ]
-    points = roc_curve(one.values, other.values, direction=direction)
+    points = roc_curve(positive.values, negative.values, direction=direction)
     grid = np.linspace(0.0, 1.0, options.n_grid)
     tails = (1.0 - options.confidence) / 2.0, (1.0 + options.confidence) / 2.0
     band = np.quantile(replicates.tpr, tails, axis=1)
@@ -285,21 +229,21 @@ def _of_replicates(
     )
 
 
-def _estimated(found: AucEstimate, note: str) -> dict[str, object]:
+def _estimated(estimated: AucEstimate, note: str) -> dict[str, object]:
     return {
-        "auc": found.auc,
-        "se": found.se,
-        "ci_low": found.ci_low,
-        "ci_high": found.ci_high,
-        "p": found.p,
-        "df": found.df,
-        "note": "; ".join(part for part in (note, found.note) if part),
+        "auc": estimated.auc,
+        "se": estimated.se,
+        "ci_low": estimated.ci_low,
+        "ci_high": estimated.ci_high,
+        "p": estimated.p,
+        "df": estimated.df,
+        "note": joined(note, estimated.note),
     }
 
 
 def _operating_point(
-    one: Group,
-    other: Group,
+    positive: Group,
+    negative: Group,
     cut: Cutoff,
     direction: Direction,
     units: tuple[NDArray[np.intp], NDArray[np.intp]],
@@ -309,8 +253,12 @@ def _operating_point(
     if np.isnan(cut.cutoff):
         return {}
     at = float(oriented(cut.cutoff, direction))
-    true = share_interval(oriented(one.values, direction) > at, units[0], confidence=confidence)
-    false = share_interval(oriented(other.values, direction) < at, units[1], confidence=confidence)
+    true = share_interval(
+        oriented(positive.values, direction) > at, units[0], confidence=confidence
+    )
+    false = share_interval(
+        oriented(negative.values, direction) < at, units[1], confidence=confidence
+    )
     return {
         "cutoff": cut.cutoff,
         "sensitivity": cut.sensitivity,

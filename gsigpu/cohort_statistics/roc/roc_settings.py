@@ -7,46 +7,18 @@ region, one reader or the mean over readers); the caller loops, and gives each i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 
-from gsigpu.cohort_statistics.roc.curve import Array, Direction
-from gsigpu.errors import InputError, SettingsError
+from gsigpu.cohort_statistics.roc.curve import Direction
+from gsigpu.errors import SettingsError
 
 Seed = int | np.random.SeedSequence
-
-ROC_COLUMNS = (
-    "track", "method", "group_a", "group_b", "direction", "auc", "se", "ci_low", "ci_high", "p",
-    "p_holm", "p_holm_all", "cutoff", "cutoff_low", "cutoff_high",
-    "sensitivity", "sensitivity_low", "sensitivity_high", "sensitivity_corrected",
-    "specificity", "specificity_low", "specificity_high", "specificity_corrected",
-    "n_a", "n_b", "n_patients_a", "n_patients_b", "n_missing_a", "n_missing_b", "df", "family",
-    "family_all", "note",
-)  # fmt: skip
-CURVE_COLUMNS = (
-    "track", "method", "group_a", "group_b", "direction", "fpr", "tpr", "tpr_low", "tpr_high",
-)  # fmt: skip
-COMPARISON_COLUMNS = (
-    "track", "method", "group_a", "group_b", "parameter_a", "parameter_b", "direction_a",
-    "direction_b", "auc_a", "auc_b", "difference", "se", "ci_low", "ci_high", "z", "p", "p_holm",
-    "p_holm_all", "n_a", "n_b", "n_patients_a", "n_patients_b", "n_incomplete", "df", "family",
-    "family_all", "note",
-)  # fmt: skip
-MODEL_COLUMNS = (
-    "track", "model", "group_a", "group_b", "parameters", "auc_apparent", "auc", "se", "auc_low",
-    "auc_high", "brier", "calibration_intercept", "calibration_slope", "n_folds", "n_lesions",
-    "n_patients", "n_incomplete", "penalty_c", "note",
-)  # fmt: skip
-CALIBRATION_COLUMNS = (
-    "track", "model", "group_a", "group_b", "predicted", "observed", "n_lesions",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +49,11 @@ class RocSettings:
         for name, least in (("n_replicates", 100), ("n_grid", 3), ("n_folds", 2)):
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} {getattr(self, name)} is below {least}")
-        for one in (self.direction, *self.pair_directions.values()):
-            if one not in ("higher", "lower"):
-                raise SettingsError(f"direction {one!r} is unknown", remedy="use higher or lower")
+        for direction in (self.direction, *self.pair_directions.values()):
+            if direction not in ("higher", "lower"):
+                raise SettingsError(
+                    f"direction {direction!r} is unknown", remedy="use higher or lower"
+                )
 
     def direction_of(self, group_a: str, group_b: str) -> Direction:
         """The declared direction of a pair; a pair declared the other way round is turned.
@@ -129,38 +103,3 @@ def pairs(order: tuple[str, ...]) -> list[tuple[str, str]]:
     [('x', 'y'), ('x', 'z'), ('y', 'z')]
     """
     return list(combinations(order, 2))
-
-
-def of_parameters(
-    values: ArrayLike, parameters: Sequence[str], groups: ArrayLike, patients: ArrayLike
-) -> tuple[Array, NDArray[np.str_], NDArray[Any]]:
-    """Values (n, k) of several parameters of the same lesions, their groups (n,) and patients (n,).
-
-    Raises InputError unless there is one row per lesion and one column per parameter.
-    """
-    x = np.asarray(values, np.float64)
-    names, owners = np.asarray(groups).astype(str), np.asarray(patients)
-    if (
-        x.ndim != 2
-        or x.shape[1] != len(parameters)
-        or not x.shape[:1] == names.shape == owners.shape
-    ):
-        raise InputError("values must have one row per lesion and one column per parameter")
-    return x, names, owners
-
-
-def labelled(
-    frame: pd.DataFrame, *, phase: str, region: str, parameter: str | None = None
-) -> pd.DataFrame:
-    """The frame with its family member named behind `track` if it has one, as the files have it.
-
-    >>> list(labelled(pd.DataFrame({"track": ["paper"], "p": [1.0]}), phase="AP", region="rim"))
-    ['track', 'phase', 'region', 'p']
-    """
-    labels = {"phase": phase, "region": region, "parameter": parameter}
-    named = frame.copy()
-    place = list(named.columns).index("track") + 1 if "track" in named.columns else 0
-    for offset, (name, label) in enumerate(labels.items()):
-        if label is not None:
-            named.insert(place + offset, name, label)
-    return named

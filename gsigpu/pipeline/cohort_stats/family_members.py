@@ -19,27 +19,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gsigpu.cohort_statistics import multiplicity
-from gsigpu.cohort_statistics.disagreements import disagreements
 from gsigpu.cohort_statistics.frames import (
     BLAND_ALTMAN_COLUMNS,
     BLAND_ALTMAN_POINT_COLUMNS,
-    DESCRIPTIVE_COLUMNS,
-    ICC_COLUMNS,
-    OMNIBUS_COLUMNS,
-    PAIRWISE_COLUMNS,
-    POWER_COLUMNS,
-)
-from gsigpu.cohort_statistics.groups import group_frames, power
-from gsigpu.cohort_statistics.readers import agreement
-from gsigpu.cohort_statistics.roc import combined_models, comparisons, roc_frames
-from gsigpu.cohort_statistics.roc.roc_settings import (
     CALIBRATION_COLUMNS,
     COMPARISON_COLUMNS,
     CURVE_COLUMNS,
+    DESCRIPTIVE_COLUMNS,
+    ICC_COLUMNS,
     MODEL_COLUMNS,
+    OMNIBUS_COLUMNS,
+    PAIRWISE_COLUMNS,
+    POWER_COLUMNS,
     ROC_COLUMNS,
     labelled,
 )
+from gsigpu.cohort_statistics.groups import group_frames, power
+from gsigpu.cohort_statistics.groups.disagreements import disagreements
+from gsigpu.cohort_statistics.readers import agreement
+from gsigpu.cohort_statistics.roc import combined_models, comparisons, roc_frames
 from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
 from gsigpu.tables.observations import Observations
 
@@ -102,20 +100,17 @@ class Task:
 
 
 def _groups(task: Task) -> Found:
-    tests = {
-        "descriptives": group_frames.descriptives,
-        "omnibus": group_frames.omnibus_tests,
-        "pairwise": group_frames.pairwise_tests,
-    }
+    frames = group_frames.group_tests(
+        task.values,
+        task.groups,
+        task.patients,
+        order=task.order,
+        confidence=task.settings.confidence,
+    )
     return {
-        name: test(
-            task.values,
-            task.groups,
-            task.patients,
-            order=task.order,
-            confidence=task.settings.confidence,
-        )
-        for name, test in tests.items()
+        "descriptives": frames.descriptives,
+        "omnibus": frames.omnibus,
+        "pairwise": frames.pairwise,
     }
 
 

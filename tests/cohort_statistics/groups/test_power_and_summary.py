@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from gsigpu.cohort_statistics.disagreements import disagreements
 from gsigpu.cohort_statistics.frames import (
     BINORMAL_COLUMNS,
     DESCRIPTIVE_COLUMNS,
@@ -15,6 +14,7 @@ from gsigpu.cohort_statistics.frames import (
     PAIRWISE_COLUMNS,
     POWER_COLUMNS,
 )
+from gsigpu.cohort_statistics.groups.disagreements import disagreements
 from gsigpu.cohort_statistics.groups.group_frames import descriptives, omnibus_tests, pairwise_tests
 from gsigpu.cohort_statistics.groups.power import auc_power, auc_standard_error, power_table
 from gsigpu.cohort_statistics.groups.summary_statistics import summary_tests
@@ -28,14 +28,14 @@ GOLDEN = json.loads((GOLDEN_FOLDER / "group_tests.json").read_text("utf-8"))
 def even(n_groups, n):
     """Groups of n lesions, one per patient, with means apart."""
     rng = np.random.default_rng(1)
-    groups = np.repeat([f"g{one}" for one in range(n_groups)], n)
+    groups = np.repeat([f"g{code}" for code in range(n_groups)], n)
     return rng.normal(size=groups.size), groups, np.arange(groups.size)
 
 
 def test_power_of_anova_and_t_is_rs():
     """power.anova.test and power.t.test, one lesion per patient."""
     r = GOLDEN["power"]
-    order = [f"g{one}" for one in range(5)]
+    order = [f"g{code}" for code in range(5)]
     table = power_table(*even(5, 20), order=order, cohen_f=[0.25], cohen_d=[0.5])
     assert tuple(table.columns) == POWER_COLUMNS
     given = table.query("effect_source == 'given'")
@@ -60,8 +60,8 @@ def test_power_of_an_area_is_what_simulation_finds():
     rng = np.random.default_rng(7)
     shift = 2**0.5 * 0.5244005  # Φ(shift / √2) = .7
     a, b = rng.normal(size=(2000, 30)) + shift, rng.normal(size=(2000, 30))
-    found = (mannwhitneyu(a, b, axis=1).pvalue < 0.05).mean()
-    assert auc_power(0.7, 30, 30) == pytest.approx(found, abs=0.03)
+    rejected = (mannwhitneyu(a, b, axis=1).pvalue < 0.05).mean()
+    assert auc_power(0.7, 30, 30) == pytest.approx(rejected, abs=0.03)
     assert auc_power(0.3, 30, 30) == auc_power(0.7, 30, 30)
 
 
@@ -109,23 +109,23 @@ def summary_of(values, groups):
 def test_a_summary_gives_what_the_values_give(name):
     """Every lesion a patient of its own: the summary cannot know better."""
     case = GOLDEN["cases"][name]
-    found = summary_tests(summary_of(case["values"], case["groups"]))
+    result = summary_tests(summary_of(case["values"], case["groups"]))
     order = list(dict.fromkeys(case["groups"]))
     arguments = (case["values"], case["groups"], range(len(case["values"])))
     omnibus = omnibus_tests(*arguments, order=order).set_index("test")
     pairwise = pairwise_tests(*arguments, order=order)
     for test in ("anova", "welch"):
-        ours = found.omnibus.set_index("test").loc[test]
+        ours = result.omnibus.set_index("test").loc[test]
         for column in ("statistic", "df1", "df2", "p", "effect", "effect_low", "effect_high"):
             assert ours[column] == pytest.approx(omnibus.loc[test, column], rel=1e-8, abs=1e-9)
     for test in ("lsd", "games-howell"):
-        ours, theirs = (frame[frame["test"] == test] for frame in (found.pairwise, pairwise))
+        ours, theirs = (frame[frame["test"] == test] for frame in (result.pairwise, pairwise))
         for column in ("difference", "ci_low", "ci_high", "p", "p_holm", "effect"):
             np.testing.assert_allclose(ours[column], theirs[column], rtol=1e-8, atol=1e-9)
-    assert found.pairwise["p_holm_all"].notna().all()
+    assert result.pairwise["p_holm_all"].notna().all()
     n_groups = len(order)
-    assert len(found.roc) == n_groups * (n_groups - 1) // 2
-    assert (found.roc["auc"] >= 0.5).all()
+    assert len(result.roc) == n_groups * (n_groups - 1) // 2
+    assert (result.roc["auc"] >= 0.5).all()
 
 
 def test_a_summary_keeps_the_columns_and_says_what_it_cannot():
@@ -139,18 +139,18 @@ def test_a_summary_keeps_the_columns_and_says_what_it_cannot():
             "sd": [8.0, 7.0, np.nan, 0.0, 0.0, np.nan],
         }
     )
-    found = summary_tests(table, order=["gastric", "colorectal", "lung", "breast"])
+    result = summary_tests(table, order=["gastric", "colorectal", "lung", "breast"])
     for frame, columns in (
-        (found.descriptives, DESCRIPTIVE_COLUMNS), (found.omnibus, OMNIBUS_COLUMNS),
-        (found.pairwise, PAIRWISE_COLUMNS), (found.roc, BINORMAL_COLUMNS),
+        (result.descriptives, DESCRIPTIVE_COLUMNS), (result.omnibus, OMNIBUS_COLUMNS),
+        (result.pairwise, PAIRWISE_COLUMNS), (result.roc, BINORMAL_COLUMNS),
     ):  # fmt: skip
         assert tuple(frame.columns) == ("track", "phase", "region", "parameter", *columns[1:])
-    for frame in (found.omnibus, found.pairwise):
+    for frame in (result.omnibus, result.pairwise):
         assert (frame.loc[frame["p"].isna(), "note"] != "").all()
-    iodine = found.pairwise.query("parameter == 'iodine' and test == 'lsd'")
+    iodine = result.pairwise.query("parameter == 'iodine' and test == 'lsd'")
     assert iodine["p"].notna().sum() == 3
-    assert any("Kruskal" in one for one in found.not_computed)
-    assert any("Levene" in one for one in found.not_computed)
+    assert any("Kruskal" in reason for reason in result.not_computed)
+    assert any("Levene" in reason for reason in result.not_computed)
 
 
 @pytest.mark.parametrize(
@@ -177,14 +177,14 @@ def test_holm_and_bonferroni_are_statsmodels(p):
 
 
 def test_holm_over_all_is_per_track_and_test_and_ignores_the_index():
-    one = pd.DataFrame({"track": "paper", "test": ["lsd", "lsd"], "p": [0.01, 0.2]})
-    two = pd.DataFrame({"track": "recommended", "test": ["mixed", "mixed"], "p": [0.02, np.nan]})
-    frame = pd.concat([one, two, one.assign(p=[0.03, 0.001])]).assign(family_all="")
-    found = adjust_over_all(frame)
-    np.testing.assert_allclose(found["p_holm_all"], [0.03, 0.2, 0.02, np.nan, 0.06, 0.004])
-    assert found["family_all"].iloc[0].startswith("4 tests: lsd")
-    assert found["family_all"].iloc[2].startswith("1 tests: mixed")
-    assert found.index.tolist() == frame.index.tolist()
+    first = pd.DataFrame({"track": "paper", "test": ["lsd", "lsd"], "p": [0.01, 0.2]})
+    second = pd.DataFrame({"track": "recommended", "test": ["mixed", "mixed"], "p": [0.02, np.nan]})
+    frame = pd.concat([first, second, first.assign(p=[0.03, 0.001])]).assign(family_all="")
+    adjusted = adjust_over_all(frame)
+    np.testing.assert_allclose(adjusted["p_holm_all"], [0.03, 0.2, 0.02, np.nan, 0.06, 0.004])
+    assert adjusted["family_all"].iloc[0].startswith("4 tests: lsd")
+    assert adjusted["family_all"].iloc[2].startswith("1 tests: mixed")
+    assert adjusted.index.tolist() == frame.index.tolist()
 
 
 def tracks(values, groups, patients, order):
@@ -217,7 +217,7 @@ def test_unequal_variances_are_named_where_pooling_hid_or_made_a_difference():
     rng = np.random.default_rng(5)
     groups = np.repeat(list("abc"), [40, 40, 6])
     centred = [rng.normal(size=n) for n in (40, 40, 6)]
-    shapes = [(one - one.mean()) / one.std(ddof=1) for one in centred]
+    shapes = [(values - values.mean()) / values.std(ddof=1) for values in centred]
     # LSD adds the spread of c to the error of a and b.
     values = np.concatenate([0.4 * shapes[0], 0.4 * shapes[1] + 0.35, 8 * shapes[2]])
     (sentence,) = tracks(values, groups, np.arange(86), list("abc"))
@@ -227,7 +227,7 @@ def test_unequal_variances_are_named_where_pooling_hid_or_made_a_difference():
     values = np.concatenate([shapes[0], shapes[1], 4 * shapes[2] + 3])
     sentences = tracks(values, groups, np.arange(86), list("abc"))
     assert len(sentences) == 2
-    assert all("paper track only" in one and "unequal variances" in one for one in sentences)
+    assert all("paper track only" in text and "unequal variances" in text for text in sentences)
 
 
 def test_tracks_that_agree_give_no_sentence():

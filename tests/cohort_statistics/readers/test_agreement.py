@@ -28,7 +28,7 @@ MINI = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 25
 
 def test_shrout_and_fleiss_table_4():
     """Psychol Bull 1979; 86: 420-428, Table 4."""
-    found = intraclass_correlation(GOLDEN["icc"]["shrout_fleiss"]["ratings"])
+    forms = intraclass_correlation(GOLDEN["icc"]["shrout_fleiss"]["ratings"])
     printed = {
         "ICC1": 0.17,
         "ICC2": 0.29,
@@ -37,19 +37,19 @@ def test_shrout_and_fleiss_table_4():
         "ICC2k": 0.62,
         "ICC3k": 0.91,
     }
-    assert {one.form: round(one.icc, 2) for one in found} == printed
+    assert {form.form: round(form.icc, 2) for form in forms} == printed
 
 
 @pytest.mark.parametrize("name", GOLDEN["icc"])
 def test_all_forms_are_psychs(name):
     r = GOLDEN["icc"][name]
-    found = intraclass_correlation(r["ratings"])
-    assert [one.form for one in found] == r["form"]
+    forms = intraclass_correlation(r["ratings"])
+    assert [form.form for form in forms] == r["form"]
     for key, attribute in (
         ("icc", "icc"), ("f", "f"), ("df1", "df1"), ("df2", "df2"), ("p", "p"), ("low", "ci_low"),
         ("high", "ci_high"),
     ):  # fmt: skip
-        ours = [getattr(one, attribute) for one in found]
+        ours = [getattr(form, attribute) for form in forms]
         np.testing.assert_allclose(ours, r[key], rtol=1e-9, err_msg=key)
 
 
@@ -65,12 +65,12 @@ def test_jackknife_is_the_literal_one():
     ratings, patients = clustered_readers(n_patients=8)
     low, high = patient_jackknife(ratings, patients)
     z = {
-        form: np.arctanh(one.icc)
-        for form, one in zip(FORMS, intraclass_correlation(ratings), strict=True)
+        form: np.arctanh(whole.icc)
+        for form, whole in zip(FORMS, intraclass_correlation(ratings), strict=True)
     }
     left = [intraclass_correlation(ratings[patients != patient]) for patient in range(8)]
     for place, form in enumerate(FORMS[:3]):
-        pseudo = 8 * z[form] - 7 * np.arctanh([one[place].icc for one in left])
+        pseudo = 8 * z[form] - 7 * np.arctanh([forms[place].icc for forms in left])
         half = 2.364624251592784 * pseudo.std(ddof=1) / np.sqrt(8)  # t.975 with 7 df
         assert low[place] == pytest.approx(np.tanh(z[form] - half), rel=1e-9)
         assert high[place] == pytest.approx(np.tanh(z[form] + half), rel=1e-9)
@@ -80,8 +80,8 @@ def test_jackknife_nears_f_intervals_where_lesions_are_independent():
     ratings, _ = clustered_readers(n_patients=300, per_patient=1)
     low, high = patient_jackknife(ratings, np.arange(300))
     f = intraclass_correlation(ratings)
-    np.testing.assert_allclose(low[:3], [one.ci_low for one in f[:3]], atol=0.02)
-    np.testing.assert_allclose(high[:3], [one.ci_high for one in f[:3]], atol=0.02)
+    np.testing.assert_allclose(low[:3], [form.ci_low for form in f[:3]], atol=0.02)
+    np.testing.assert_allclose(high[:3], [form.ci_high for form in f[:3]], atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_jackknife_nears_f_intervals_where_lesions_are_independent():
     ],
 )
 def test_constant_and_perfect_ratings(ratings, icc):
-    found = intraclass_correlation(ratings)
-    np.testing.assert_array_equal([one.icc for one in found], icc)
-    assert all(np.isfinite(one.icc) or one.note for one in found)
-    assert all(one.ci_low <= 1 for one in found if np.isfinite(one.icc))
+    forms = intraclass_correlation(ratings)
+    np.testing.assert_array_equal([form.icc for form in forms], icc)
+    assert all(np.isfinite(form.icc) or form.note for form in forms)
+    assert all(form.ci_low <= 1 for form in forms if np.isfinite(form.icc))
 
 
 def test_a_constant_shift_between_readers_spoils_agreement_not_consistency():
     y = np.array([1.0, 2.0, 4.0, 8.0])
-    forms = {one.form: one for one in intraclass_correlation(np.column_stack([y, y + 1]))}
+    forms = {form.form: form for form in intraclass_correlation(np.column_stack([y, y + 1]))}
     assert forms["ICC3"].icc == 1.0
     assert forms["ICC3"].ci_low == 1.0
     assert forms["ICC2"].icc < 1.0
@@ -126,7 +126,7 @@ def test_clustered_limits_are_wider_where_patients_differ():
     patients = np.repeat(np.arange(20), 6)
     d = rng.normal(size=20)[patients] * 2 + rng.normal(size=120)
     naive, clustered = limits_of_agreement(d), clustered_limits(d, patients)
-    width = lambda one: one.loa_high_high - one.loa_high_low  # noqa: E731
+    width = lambda limits: limits.loa_high_high - limits.loa_high_low  # noqa: E731
     assert width(clustered) > 1.5 * width(naive)
     assert clustered.icc > 0.5
     assert clustered.bias == pytest.approx(naive.bias, abs=1e-9)  # balanced
@@ -154,16 +154,16 @@ def readings():
 
 
 def test_missing_ratings_are_left_out_and_counted():
-    found = reader_agreement(*readings())
-    assert tuple(found.icc.columns) == ICC_COLUMNS
-    assert tuple(found.bland_altman.columns) == BLAND_ALTMAN_COLUMNS
-    assert tuple(found.points.columns) == BLAND_ALTMAN_POINT_COLUMNS
-    assert (found.icc["n_lesions"] == 8).all()
-    assert (found.icc["n_incomplete"] == 2).all()
-    pairs = found.bland_altman.query("track == 'paper'").set_index(["reader_a", "reader_b"])
+    agreement = reader_agreement(*readings())
+    assert tuple(agreement.icc.columns) == ICC_COLUMNS
+    assert tuple(agreement.bland_altman.columns) == BLAND_ALTMAN_COLUMNS
+    assert tuple(agreement.points.columns) == BLAND_ALTMAN_POINT_COLUMNS
+    assert (agreement.icc["n_lesions"] == 8).all()
+    assert (agreement.icc["n_incomplete"] == 2).all()
+    pairs = agreement.bland_altman.query("track == 'paper'").set_index(["reader_a", "reader_b"])
     assert pairs["n"].to_dict() == {("x", "y"): 9, ("x", "z"): 8, ("y", "z"): 9}
-    assert len(found.points) == 26
-    assert (found.icc.loc[found.icc["ci_low"].notna(), "note"] == "").all()
+    assert len(agreement.points) == 26
+    assert (agreement.icc.loc[agreement.icc["ci_low"].notna(), "note"] == "").all()
 
 
 def test_one_reader_gives_empty_frames_and_two_values_are_refused():
@@ -175,8 +175,8 @@ def test_one_reader_gives_empty_frames_and_two_values_are_refused():
 
 
 def test_readers_without_a_common_lesion():
-    found = reader_agreement([1.0, 2.0], ["a", "b"], [1, 1], ["x", "y"])
-    assert found.icc["icc"].isna().all()
-    assert (found.icc["note"] != "").all()
-    assert (found.bland_altman["note"] != "").all()
-    assert found.points.empty
+    agreement = reader_agreement([1.0, 2.0], ["a", "b"], [1, 1], ["x", "y"])
+    assert agreement.icc["icc"].isna().all()
+    assert (agreement.icc["note"] != "").all()
+    assert (agreement.bland_altman["note"] != "").all()
+    assert agreement.points.empty

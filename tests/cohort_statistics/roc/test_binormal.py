@@ -19,9 +19,9 @@ def test_the_variance_is_the_delta_methods():
 
     steps = 1e-6 * np.eye(4)
     gradient = np.array([(auc(at + step) - auc(at - step)) / 2e-6 for step in steps])
-    found = binormal_auc(n_a, m_a, s_a, n_b, m_b, s_b)
-    assert found.auc == pytest.approx(auc(at), abs=1e-12)
-    assert found.se == pytest.approx(np.sqrt(gradient**2 @ variances), rel=1e-7)
+    estimate = binormal_auc(n_a, m_a, s_a, n_b, m_b, s_b)
+    assert estimate.auc == pytest.approx(auc(at), abs=1e-12)
+    assert estimate.se == pytest.approx(np.sqrt(gradient**2 @ variances), rel=1e-7)
 
 
 def test_coverage_on_normal_data():
@@ -30,16 +30,16 @@ def test_coverage_on_normal_data():
     x, y = rng.normal(0.6, 1, (2000, 41)), rng.normal(0, 1.5, (2000, 21))
     hits = 0
     for a, b in zip(x, y, strict=True):
-        found = binormal_auc(41, a.mean(), a.std(ddof=1), 21, b.mean(), b.std(ddof=1))
-        hits += found.ci_low < truth < found.ci_high
+        estimate = binormal_auc(41, a.mean(), a.std(ddof=1), 21, b.mean(), b.std(ddof=1))
+        hits += estimate.ci_low < truth < estimate.ci_high
     assert 0.93 < hits / 2000 < 0.965
 
 
 def test_direction_and_edges():
-    one = binormal_auc(20, 2.0, 1.0, 30, 1.0, 2.0)
+    estimate = binormal_auc(20, 2.0, 1.0, 30, 1.0, 2.0)
     turned = binormal_auc(20, 2.0, 1.0, 30, 1.0, 2.0, direction="lower")
-    assert turned.auc == pytest.approx(1 - one.auc)
-    assert turned.p == pytest.approx(one.p)
+    assert turned.auc == pytest.approx(1 - estimate.auc)
+    assert turned.p == pytest.approx(estimate.p)
     assert binormal_auc(5, 1.0, 1.0, 5, 1.0, 2.0).p == 1.0
     assert np.isnan(binormal_auc(1, 1.0, 0.5, 5, 0.0, 1.0).se)
     constant = binormal_auc(5, 1.0, 0.0, 5, 0.0, 0.0)

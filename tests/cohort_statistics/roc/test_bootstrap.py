@@ -43,7 +43,7 @@ def booted(values, groups, patients, direction="higher", n_replicates=300, n_gri
 @pytest.mark.parametrize("direction", ["higher", "lower"])
 def test_replicates_are_those_of_a_loop_over_copies_of_lesions(direction):
     values, groups, patients = cohort(1)
-    found = booted(values, groups, patients, direction)
+    replicates = booted(values, groups, patients, direction)
     weights = np.concatenate(
         list(patient_weights(home_groups(groups, patients), 300, np.random.default_rng(9))), axis=1
     )
@@ -52,23 +52,25 @@ def test_replicates_are_those_of_a_loop_over_copies_of_lesions(direction):
         times = weights[patients, r].astype(int)
         x = np.repeat(values[groups == 1], times[groups == 1])
         y = np.repeat(values[groups == 0], times[groups == 0])
-        assert found.auc[r] == pytest.approx(area(x, y, direction=direction), abs=1e-6)
+        assert replicates.auc[r] == pytest.approx(area(x, y, direction=direction), abs=1e-6)
         cut = youden(x, y, direction=direction)
         curve = roc_curve(x, y, direction=direction)
-        assert found.tpr[:, r] == pytest.approx(interpolated(curve.fpr, curve.tpr, 21), abs=1e-5)
+        assert replicates.tpr[:, r] == pytest.approx(
+            interpolated(curve.fpr, curve.tpr, 21), abs=1e-5
+        )
         if np.isnan(cut.cutoff):
-            assert np.isinf(found.cutoff[r])
+            assert np.isinf(replicates.cutoff[r])
             gains.append((0.0, 0.0))  # nobody is called positive, in either
             continue
         # In the original lesions the same cut-off does this.
-        mine = {"cutoff": found.cutoff[r], "direction": direction}
+        mine = {"cutoff": replicates.cutoff[r], "direction": direction}
         sharp = sensitivity_specificity(x, y, **mine)
         assert sum(sharp) == pytest.approx(cut.sensitivity + cut.specificity, abs=1e-6)
         plain = sensitivity_specificity(values[groups == 1], values[groups == 0], **mine)
         gains.append(np.subtract(sharp, plain))
     optimism = np.mean(gains, axis=0)
-    assert found.sensitivity_optimism == pytest.approx(optimism[0], abs=1e-6)
-    assert found.specificity_optimism == pytest.approx(optimism[1], abs=1e-6)
+    assert replicates.sensitivity_optimism == pytest.approx(optimism[0], abs=1e-6)
+    assert replicates.specificity_optimism == pytest.approx(optimism[1], abs=1e-6)
 
 
 def test_weights_draw_patients_within_their_group():

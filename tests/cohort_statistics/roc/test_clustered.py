@@ -25,8 +25,8 @@ def split(values, positive, patients):
 
 @pytest.fixture
 def mra():
-    patient, positive, one, two = np.array(MRA["rows"]).T
-    return split(np.stack([one, two]).astype(float), positive, patient)
+    patient, positive, reader_1, reader_2 = np.array(MRA["rows"]).T
+    return split(np.stack([reader_1, reader_2]).astype(float), positive, patient)
 
 
 def test_the_published_example_with_its_components(mra):
@@ -50,9 +50,9 @@ def test_the_published_example_with_its_components(mra):
 
 def test_the_published_interval_and_comparison(mra):
     printed = MRA["printed"]
-    one = obuchowski(mra[0][0], mra[1][0], *mra[2:], scale="plain", small_sample=False)
-    assert one.ci_low == pytest.approx(printed["ci_reader_1"][0], abs=5e-5)
-    assert one.ci_high == 1.0  # printed 1.005: an area ends at 1
+    reader_1 = obuchowski(mra[0][0], mra[1][0], *mra[2:], scale="plain", small_sample=False)
+    assert reader_1.ci_low == pytest.approx(printed["ci_reader_1"][0], abs=5e-5)
+    assert reader_1.ci_high == 1.0  # printed 1.005: an area ends at 1
     swapped = obuchowski_paired(mra[0][::-1], mra[1][::-1], *mra[2:], small_sample=False)
     assert swapped.difference == pytest.approx(printed["difference_2_minus_1"], abs=5e-5)
     assert swapped.se == pytest.approx(printed["se_difference"], abs=5e-5)
@@ -78,9 +78,9 @@ def test_one_lesion_per_patient_is_delong_and_brunner_munzel():
     auc, covariance = delong_covariance(x, y)
     assert areas.auc == pytest.approx(auc, abs=1e-14)
     assert areas.covariance() == pytest.approx(covariance, abs=1e-14)
-    found = obuchowski(x[0], y[0], np.arange(14), np.arange(14, 33), scale="plain")
+    estimate = obuchowski(x[0], y[0], np.arange(14), np.arange(14, 33), scale="plain")
     theirs = brunnermunzel(y[0], x[0], distribution="t")
-    assert found.p == pytest.approx(theirs.pvalue, abs=1e-10)
+    assert estimate.p == pytest.approx(theirs.pvalue, abs=1e-10)
 
 
 def test_copies_of_a_lesion_add_nothing():
@@ -100,15 +100,15 @@ def test_laws(seed, shared):
     rng = np.random.default_rng(seed)
     x, y = rng.integers(-3, 5, 17).astype(float), rng.integers(-5, 3, 13).astype(float)
     p, q = rng.integers(0, 6, 17), rng.integers(0, 6, 13) + (0 if shared else 6)
-    found = obuchowski(x, y, p, q)
+    estimate = obuchowski(x, y, p, q)
     swapped = obuchowski(y, x, q, p)
-    assert swapped.auc == pytest.approx(1 - found.auc, abs=1e-12)
-    assert swapped.se == pytest.approx(found.se, abs=1e-12)
-    assert swapped.p == pytest.approx(found.p, abs=1e-9, nan_ok=True)
+    assert swapped.auc == pytest.approx(1 - estimate.auc, abs=1e-12)
+    assert swapped.se == pytest.approx(estimate.se, abs=1e-12)
+    assert swapped.p == pytest.approx(estimate.p, abs=1e-9, nan_ok=True)
     renamed = obuchowski(
         x**3 + x, y**3 + y, [f"patient {k}" for k in p], [f"patient {k}" for k in q]
     )
-    assert renamed.se == pytest.approx(found.se, abs=1e-14)
+    assert renamed.se == pytest.approx(estimate.se, abs=1e-14)
     paired = obuchowski_paired([x, x**3 + x], [y, y**3 + y], p, q)
     assert (paired.difference, paired.se, paired.p) == (0.0, 0.0, 1.0)
 

@@ -27,20 +27,20 @@ def test_area_points_and_youden_are_procs(name):
     curve = roc_curve(positive, negative)
     assert curve.fpr.size == case["n_points"]
     assert np.trapezoid(curve.tpr, curve.fpr) == pytest.approx(case["auc"], abs=1e-10)
-    found = youden(positive, negative)
+    cutoff = youden(positive, negative)
     for key, value in case["youden"].items():
-        assert getattr(found, key) == pytest.approx(value, abs=1e-10)
+        assert getattr(cutoff, key) == pytest.approx(value, abs=1e-10)
 
 
 @given(whole, whole)
 @settings(max_examples=60)
 def test_laws_of_the_area(x, y):
-    found = area(x, y)
+    auc = area(x, y)
     labels = np.r_[np.ones(x.size), np.zeros(y.size)]
-    assert found == pytest.approx(roc_auc_score(labels, np.r_[x, y]), abs=1e-12)
-    assert area(y, x) == pytest.approx(1.0 - found, abs=1e-12)
-    assert area(x, y, direction="lower") == pytest.approx(1.0 - found, abs=1e-12)
-    assert area(x**3 + 2 * x, y**3 + 2 * y) == found  # strictly increasing: the ranks are the same
+    assert auc == pytest.approx(roc_auc_score(labels, np.r_[x, y]), abs=1e-12)
+    assert area(y, x) == pytest.approx(1.0 - auc, abs=1e-12)
+    assert area(x, y, direction="lower") == pytest.approx(1.0 - auc, abs=1e-12)
+    assert area(x**3 + 2 * x, y**3 + 2 * y) == auc  # strictly increasing: the ranks are the same
     curve = roc_curve(x, y, direction="lower")
     assert (np.diff(curve.fpr) >= 0).all()
     assert (np.diff(curve.tpr) >= 0).all()
@@ -49,17 +49,17 @@ def test_laws_of_the_area(x, y):
 @given(whole, whole, st.sampled_from(["higher", "lower"]))
 @settings(max_examples=60)
 def test_the_cutoff_does_what_it_says_and_none_does_better(x, y, direction):
-    found = youden(x, y, direction=direction)
+    point = youden(x, y, direction=direction)
     curve = roc_curve(x, y, direction=direction)
     best = (curve.tpr - curve.fpr).max()
-    if np.isnan(found.cutoff):
+    if np.isnan(point.cutoff):
         assert best <= 1e-12
         return
-    assert sensitivity_specificity(x, y, cutoff=found.cutoff, direction=direction) == (
-        pytest.approx(found.sensitivity, abs=1e-12),
-        pytest.approx(found.specificity, abs=1e-12),
+    assert sensitivity_specificity(x, y, cutoff=point.cutoff, direction=direction) == (
+        pytest.approx(point.sensitivity, abs=1e-12),
+        pytest.approx(point.specificity, abs=1e-12),
     )
-    assert found.sensitivity + found.specificity - 1.0 == pytest.approx(best, abs=1e-12)
+    assert point.sensitivity + point.specificity - 1.0 == pytest.approx(best, abs=1e-12)
 
 
 def test_no_cutoff_where_nothing_separates():

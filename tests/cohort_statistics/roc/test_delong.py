@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import brunnermunzel
 
+from gsigpu.cohort_statistics.roc.area_estimate import newcombe
+from gsigpu.cohort_statistics.roc.curve import placements
 from gsigpu.cohort_statistics.roc.delong import (
     delong,
     delong_covariance,
     delong_paired,
     delong_unpaired,
-    newcombe,
-    placements,
 )
 from gsigpu.errors import InputError
 from tests.support.places import GOLDEN as GOLDEN_FOLDER
@@ -61,8 +61,8 @@ def test_placements_are_the_definition(x, y):
 @settings(max_examples=50)
 def test_a_score_is_not_different_from_itself_nor_from_its_transform(x, y):
     for f in (lambda v: v, lambda v: v**3 + 2 * v, lambda v: np.exp(v) - 7):
-        found = delong_paired(x, y, f(x), f(y))
-        assert (found.difference, found.se, found.p) == (0.0, 0.0, 1.0)
+        difference = delong_paired(x, y, f(x), f(y))
+        assert (difference.difference, difference.se, difference.p) == (0.0, 0.0, 1.0)
     swapped = delong(y, x)
     assert swapped.auc == pytest.approx(1.0 - delong(x, y).auc, abs=1e-12)
     assert swapped.se == pytest.approx(delong(x, y).se, abs=1e-12)
@@ -71,21 +71,21 @@ def test_a_score_is_not_different_from_itself_nor_from_its_transform(x, y):
 def test_the_variance_is_brunner_and_munzels():
     rng = np.random.default_rng(3)
     x, y = rng.normal(0.4, 1, 15).round(1), rng.normal(0, 2, 22).round(1)
-    found = delong(x, y)
+    estimate = delong(x, y)
     theirs = brunnermunzel(y, x, distribution="normal")
-    assert found.statistic == pytest.approx(theirs.statistic, abs=1e-10)
-    assert found.p == pytest.approx(theirs.pvalue, abs=1e-10)
+    assert estimate.statistic == pytest.approx(theirs.statistic, abs=1e-10)
+    assert estimate.p == pytest.approx(theirs.pvalue, abs=1e-10)
 
 
 def test_perfect_separation_has_an_interval_and_an_exact_p():
-    found = delong([5.0, 6.0, 7.0], [1.0, 2.0, 3.0, 4.0])
-    assert (found.auc, found.se, found.ci_high) == (1.0, 0.0, 1.0)
-    assert found.ci_low == pytest.approx(newcombe(1.0, 3, 4)[0])
-    assert 0.3 < found.ci_low < 0.9
-    assert found.p == pytest.approx(2 / 35)  # C(7, 3) orders, two of them as extreme
-    assert "Newcombe" in found.note
+    estimate = delong([5.0, 6.0, 7.0], [1.0, 2.0, 3.0, 4.0])
+    assert (estimate.auc, estimate.se, estimate.ci_high) == (1.0, 0.0, 1.0)
+    assert estimate.ci_low == pytest.approx(newcombe(1.0, 3, 4)[0])
+    assert 0.3 < estimate.ci_low < 0.9
+    assert estimate.p == pytest.approx(2 / 35)  # C(7, 3) orders, two of them as extreme
+    assert "Newcombe" in estimate.note
     mirrored = delong([1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0])
-    assert mirrored.ci_high == pytest.approx(1.0 - found.ci_low)
+    assert mirrored.ci_high == pytest.approx(1.0 - estimate.ci_low)
 
 
 def test_newcombes_interval_is_his():
@@ -106,17 +106,17 @@ def test_nothing_varies():
     assert np.isnan(constant.ci_low)
     assert constant.note
     # A perfect score against a constant one: a difference without variance has no test, and no p = 0.
-    found = delong_paired([3.0, 4.0], [1.0, 2.0], [1.0, 1.0], [1.0, 1.0])
-    assert found.difference == 0.5
-    assert np.isnan(found.p)
-    assert found.note
+    difference = delong_paired([3.0, 4.0], [1.0, 2.0], [1.0, 1.0], [1.0, 1.0])
+    assert difference.difference == 0.5
+    assert np.isnan(difference.p)
+    assert difference.note
 
 
 def test_one_lesion_in_a_group_has_no_standard_error():
-    found = delong([2.0], [1.0, 3.0, 0.0])
-    assert found.auc == pytest.approx(2 / 3)
-    assert np.isnan([found.se, found.ci_low, found.p]).all()
-    assert "one lesion" in found.note
+    estimate = delong([2.0], [1.0, 3.0, 0.0])
+    assert estimate.auc == pytest.approx(2 / 3)
+    assert np.isnan([estimate.se, estimate.ci_low, estimate.p]).all()
+    assert "one lesion" in estimate.note
     assert np.isnan(delong_paired([2.0], [1.0, 3.0], [1.0], [0.0, 2.0]).p)
 
 

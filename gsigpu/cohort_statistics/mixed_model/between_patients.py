@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.cohort_statistics.random_intercept import RandomIntercept
+from gsigpu.cohort_statistics.mixed_model.random_intercept import RandomIntercept
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -86,7 +86,7 @@ def between_patients(
         weight = 1.0 / (np.nan_to_num(fit.between_variance) + fit.residual_variance / m)
         for code in range(n_groups):
             variance[code], df[code] = _of_group(residual[home == code], weight[home == code])
-    return BetweenPatients(fit.mean, variance, df, n_patients, fit)
+    return BetweenPatients(mean=fit.mean, variance=variance, df=df, n_patients=n_patients, fit=fit)
 
 
 def _of_group(residual: Array, weight: Array) -> tuple[float, float]:

@@ -74,7 +74,7 @@ def shown(p: float) -> str:
 
 def _by_pair(frame: pd.DataFrame, track: str, test: str) -> dict[tuple[str, str], Row]:
     rows = frame[(frame["track"] == track) & (frame["test"] == test)]
-    return {(str(one["group_a"]), str(one["group_b"])): one for one in rows.to_dict("records")}
+    return {(str(row["group_a"]), str(row["group_b"])): row for row in rows.to_dict("records")}
 
 
 def _clustered(row: Row) -> str:
@@ -89,7 +89,7 @@ def _beyond_clustering(old: Row, new: Row) -> float:
     """Variance of the difference with the mixed model over LSD's, the design effect taken out."""
     if not (new["statistic"] and old["statistic"]):
         return np.nan
-    errors = [one["difference"] / one["statistic"] for one in (new, old)]
+    errors = [row["difference"] / row["statistic"] for row in (new, old)]
     return float((errors[0] / errors[1]) ** 2 / new["design_effect"])
 
 

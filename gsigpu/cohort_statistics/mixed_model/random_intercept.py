@@ -176,7 +176,7 @@ def fit_random_intercept(
     low, high = _GRID[max(best - 1, 0)], _GRID[min(best + 1, _GRID.size - 1)]
     if sums.at(low)[1] >= 0.0 or sums.at(high)[1] <= 0.0:
         return "the fit of the mixed model does not converge"
-    theta = float(brentq(lambda one: sums.at(one)[1], low, high, xtol=1e-15, rtol=1e-13))
+    theta = float(brentq(lambda ratio: sums.at(ratio)[1], low, high, xtol=1e-15, rtol=1e-13))
     return _finish(sums, theta, centre, scale, df, "")
 
 

@@ -26,8 +26,8 @@ def clustered_means(
     of first appearance; no interval where a cell has one patient.
 
     >>> cells = pd.DataFrame({"group": "a", "patient_id": ["1", "1", "2"], "value": [1.0, 2.0, 6.0]})
-    >>> found = clustered_means(cells, ["group"])
-    >>> found["mean"].item(), round(found["se"].item(), 6)
+    >>> means = clustered_means(cells, ["group"])
+    >>> means["mean"].item(), round(means["se"].item(), 6)
     (3.0, 2.0)
     """
     if not 0.0 < confidence < 1.0:
@@ -36,15 +36,15 @@ def clustered_means(
     valid = frame.loc[np.isfinite(frame["value"]), [*by, "patient_id", "value"]]
     cells = valid.groupby(by, sort=False, dropna=False)["value"]
     residual = valid["value"] - cells.transform("mean")
-    sums = residual.groupby([valid[one] for one in [*by, "patient_id"]], dropna=False).sum()
+    sums = residual.groupby([valid[column] for column in [*by, "patient_id"]], dropna=False).sum()
     squares = (sums**2).groupby(level=list(range(len(by))), dropna=False).agg(["sum", "count"])
-    found = cells.agg(["mean", "count"]).rename(columns={"count": "n_lesions"})
-    found = found.join(squares.rename(columns={"count": "n_patients"}))
-    n, g = found["n_lesions"].to_numpy(float), found["n_patients"].to_numpy(float)
+    means = cells.agg(["mean", "count"]).rename(columns={"count": "n_lesions"})
+    means = means.join(squares.rename(columns={"count": "n_patients"}))
+    n, g = means["n_lesions"].to_numpy(float), means["n_patients"].to_numpy(float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = np.where(g > 1, g / (g - 1) * found["sum"].to_numpy() / n**2, np.nan)
+        variance = np.where(g > 1, g / (g - 1) * means["sum"].to_numpy() / n**2, np.nan)
     se = np.sqrt(variance)
     half = t.ppf((1 + confidence) / 2, np.maximum(g - 1, 1)) * se
-    found = found.assign(se=se, ci_low=found["mean"] - half, ci_high=found["mean"] + half)
+    means = means.assign(se=se, ci_low=means["mean"] - half, ci_high=means["mean"] + half)
     columns = ["n_lesions", "n_patients", "mean", "se", "ci_low", "ci_high"]
-    return pd.DataFrame(found[columns].reset_index())
+    return pd.DataFrame(means[columns].reset_index())

@@ -6,7 +6,7 @@ import pytest
 import statsmodels.formula.api as smf
 from scipy.stats import t
 
-from gsigpu.cohort_statistics.clustered_mean import clustered_means
+from gsigpu.cohort_statistics.groups.clustered_mean import clustered_means
 from gsigpu.errors import InputError
 
 
@@ -21,20 +21,20 @@ def frame():
 
 def test_cluster_robust_interval_of_an_intercept(frame):
     """Stata's small-sample factor for an intercept is G / (G - 1), as use_correction gives with one regressor."""
-    found = clustered_means(frame, ["group"]).set_index("group")
-    for group, own in frame.groupby("group"):
-        fit = smf.ols("value ~ 1", own).fit(
-            cov_type="cluster", cov_kwds={"groups": own["patient_id"]}, use_t=True
+    means = clustered_means(frame, ["group"]).set_index("group")
+    for group, lesions in frame.groupby("group"):
+        fit = smf.ols("value ~ 1", lesions).fit(
+            cov_type="cluster", cov_kwds={"groups": lesions["patient_id"]}, use_t=True
         )
-        g = own["patient_id"].nunique()
-        row = found.loc[group]
+        g = lesions["patient_id"].nunique()
+        row = means.loc[group]
         assert row["mean"] == pytest.approx(fit.params.iloc[0], rel=1e-12)
         assert row["se"] == pytest.approx(fit.bse.iloc[0], rel=1e-12)
         half = t.ppf(0.975, g - 1) * row["se"]
         assert (row["ci_low"], row["ci_high"]) == pytest.approx(
             (row["mean"] - half, row["mean"] + half)
         )
-        assert (row["n_lesions"], row["n_patients"]) == (len(own), g)
+        assert (row["n_lesions"], row["n_patients"]) == (len(lesions), g)
 
 
 def test_one_lesion_per_patient_is_the_usual_interval():
@@ -44,8 +44,8 @@ def test_one_lesion_per_patient_is_the_usual_interval():
 
 
 def test_edges(frame):
-    one = frame.assign(patient_id="same")
-    assert clustered_means(one, ["group"])["ci_low"].isna().all()
+    same_patient = frame.assign(patient_id="same")
+    assert clustered_means(same_patient, ["group"])["ci_low"].isna().all()
     gone = frame.assign(value=np.nan)
     assert clustered_means(gone, ["group"]).empty
     with pytest.raises(InputError, match="confidence"):

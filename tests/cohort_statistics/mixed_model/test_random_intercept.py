@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from gsigpu.cohort_statistics.random_intercept import RandomIntercept, fit_random_intercept
+from gsigpu.cohort_statistics.mixed_model.random_intercept import (
+    RandomIntercept,
+    fit_random_intercept,
+)
 from tests.support.places import GOLDEN as GOLDEN_FOLDER
 
 GOLDEN = json.loads((GOLDEN_FOLDER / "group_tests.json").read_text("utf-8"))
@@ -40,12 +43,12 @@ def test_satterthwaite_is_lmertests_and_differs_from_ours(name):
     """Ours are patients - groups; Satterthwaite's follow the estimated variances."""
     fit, r = fitted(CASES[name]), CASES[name]["mixed"]
     n_groups = fit.mean.size
-    found = []
+    degrees = []
     for a, b in combinations(range(n_groups), 2):
         contrast = np.zeros(n_groups)
         contrast[[a, b]] = 1.0, -1.0
-        found.append(fit.satterthwaite_df(contrast))
-    np.testing.assert_allclose(found, np.atleast_1d(r["satterthwaite"]), rtol=1e-3)
+        degrees.append(fit.satterthwaite_df(contrast))
+    np.testing.assert_allclose(degrees, np.atleast_1d(r["satterthwaite"]), rtol=1e-3)
     assert fit.df == len(set(CASES[name]["patients"])) - n_groups
 
 

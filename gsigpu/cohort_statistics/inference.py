@@ -1,0 +1,22 @@
+"""Quantiles, two-sided p values and notes: what tests of every kind share."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import norm, t
+
+
+def quantile(confidence: float, df: float) -> float:
+    """Upper two-sided quantile of Student's t, of the normal distribution for df = inf."""
+    upper = (1.0 + confidence) / 2.0
+    return float(norm.ppf(upper) if np.isinf(df) else t.ppf(upper, df))
+
+
+def two_sided(statistic: float, df: float) -> float:
+    """Two-sided p of a t or (df = inf) z statistic."""
+    return float(2.0 * (norm.sf(abs(statistic)) if np.isinf(df) else t.sf(abs(statistic), df)))
+
+
+def joined(*notes: str) -> str:
+    """The notes that say something."""
+    return "; ".join(note for note in notes if note)

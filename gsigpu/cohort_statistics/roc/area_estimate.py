@@ -1,0 +1,193 @@
+"""Interval and test of an area, or of a difference of areas, from its variance.
+
+What DeLong's, Obuchowski's and the bootstrap's variances share: the scale, Student's t, and what is said
+where a variance of 0 leaves nothing to build on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import lgamma, log
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from gsigpu.cohort_statistics.inference import quantile, two_sided
+from gsigpu.errors import InputError
+
+Scale = Literal["plain", "logit"]
+
+
+@dataclass(frozen=True, slots=True)
+class AucEstimate:
+    """An area with its standard error, interval, and the two-sided test of AUC = .5.
+
+    df : degrees of freedom of Student's t, inf for the normal distribution
+    note : how interval and p were got where the standard error is 0 or undefined, else empty
+    """
+
+    auc: float
+    se: float
+    ci_low: float
+    ci_high: float
+    statistic: float
+    df: float
+    p: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AucDifference:
+    """The difference of two areas, first - second, and the two-sided test that there is none."""
+
+    auc_a: float
+    auc_b: float
+    difference: float
+    se: float
+    ci_low: float
+    ci_high: float
+    z: float
+    df: float
+    p: float
+    note: str = ""
+
+
+def estimate(
+    auc: float,
+    variance: float,
+    *,
+    n_positive: int,
+    n_negative: int,
+    df: float = np.inf,
+    confidence: float = 0.95,
+    scale: Scale = "plain",
+    unit: str = "lesion",
+) -> AucEstimate:
+    """Interval and test of an area from its variance.
+
+    variance : of the area; NaN gives NaN, 0 is what perfect separation and equal values leave
+    n_positive, n_negative : independent units (`unit`: lesions or patients) of each group
+    Perfect separation has no standard error to build on: the interval is then Newcombe's and p the
+    exact permutation probability of a separation as complete, 2 / C(m + n, m).
+    """
+    if not 0.0 < confidence < 1.0:
+        raise InputError(f"confidence {confidence} is not between 0 and 1")
+    if not np.isfinite(variance):
+        return without_test(auc, note=f"a group has one {unit}: no standard error")
+    se = float(np.sqrt(max(variance, 0.0)))
+    if se == 0.0 and auc in (0.0, 1.0):
+        bounds = newcombe(auc, n_positive, n_negative, confidence=confidence)
+        note = f"perfect separation: Newcombe's interval and exact p, {unit}s as units"
+        p = _exact_separation(n_positive, n_negative)
+        return AucEstimate(
+            auc=auc, se=se, ci_low=bounds[0], ci_high=bounds[1], statistic=np.nan, df=np.nan, p=p,
+            note=note,
+        )  # fmt: skip
+    if se == 0.0:
+        if auc == 0.5:
+            same = without_test(auc, se=se, df=df, note="no variation: no interval")
+            return replace(same, statistic=0.0, p=1.0)
+        return without_test(auc, se=se, df=df, note="no variation: no interval, no test")
+    point, spread, middle = auc, se, 0.5
+    if scale == "logit" and 0.0 < auc < 1.0:
+        point, spread, middle = float(logit(auc)), se / (auc * (1.0 - auc)), 0.0
+    statistic = (point - middle) / spread
+    half = quantile(confidence, df) * spread
+    low, high = point - half, point + half
+    if scale == "logit" and 0.0 < auc < 1.0:
+        low, high = float(expit(low)), float(expit(high))
+    return AucEstimate(
+        auc=auc,
+        se=se,
+        ci_low=max(low, 0.0),
+        ci_high=min(high, 1.0),
+        statistic=statistic,
+        df=df,
+        p=two_sided(statistic, df),
+    )
+
+
+def without_test(auc: float, *, note: str, se: float = np.nan, df: float = np.nan) -> AucEstimate:
+    """An area that has neither interval nor test, and why."""
+    nan = np.nan
+    return AucEstimate(
+        auc=auc, se=se, ci_low=nan, ci_high=nan, statistic=nan, df=df, p=nan, note=note
+    )
+
+
+def difference(
+    auc_a: float,
+    auc_b: float,
+    variance: float,
+    *,
+    df: float = np.inf,
+    confidence: float = 0.95,
+) -> AucDifference:
+    """Interval and test of a difference of areas from its variance.
+
+    A score against itself, or against a monotone transform, differs by 0 with variance 0: p = 1.
+    A difference without variance that is not 0 has no test: NaN, and a note.
+    """
+    gap = auc_a - auc_b
+    se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
+    low, high, z, p, note = np.nan, np.nan, np.nan, np.nan, ""
+    if np.isnan(se):
+        df, note = np.nan, "no standard error"
+    elif se > 0.0:
+        z, half = gap / se, quantile(confidence, df) * se
+        low, high, p = max(gap - half, -1.0), min(gap + half, 1.0), two_sided(z, df)
+    elif gap == 0.0:
+        low, high, z, p, note = gap, gap, 0.0, 1.0, "the two order the lesions alike"
+    else:
+        low, high, note = gap, gap, "no variation: no test"
+    return AucDifference(
+        auc_a=auc_a,
+        auc_b=auc_b,
+        difference=gap,
+        se=se,
+        ci_low=low,
+        ci_high=high,
+        z=z,
+        df=df,
+        p=p,
+        note=note,
+    )
+
+
+def newcombe(
+    auc: float, n_positive: int, n_negative: int, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval that needs no standard error: Newcombe's method 5 (Stat Med 2006; 25: 559-573).
+
+    The bounds θ solve  |AUC - θ| = z √V(θ)  with Hanley and McNeil's variance at N = (m + n) / 2 - 1,
+
+        V(θ) = θ (1 - θ) [1 + N (1 - θ) / (2 - θ) + N θ / (1 + θ)] / (m n)
+
+    >>> [round(bound, 4) for bound in newcombe(1.0, 10, 10)]
+    [0.8002, 1.0]
+    """
+    z = quantile(confidence, np.inf)
+    half = (n_positive + n_negative) / 2.0 - 1.0
+
+    def beyond(theta: float) -> float:
+        shape = 1.0 + half * (1.0 - theta) / (2.0 - theta) + half * theta / (1.0 + theta)
+        variance = theta * (1.0 - theta) * shape / (n_positive * n_negative)
+        return (auc - theta) ** 2 - z**2 * variance
+
+    # The squared distance crosses the variance once on each side of the area.
+    low = 0.0 if auc == 0.0 else float(brentq(beyond, 0.0, _inside(auc, -1), xtol=1e-12))
+    high = 1.0 if auc == 1.0 else float(brentq(beyond, _inside(auc, 1), 1.0, xtol=1e-12))
+    return low, high
+
+
+def _inside(auc: float, side: int) -> float:
+    """The area itself, moved off the ends, where the variance is 0 too."""
+    return auc + side * 1e-9 if auc in (0.0, 1.0) else auc
+
+
+def _exact_separation(m: int, n: int) -> float:
+    """2 / C(m + n, m)."""
+    ways = lgamma(m + n + 1) - lgamma(m + 1) - lgamma(n + 1)
+    return float(min(1.0, np.exp(log(2.0) - ways)))
