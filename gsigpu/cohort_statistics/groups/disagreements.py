@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 Row = dict[Hashable, Any]
+# Ratios of the two tests' variances, clustering taken out, beyond which unequal variances are named: a
+# quarter is about what chance makes of the variances of a dozen patients.
+MUCH_LARGER, MUCH_SMALLER = 1.25, 0.8
 
 
 def disagreements(
@@ -98,7 +101,7 @@ def _why_lost(old: Row, new: Row, sds: str, alpha: float) -> list[str]:
     if not (new["p"] < alpha and not old["p_holm"] < alpha):
         if new["design_effect"] > 1.0:
             reasons.append(_clustered(new))
-        if _beyond_clustering(old, new) > 1.25:
+        if _beyond_clustering(old, new) > MUCH_LARGER:
             reasons.append(f"unequal variances, as LSD pools them over all groups ({sds})")
     if new["p"] < alpha:
         reasons.append("multiplicity, as LSD does not allow for the number of pairs")
@@ -107,7 +110,7 @@ def _why_lost(old: Row, new: Row, sds: str, alpha: float) -> list[str]:
 
 def _why_gained(old: Row, new: Row, sds: str) -> list[str]:
     reasons = []
-    if _beyond_clustering(old, new) < 0.8:
+    if _beyond_clustering(old, new) < MUCH_SMALLER:
         reasons.append(f"unequal variances, as LSD adds the spread of the other groups ({sds})")
     if new["design_effect"] > 1.0:
         reasons.append(f"clustering: {_weights(old, new)}")

@@ -2,7 +2,8 @@
 
 Shares of variance come from an F statistic: the interval inverts the noncentral F distribution
 (Steiger, Psychol Methods 2004; 9: 164-182). Standardised differences come from a t statistic: the
-interval inverts the noncentral t distribution, or is Bonett's where variances differ.
+interval inverts the noncentral t distribution, or is Bonett's where variances differ. Tested against pingouin
+and against R's `pf` and `pt` with noncentrality (tests/golden/make_group_tests.R).
 """
 
 from __future__ import annotations

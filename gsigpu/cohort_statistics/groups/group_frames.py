@@ -129,7 +129,7 @@ def omnibus_tests(
     """Tests that all groups are alike: anova (paper); mixed, welch, kruskal (recommended).
 
     values (n,) float, NaN where missing; groups (n,) and patients (n,) str; order : the groups
-    Groups without values are left out, and the note names them.
+    Groups without values are left out, and the note names them. What each test assumes: `omnibus`.
     Returns OMNIBUS_COLUMNS, one row per test; `p_holm_all` is left NaN for `adjust_over_all`.
 
     >>> frame = omnibus_tests([1, 3, 5, 8, 9], list("aaabb"), [1, 1, 2, 3, 4], order=["a", "b"])
@@ -219,7 +219,7 @@ def pairwise_tests(
 
     values (n,) float, NaN where missing; groups (n,) and patients (n,) str; order : the groups
     Returns PAIRWISE_COLUMNS, one row per test and pair, difference = a - b (of mean ranks for dunn);
-    a pair that cannot be tested keeps its row. `p_holm_all` is left NaN for `adjust_over_all`.
+    a pair that cannot be tested keeps its row. What each test assumes: `pairwise`. `p_holm_all` is left NaN for `adjust_over_all`.
 
     >>> frame = pairwise_tests([1, 3, 5, 8, 9], list("aaabb"), [1, 1, 2, 3, 4], order=["a", "b"])
     >>> frame["test"].tolist(), frame["difference"].round(3).tolist()

@@ -1,6 +1,15 @@
 """Tests that all groups are alike: one-way ANOVA, Welch, Kruskal-Wallis, the mixed model; Levene.
 
 Each returns an `Omnibus`. What is undefined is NaN, with a note that says why; nothing warns.
+All are tested against R (`aov`, `oneway.test`, `kruskal.test`; tests/golden/
+make_group_tests.R), Welch against pingouin too.
+
+| values are | use |
+|---|---|
+| one per patient, equal variances | `anova` |
+| one per patient, unequal variances | `welch` |
+| one per patient, skewed or with outliers | `kruskal` |
+| several per patient | `mixed`, or the others on patients' means |
 """
 
 from __future__ import annotations
@@ -51,7 +60,10 @@ def undefined(note: str, effect_name: str) -> Omnibus:
 
 
 def anova(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
-    """One-way ANOVA: F = MS between / MS within, df G - 1 and N - G.
+    """One-way ANOVA: F = MS between / MS within, df G - 1 and N - G (Fisher 1925; R's `aov`).
+
+    Assumes independent values with one variance in all groups: `welch` where variances differ, `mixed`
+    where patients have several lesions (at an intra-patient correlation of .5 it rejects 33 % for 5 %).
 
     samples : finite values per group, empty groups left out
 
@@ -72,7 +84,8 @@ def anova(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
 def welch(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
     """Welch's ANOVA of groups with unequal variances (Biometrika 1951; 38: 330-336).
 
-    Every group needs two values and a variance above 0.
+    Every group needs two values and a variance above 0. Assumes independent values: give the patients'
+    means where patients have several lesions. Tested against R's `oneway.test`.
     """
     reason = too_little(samples) or unspread(samples)
     if reason:
@@ -104,7 +117,8 @@ def kruskal(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
     """Kruskal-Wallis H, corrected for ties; χ² with G - 1 degrees of freedom.
 
     Its hypothesis is equal distributions: groups that differ in spread alone are called different
-    more often than at the level (9 % at 5 % with SDs of 1, 1.5, 0.7, 1, 2 in the study's design).
+    more often than at the level (9 % at 5 % with SDs of 1, 1.5, 0.7, 1, 2 in the study's design); use
+    `welch` there. Kruskal & Wallis, J Am Stat Assoc 1952; 47: 583-621. Tested against R's `kruskal.test`.
     """
     if len(samples) < 2:
         return undefined("fewer than two groups have values", "epsilon²")
@@ -128,7 +142,12 @@ def kruskal(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
 
 
 def mixed(model: BetweenPatients | str, *, confidence: float = 0.95) -> Omnibus:
-    """Welch's F of the mixed model's means, variances from the scatter of the patients."""
+    """Welch's F of the mixed model's means, variances from the scatter of the patients.
+
+    Formulas and sources: `mixed_model`. Tested against lme4's REML means and CR2 variances written out
+    in R; equal to Welch's test of the patients' means where all have equally many lesions. A group of
+    one patient takes the pooled variance, and the note says so.
+    """
     name = "omega² between patients"
     if isinstance(model, str):
         return undefined(model, name)
@@ -142,7 +161,12 @@ def mixed(model: BetweenPatients | str, *, confidence: float = 0.95) -> Omnibus:
 
 
 def levene(samples: Sequence[Array], *, center: str) -> tuple[float, float]:
-    """Levene's test of equal variances, W and p; center `mean`, or `median` (Brown-Forsythe)."""
+    """Levene's test of equal variances, W and p; center `mean`, or `median` (Brown-Forsythe).
+
+    ANOVA of |x - centre| (Levene 1960; Brown & Forsythe, J Am Stat Assoc 1974; 69: 364-367). It describes
+    and chooses no test: choosing by a preliminary test distorts the level of the second. Tested against
+    R's `anova` of these distances.
+    """
     if too_little(samples) or not varies(samples) or max(sample.size for sample in samples) < 3:
         return np.nan, np.nan
     deviations = [np.abs(sample - getattr(np, center)(sample)) for sample in samples]

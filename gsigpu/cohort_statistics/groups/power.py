@@ -6,7 +6,8 @@ A group of n lesions counts as n / D independent ones, D = 1 + (Σ m² / Σ m - 
     power = Φ((|A - .5| - z √V(.5)) / √V(A))
     V(A) = (A (1 - A) + (n_a - 1) (Q1 - A²) + (n_b - 1) (Q2 - A²)) / (n_a n_b)
 
-with Q1 = A / (2 - A), Q2 = 2 A² / (1 + A)  (Hanley & McNeil, Radiology 1982; 143: 29-36).
+with Q1 = A / (2 - A), Q2 = 2 A² / (1 + A)  (Hanley & McNeil, Radiology 1982; 143: 29-36). Tested against
+R's `power.anova.test` and `power.t.test`, and the area's power against simulation.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gsigpu.errors import SettingsError
 
 # Power as a function of the effect and of the independent lesions per group.
 PowerOf = Callable[[float, Sequence[float]], float]
-_MOST = 1e7
+_MOST = 1e7  # lesions per group beyond which nobody plans a study
 
 
 def auc_standard_error(auc: float, n_a: float, n_b: float) -> float:

@@ -9,8 +9,9 @@ al., J Stat Softw 2015; 67(1), profiled deviance, eq. 41):
     d(θ) = (N - G) log σ̂²(θ) + Σ_i log(1 + θ n_i) + log |XᵀV⁻¹X|,   σ̂² = rᵀV⁻¹r / (N - G)
 
 Ours because statsmodels' MixedLM loops over patients in Python and takes minutes for thousands of
-them; both agree to 1e-6, as does lme4. Variances are those of a lesion; the model takes them as equal
-in all groups.
+them; both agree to 1e-6, as does lme4 (tests/golden/make_group_tests.R). Variances are those of a
+lesion; the model takes them as equal in all groups. Where they are not, its own standard errors err:
+take those of `between_patients`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Limits of agreement between two readers (Bland & Altman, Lancet 1986; 327: 307-310)."""
+"""Limits of agreement between two readers (Bland & Altman, Lancet 1986; 327: 307-310).
+
+Tested against the limits and intervals that the 1986 paper prints. Both take differences as normal and
+their spread as the same for small and large values; where it grows with the value, take logarithms.
+"""
 
 from __future__ import annotations
 

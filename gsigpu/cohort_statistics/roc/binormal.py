@@ -5,7 +5,8 @@ With both groups normal,  AUC = Φ(δ),  δ = (mean_a - mean_b) / √(sd_a² + s
     Var(δ) = (sd_a²/n_a + sd_b²/n_b) / S + (mean_a - mean_b)² / (2 S³) (sd_a⁴/(n_a - 1) + sd_b⁴/(n_b - 1))
 
 with S = sd_a² + sd_b² (Reiser & Guttman, Technometrics 1986; 28: 253-257). A published table gives no
-more than this: no cut-off, no clustering, and no sign of values that are not normal.
+more than this: no cut-off, no clustering, and no sign of values that are not normal. Where the values are
+at hand use `delong` or `obuchowski`. Tested against numerical derivatives, and by coverage on normal data.
 """
 
 from __future__ import annotations

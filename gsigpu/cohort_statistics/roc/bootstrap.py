@@ -8,7 +8,8 @@ patients). A replicate is a vector of weights, so that everything below is arith
 
 one product per group, shared by all pairs. Where a cohort has more distinct values than
 `N_CUTOFFS`, replicates look at that many cut-offs, spread evenly over the ranks; values between two of
-them count as ties. Point estimates never come from here.
+them count as ties. Point estimates never come from here. Tested against a loop over copies of lesions,
+each replicate drawn out and measured by `curve`; its standard error against Obuchowski's.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ Twelve patients do not make a normal distribution. Intervals and tests therefore
 Satterthwaite's degrees of freedom over the two groups, each with its effective number of patients
 (Σ m)² / Σ m² less one (Kish), on the log odds of the area; with one lesion per patient this is the
 approximation of Brunner and Munzel (Biom J 2000; 42: 17-25). `bench/bench_honesty.py` has what it buys.
+
+Tested against the example that the paper prints with its components (tests/golden/clustered_roc_mra.json)
+and a literal double loop over the formulas in R.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ ratio is
     Var(p) = I / (I - 1) Σ (x_i - m_i p)² / M²          (Rao & Scott, Biometrics 1992; 48: 577-585)
 
 and the interval is Wilson's with the effective number of lesions, M over the design effect. At 0 and
-100 % the data say nothing about clustering; the effective number is then that of the patients.
+100 % the data say nothing about clustering; the effective number is then that of the patients. With one
+lesion per patient this is Wilson's interval; tested against the formula and statsmodels' Wilson.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ Brier's score, and the calibration of the predicted probabilities p,
     slope b of      logit P(y) = a' + b logit p       below 1 where they are too extreme
 
 (Van Calster et al., J Clin Epidemiol 2016; 74: 167-176). `auc_apparent` is what the model reaches on the
-lesions it was fitted to, and stands beside it as a warning.
+lesions it was fitted to, and stands beside it as a warning. Calibration is tested against R's `glm`; that
+no patient stands on both sides, and that noise gets an area of .5, by simulation. With few patients per
+parameter prefer single parameters: the penalty does not make up for missing patients.
 """
 
 from __future__ import annotations

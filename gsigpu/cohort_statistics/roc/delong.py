@@ -55,6 +55,8 @@ def delong(
     """AUC of independent lesions with DeLong's standard error.
 
     positive (m,), negative (n,) : finite, oriented so that positives are expected above
+    Assumes one lesion per patient: use `clustered.obuchowski` otherwise. Tested against pROC, and against
+    Brunner and Munzel's test in SciPy.
     scale : `plain` is AUC ± z se cut to [0, 1]; `logit` takes both on the log odds, which keeps the
         interval inside and covers better near 1 (Qin & Hotilovac, Stat Methods Med Res 2008; 17: 207-221)
 
