@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gsigpu.map_files import MapFiles, PlaneFile, map_names
 from gsigpu.maps.definitions import MapDefinition
@@ -23,7 +23,7 @@ def volume_sink(
     suffix: Literal[".nii", ".nrrd"],
 ) -> MapFiles:
     """Files in `folder`, one float32 volume per map; NaN where there is no value."""
-    make_header = {".nii": nifti_header, ".nrrd": nrrd_header}[suffix]
+    make_header = {".nii": map_nifti_header, ".nrrd": nrrd_header}[suffix]
     _, rows, columns = geometry.shape
     names = map_names(definitions, suffix=suffix)
     writers = [
@@ -37,17 +37,33 @@ def volume_sink(
     return MapFiles(definitions, writers, suffix=suffix)
 
 
-def nifti_header(definition: MapDefinition, geometry: VolumeGeometry) -> bytes:
+def map_nifti_header(definition: MapDefinition, geometry: VolumeGeometry) -> bytes:
+    """The NIfTI-1 header of a map, float32, with its window, title and unit."""
+    centre, width = definition.window
+    return nifti_header(
+        geometry,
+        np.float32,
+        display_range=(centre - width / 2, centre + width / 2),
+        description=f"{definition.title} {definition.unit.display}".strip(),
+    )
+
+
+def nifti_header(
+    geometry: VolumeGeometry,
+    dtype: DTypeLike,
+    *,
+    display_range: tuple[float, float] = (0.0, 0.0),
+    description: str = "",
+) -> bytes:
     """The 352 bytes before the voxels of a NIfTI-1 file, (x, y, z) with x fastest, RAS mm."""
     header: Any = cast("Any", nib.Nifti1Header)(endianness="<")
-    header.set_data_dtype("<f4")
+    header.set_data_dtype(dtype)
     header.set_data_shape(geometry.shape[::-1])
     header.set_sform(geometry.affine_ras, code="scanner")
     header.set_qform(geometry.affine_ras, code="scanner")
     header.set_xyzt_units("mm")
-    centre, width = definition.window
-    header["cal_min"], header["cal_max"] = centre - width / 2, centre + width / 2
-    header["descrip"] = f"{definition.title} {definition.unit.display}".strip().encode("ascii")[:79]
+    header["cal_min"], header["cal_max"] = display_range
+    header["descrip"] = description.encode("ascii")[:79]
     header.set_data_offset(352)
     return bytes(header.binaryblock) + bytes(4)
 

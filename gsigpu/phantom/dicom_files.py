@@ -9,24 +9,22 @@ import copy
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid as uids
-from pydicom.charset import convert_encodings
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import correct_ambiguous_vr, write_data_element
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID
+
+from gsigpu.dicom.writing.template import HeaderTemplate
 
 Stored = NDArray[np.int16]
 
 # A UID made from a UUID needs no registered root (DICOM PS3.5 B.2).
 IMPLEMENTATION_UID = UID("2.25.289207434563274569148271136184561827934")
 IMPLEMENTATION_VERSION = "GSIGPU_PHANTOM"
-_PIXEL_DATA = b"\xe0\x7f\x10\0"
 _ITEM = b"\xfe\xff\0\xe0"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
@@ -86,89 +84,79 @@ def encode_frame(stored: Stored, transfer_syntax: str) -> bytes:
     return np.ascontiguousarray(stored, "<i2").tobytes() if codec is None else codec(stored)
 
 
-# What may differ between the files of one template; all of it text.
-_CHANGEABLE = {
-    "SOPInstanceUID": (0x00080018, "UI"),
-    "SeriesDescription": (0x0008103E, "LO"),
-    "SeriesInstanceUID": (0x0020000E, "UI"),
-    "SeriesNumber": (0x00200011, "IS"),
-    "InstanceNumber": (0x00200013, "IS"),
-    "ImagePositionPatient": (0x00200032, "DS"),
-    "SliceLocation": (0x00201041, "DS"),
+# What may differ between the files of one template, and what stands for it in the template.
+_MARKERS = {
+    "SOPInstanceUID": "9.9.9.0.424242",
+    "SeriesDescription": "DIFFERS 424242",
+    "SeriesInstanceUID": "9.9.9.1.424242",
+    "SeriesNumber": "1424242000",
+    "InstanceNumber": "1424242001",
+    "ImagePositionPatient": "-4242.4242\\4242.4242\\1",
+    "SliceLocation": "1424242002",
 }
 
 
-def _text_element(tag: int, vr: str, text: str, *, implicit: bool = False) -> bytes:
-    """A data element of a text VR with a short length; values are separated by backslashes."""
-    value = text.encode()
-    if len(value) % 2:
-        value += b"\0" if vr == "UI" else b" "
-    start = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
-    if implicit:
-        return start + struct.pack("<L", len(value)) + value
-    return start + vr.encode() + struct.pack("<H", len(value)) + value
+def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) -> FileMetaDataset:
+    """File meta information (PS3.10 section 7.1) that names this program's phantoms."""
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    meta.TransferSyntaxUID = _CODECS[transfer_syntax][0]
+    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+    return meta
 
 
-def file_start(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) -> bytes:
-    """Preamble and file meta information (PS3.10 section 7.1)."""
-    meta = b"\2\0\1\0OB\0\0\2\0\0\0\0\1" + b"".join(
-        _text_element(tag, vr, text)
-        for tag, vr, text in (
-            (0x00020002, "UI", sop_class_uid),
-            (0x00020003, "UI", sop_instance_uid),
-            (0x00020010, "UI", str(_CODECS[transfer_syntax][0])),
-            (0x00020012, "UI", IMPLEMENTATION_UID),
-            (0x00020013, "SH", IMPLEMENTATION_VERSION),
-        )
-    )
-    return b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0" + struct.pack("<L", len(meta)) + meta
+class FileTemplate:
+    """A file without its frames, encoded once, from which files are made that differ little."""
 
+    def __init__(
+        self,
+        dataset: Dataset,
+        transfer_syntax: str,
+        *,
+        changing: Collection[str],
+        n_pixel_bytes: int,
+    ) -> None:
+        """What all files share.
 
-class HeaderTemplate:
-    """A dataset without pixels, encoded once, from which files are made that differ little."""
-
-    def __init__(self, dataset: Dataset, transfer_syntax: str) -> None:
-        """`dataset` : everything but Pixel Data; it is not changed."""
+        dataset : everything but Pixel Data; it is not changed
+        changing : keywords of the elements that differ, among those of `_MARKERS`;
+            SOPInstanceUID must be one of them
+        n_pixel_bytes : of all frames of a file together, uncompressed
+        """
         self._transfer_syntax = transfer_syntax
         self._native = _CODECS[transfer_syntax][1] is None
-        self._implicit = transfer_syntax == "implicit"
-        self._sop_class_uid = str(dataset.SOPClassUID)
-        encodings = convert_encodings(dataset.get("SpecificCharacterSet", ""))
-        self._elements: dict[int, bytes] = {}
-        for element in correct_ambiguous_vr(copy.deepcopy(dataset), is_little_endian=True):
-            buffer = DicomBytesIO()
-            buffer.is_little_endian, buffer.is_implicit_VR = True, self._implicit
-            write_data_element(buffer, element, encodings)
-            self._elements[int(element.tag)] = buffer.getvalue()
+        markers = {keyword: _MARKERS[keyword] for keyword in changing}
+        marked = copy.deepcopy(dataset)
+        for keyword, marker in markers.items():
+            setattr(marked, keyword, marker.split("\\"))
+        meta = file_meta(marked.SOPClassUID, marked.SOPInstanceUID, transfer_syntax)
+        self._header = HeaderTemplate(
+            FileDataset("", marked, file_meta=meta),
+            markers,
+            n_pixel_bytes=n_pixel_bytes if self._native else None,
+            pixel_vr="OW" if self._native else "OB",
+        )
 
-    def file_parts(
-        self, changes: Mapping[str, str], frames: Iterable[bytes], n_bytes: int
-    ) -> Iterator[bytes]:
+    def file_parts(self, changes: Mapping[str, str], frames: Iterable[bytes]) -> Iterator[bytes]:
         """A whole file, piece by piece.
 
-        changes : text by keyword, in place of the template's; SOPInstanceUID must be among them,
-            and _CHANGEABLE names what else may
+        changes : text of the changing elements, by keyword
         frames : from `encode_frame`
-        n_bytes : of all frames together; only uncompressed files need it
         """
-        yield file_start(self._sop_class_uid, changes["SOPInstanceUID"], self._transfer_syntax)
-        parts = self._dataset_parts(changes, frames, n_bytes)
+        meta, dataset = self._header.fill_parts(changes)
+        yield meta
+        parts = self._dataset_parts(dataset, frames)
         yield from _deflated(parts) if self._transfer_syntax == "deflated" else parts
 
-    def _dataset_parts(
-        self, changes: Mapping[str, str], frames: Iterable[bytes], n_bytes: int
-    ) -> Iterator[bytes]:
-        elements = dict(self._elements)
-        for keyword, text in changes.items():
-            tag, vr = _CHANGEABLE[keyword]
-            elements[tag] = _text_element(tag, vr, text, implicit=self._implicit)
-        yield b"".join(elements[tag] for tag in sorted(elements))
+    def _dataset_parts(self, dataset: bytes, frames: Iterable[bytes]) -> Iterator[bytes]:
+        yield dataset
         if self._native:
-            representation = b"" if self._implicit else b"OW\0\0"
-            yield _PIXEL_DATA + representation + struct.pack("<L", n_bytes)
             yield from frames
         else:
-            yield _PIXEL_DATA + b"OB\0\0\xff\xff\xff\xff" + _ITEM + b"\0\0\0\0"  # no offset table
+            yield _ITEM + b"\0\0\0\0"  # no offset table
             for frame in frames:
                 even = frame + b"\0" * (len(frame) % 2)
                 yield _ITEM + struct.pack("<L", len(even)) + even
@@ -184,12 +172,3 @@ def _deflated(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield packed
     last = packer.flush()
     yield last + b"\0" * ((n_bytes + len(last)) % 2)
-
-
-def decimal(value: float) -> str:
-    """A decimal string of at most 16 characters.
-
-    >>> decimal(-95.625)
-    '-95.625'
-    """
-    return f"{value:.6f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"

@@ -14,10 +14,10 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
+from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from gsigpu.phantom.dicom_files import file_start
+from gsigpu.phantom.dicom_files import file_meta
 from gsigpu.phantom.vendor_headers import item
 
 _COPIED = {
@@ -61,7 +61,7 @@ def write_dicomdir(folder: Path, sop_instance_uid: str) -> None:
         OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity=0,
         FileSetConsistencyFlag=0,
     )
-    start = file_start(MediaStorageDirectoryStorage, sop_instance_uid, "explicit")
+    start = _file_start(sop_instance_uid)
     offset = len(start) + len(_encoded(head)) + _SEQUENCE_HEADER_BYTES
     for node in nodes:
         node.offset = offset
@@ -76,6 +76,15 @@ def write_dicomdir(folder: Path, sop_instance_uid: str) -> None:
     head.OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity = patient.offset
     head.DirectoryRecordSequence = [node.record for node in nodes]
     (folder / "DICOMDIR").write_bytes(start + _encoded(head))
+
+
+def _file_start(sop_instance_uid: str) -> bytes:
+    """Preamble and file meta information."""
+    buffer = DicomBytesIO()
+    buffer.write(b"\0" * 128 + b"DICM")
+    meta = file_meta(MediaStorageDirectoryStorage, sop_instance_uid, "explicit")
+    write_file_meta_info(buffer, meta, enforce_standard=True)
+    return buffer.getvalue()
 
 
 def _tree(folder: Path, paths: list[Path]) -> _Node:

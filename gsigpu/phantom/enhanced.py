@@ -6,7 +6,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import EnhancedCTImageStorage
 
-from gsigpu.phantom.dicom_files import decimal, phantom_uid
+from gsigpu.dicom.writing.template import decimal
+from gsigpu.phantom.dicom_files import phantom_uid
 from gsigpu.phantom.multi_energy import HU, acquisition, characteristics, real_world_value
 from gsigpu.phantom.phantom_settings import PhantomSettings
 from gsigpu.phantom.vendor_headers import (
@@ -15,6 +16,7 @@ from gsigpu.phantom.vendor_headers import (
     VENDORS,
     add_pixel_module,
     code,
+    decimal_mm,
     item,
 )
 from gsigpu.volume import VolumeGeometry
@@ -105,9 +107,9 @@ def _shared_groups(
     return item(
         PixelMeasuresSequence=[
             item(
-                PixelSpacing=[decimal(y_mm), decimal(x_mm)],
-                SliceThickness=decimal(z_mm),
-                SpacingBetweenSlices=decimal(z_mm),
+                PixelSpacing=[decimal_mm(y_mm), decimal_mm(x_mm)],
+                SliceThickness=decimal_mm(z_mm),
+                SpacingBetweenSlices=decimal_mm(z_mm),
             )
         ],
         PlaneOrientationSequence=[item(ImageOrientationPatient=["1", "0", "0", "0", "1", "0"])],
@@ -149,7 +151,7 @@ def _frame_groups(
     )
     groups = item(
         FrameContentSequence=[content],
-        PlanePositionSequence=[item(ImagePositionPatient=[decimal(mm) for mm in position])],
+        PlanePositionSequence=[item(ImagePositionPatient=[decimal_mm(mm) for mm in position])],
     )
     if energies_kev:
         groups.MultienergyCTCharacteristicsSequence = [characteristics(energies_kev[index])]

@@ -117,8 +117,8 @@ class Export:
         add_classic_image(header, self.settings, self.geometry, phase)
         header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         header.KVP = "120"
-        own_noise = len(self.settings.energies_kev)
-        return Image(phase, self._classic(header), 0, own_noise, energy_kev=CONVENTIONAL_KEV)
+        last_noise = len(self.settings.energies_kev)
+        return Image(phase, self._classic(header), 0, last_noise, energy_kev=CONVENTIONAL_KEV)
 
     def _header(self, phase: str, description: str, **words: str) -> Dataset:
         name = VENDORS[self.settings.vendor].phase_names[phase]

@@ -9,19 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import (
     UID,
     BasicTextSRStorage,
     CTImageStorage,
-    ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
 
 from gsigpu.phantom.dicom_files import (
-    IMPLEMENTATION_UID,
-    IMPLEMENTATION_VERSION,
-    decimal,
+    file_meta,
     phantom_uid,
 )
 from gsigpu.phantom.dicomdir import write_dicomdir
@@ -33,6 +30,7 @@ from gsigpu.phantom.vendor_headers import (
     VENDORS,
     add_rescale,
     code,
+    decimal_mm,
     item,
     series_dataset,
 )
@@ -101,12 +99,12 @@ def _localizer(truth: PhantomTruth, study_uid: str, number: int) -> Dataset:
     ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     ds.KVP = "120"
     ds.AcquisitionNumber = "1"
-    ds.SliceThickness = decimal(y_mm * n_y)
+    ds.SliceThickness = decimal_mm(y_mm * n_y)
     ds.ConvolutionKernel = VENDORS[truth.settings.vendor].kernel
     left, _, top = geometry.position_mm(n_z - 1, 0, 0)
-    ds.ImagePositionPatient = [decimal(left), "0", decimal(top)]
+    ds.ImagePositionPatient = [decimal_mm(left), "0", decimal_mm(top)]
     ds.ImageOrientationPatient = ["1", "0", "0", "0", "0", "-1"]
-    ds.PixelSpacing = [decimal(z_mm), decimal(x_mm)]
+    ds.PixelSpacing = [decimal_mm(z_mm), decimal_mm(x_mm)]
     add_rescale(ds, slope=1.0, intercept=INTERCEPT_HU, rescale_type="HU", window=(0.0, 1500.0))
     _add_pixels(ds, stored)
     return ds
@@ -162,12 +160,7 @@ def _add_pixels(ds: Dataset, pixels: NDArray[np.integer]) -> None:
 
 def _save(ds: Dataset, truth: PhantomTruth) -> None:
     """Through pydicom, uncompressed: these are few."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+    meta = file_meta(ds.SOPClassUID, ds.SOPInstanceUID, "explicit")
     path = export_path(truth.dicom_folder, ds, 1, truth.settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     FileDataset(str(path), ds, file_meta=meta, preamble=b"\0" * 128).save_as(

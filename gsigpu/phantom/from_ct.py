@@ -2,7 +2,7 @@
 
 Each voxel of CT number HU₀, taken to be of the effective energy E₀, is split into water and iodine:
 
-    inside a region    c as asked, so that its truth is known
+    inside a region    c as given, so that its truth is known
     elsewhere          c = max(HU₀ - soft tissue, 0) / r(E₀): what is brighter is contrast, or bone
     everywhere         ρw = 1000 + HU₀ - c r(E₀)
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from gsigpu.errors import (
     SettingsError,
     UnsupportedPixelData,
 )
-from gsigpu.phantom.dicom_files import HeaderTemplate, encode_frame, phantom_uid
+from gsigpu.phantom.dicom_files import FileTemplate, encode_frame, phantom_uid
 from gsigpu.phantom.painting import Composition, Plane
 from gsigpu.phantom.phantom_settings import GSI_ENERGIES_KEV
 from gsigpu.phantom.truth import TRUTH_FILE, expected
@@ -50,6 +51,7 @@ _LEAST_HU, _MOST_HU = -1024.0, 3071.0
 _SPACING_TOLERANCE_MM = 0.01
 _MOST_LOST = 0.499  # of a step: rounding leads back to the stored value even in float32
 # Not of the new study: links to the old one, and group lengths, which no longer hold.
+_CHANGING = ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription")
 _DROPPED = (
     "ReferencedStudySequence", "ReferencedImageSequence", "ReferencedPerformedProcedureStepSequence",
     "SourceImageSequence",
@@ -127,7 +129,7 @@ def write_spectral_from_ct(
                 remedy="give masks on the grid of the CT",
             )
     if not energies_kev:
-        raise SettingsError("no energies were asked for", remedy="give one or more in keV")
+        raise SettingsError("no energies", remedy="give one or more in keV")
     composition = _split(ct, regions, effective_kev, soft_tissue_hu)
     n_bytes = 2 * ct.hu.size * len(energies_kev)
     with staged_folder(Path(out), overwrite=overwrite, mark=TRUTH_FILE, n_bytes=n_bytes) as folder:
@@ -249,7 +251,12 @@ def _write_slice(
     study_uid = phantom_uid(header.StudyInstanceUID, "spectral")
     slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
     padding = header.get("PixelPaddingValue", 0)
-    template = HeaderTemplate(_spectral_header(header, truth, study_uid, patient), "explicit")
+    template = FileTemplate(
+        _spectral_header(header, truth, study_uid, patient),
+        "explicit",
+        changing=_CHANGING,
+        n_pixel_bytes=2 * math.prod(ct.padding.shape[1:]),
+    )
     single = Composition(
         truth.composition.water[index],
         np.zeros((1, 1), np.float32),
@@ -268,7 +275,7 @@ def _write_slice(
         frame = encode_frame(stored.astype(np.int16), "explicit")
         path = truth.dicom_folder / f"SER{number:05d}" / f"IMG{index + 1:05d}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(template.file_parts(changes, [frame], len(frame))))
+        path.write_bytes(b"".join(template.file_parts(changes, [frame])))
 
 
 def _spectral_header(

@@ -90,7 +90,7 @@ class Lesion:
 
 
 def _drawn(settings: PhantomSettings, rng: np.random.Generator) -> list[Lesion]:
-    """Lesions of the wanted sizes and uptake, largest first, not yet placed."""
+    """Lesions of the given sizes and uptake, largest first, not yet placed."""
     core, rim = IODINE_MG_PER_ML[settings.primary]
     diameters = np.sort(rng.uniform(*settings.diameter_mm, settings.n_lesions))[::-1]
     lesions = []

@@ -6,13 +6,12 @@ import gzip
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.volume import VolumeGeometry
+from gsigpu.volume_files import nifti_header
 
 WritePlane = Callable[[NDArray[np.uint8]], int]
 
@@ -22,7 +21,7 @@ def mask_writers(
     paths: Mapping[str, Path], geometry: VolumeGeometry
 ) -> Iterator[Mapping[str, WritePlane]]:
     """For each `.nii.gz` path a function that takes its planes (y, x) uint8, in order of z."""
-    header = nifti_header(geometry)
+    header = nifti_header(geometry, np.uint8)
     with ExitStack() as stack:
         writers: dict[str, WritePlane] = {}
         for name, path in paths.items():
@@ -32,15 +31,3 @@ def mask_writers(
             packed.write(header)
             writers[name] = lambda plane, file=packed: file.write(plane.tobytes())  # type: ignore[misc]  # binds the loop's file
         yield writers
-
-
-def nifti_header(geometry: VolumeGeometry) -> bytes:
-    """All bytes of an uncompressed NIfTI-1 label volume up to its first voxel."""
-    header: Any = nibabel.Nifti1Header()  # type: ignore[no-untyped-call]  # nibabel has few types
-    header.set_data_dtype(np.uint8)
-    header.set_data_shape(geometry.shape[::-1])
-    header.set_sform(geometry.affine_ras, code=1)
-    header.set_qform(geometry.affine_ras, code=1)
-    header.set_xyzt_units("mm")
-    header["vox_offset"] = 352
-    return bytes(header.binaryblock) + b"\0\0\0\0"  # and no extension

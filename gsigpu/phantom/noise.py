@@ -5,7 +5,7 @@ independent fields of SD 1, e_E one more per energy, r(E) as in gsigpu.physics a
 
     n(E) = σ √(1 - q²) w + σ k (r(E) - r(70)) v + σ q e_E
 
-q is the part that differs from energy to energy; k follows from the SD asked at 40 keV. The first
+q is the part that differs from energy to energy; k follows from the SD set at 40 keV. The first
 two terms lie in the water-iodine plane: they are the noise of the decomposition itself,
 
     n_iodine = σ k v        n_water = σ √(1 - q²) w - σ k r(70) v
@@ -57,8 +57,8 @@ class NoiseModel:
     def covariance(self, energies_kev: Sequence[float]) -> NDArray[np.float64]:
         """(E, E) covariance of the noise between energies, HU²."""
         swing = iodine_hu_per_mg_per_ml(energies_kev) - iodine_hu_per_mg_per_ml([LEAST_NOISE_KEV])
-        own = (self.sd_hu * self.independent) ** 2 * np.eye(len(energies_kev))
-        return self.shared_hu**2 + self.iodine_mg_per_ml**2 * np.outer(swing, swing) + own
+        separate = (self.sd_hu * self.independent) ** 2 * np.eye(len(energies_kev))
+        return self.shared_hu**2 + self.iodine_mg_per_ml**2 * np.outer(swing, swing) + separate
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,17 @@ class BasisNoise:
     """Noise of one slice: of its water (mg/mL), its iodine (mg/mL), and per image (HU).
 
     water, iodine : (y, x) float32
-    own : (n, y, x) float32, one for each image that asked for noise of its own
+    per_image : (n, y, x) float32, the part of each image that no other shares
     """
 
     water: NDArray[np.float32]
     iodine: NDArray[np.float32]
-    own: NDArray[np.float32]
+    per_image: NDArray[np.float32]
 
     def hu(self, energy_kev: float, image: int) -> NDArray[np.float32]:
         """n(E) of the `image`-th image, (y, x) float32 HU."""
         r = np.float32(iodine_hu_per_mg_per_ml([energy_kev])[0])
-        noise: NDArray[np.float32] = self.water + r * self.iodine + self.own[image]
+        noise: NDArray[np.float32] = self.water + r * self.iodine + self.per_image[image]
         return noise
 
 
@@ -120,13 +120,13 @@ def basis_noise(
     peak_per_mm: float,
     rng: np.random.Generator,
 ) -> BasisNoise:
-    """The noise of one slice with `n_images` images of noise of their own."""
-    n_own = n_images if model.independent > 0.0 else 0
-    fields = correlated_fields(2 + n_own, shape, spacing_mm, peak_per_mm, rng)
+    """The noise of a slice with `n_images` images, each with a part of its own."""
+    n_separate = n_images if model.independent > 0.0 else 0
+    fields = correlated_fields(2 + n_separate, shape, spacing_mm, peak_per_mm, rng)
     r_70 = float(iodine_hu_per_mg_per_ml([LEAST_NOISE_KEV])[0])
     iodine = fields[1] * np.float32(model.iodine_mg_per_ml)
     water = fields[0] * np.float32(model.shared_hu) - np.float32(r_70) * iodine
-    own = fields[2:] * np.float32(model.sd_hu * model.independent)
-    if not n_own:
-        own = np.broadcast_to(np.float32(0.0), (n_images, *shape))
-    return BasisNoise(water, iodine, own)
+    per_image = fields[2:] * np.float32(model.sd_hu * model.independent)
+    if not n_separate:
+        per_image = np.broadcast_to(np.float32(0.0), (n_images, *shape))
+    return BasisNoise(water, iodine, per_image)

@@ -98,9 +98,10 @@ class Painter:
             name: np.zeros(shape, np.uint8) for name in ("lesions", "liver", "vessels", "aorta")
         }
         for organ in self._anatomy.organs:
-            if (found := self._coverage(organ.shape, z)) is None:
+            covered = self._coverage(organ.shape, z)
+            if covered is None:
                 continue
-            window, coverage = found
+            window, coverage = covered
             _cover(planes[:, *window], coverage, self._values(organ.tissue))
             inside = coverage >= 0.5
             if organ.name in VESSELS:

@@ -78,35 +78,35 @@ class PhantomSettings:
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what makes no sense."""
-        _one_of("primary", self.primary, PRIMARIES)
-        _one_of("vendor", self.vendor, VENDORS)
-        _one_of("layout", self.layout, LAYOUTS)
-        _one_of("transfer syntax", self.transfer_syntax, TRANSFER_SYNTAXES)
+        _check_choice("primary", self.primary, PRIMARIES)
+        _check_choice("vendor", self.vendor, VENDORS)
+        _check_choice("layout", self.layout, LAYOUTS)
+        _check_choice("transfer syntax", self.transfer_syntax, TRANSFER_SYNTAXES)
         for phase in self.phases:
-            _one_of("phase", phase, PHASES)
+            _check_choice("phase", phase, PHASES)
         for extra in self.extras:
-            _one_of("extra", extra, EXTRAS)
-        _hold(
+            _check_choice("extra", extra, EXTRAS)
+        _check(
             len(set(self.phases)) == len(self.phases) > 0,
             f"phases {', '.join(self.phases) or '(none)'}",
             "name one phase or more, each once",
         )
-        _hold(
+        _check(
             len(self.energies_kev) > 0
             and all(LOW_KEV <= kev <= HIGH_KEV for kev in self.energies_kev)
             and all(a < b for a, b in zip(self.energies_kev, self.energies_kev[1:], strict=False)),
             f"energies {', '.join(f'{kev:g}' for kev in self.energies_kev) or '(none)'} keV",
             f"use ascending energies in {LOW_KEV:g}-{HIGH_KEV:g} keV",
         )
-        _hold(min(self.shape) >= 1, f"shape {self.shape}", "use one voxel or more along each axis")
-        _hold(
+        _check(min(self.shape) >= 1, f"shape {self.shape}", "use one voxel or more along each axis")
+        _check(
             all(0.0 < mm < math.inf for mm in self.spacing_mm),
             f"spacing {self.spacing_mm} mm",
             "use lengths above 0 mm",
         )
-        _hold(self.n_lesions >= 0, f"{self.n_lesions} lesions", "use 0 or more")
+        _check(self.n_lesions >= 0, f"{self.n_lesions} lesions", "use 0 or more")
         low, high = self.diameter_mm
-        _hold(
+        _check(
             0.0 < low <= high <= 100.0,
             f"diameters {low:g}-{high:g} mm",
             "give the smaller first, 100 mm at most",
@@ -115,39 +115,39 @@ class PhantomSettings:
             "rim_mm", "iodine_variation", "noise_hu", "noise_independent", "texture_mg_per_ml",
         ):  # fmt: skip
             value = getattr(self, name)
-            _hold(0.0 <= value < math.inf, f"{name} {value:g}", "use 0 or more")
-        _hold(
+            _check(0.0 <= value < math.inf, f"{name} {value:g}", "use 0 or more")
+        _check(
             self.noise_independent <= 1.0,
             f"noise_independent {self.noise_independent:g}",
             "use a part of the whole, 0-1",
         )
-        _hold(
+        _check(
             self.noise_ratio_40 >= 1.0,
             f"noise_ratio_40 {self.noise_ratio_40:g}",
             "noise is least at 70 keV; use 1 or more",
         )
-        _hold(
+        _check(
             self.noise_peak_per_mm > 0.0,
             f"noise_peak_per_mm {self.noise_peak_per_mm:g}",
             "use a frequency above 0",
         )
 
     @property
-    def wanted_patient_id(self) -> str:
-        """As asked, or made of the seed."""
+    def effective_patient_id(self) -> str:
+        """As set, or made of the seed."""
         return self.patient_id or f"GSIGPU-PHANTOM-{self.seed:04d}"
 
     @property
-    def wanted_patient_name(self) -> str:
-        """As asked, or made of the seed; obviously nobody's."""
+    def effective_patient_name(self) -> str:
+        """As set, or made of the seed; obviously nobody's."""
         return self.patient_name or f"Phantom^Synthetic {self.seed:04d}"
 
 
-def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+def _check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise SettingsError(f"unknown {what} {value!r}", remedy=f"use one of {', '.join(known)}")
 
 
-def _hold(condition: bool, what: str, remedy: str) -> None:
+def _check(condition: bool, what: str, remedy: str) -> None:
     if not condition:
         raise SettingsError(f"{what} makes no phantom", remedy=remedy)

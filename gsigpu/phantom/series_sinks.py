@@ -10,9 +10,13 @@ from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
 
-from gsigpu.phantom.dicom_files import HeaderTemplate, Stored, decimal, encode_frame, phantom_uid
+from gsigpu.phantom.dicom_files import FileTemplate, Stored, encode_frame, phantom_uid
 from gsigpu.phantom.phantom_settings import PhantomSettings
+from gsigpu.phantom.vendor_headers import decimal_mm
 from gsigpu.volume import VolumeGeometry
+
+# What differs between the files of a classic series.
+_CHANGING = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", "SliceLocation")
 
 
 class Sink(Protocol):
@@ -54,7 +58,7 @@ class ClassicSink:
     transfer_syntax: str
     path_of: Callable[[int], Path]
     per_image: tuple[dict[str, Any], ...] = ({},)
-    _templates: list[HeaderTemplate] = field(init=False)
+    _templates: list[FileTemplate] = field(init=False)
 
     def __post_init__(self) -> None:
         """Encode the header, once per image of a slice."""
@@ -63,7 +67,12 @@ class ClassicSink:
             header = Dataset(self.header)
             for keyword, value in elements.items():
                 setattr(header, keyword, value)
-            self._templates.append(HeaderTemplate(header, self.transfer_syntax))
+            _, n_y, n_x = self.geometry.shape
+            self._templates.append(
+                FileTemplate(
+                    header, self.transfer_syntax, changing=_CHANGING, n_pixel_bytes=2 * n_y * n_x
+                )
+            )
 
     def write(self, z_index: int, image: int, stored: Stored) -> None:
         """Slices are numbered from the head down, as most scanners do."""
@@ -74,12 +83,12 @@ class ClassicSink:
         changes = {
             "SOPInstanceUID": phantom_uid(self.header.SeriesInstanceUID, instance),
             "InstanceNumber": str(instance),
-            "ImagePositionPatient": "\\".join(decimal(mm) for mm in position),
-            "SliceLocation": decimal(position[2]),
+            "ImagePositionPatient": "\\".join(decimal_mm(mm) for mm in position),
+            "SliceLocation": decimal_mm(position[2]),
         }
         path = self.path_of(instance)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(self._templates[image].file_parts(changes, [frame], len(frame))))
+        path.write_bytes(b"".join(self._templates[image].file_parts(changes, [frame])))
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -117,7 +126,12 @@ class MultiframeSink:
                 yield self._frame_path(frame).read_bytes()
                 self._frame_path(frame).unlink()
 
-        template = HeaderTemplate(self.header, self.transfer_syntax)
+        template = FileTemplate(
+            self.header,
+            self.transfer_syntax,
+            changing=["SOPInstanceUID"],
+            n_pixel_bytes=2 * n_frames * n_y * n_x,
+        )
         changes = {"SOPInstanceUID": self.header.SOPInstanceUID}
         with self.path.open("wb") as file:
-            file.writelines(template.file_parts(changes, frames(), 2 * n_frames * n_y * n_x))
+            file.writelines(template.file_parts(changes, frames()))

@@ -64,7 +64,7 @@ def expected(
 
 @dataclass(frozen=True)
 class PhantomTruth:
-    """A phantom: what was asked, where its lesions lie, and every voxel before noise.
+    """A phantom: its settings, where its lesions lie, and every voxel before noise.
 
     geometry : of the images and masks
     folder : where it was written; None for one that exists in memory alone
@@ -124,10 +124,10 @@ class PhantomTruth:
         painter = self.painter()
         slices = [painter.paint(z).composition for z in range(self.geometry.shape[0])]
         return Composition(
-            np.stack([one.water for one in slices]),
-            np.stack([one.calcium for one in slices]),
+            np.stack([composition.water for composition in slices]),
+            np.stack([composition.calcium for composition in slices]),
             {
-                phase: np.stack([one.iodine[phase] for one in slices])
+                phase: np.stack([composition.iodine[phase] for composition in slices])
                 for phase in self.settings.phases
             },
         )

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
-from gsigpu.phantom.dicom_files import decimal, phantom_uid
+from gsigpu.dicom.writing.template import decimal
+from gsigpu.phantom.dicom_files import phantom_uid
 from gsigpu.phantom.phantom_settings import PhantomSettings
 from gsigpu.volume import VolumeGeometry
 
@@ -173,8 +174,8 @@ def study_dataset(settings: PhantomSettings, study_uid: str) -> Dataset:
     ds.AccessionNumber = f"SYN{settings.seed:06d}"
     ds.ReferringPhysicianName = ""
     ds.StudyDescription = "Synthetic liver phantom"
-    ds.PatientName = settings.wanted_patient_name
-    ds.PatientID = settings.wanted_patient_id
+    ds.PatientName = settings.effective_patient_name
+    ds.PatientID = settings.effective_patient_id
     ds.PatientBirthDate = ""
     ds.PatientSex = "O"
     ds.PatientComments = "Synthetic data made by gsigpu; not a patient"
@@ -229,9 +230,9 @@ def add_classic_image(
     if phase != "NC":
         ds.ContrastBolusAgent = "IODINE (SYNTHETIC)"
     ds.ScanOptions = "HELICAL MODE"
-    ds.SliceThickness = decimal(geometry.spacing_mm[0])
+    ds.SliceThickness = decimal_mm(geometry.spacing_mm[0])
     ds.KVP = vendor.kvp
-    ds.DataCollectionDiameter = ds.ReconstructionDiameter = decimal(
+    ds.DataCollectionDiameter = ds.ReconstructionDiameter = decimal_mm(
         geometry.spacing_mm[2] * geometry.shape[2]
     )
     ds.GantryDetectorTilt = "0"
@@ -240,13 +241,18 @@ def add_classic_image(
     ds.ImagePositionPatient = ["0", "0", "0"]
     ds.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
     ds.SliceLocation = "0"
-    ds.PixelSpacing = [decimal(mm) for mm in geometry.spacing_mm[1:]]
+    ds.PixelSpacing = [decimal_mm(mm) for mm in geometry.spacing_mm[1:]]
     add_rescale(ds, slope=1.0, intercept=INTERCEPT_HU, rescale_type="HU", window=(60.0, 360.0))
     if settings.with_padding:
         # Signed like the stored values: written as SS because Pixel Representation is 1.
         ds.PixelPaddingValue = PADDING
     for group, creator, element, vr, value in vendor.private:
         ds.private_block(group, creator, create=True).add_new(element, vr, value)
+
+
+def decimal_mm(mm: float) -> str:
+    """A length or coordinate as a decimal string, to a millionth of a millimetre."""
+    return decimal(round(mm, 6))
 
 
 def add_pixel_module(ds: Dataset, geometry: VolumeGeometry) -> None:

@@ -128,7 +128,7 @@ def write_phantom_cohort(
     patients = list(_patients(settings))
     n_bytes = sum(
         2 * math.prod(study.shape) * len(study.energies_kev) * len(study.phases)
-        for study in (one.truth.settings for one in patients)
+        for study in (patient.truth.settings for patient in patients)
     )
     with staged_folder(out, overwrite=overwrite, mark=MANIFEST_FILE, n_bytes=n_bytes) as folder:
         for n_done, patient in enumerate(patients, start=1):
@@ -139,16 +139,20 @@ def write_phantom_cohort(
             if progress is not None:
                 progress(n_done, len(patients))
         _write_csv(
-            folder / MANIFEST_FILE, _COLUMNS, (row for one in patients for row in _rows(one))
+            folder / MANIFEST_FILE,
+            _COLUMNS,
+            (row for patient in patients for row in _rows(patient)),
         )
         _write_csv(
             folder / _TRUTH_FILE,
             ("patient_id", "lesion_id", "group", "phase", "region", "parameter", "value", "unit"),
-            (row for one in patients for row in _true_values(one)),
+            (row for patient in patients for row in _true_values(patient)),
         )
     return PhantomCohort(
         out,
-        tuple(replace(one.truth, folder=out / "studies" / one.case_id) for one in patients),
+        tuple(
+            replace(patient.truth, folder=out / "studies" / patient.case_id) for patient in patients
+        ),
     )
 
 
@@ -190,7 +194,7 @@ def _planned(study: PhantomSettings, uptake: float) -> PhantomTruth:
             if n_draw == _N_DRAWS - 1:
                 raise
             continue
-        return replace(truth, lesions=tuple(_scaled(one, uptake) for one in truth.lesions))
+        return replace(truth, lesions=tuple(_scaled(lesion, uptake) for lesion in truth.lesions))
     raise AssertionError("the last draw raises")
 
 

@@ -54,7 +54,7 @@ def stack(truth):
 
 
 def test_the_image_at_the_effective_energy_is_the_real_one(made):
-    found, headers = stack(made)
+    volumes, headers = stack(made)
     real = sorted(
         (pydicom.dcmread(path) for path in SLICES), key=lambda ds: ds.ImagePositionPatient[2]
     )
@@ -62,18 +62,18 @@ def test_the_image_at_the_effective_energy_is_the_real_one(made):
         limited = np.clip(old.pixel_array, 0, 4095)  # scanners' 12 bits; padding stays
         expected = np.where(old.pixel_array == old.PixelPaddingValue, old.pixel_array, limited)
         assert np.array_equal(new.pixel_array, expected), index
-    assert set(found) == {40.0, 60.0, 70.0, 100.0}
+    assert set(volumes) == {40.0, 60.0, 70.0, 100.0}
 
 
 def test_known_iodine_is_found_again(made):
-    found, _ = stack(made)
+    volumes, _ = stack(made)
     for region, iodine in (
         (made.regions[0].mask & ~made.regions[1].mask, LIVER_IODINE),
         (made.regions[1].mask, LESION_IODINE),
     ):
         assert region.sum() > 1000
         # NIST: 1 mg/mL adds 36.8 HU at 60 keV and 11.4 HU at 100 keV.
-        slope = (found[60.0] - found[100.0])[region].mean() / 40.0
+        slope = (volumes[60.0] - volumes[100.0])[region].mean() / 40.0
         assert slope == pytest.approx(iodine * (36.8 - 11.4) / 40.0, abs=0.01)
 
 
@@ -128,5 +128,5 @@ def test_wrong_input_is_refused(tmp_path):
 @pytest.mark.tools
 def test_it_passes_dciodvfy(made):
     for path in sorted(made.dicom_folder.rglob("IMG00001.dcm")):
-        found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
-        assert "Error" not in found.stdout + found.stderr
+        checked = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+        assert "Error" not in checked.stdout + checked.stderr

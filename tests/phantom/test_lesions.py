@@ -31,7 +31,7 @@ def test_lesions_lie_in_the_liver_clear_of_vessels_and_of_one_another(seed):
             shape=SMALL.shape, spacing_mm=SMALL.spacing_mm, phases=("PVP",), seed=seed, n_lesions=6
         )
     )
-    masks = [one.masks for one in painted(truth)]
+    masks = [painting.masks for painting in painted(truth)]
     lesions, liver, vessels = (
         np.stack([mask[name] for mask in masks]) for name in ("lesions", "liver", "vessels")
     )
@@ -56,7 +56,7 @@ def test_volume_and_iodine_are_those_of_the_closed_form():
     assert lesion.core_volume_ml == pytest.approx(4 / 3 * math.pi * 1.0 * 0.8 * 0.9)
     truth = plan_phantom(settings, lesions=(lesion,))
     iodine, bare = (
-        np.stack([one.composition.iodine["PVP"] for one in painted(t)]).astype(float)
+        np.stack([painting.composition.iodine["PVP"] for painting in painted(t)]).astype(float)
         for t in (truth, plan_phantom(settings, lesions=()))
     )
     changed = iodine != bare
@@ -65,7 +65,7 @@ def test_volume_and_iodine_are_those_of_the_closed_form():
     excess_mg = (iodine - bare).sum() * truth.geometry.voxel_volume_ml
     core_ml, rim_ml = lesion.core_volume_ml, lesion.volume_ml - lesion.core_volume_ml
     assert excess_mg == pytest.approx(core_ml * (1.0 - 2.2) + rim_ml * (2.0 - 2.2), rel=0.01)
-    n_mask = sum((one.masks["lesions"] == 1).sum() for one in painted(truth))
+    n_mask = sum((painting.masks["lesions"] == 1).sum() for painting in painted(truth))
     assert n_mask * truth.geometry.voxel_volume_ml == pytest.approx(lesion.volume_ml, rel=0.05)
 
 
@@ -76,9 +76,9 @@ def test_hard_boundaries_hold_pure_tissues_only():
         texture_mg_per_ml=0.0, partial_volume=False,
     )  # fmt: skip
     truth = plan_phantom(settings, lesions=(lesion,))
-    for one in painted(truth):
-        inside = one.masks["lesions"] == 1
-        assert set(np.unique(one.composition.iodine["PVP"][inside])) <= {1.0, 2.0}
+    for painting in painted(truth):
+        inside = painting.masks["lesions"] == 1
+        assert set(np.unique(painting.composition.iodine["PVP"][inside])) <= {1.0, 2.0}
 
 
 def test_lesions_that_do_not_fit_are_refused():

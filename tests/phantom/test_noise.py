@@ -1,4 +1,4 @@
-"""Noise: SD, correlation between energies and in the plane, against what was asked."""
+"""Noise: SD, correlation between energies and in the plane, against the settings."""
 
 import numpy as np
 import pytest
@@ -53,9 +53,9 @@ def test_fields_have_the_power_spectrum_asked():
     bins = np.arange(0.025, 0.65, 0.05)
     which = np.digitize(f, bins)
     measured = np.array([power[which == k].mean() for k in range(1, len(bins))])
-    asked = f * np.exp(-(f**2) / (2 * peak_per_mm**2))
-    asked *= 64 * 96 / asked.sum()
-    expected = np.array([asked[which == k].mean() for k in range(1, len(bins))])
+    target = f * np.exp(-(f**2) / (2 * peak_per_mm**2))
+    target *= 64 * 96 / target.sum()
+    expected = np.array([target[which == k].mean() for k in range(1, len(bins))])
     assert measured == pytest.approx(expected, rel=0.05)
     centres = bins[:-1] + 0.025
     assert abs(centres[measured.argmax()] - peak_per_mm) <= 0.05

@@ -53,9 +53,9 @@ def test_nothing_lies_outside_the_box(at, shape):
 
 
 @given(point, st.sampled_from(SHAPES), st.sampled_from(SHAPES), st.sampled_from([0.0, 6.0]))
-def test_a_blend_holds_its_parts_and_fills_the_seam_a_little(at, one, other, smooth_mm):
-    parts = max(depth(one, at), depth(other, at))
-    blend = Blend((one, other), smooth_mm)
+def test_a_blend_holds_its_parts_and_fills_the_seam_a_little(at, first, second, smooth_mm):
+    parts = max(depth(first, at), depth(second, at))
+    blend = Blend((first, second), smooth_mm)
     assert parts <= depth(blend, at) <= parts + smooth_mm / 4.0
     low, high = blend.box
     if depth(blend, at) > 0.0:
@@ -63,10 +63,10 @@ def test_a_blend_holds_its_parts_and_fills_the_seam_a_little(at, one, other, smo
 
 
 @given(point, st.sampled_from(SHAPES), st.sampled_from(SHAPES))
-def test_common_is_inside_one_and_not_the_other(at, one, other):
-    inside, outside = depth(one, at), depth(other, at)
-    assert depth(Common((one,), (other,)), at) == min(inside, -outside)
-    assert depth(Common((one, other)), at) == min(inside, outside)
+def test_common_is_inside_one_and_not_the_other(at, first, second):
+    inside, outside = depth(first, at), depth(second, at)
+    assert depth(Common((first,), (second,)), at) == min(inside, -outside)
+    assert depth(Common((first, second)), at) == min(inside, outside)
 
 
 def test_depth_below_a_plane_is_the_distance_to_it():

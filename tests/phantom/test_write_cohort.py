@@ -48,16 +48,16 @@ def test_the_manifest_names_files_that_are_there(cohort):
 def test_the_truth_is_that_of_each_study(cohort):
     rows = rows_of(cohort.folder / "truth.csv")
     for truth, patient in zip(cohort.truths, ("P001", "P002", "P003", "P004"), strict=True):
-        found = {
+        table = {
             (int(row["lesion_id"]), row["region"]): float(row["value"])
             for row in rows
             if row["patient_id"] == patient
             and row["parameter"] == "iodine"
             and row["phase"] == "PVP"
         }
-        for one in truth.as_dict()["lesions"]:
+        for lesion in truth.as_dict()["lesions"]:
             for region in ("core", "rim"):
-                assert found[one["label"], region] == one[region]["PVP"]["iodine_mg_per_ml"]
+                assert table[lesion["label"], region] == lesion[region]["PVP"]["iodine_mg_per_ml"]
 
 
 def test_a_second_reader_outlines_the_same_lesions_otherwise(cohort):
@@ -74,7 +74,7 @@ def test_a_second_reader_outlines_the_same_lesions_otherwise(cohort):
 
 def test_the_same_settings_give_the_same_bytes(cohort, tmp_path):
     again = write_phantom_cohort(tmp_path / "c", TINY)
-    for path in sorted(one for one in cohort.folder.rglob("*") if one.is_file()):
+    for path in sorted(file for file in cohort.folder.rglob("*") if file.is_file()):
         assert path.read_bytes() == (again.folder / path.relative_to(cohort.folder)).read_bytes()
 
 
@@ -83,7 +83,7 @@ def test_lesions_of_one_patient_are_alike():
     settings = replace(TINY, n_patients=(60, 0, 0, 0, 0), n_lesions=(2, 2), n_unconfirmed=0)
     uptake = np.log(
         [
-            [one.rim_iodine_mg_per_ml["PVP"] for one in patient.truth.lesions]
+            [lesion.rim_iodine_mg_per_ml["PVP"] for lesion in patient.truth.lesions]
             for patient in _patients(settings)
         ]
     )

@@ -66,9 +66,9 @@ def bytes_below(folder):
 def test_pixels_are_the_truth_rounded(tmp_path):
     settings = tiny(phases=("AP", "PVP"), noise_hu=0.0, with_padding=False)
     truth = write_phantom(tmp_path / "p", settings)
-    found = volumes_hu(truth.dicom_folder)
+    volumes = volumes_hu(truth.dicom_folder)
     whole = truth.composition()
-    assert len(found) == 6
+    assert len(volumes) == 6
     for phase in settings.phases:
         for kev in settings.energies_kev:
             expected = (
@@ -77,17 +77,17 @@ def test_pixels_are_the_truth_rounded(tmp_path):
                 + whole.calcium * calcium_hu_per_mg_per_ml([kev])[0]
                 - 1000.0
             )
-            assert np.abs(found[f"{phase} Mono {kev:g} keV"] - expected).max() < 0.501
+            assert np.abs(volumes[f"{phase} Mono {kev:g} keV"] - expected).max() < 0.501
 
 
 def test_noise_is_what_differs_from_the_truth(tmp_path):
     settings = tiny(shape=(5, 80, 112), spacing_mm=(20.0, 3.5, 3.25), noise_hu=10.0)
     truth = write_phantom(tmp_path / "p", settings)
     whole = truth.composition()
-    found = volumes_hu(truth.dicom_folder)
+    volumes = volumes_hu(truth.dicom_folder)
     inside = whole.water > 850.0  # where noise does not reach the ends of 12 bits
     noise = {
-        kev: (found[f"PVP Mono {kev:g} keV"] - whole.hu("PVP", kev))[inside]
+        kev: (volumes[f"PVP Mono {kev:g} keV"] - whole.hu("PVP", kev))[inside]
         for kev in settings.energies_kev
     }
     assert noise[70.0].std() == pytest.approx(10.0, rel=0.05)
@@ -209,10 +209,10 @@ def test_vendor_maps_hold_the_truth_in_the_vendors_unit(tmp_path):
     )
     whole = truth.composition()
     soft = whole.calcium == 0.0
-    found = volumes_hu(truth.dicom_folder)
-    iodine = found["PVP Iodine(Water)"] / 10.0  # 100 µg/cm³
+    volumes = volumes_hu(truth.dicom_folder)
+    iodine = volumes["PVP Iodine(Water)"] / 10.0  # 100 µg/cm³
     assert np.abs(iodine - whole.iodine["PVP"])[soft].max() < 0.00501
-    assert np.abs(found["PVP Water(Iodine)"] - whole.water)[soft].max() < 0.501
+    assert np.abs(volumes["PVP Water(Iodine)"] - whole.water)[soft].max() < 0.501
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -250,8 +250,8 @@ def test_transfer_syntaxes_hold_the_same_pixels(tmp_path, transfer_syntax, layou
     ]
     pairs = list(zip(*(datasets(truth.dicom_folder) for truth in truths), strict=True))
     assert pairs
-    for one, other in pairs:
-        assert np.array_equal(one.pixel_array, other.pixel_array)
+    for image, expected in pairs:
+        assert np.array_equal(image.pixel_array, expected.pixel_array)
     if transfer_syntax != "htj2k" and layout == "classic":  # GDCM has no HTJ2K
         path = next(iter(sorted((tmp_path / "a").rglob("*.dcm"))))
         image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
@@ -338,18 +338,20 @@ def test_everything_passes_dciodvfy(tmp_path, vendor, supplement_188):
             series.setdefault(path.parent, path)
         kept += series.values()
     for path in kept:
-        found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
-        errors = [line for line in (found.stdout + found.stderr).splitlines() if "Error" in line]
+        checked = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+        errors = [
+            line for line in (checked.stdout + checked.stderr).splitlines() if "Error" in line
+        ]
         assert not errors, path
-        assert found.returncode == 0
+        assert checked.returncode == 0
 
 
 @pytest.mark.tools
 def test_the_dicomdir_passes_dciodvfy(tmp_path):
     truth = write_phantom(tmp_path / "p", tiny(extras=EXTRAS))
     path = truth.dicom_folder / "DICOMDIR"
-    found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
-    assert "Error" not in found.stdout + found.stderr
+    checked = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+    assert "Error" not in checked.stdout + checked.stderr
 
 
 @pytest.mark.tools
@@ -359,5 +361,5 @@ def test_every_transfer_syntax_is_read_by_dcmtk(tmp_path, transfer_syntax):
         tmp_path / "p", tiny(transfer_syntax=transfer_syntax, shape=(1, 40, 56), n_lesions=0)
     )
     for path in truth.dicom_folder.rglob("*.dcm"):
-        found = subprocess.run(["dcmdump", path], capture_output=True, text=True, check=False)
-        assert found.returncode == 0, found.stderr
+        checked = subprocess.run(["dcmdump", path], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stderr

@@ -25,14 +25,14 @@ def evidence(description="Mono 70 keV", series_uid="1.2.70", **values):
     )
 
 
-def plane(z, said=None, *, name=None, position=None, image=FORMAT, **values):
-    said = said or evidence()
+def plane(z, header=None, *, name=None, position=None, image=FORMAT, **values):
+    header = header or evidence()
     return Plane(
         **{
-            "path": Path(name or f"{said.series_uid}-{z}"),
-            "evidence": said,
+            "path": Path(name or f"{header.series_uid}-{z}"),
+            "evidence": header,
             "format": image,
-            "sop_instance_uid": f"{said.series_uid}.{z}",
+            "sop_instance_uid": f"{header.series_uid}.{z}",
             "position_mm": position if position is not None else (-10.0, -20.0, float(z)),
             "orientation": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
             "pixel_spacing_mm": (0.8, 0.7),
@@ -48,10 +48,10 @@ def plane(z, said=None, *, name=None, position=None, image=FORMAT, **values):
 
 
 def series(description="Mono 70 keV", series_uid=None, zs=(0.0, 2.5, 5.0), **values):
-    said = evidence(description, series_uid or f"1.2.{abs(hash(description)) % 10**6}", **values)
-    return [plane(z, said) for z in zs]
+    header = evidence(description, series_uid or f"1.2.{abs(hash(description)) % 10**6}", **values)
+    return [plane(z, header) for z in zs]
 
 
 def scan(*groups):
-    planes = tuple(one for group in groups for one in group)
+    planes = tuple(plane for group in groups for plane in group)
     return HeaderScan(planes, (), len(planes))

@@ -33,7 +33,7 @@ PIXEL_PADDING_VALUE = 0x00280120
 PIXEL_PADDING_RANGE_LIMIT = 0x00280121
 
 # Elements whose bytes are kept, by how a person calls them.
-WANTED: dict[int, str] = {
+KEPT_ELEMENTS: dict[int, str] = {
     CHARACTER_SET: "character_set",
     0x00080008: "image_type",
     SOP_CLASS: "sop_class_uid",
@@ -116,7 +116,7 @@ ENERGY_SEQUENCES = (MULTIENERGY_CHARACTERISTICS, MULTIENERGY_PROCESSING)
 class Elements:
     """What a header says.
 
-    values : raw bytes of the wanted elements, little endian
+    values : raw bytes of the kept elements, little endian
     private : ("creator:element", value) of private elements that speak of keV
     pixel_offset : where the value of Pixel Data begins in the file; -1 if not in the file as such
     pixel_length : its length; -1 if undefined (encapsulated)
@@ -148,12 +148,12 @@ def energy_notes(
     No vendor documents where it keeps the energy; a short text that names a keV is evidence that
     the pattern table can weigh, whoever wrote it.
     """
-    found = [
+    speaking = [
         (name, _text(value))
         for name, value in named
         if len(value) <= 64 and b"kev" in value.lower() and not value.startswith(_ITEM_TAG)
     ]
-    return tuple(sorted((*notes, *found))) if found else notes
+    return tuple(sorted((*notes, *speaking))) if speaking else notes
 
 
 _ITEM_TAG = b"\xfe\xff\x00\xe0"  # a sequence is no text, whatever it holds
@@ -164,7 +164,7 @@ def _text(raw: bytes) -> str:
 
 
 def elements_of_dataset(ds: Dataset, transfer_syntax_uid: str) -> Elements:
-    """The wanted elements of a dataset that pydicom parsed but did not convert.
+    """The kept elements of a dataset that pydicom parsed but did not convert.
 
     Binary numbers of big endian files are turned round, so that bytes mean the same everywhere.
     """
@@ -178,7 +178,7 @@ def elements_of_dataset(ds: Dataset, transfer_syntax_uid: str) -> Elements:
             names = [declared] if isinstance(declared, str) else list(declared)
             values[number] = "\\".join(names).encode("ascii", "replace")
         elif isinstance(element, RawDataElement) and element.value is not None:
-            if number in WANTED and number not in ENERGY_SEQUENCES:
+            if number in KEPT_ELEMENTS and number not in ENERGY_SEQUENCES:
                 turn = not element.is_little_endian and number in _BINARY
                 values[number] = element.value[::-1] if turn else element.value
             elif number >> 16 & 1:

@@ -44,7 +44,7 @@ def index_frames(file: BinaryIO, path: Path, offset: int, n_frames: int) -> Fram
         raise TruncatedPixelData("pixel data hold no items", where=path, remedy=_AGAIN)
     (table_offset, table_length), *fragments = items
     if len(fragments) == n_frames:
-        return FrameIndex(tuple((one,) for one in fragments))
+        return FrameIndex(tuple((fragment,) for fragment in fragments))
     if n_frames == 1:
         return FrameIndex((tuple(fragments),))
     if table_length != 4 * n_frames or len(fragments) < n_frames:
@@ -56,11 +56,13 @@ def index_frames(file: BinaryIO, path: Path, offset: int, n_frames: int) -> Fram
     file.seek(table_offset)
     # Offsets count from the first byte of the item behind the table.
     first_item = table_offset + table_length
-    starts = [first_item + one for one in struct.unpack(f"<{n_frames}L", file.read(table_length))]
+    starts = [
+        first_item + start for start in struct.unpack(f"<{n_frames}L", file.read(table_length))
+    ]
     ends = [*starts[1:], fragments[-1][0] + 1]
     return FrameIndex(
         tuple(
-            tuple(one for one in fragments if start <= one[0] - 8 < end)
+            tuple(fragment for fragment in fragments if start <= fragment[0] - 8 < end)
             for start, end in zip(starts, ends, strict=True)
         )
     )

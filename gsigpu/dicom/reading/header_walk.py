@@ -1,7 +1,7 @@
-"""Finds the wanted elements of a header without building a dataset.
+"""Finds the kept elements (elements.KEPT_ELEMENTS) of a header without building a dataset.
 
 A study has thousands of headers, and this program needs some forty values of each. The walk goes
-from element to element by their lengths and keeps the bytes of the wanted ones. It understands
+from element to element by their lengths and keeps the bytes of those it needs. It understands
 what nearly all CT files are, explicit and implicit VR little endian; it gives up wherever anything
 is not as it expects, and the caller hands that file to pydicom.
 
@@ -23,10 +23,10 @@ from gsigpu.dicom.reading.elements import (
     ENERGY_SEQUENCES,
     EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    KEPT_ELEMENTS,
     PER_PLANE,
     PIXEL_DATA,
     SOP_CLASS,
-    WANTED,
     Elements,
     energy_notes,
     private_names,
@@ -82,13 +82,13 @@ class HeaderWalker:
     """Walks the headers of many files, remembering what they have in common."""
 
     def __init__(self, sop_class_uid: str) -> None:
-        """Images of `sop_class_uid` are wanted; of any other file, only its class."""
+        """Keep the elements of images of `sop_class_uid`; of any other file, only its class."""
         self._sop_class = sop_class_uid.encode("ascii")
         self._templates: list[_Template] = []  # the last one that fitted in front
         self._read_size = _SMALLEST_READ
 
     def read(self, file: BinaryIO) -> Elements | None:
-        """The wanted elements of an open DICOM file, up to Pixel Data.
+        """The kept elements of an open DICOM file, up to Pixel Data.
 
         Of a file of another SOP class the result may hold no more than that.
         Returns None where the file is not plain little endian DICOM with a preamble.
@@ -111,11 +111,11 @@ class HeaderWalker:
 
     def _elements(self, buffer: bytes) -> Elements | None:
         for place, template in enumerate(self._templates):
-            found = template.elements(buffer)
-            if found is not None:
+            elements = template.elements(buffer)
+            if elements is not None:
                 if place:
                     self._templates.insert(0, self._templates.pop(place))
-                return found
+                return elements
         header = self._walk(buffer)
         if header.spans[-1].tag == SOP_CLASS:
             span = header.spans[-1]
@@ -137,7 +137,7 @@ class HeaderWalker:
         return template
 
     def _walk(self, buffer: bytes) -> _Header:
-        """Every element up to Pixel Data, or up to a SOP class that is not wanted."""
+        """Every element up to Pixel Data, or up to a SOP class of no interest."""
         syntax, spans = _file_meta(buffer)
         if syntax not in _UNDERSTOOD:
             raise _Odd
@@ -162,7 +162,7 @@ class HeaderWalker:
                 spans.append(_Span(tag, start, value, value))
                 return _Header(buffer, syntax, spans, -1 if length == _UNDEFINED else length)
             if length == _UNDEFINED:
-                if tag in WANTED and tag not in ENERGY_SEQUENCES:
+                if tag in KEPT_ELEMENTS and tag not in ENERGY_SEQUENCES:
                     raise _Odd
                 position = _after_sequence(buffer, value, explicit=explicit and vr != b"UN")
             else:
@@ -231,7 +231,9 @@ class _Template:
         buffer, spans = header.buffer, header.spans
         constant = [span for i, span in enumerate(spans) if i not in varying]
         self._values = {
-            span.tag: buffer[span.value : span.end] for span in constant if span.tag in WANTED
+            span.tag: buffer[span.value : span.end]
+            for span in constant
+            if span.tag in KEPT_ELEMENTS
         }
         private = {span.tag: buffer[span.value : span.end] for span in spans if span.tag >> 16 & 1}
         names = private_names(private)
@@ -241,7 +243,7 @@ class _Template:
         self._series_tags = tuple(
             spans[i].tag
             for i in sorted(varying)
-            if spans[i].tag in WANTED and spans[i].tag not in PER_PLANE
+            if spans[i].tag in KEPT_ELEMENTS and spans[i].tag not in PER_PLANE
         )
         self._pieces = self._cut(buffer, [spans[i] for i in sorted(varying)], names)
 
@@ -262,13 +264,13 @@ class _Template:
         mine = self._header
         different = (
             i
-            for i, (one, other) in enumerate(zip(mine.spans, header.spans, strict=True))
-            if mine.buffer[one.start : one.end] != header.buffer[other.start : other.end]
+            for i, (span, other) in enumerate(zip(mine.spans, header.spans, strict=True))
+            if mine.buffer[span.start : span.end] != header.buffer[other.start : other.end]
         )
         return _Template(self.layout, header, self._varying | set(different))
 
     def elements(self, buffer: bytes) -> Elements | None:
-        """The wanted elements, if the header in `buffer` fits."""
+        """The kept elements, if the header in `buffer` fits."""
         position, end = _PREAMBLE, len(buffer)
         values, private = self._values.copy(), self._private
         for run, length_of, n_length, tag, name in self._pieces:
@@ -286,7 +288,7 @@ class _Template:
                 position = _after_sequence(buffer, value, explicit=explicit)
             else:
                 position = value + length
-            if tag in WANTED:
+            if tag in KEPT_ELEMENTS:
                 if position > end:
                     return None
                 values[tag] = buffer[value:position]

@@ -109,10 +109,12 @@ class _Scanner:
         path = Path(name)
         try:
             with open(name, "rb", buffering=0) as file:  # noqa: PTH123  the same, faster
-                elements = self._elements(file)
-            self.planes.extend(
-                [self._decoder.plane(path, one, frame=frame) for frame, one in enumerate(elements)]
-            )
+                self.planes.extend(
+                    [
+                        self._decoder.plane(path, elements, frame=frame)
+                        for frame, elements in enumerate(self._elements(file))
+                    ]
+                )
         except NotAnImage as reason:
             self.skipped.append(Skipped(path, str(reason)))
         except (DamagedImage, IncompleteImage) as reason:
@@ -123,12 +125,12 @@ class _Scanner:
 
     def _elements(self, file: BinaryIO) -> list[Elements]:
         """Of each frame."""
-        found = self._walker.read(file)
-        if found is None or _sop_class(found) in _MULTI_FRAME:
+        elements = self._walker.read(file)
+        if elements is None or _sop_class(elements) in _MULTI_FRAME:
             file.seek(0)
             return frames_by_pydicom(file)
-        _refuse_unless_ct(found)
-        return [found]
+        _refuse_unless_ct(elements)
+        return [elements]
 
 
 class NotAnImage(Exception):
@@ -155,11 +157,11 @@ def frames_by_pydicom(file: BinaryIO) -> list[Elements]:
             _refuse_unless_image(ds)
             implicit, little = ds.original_encoding
             syntax = str(ds.file_meta.get("TransferSyntaxUID", "") or _guessed_syntax(ds))
-            found = el.elements_of_dataset(ds, syntax)
-            _refuse_unless_ct(found)
+            elements = el.elements_of_dataset(ds, syntax)
+            _refuse_unless_ct(elements)
             if syntax != el.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
-                _find_pixel_data(file, found, implicit=bool(implicit), little=bool(little))
-            return frames_of(ds, found) if _sop_class(found) in _MULTI_FRAME else [found]
+                _find_pixel_data(file, elements, implicit=bool(implicit), little=bool(little))
+            return frames_of(ds, elements) if _sop_class(elements) in _MULTI_FRAME else [elements]
     except NotAnImage:
         raise
     except InconsistentFrames as error:
@@ -169,14 +171,14 @@ def frames_by_pydicom(file: BinaryIO) -> list[Elements]:
 
 
 def _guessed_syntax(ds: Dataset) -> str:
-    """Of a file without meta information, as pydicom found it."""
+    """Of a file without meta information, as pydicom elements it."""
     implicit, little = ds.original_encoding
     if implicit:
         return el.IMPLICIT_VR_LITTLE_ENDIAN
     return el.EXPLICIT_VR_LITTLE_ENDIAN if little else el.EXPLICIT_VR_BIG_ENDIAN
 
 
-def _find_pixel_data(file: BinaryIO, found: Elements, *, implicit: bool, little: bool) -> None:
+def _find_pixel_data(file: BinaryIO, elements: Elements, *, implicit: bool, little: bool) -> None:
     """Note where Pixel Data begins; pydicom left the file in front of group 7FE0."""
     order: Literal["big", "little"] = "little" if little else "big"
     while len(head := file.read(8)) == 8:
@@ -190,16 +192,16 @@ def _find_pixel_data(file: BinaryIO, found: Elements, *, implicit: bool, little:
         else:
             length = int.from_bytes(file.read(4), order)
         if tag == el.PIXEL_DATA:
-            found.pixel_offset = file.tell()
-            found.pixel_length = -1 if length == 0xFFFFFFFF else length
+            elements.pixel_offset = file.tell()
+            elements.pixel_length = -1 if length == 0xFFFFFFFF else length
             return
         if length == 0xFFFFFFFF:
             return
         file.seek(length, os.SEEK_CUR)
 
 
-def _sop_class(found: Elements) -> str:
-    return found.values.get(0x00080016, b"").rstrip(b"\0 ").decode("ascii", "replace")
+def _sop_class(elements: Elements) -> str:
+    return elements.values.get(0x00080016, b"").rstrip(b"\0 ").decode("ascii", "replace")
 
 
 def _refuse_unless_image(ds: Dataset) -> None:
@@ -209,10 +211,10 @@ def _refuse_unless_image(ds: Dataset) -> None:
         raise NotAnImage("DICOMDIR")
 
 
-def _refuse_unless_ct(found: Elements) -> None:
-    sop_class = _sop_class(found)
+def _refuse_unless_ct(elements: Elements) -> None:
+    sop_class = _sop_class(elements)
     if sop_class == CTImageStorage:
-        n_frames = integer(found.values.get(el.NUMBER_OF_FRAMES))
+        n_frames = integer(elements.values.get(el.NUMBER_OF_FRAMES))
         if n_frames is not None and n_frames != 1:
             raise NotAnImage(f"CT Image Storage holds one frame, this file claims {n_frames}")
     elif sop_class not in _MULTI_FRAME:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 
 from gsigpu.dicom.reading.elements import (
+    KEPT_ELEMENTS,
     PIXEL_PADDING_RANGE_LIMIT,
     PIXEL_PADDING_VALUE,
-    WANTED,
     Elements,
     elements_of_dataset,
 )
 
-# The macros that hold the wanted elements: PS3.3 C.7.6.16.2 and C.8.15.3.
+# The macros that hold the kept elements: PS3.3 C.7.6.16.2 and C.8.15.3.
 _MACROS = (
     # Legacy Converted Enhanced CT keeps here what has no place elsewhere; what has one overrides it.
     "UnassignedSharedConvertedAttributesSequence",
@@ -75,7 +75,7 @@ def frames_of(ds: Dataset, top: Elements) -> list[Elements]:
 
 
 def _group_values(groups: Dataset, syntax: str) -> dict[int, bytes]:
-    """Wanted raw values of one item of functional groups."""
+    """Kept raw values of an item of functional groups."""
     values: dict[int, bytes] = {}
     for name in _MACROS:
         for item in groups.get(name, [])[:1]:
@@ -87,7 +87,7 @@ def _group_values(groups: Dataset, syntax: str) -> dict[int, bytes]:
     return {
         tag: value
         for tag, value in values.items()
-        if tag in WANTED and tag not in (PIXEL_PADDING_VALUE, PIXEL_PADDING_RANGE_LIMIT)
+        if tag in KEPT_ELEMENTS and tag not in (PIXEL_PADDING_VALUE, PIXEL_PADDING_RANGE_LIMIT)
     }
 
 

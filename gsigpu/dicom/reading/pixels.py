@@ -63,7 +63,7 @@ class PlaneReader:
         if out.shape != (image.rows, image.columns):
             raise PixelDataError(
                 f"{image.rows} x {image.columns} pixels do not fit where"
-                f" {' x '.join(map(str, out.shape))} are wanted",
+                f" {' x '.join(map(str, out.shape))} were expected",
                 where=plane.path,
                 remedy="read planes of one size at a time",
             )
@@ -133,11 +133,6 @@ class PlaneReader:
 _AGAIN = "export or transfer the file again"
 
 
-def read_planes(planes: Sequence[Plane], out: NDArray[np.int16]) -> None:
-    """Stored values of `planes` into `out`, as `PlaneReader.read` gives them; for reading once."""
-    PlaneReader().read(planes, out)
-
-
 def _check_format(plane: Plane) -> None:
     """Raises where the header's claims make no single-channel image of 8 or 16 bits."""
     image = plane.format
@@ -175,7 +170,7 @@ def _is_plain(plane: Plane) -> bool:
 
 
 def _read_fully(file: Any, target: memoryview) -> int:
-    """Bytes read; fewer than asked only where the file ends."""
+    """Bytes read; fewer than `target` holds only where the file ends."""
     n_read = 0
     while n_read < len(target):
         n_now = file.readinto(target[n_read:])
@@ -226,22 +221,22 @@ def _as_ours(error: Exception, plane: Plane) -> PixelDataError:
     return PixelDataError(f"cannot be decoded ({words})", where=plane.path, remedy=_AGAIN)
 
 
-def _deliver(found: NDArray[Any], image: PixelFormat, out: NDArray[np.int16], path: Path) -> None:
+def _deliver(decoded: NDArray[Any], image: PixelFormat, out: NDArray[np.int16], path: Path) -> None:
     """Decoded values of whatever integer type into the int16 buffer, where they may be already."""
-    if found.shape != out.shape:
+    if decoded.shape != out.shape:
         raise PixelDataError(
-            f"decodes to {' x '.join(map(str, found.shape))} pixels, the header says {image.rows} x {image.columns}",
+            f"decodes to {' x '.join(map(str, decoded.shape))} pixels, the header says {image.rows} x {image.columns}",
             where=path,
             remedy=_AGAIN,
         )
-    if found.dtype.itemsize == 2:
-        native = found.astype(found.dtype.newbyteorder("="), copy=False)
+    if decoded.dtype.itemsize == 2:
+        native = decoded.astype(decoded.dtype.newbyteorder("="), copy=False)
         _unpack(native.view(np.uint16), image, out)
-    elif found.dtype.itemsize == 1:
-        _unpack(found.astype(np.int16).view(np.uint16), image, out)
+    elif decoded.dtype.itemsize == 1:
+        _unpack(decoded.astype(np.int16).view(np.uint16), image, out)
     else:
         raise UnsupportedPixelData(
-            f"decodes to {found.dtype}", where=path, remedy="CT images have 16 bits at most"
+            f"decodes to {decoded.dtype}", where=path, remedy="CT images have 16 bits at most"
         )
 
 

@@ -16,9 +16,9 @@ from typing import NamedTuple, TypeVar
 from pydicom.charset import convert_encodings, decode_bytes
 
 from gsigpu.dicom.model import Evidence, PixelFormat, Plane
-from gsigpu.dicom.reading.elements import PER_PLANE, WANTED, Elements, energy_kev
+from gsigpu.dicom.reading.elements import KEPT_ELEMENTS, PER_PLANE, Elements, energy_kev
 
-_TAG = {name: tag for tag, name in WANTED.items()}
+_TAG = {name: tag for tag, name in KEPT_ELEMENTS.items()}
 _POSITION, _SOP_INSTANCE, _INSTANCE_NUMBER = (
     _TAG[name] for name in ("position", "sop_instance_uid", "instance_number")
 )
@@ -59,7 +59,7 @@ _VALUE_TAGS = _tags("slope", "intercept", "padding", "padding_limit", "rescale_t
 _NO_TISSUE_HU = -1500.0
 _EVIDENCE_TAGS = tuple(
     tag
-    for tag in WANTED
+    for tag in KEPT_ELEMENTS
     if tag not in PER_PLANE and tag not in (*_PLACE_TAGS, *_FORMAT_TAGS, *_VALUE_TAGS[:-1])
 )
 
@@ -80,15 +80,15 @@ class PlaneDecoder:
         self._known: dict[tuple[object, ...], object] = {}
         self._common_of: dict[tuple[object, ...], _Common] = {}
 
-    def plane(self, path: Path, found: Elements, *, frame: int = 0) -> Plane:
-        """The plane that `found` describes: of a file, or of one `frame` of a multi-frame file.
+    def plane(self, path: Path, elements: Elements, *, frame: int = 0) -> Plane:
+        """The plane that `elements` describes: of a file, or of one `frame` of a multi-frame file.
 
         Raises IncompleteImage if rows, columns or bits are missing.
         """
-        get = found.values.get
-        image, evidence, place, delivered = self._common(found)
+        get = elements.values.get
+        image, evidence, place, delivered = self._common(elements)
         position = _numbers(get(_POSITION))
-        offset, length = found.pixel_offset, found.pixel_length
+        offset, length = elements.pixel_offset, elements.pixel_length
         if length >= 0 and evidence.n_frames > 1:
             length = max(0, min(image.n_bytes, length - frame * image.n_bytes))
             offset += frame * image.n_bytes if offset >= 0 else 0
@@ -110,28 +110,28 @@ class PlaneDecoder:
             instance_number=integer(get(_INSTANCE_NUMBER)),
         )
 
-    def _common(self, found: Elements) -> _Common:
-        key = found.common_key
+    def _common(self, elements: Elements) -> _Common:
+        key = elements.common_key
         common = None if key is None else self._common_of.get(key)
         if common is None:
-            image = self._shared(_FORMAT_TAGS, found, found.transfer_syntax_uid, _format)
+            image = self._shared(_FORMAT_TAGS, elements, elements.transfer_syntax_uid, _format)
             common = _Common(
                 image,
-                self._shared(_EVIDENCE_TAGS, found, found.private, _evidence),
-                self._shared(_PLACE_TAGS, found, None, _place),
-                self._shared(_VALUE_TAGS, found, image, lambda one: _values(one, image)),
+                self._shared(_EVIDENCE_TAGS, elements, elements.private, _evidence),
+                self._shared(_PLACE_TAGS, elements, None, _place),
+                self._shared(_VALUE_TAGS, elements, image, lambda same: _values(same, image)),
             )
             if key is not None:
                 self._common_of[key] = common
         return common
 
     def _shared(
-        self, tags: tuple[int, ...], found: Elements, more: object, make: Callable[[Elements], T]
+        self, tags: tuple[int, ...], elements: Elements, more: object, make: Callable[[Elements], T]
     ) -> T:
-        key = (tags[0], more, *map(found.values.get, tags))
+        key = (tags[0], more, *map(elements.values.get, tags))
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = make(found)
+            known = self._known[key] = make(elements)
         return known  # type: ignore[return-value]  # the key's first tag fixes the type
 
 
@@ -165,14 +165,14 @@ def _short(raw: bytes | None, *, signed: bool = False) -> int | None:
     return int.from_bytes(raw[:2], "little", signed=signed) if raw and len(raw) >= 2 else None
 
 
-def _format(found: Elements) -> PixelFormat:
-    raw = {WANTED[tag]: found.values.get(tag) for tag in _FORMAT_TAGS}
+def _format(elements: Elements) -> PixelFormat:
+    raw = {KEPT_ELEMENTS[tag]: elements.values.get(tag) for tag in _FORMAT_TAGS}
     rows, columns, allocated = (_short(raw[name]) for name in ("rows", "columns", "bits_allocated"))
     if not rows or not columns or not allocated:
         raise IncompleteImage("CT image without Rows, Columns or Bits Allocated")
     stored = _short(raw["bits_stored"]) or allocated
     return PixelFormat(
-        transfer_syntax_uid=found.transfer_syntax_uid,
+        transfer_syntax_uid=elements.transfer_syntax_uid,
         rows=rows,
         columns=columns,
         bits_allocated=allocated,
@@ -184,8 +184,8 @@ def _format(found: Elements) -> PixelFormat:
     )
 
 
-def _place(found: Elements) -> _Place:
-    orientation, spacing, thickness = (_numbers(found.values.get(tag)) for tag in _PLACE_TAGS)
+def _place(elements: Elements) -> _Place:
+    orientation, spacing, thickness = (_numbers(elements.values.get(tag)) for tag in _PLACE_TAGS)
     return _Place(
         orientation if len(orientation) == 6 else None,
         spacing if len(spacing) == 2 else None,
@@ -193,10 +193,10 @@ def _place(found: Elements) -> _Place:
     )
 
 
-def _values(found: Elements, image: PixelFormat) -> _Values:
+def _values(elements: Elements, image: PixelFormat) -> _Values:
     """Rescale and padding of the delivered int16 values: stored values less `image.bias`."""
     slope_raw, intercept_raw, padding_raw, limit_raw, rescale_type = (
-        found.values.get(tag) for tag in _VALUE_TAGS
+        elements.values.get(tag) for tag in _VALUE_TAGS
     )
     if image.samples_per_pixel == 1:
         slope = _rescale("Slope", slope_raw)
@@ -242,8 +242,8 @@ def _representable(low: int, high: int) -> tuple[int, int] | None:
     return (low, high) if low <= high else None
 
 
-def _evidence(found: Elements) -> Evidence:
-    raw = found.values.get
+def _evidence(elements: Elements) -> Evidence:
+    raw = elements.values.get
     encodings = _encodings(raw(_TAG["character_set"]))
 
     def text(name: str) -> str:
@@ -264,7 +264,7 @@ def _evidence(found: Elements) -> Evidence:
         image_comments=text("image_comments"),
         image_type=tuple(part.strip() for part in text("image_type").split("\\") if part.strip()),
         kvp=_number(raw(_TAG["kvp"])),
-        mono_energy_kev=energy_kev(found.values),
+        mono_energy_kev=energy_kev(elements.values),
         multienergy=text("multienergy"),
         rescale_type=text("rescale_type"),
         derivation=text("derivation"),
@@ -274,7 +274,7 @@ def _evidence(found: Elements) -> Evidence:
         contrast_agent=text("contrast_agent"),
         convolution_kernel=text("convolution_kernel"),
         gantry_tilt_deg=_number(raw(_TAG["gantry_tilt"])),
-        private=found.private,
+        private=elements.private,
         n_frames=integer(raw(_TAG["n_frames"])) or 1,
     )
 

@@ -1,25 +1,26 @@
 """Headers of many slices that differ in a few values: encoded once, then filled in.
 
 pydicom encodes the header with a marker in every place that differs. The bytes between the markers
-are kept; a slice's header is those pieces with the slice's values between. Values may vary in length:
-each is the value of a whole element with a two-byte length, and sequences around it are written with
+are kept; a slice's header is those pieces with the slice's values between. Values may vary in length: each
+is the value of a whole element that is no sequence, and sequences around it are written with
 undefined length, so nothing else depends on it but the length of group 2.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileDataset
-from pydicom.filewriter import dcmwrite
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.valuerep import format_number_as_ds
 
 _META_LENGTH_AT = 132 + 8
-_PAD_WITH_NUL = b"UI"
+_ENCAPSULATED = 0xFFFFFFFF  # the length of Pixel Data that is made of items
 
 
 def decimal(value: float) -> str:
@@ -32,6 +33,19 @@ def decimal(value: float) -> str:
     return short if len(short) <= 16 else format_number_as_ds(float(value))
 
 
+class _Piece(NamedTuple):
+    """Bytes up to the length of an element, then the element whose value differs.
+
+    length_format : of that length, for `struct`
+    pad : what makes the value's length even
+    """
+
+    before: bytes
+    name: str
+    length_format: str
+    pad: bytes
+
+
 class HeaderTemplate:
     """The header of a file up to the value of its last element, Pixel Data."""
 
@@ -40,49 +54,78 @@ class HeaderTemplate:
         ds: FileDataset,
         markers: Mapping[str, str],
         *,
-        n_pixel_bytes: int,
+        n_pixel_bytes: int | None,
         pixel_vr: Literal["OB", "OW"] = "OW",
     ) -> None:
-        """Encodes `ds`, which has no pixel data, explicit VR little endian.
+        """Encodes `ds`, which has no pixel data, as its (little endian) transfer syntax says.
+
+        Deflated files are not deflated here: that is done to the whole dataset, pixel data included.
 
         markers : name -> a text that stands in `ds` as the whole value of some elements, and nowhere else
-        n_pixel_bytes : of the pixel data that will follow; even
+        n_pixel_bytes : of the pixel data that will follow, even; None if they will be encapsulated
         """
-        buffer = io.BytesIO()
-        dcmwrite(buffer, ds, enforce_file_format=True)
-        encoded = buffer.getvalue()
-        places = [
+        implicit = ds.file_meta.TransferSyntaxUID.is_implicit_VR
+        encoded = _encoded(ds, implicit=implicit)
+        # Group 2 ends where group 8 begins; only values within group 2 change its length.
+        self._meta_end = _META_LENGTH_AT + 4 + struct.unpack_from("<L", encoded, _META_LENGTH_AT)[0]
+        places = sorted(
             (match.start() - 8, match.end() + len(marker) % 2, name)
             for name, marker in markers.items()
             for match in re.finditer(re.escape(marker.encode("ascii")), encoded)
-        ]
+        )
         if {name for *_, name in places} != set(markers):
             raise AssertionError("a marker is not in the header")
-        self._pieces: list[tuple[bytes, bytes, str]] = []
+        self._pieces: list[_Piece] = []
         position = 0
-        for start, end, name in sorted(places):
-            self._pieces.append((encoded[position:start], encoded[start : start + 6], name))
+        for start, end, name in places:
+            # Before the value stand eight bytes: tag, VR and a short length, or tag and a long length.
+            if implicit and start >= self._meta_end:
+                group, element = struct.unpack_from("<HH", encoded, start)
+                n_head, length_format, vr = 4, "<L", dictionary_VR(group << 16 | element)
+            else:
+                n_head, length_format, vr = 6, "<H", encoded[start + 4 : start + 6].decode()
+            pad = b"\0" if vr == "UI" else b" "
+            before = encoded[position : start + n_head]
+            self._pieces.append(
+                _Piece(before=before, name=name, length_format=length_format, pad=pad)
+            )
             position = end
-        pixel_element = struct.pack("<HH2s2xL", 0x7FE0, 0x0010, pixel_vr.encode(), n_pixel_bytes)
-        self._tail = encoded[position:] + pixel_element
-        # Group 2 ends where group 8 begins; only values within group 2 change its length.
-        self._meta_end = _META_LENGTH_AT + 4 + struct.unpack_from("<L", encoded, _META_LENGTH_AT)[0]
-        self._meta_growth = [name for start, _, name in sorted(places) if start < self._meta_end]
+        pixel_element = struct.pack("<HH", 0x7FE0, 0x0010)
+        if not implicit:
+            pixel_element += struct.pack("<2s2x", pixel_vr.encode())
+        length = _ENCAPSULATED if n_pixel_bytes is None else n_pixel_bytes
+        self._tail = encoded[position:] + pixel_element + struct.pack("<L", length)
+        self._meta_growth = [name for start, _, name in places if start < self._meta_end]
         self._marker_sizes = {name: len(text) + len(text) % 2 for name, text in markers.items()}
 
     def fill(self, values: Mapping[str, str]) -> bytes:
         """The header with these values in the places of the markers."""
+        return b"".join(self.fill_parts(values))
+
+    def fill_parts(self, values: Mapping[str, str]) -> tuple[bytes, bytes]:
+        """As `fill`: preamble and file meta information, then the dataset."""
         parts: list[bytes] = []
-        for before, tag_and_vr, name in self._pieces:
+        for before, name, length_format, pad in self._pieces:
             value = values[name].encode("ascii")
             if len(value) % 2:
-                value += b"\0" if tag_and_vr[4:] == _PAD_WITH_NUL else b" "
-            parts += (before, tag_and_vr, struct.pack("<H", len(value)), value)
+                value += pad
+            parts += (before, struct.pack(length_format, len(value)), value)
         header = bytearray(b"".join(parts) + self._tail)
         growth = sum(
             len(values[name]) + len(values[name]) % 2 - self._marker_sizes[name]
             for name in self._meta_growth
         )
-        length = self._meta_end - _META_LENGTH_AT - 4 + growth
-        struct.pack_into("<L", header, _META_LENGTH_AT, length)
-        return bytes(header)
+        meta_end = self._meta_end + growth
+        struct.pack_into("<L", header, _META_LENGTH_AT, meta_end - _META_LENGTH_AT - 4)
+        return bytes(header[:meta_end]), bytes(header[meta_end:])
+
+
+def _encoded(ds: FileDataset, *, implicit: bool) -> bytes:
+    buffer = DicomBytesIO()
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    buffer.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(buffer, ds.file_meta, enforce_standard=True)
+    buffer.is_little_endian, buffer.is_implicit_VR = True, implicit
+    write_dataset(buffer, ds)
+    return buffer.getvalue()

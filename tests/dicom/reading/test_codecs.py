@@ -16,7 +16,7 @@ from pydicom.uid import RLELossless
 from gsigpu.dicom.model import PixelFormat
 from gsigpu.dicom.reading import codecs
 from gsigpu.dicom.reading.headers import scan_headers
-from gsigpu.dicom.reading.pixels import read_planes
+from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
 from tests.support.dicom_files import ct_dataset, save
 
@@ -70,7 +70,7 @@ def file_of(frame, uid, path, image=SMOOTH):
 def read(folder):
     planes = scan_headers(folder).planes
     out = np.full((len(planes), *SHAPE), -7, np.int16)
-    read_planes(planes, out)
+    PlaneReader().read(planes, out)
     return out
 
 
@@ -80,8 +80,8 @@ def read(folder):
 def test_any_image_comes_back_in_the_buffer(uid, data):
     sides = st.integers(12, 24)  # liblj92 refuses streams of a few bytes
     image = data.draw(arrays(np.int16, st.tuples(sides, sides)))
-    found, out = decoded(uid, LOSSLESS[uid](image), image.shape)
-    assert found is out
+    values, out = decoded(uid, LOSSLESS[uid](image), image.shape)
+    assert values is out
     np.testing.assert_array_equal(out, image)
 
 

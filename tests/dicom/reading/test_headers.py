@@ -111,7 +111,7 @@ def test_real_ge_headers():
     assert planes[0].padding == (-2000, -2000)
     assert planes[0].format.transfer_syntax_uid == ImplicitVRLittleEndian
     assert planes[0].evidence is planes[2].evidence
-    reasons = {one.path.name: one.reason for one in scan.skipped}
+    reasons = {skipped.path.name: skipped.reason for skipped in scan.skipped}
     assert reasons["liver.dcm"] == "not a CT image but Segmentation Storage"
     assert reasons["README.md"] == "not DICOM"
 
@@ -129,7 +129,7 @@ def test_planted_among_other_files(tmp_path):
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     scan = scan_headers(tmp_path)
     assert [plane.path.name for plane in scan.planes] == ["ct"]
-    reasons = {one.path.name: one.reason for one in scan.skipped}
+    reasons = {skipped.path.name: skipped.reason for skipped in scan.skipped}
     assert set(reasons) == {"sr", "sc", "notes.txt", "empty", "broken", "dangling"}
     assert reasons["sr"] == "not a CT image but Basic Text SR Storage"
     assert reasons["empty"] == "empty file"
@@ -206,11 +206,14 @@ def test_big_endian_gives_the_same_plane():
     big["PixelData"].VR = "OW"
     dcmwrite(buffer, big, implicit_vr=False, little_endian=False, enforce_file_format=True)
     buffer.seek(0)
-    walked, found = both_planes(buffer)
+    walked, parsed = both_planes(buffer)
     assert walked is None
-    assert (found.padding, found.evidence.mono_energy_kev) == ((-2000, -2000), 40.0)
-    assert (found.format.rows, found.format.columns) == (little.format.rows, little.format.columns)
-    assert found.pixel_offset > 0
+    assert (parsed.padding, parsed.evidence.mono_energy_kev) == ((-2000, -2000), 40.0)
+    assert (parsed.format.rows, parsed.format.columns) == (
+        little.format.rows,
+        little.format.columns,
+    )
+    assert parsed.pixel_offset > 0
 
 
 def test_a_header_longer_than_the_first_read():
@@ -458,7 +461,7 @@ def test_damaged_files_are_told_from_other_files(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "note.txt").write_text("not an image")
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    damaged = {one.path.name: one.damaged for one in scan_headers(tmp_path).skipped}
+    damaged = {skipped.path.name: skipped.damaged for skipped in scan_headers(tmp_path).skipped}
     assert damaged == {"broken": True, "empty": True, "note.txt": False, "gone": True}
 
 
@@ -470,8 +473,8 @@ def test_links_to_folders_are_followed_once(tmp_path):
     (study / "loop").symlink_to(study)
     (study / "one").symlink_to(tmp_path / "elsewhere")
     (study / "two").symlink_to(tmp_path / "elsewhere" / "deep")
-    found = [plane.path.relative_to(study).as_posix() for plane in scan_headers(study).planes]
-    assert found == ["one/deep/a", "z/b"]
+    names = [plane.path.relative_to(study).as_posix() for plane in scan_headers(study).planes]
+    assert names == ["one/deep/a", "z/b"]
 
 
 def test_a_named_pipe_does_not_block(tmp_path):

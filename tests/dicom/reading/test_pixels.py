@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from gsigpu.dicom.reading.headers import scan_headers
-from gsigpu.dicom.reading.pixels import PlaneReader, read_planes
+from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
 from tests.support.dicom_files import ct_dataset, save
 from tests.support.enhanced import enhanced_ct
@@ -168,7 +168,7 @@ def test_one_slice_of_every_energy_into_one_buffer(tmp_path):
     for energy, image in enumerate(volume):
         save(ct_dataset(image, series=str(energy)), tmp_path / str(energy))
     out = np.zeros((5, *SHAPE), np.int16)
-    read_planes(scan_headers(tmp_path).planes, out[1:4])
+    PlaneReader().read(scan_headers(tmp_path).planes, out[1:4])
     np.testing.assert_array_equal(out[1:4], volume)
     assert not out[0].any()
     assert not out[4].any()
@@ -181,7 +181,7 @@ def test_a_buffer_of_another_size_is_refused(tmp_path, syntax):
     planes = scan_headers(tmp_path).planes
     for shape in ((14, 18), (12, 18), (18, 13)):
         with pytest.raises(PixelDataError, match="13 x 18 pixels do not fit"):
-            read_planes(planes, np.zeros((1, *shape), np.int16))
+            PlaneReader().read(planes, np.zeros((1, *shape), np.int16))
 
 
 def test_a_header_without_pixel_data_is_refused_when_read(tmp_path):
@@ -195,7 +195,7 @@ def test_a_file_that_vanished_is_named(tmp_path):
     planes = scan_headers(tmp_path).planes
     path.unlink()
     with pytest.raises(PixelDataError, match="slice-2: cannot be read"):
-        read_planes(planes, np.zeros((1, *SHAPE), np.int16))
+        PlaneReader().read(planes, np.zeros((1, *SHAPE), np.int16))
 
 
 def test_eight_bits_allocated(tmp_path):
@@ -211,7 +211,7 @@ def test_eight_bits_allocated(tmp_path):
 def test_frames_of_a_compressed_multi_frame_file(tmp_path, table):
     volume = np.stack([images(np.int16, 16) for _ in range(5)])
     ds = enhanced_ct(volume, z_mm=range(5))
-    frames = [imagecodecs.jpegls_encode(one.view(np.uint16)) for one in volume]
+    frames = [imagecodecs.jpegls_encode(image.view(np.uint16)) for image in volume]
     ds.PixelData = encapsulate(
         frames, fragments_per_frame=3 if table == "split" else 1, has_bot=table != "none"
     )
@@ -226,7 +226,7 @@ def test_frames_of_a_compressed_multi_frame_file(tmp_path, table):
 def test_extended_offset_table(tmp_path):
     volume = np.stack([images(np.int16, 16) for _ in range(3)])
     ds = enhanced_ct(volume, z_mm=range(3))
-    frames = [imagecodecs.jpegls_encode(one.view(np.uint16)) for one in volume]
+    frames = [imagecodecs.jpegls_encode(image.view(np.uint16)) for image in volume]
     ds.PixelData, ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths = encapsulate_extended(
         frames
     )
@@ -241,7 +241,7 @@ def test_extended_offset_table(tmp_path):
 def test_fragments_that_no_table_assigns_are_refused(tmp_path):
     volume = np.stack([images(np.int16, 16) for _ in range(2)])
     ds = enhanced_ct(volume, z_mm=range(2))
-    frames = [imagecodecs.jpegls_encode(one.view(np.uint16)) for one in volume]
+    frames = [imagecodecs.jpegls_encode(image.view(np.uint16)) for image in volume]
     ds.PixelData = encapsulate(frames, fragments_per_frame=2, has_bot=False)
     ds["PixelData"].VR = "OB"
     ds["PixelData"].is_undefined_length = True

@@ -277,8 +277,8 @@ def test_provenance_names_sources_and_weights_but_no_patient(phantom, tmp_path):
     assert [entry["name"] for entry in record["maps"]] == ["lambda-hu", "iodine"]
     assert record["weights"]["lambda-hu"]["60.0"] == pytest.approx(1 / 60)
     assert len(record["series"]) == 11
-    assert phantom.settings.wanted_patient_id not in text
-    assert phantom.settings.wanted_patient_name not in text
+    assert phantom.settings.effective_patient_id not in text
+    assert phantom.settings.effective_patient_name not in text
 
 
 def test_settings_are_checked_before_anything_is_read(tmp_path):
