@@ -65,6 +65,39 @@ class VolumeGeometry:
         if abs(np.linalg.det(axes)) < FLAT_TOLERANCE:
             raise GeometryError(f"directions {axes.tolist()} lie in one plane")
 
+    @classmethod
+    def from_affine(
+        cls,
+        affine_lps: NDArray[np.float64],
+        shape: tuple[int, int, int],
+        *,
+        frame_of_reference_uid: str = "",
+    ) -> VolumeGeometry:
+        """The grid of a (4, 4) matrix from voxel index (x, y, z, 1) to LPS mm.
+
+        Raises GeometryError if the matrix makes no grid.
+
+        >>> grid = VolumeGeometry((2, 3, 4), (5.0, 1.0, 0.5), (10.0, 20.0, 30.0))
+        >>> VolumeGeometry.from_affine(grid.affine_lps, grid.shape) == grid
+        True
+        """
+        columns = np.asarray(affine_lps, dtype=np.float64)[:3, :3]
+        sizes_mm = np.linalg.norm(columns, axis=0)
+        if not (np.isfinite(affine_lps).all() and sizes_mm.min() > 0.0):
+            raise GeometryError(f"affine {np.asarray(affine_lps).tolist()} makes no grid")
+        x_axis, y_axis, z_axis = (columns / sizes_mm).T.tolist()
+        x_mm, y_mm, z_mm = sizes_mm.tolist()
+        origin_x, origin_y, origin_z = np.asarray(affine_lps, dtype=np.float64)[:3, 3].tolist()
+        return cls(
+            shape,
+            (z_mm, y_mm, x_mm),
+            (origin_x, origin_y, origin_z),
+            row_direction=(x_axis[0], x_axis[1], x_axis[2]),
+            column_direction=(y_axis[0], y_axis[1], y_axis[2]),
+            slice_direction=(z_axis[0], z_axis[1], z_axis[2]),
+            frame_of_reference_uid=frame_of_reference_uid,
+        )
+
     @property
     def affine_lps(self) -> NDArray[np.float64]:
         """(4, 4) matrix from voxel index (x, y, z, 1) to LPS mm."""
@@ -88,8 +121,11 @@ class VolumeGeometry:
 
     @property
     def voxel_volume_ml(self) -> float:
-        """Volume of one voxel, mL."""
-        return float(np.prod(self.spacing_mm)) / 1000.0
+        """Volume of one voxel, mL; also where the axes are not at right angles."""
+        axes = np.array([self.row_direction, self.column_direction, self.slice_direction])
+        # Exactly 1 where the axes are at right angles, whatever the last digits of their cosines.
+        skew = round(float(abs(np.linalg.det(axes))), 6)
+        return float(np.prod(self.spacing_mm)) * skew / 1000.0
 
     def position_mm(self, z: float, y: float, x: float) -> Vector:
         """LPS mm of the centre of voxel (z, y, x)."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gsigpu.errors import GridMismatch, MaskError, WrongPatient, WrongPhase
+from gsigpu.errors import GeometryError, GridMismatch, MaskError, WrongPatient, WrongPhase
 from gsigpu.masks.placement import LabelVolume
 from gsigpu.volume import VolumeGeometry
 
+# The largest value of an unsigned 16-bit label map, which every format can hold.
 LARGEST_LABEL = 65535
 
 
@@ -85,6 +86,6 @@ def _require_phase(series_uids: set[str], owner: Owner) -> None:
     )
 
 
-def with_file(error: MaskError | GridMismatch, path: object) -> MaskError | GridMismatch:
+def with_file(error: MaskError | GeometryError, path: object) -> MaskError | GeometryError:
     """The same error, naming the file where it names no place yet."""
     return type(error)(error.what, where=error.where or path, remedy=error.remedy)

@@ -7,7 +7,7 @@ that holds labels is ever touched: a study has a hundred million voxels, its les
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -16,10 +16,16 @@ from scipy.ndimage import affine_transform
 
 from gsigpu.volume import VolumeGeometry
 
-# Two voxel centres are one when they lie within a hundredth of a voxel.
+# Tolerances, in voxels.
+#   _SAME_VOXEL   two voxel centres fall together when they lie within a hundredth of a voxel: positions in
+#                 files are rounded to some thousandths of a millimetre
+#   _GRID_DRIFT   over the whole grid, axes that differ in their last digits may drift by half a voxel
+#   _TIE          midway between two voxels the higher index is taken, whatever the rounding of the affines
+#   _EDGE         a voxel on the edge of the study's grid is inside, whatever that rounding
 _SAME_VOXEL = 0.01
-# Midway between two voxels the higher index is taken, whatever the rounding of the affines.
+_GRID_DRIFT = 0.5
 _TIE = 1e-6
+_EDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +33,11 @@ class LabelVolume:
     """Labels as a file holds them.
 
     labels : (z, y, x) integers, 0 for none
-    affine_lps : (4, 4) from voxel index (x, y, z, 1) to LPS mm
+    geometry : of their voxels
     """
 
     labels: NDArray[np.integer]
-    affine_lps: NDArray[np.float64]
-
-    @property
-    def voxel_volume_ml(self) -> float:
-        """Volume of one voxel, mL."""
-        return float(abs(np.linalg.det(self.affine_lps[:3, :3]))) / 1000.0
+    geometry: VolumeGeometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,14 @@ class Placed:
     outside_share: float
 
 
-def cropped(labels: NDArray[np.generic], affine_lps: NDArray[np.float64]) -> LabelVolume:
+def cropped(labels: NDArray[np.generic], geometry: VolumeGeometry) -> LabelVolume:
     """The smallest box of a label volume that holds all that is not 0; one voxel where nothing is.
 
     >>> labels = np.zeros((4, 5, 6), np.uint8)
     >>> labels[2, 3, 1:3] = 7
-    >>> one = cropped(labels, np.eye(4))
-    >>> one.labels.tolist(), one.affine_lps[:3, 3].tolist()
-    ([[[7, 7]]], [1.0, 3.0, 2.0])
+    >>> box = cropped(labels, VolumeGeometry(labels.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
+    >>> box.labels.tolist(), box.geometry.origin_mm
+    ([[[7, 7]]], (1.0, 3.0, 2.0))
     """
     box, inner = [], labels != 0
     for axis in range(3):
@@ -71,20 +72,21 @@ def cropped(labels: NDArray[np.generic], affine_lps: NDArray[np.float64]) -> Lab
         side = slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 1)
         box.append(side)
         inner = inner[(slice(None),) * axis + (side,)]
-    moved = affine_lps.copy()
-    moved[:3, 3] += affine_lps[:3, :3] @ [side.start for side in reversed(box)]
-    return LabelVolume(labels[tuple(box)].astype(np.int32), moved)
+    z, y, x = (side.start for side in box)
+    inside = labels[tuple(box)].astype(np.int32)
+    moved = replace(geometry, shape=inside.shape, origin_mm=geometry.position_mm(z, y, x))
+    return LabelVolume(inside, moved)
 
 
 def place(volume: LabelVolume, geometry: VolumeGeometry) -> Placed:
     """Labels of `volume` on the grid of `geometry`."""
     # Index of the study's grid -> index of the mask's grid, both (x, y, z).
-    to_mask = np.linalg.inv(volume.affine_lps) @ geometry.affine_lps
+    to_mask = volume.geometry.inverse_affine_lps @ geometry.affine_lps
     whole = np.rint(to_mask[:3, :3])
     corner_error = np.abs((to_mask[:3, :3] - whole) @ np.array(geometry.shape[::-1])).max()
     shift_error = np.abs(to_mask[:3, 3] - np.rint(to_mask[:3, 3])).max()
     is_exact = bool(
-        corner_error <= 0.5
+        corner_error <= _GRID_DRIFT
         and shift_error <= _SAME_VOXEL
         and np.abs(np.linalg.det(whole)) == 1
         and np.abs(whole).sum() == 3
@@ -159,13 +161,13 @@ def _nearest(
 
 def _outside_share(volume: LabelVolume, geometry: VolumeGeometry) -> float:
     """Share of labelled voxels whose centre is not within half a voxel of the study's grid."""
-    to_study = geometry.inverse_affine_lps @ volume.affine_lps
+    to_study = geometry.inverse_affine_lps @ volume.geometry.affine_lps
     limits = np.array(geometry.shape[::-1])[:, None]
 
     def inside_mask(index: NDArray[np.integer]) -> NDArray[np.bool_]:
         where = to_study[:3, :3] @ index + to_study[:3, 3:]
         return np.asarray(
-            np.all((where > -0.5 - 1e-3) & (where < limits - 0.5 + 1e-3), axis=0), dtype=bool
+            np.all((where > -0.5 - _EDGE) & (where < limits - 0.5 + _EDGE), axis=0), dtype=bool
         )
 
     corners = np.array(list(product(*((0, n - 1) for n in reversed(volume.labels.shape))))).T

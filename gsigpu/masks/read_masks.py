@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from gsigpu.errors import EmptyMask, GridMismatch, MaskError, OutsideStudy
+from gsigpu.errors import EmptyMask, GeometryError, MaskError, OutsideStudy
 from gsigpu.masks.layers import Layer, Owner, with_file
 from gsigpu.masks.placement import Placed, place
 from gsigpu.masks.rtstruct import read_structures
@@ -58,8 +58,8 @@ def read_masks(
     geometry : of the study
     owner : whom a DICOM mask must belong to
     Raises MaskError if the file is missing, empty, not of a known format or not of labels; GridMismatch
-    if it has another frame of reference; WrongPatient and WrongPhase; OutsideStudy if nothing in it meets
-    the study.
+    if it has another frame of reference; WrongPatient and WrongPhase; OutsideStudy if nothing in it
+    overlaps the study.
     """
     path = Path(path)
     if not path.is_file():
@@ -70,28 +70,28 @@ def read_masks(
         )
     try:
         layers, warnings = _layers(path, geometry, owner or Owner())
-    except (MaskError, GridMismatch) as error:
+    except (MaskError, GeometryError) as error:
         raise with_file(error, path) from error
     masks: list[RegionMask] = []
     problems: list[MaskProblem] = []
     for layer in layers:
         placed = place(layer.volume, geometry)
-        found = _regions(placed, layer.names)
+        regions = _regions(placed, layer.names)
         n_voxels = np.bincount(layer.volume.labels.ravel())
-        masks += found
-        problems += _problems(path, layer, n_voxels, {one.label for one in found})
-        warnings += _warnings(path, layer, n_voxels, placed, found, geometry)
+        masks += regions
+        problems += _problems(path, layer, n_voxels, {region.label for region in regions})
+        warnings += _warnings(path, layer, n_voxels, placed, regions, geometry)
     if not masks:
         if not problems:
             raise EmptyMask("holds no region", where=path, remedy="draw one on this study")
-        if all(isinstance(one.error, OutsideStudy) for one in problems):
+        if all(isinstance(problem.error, OutsideStudy) for problem in problems):
             raise OutsideStudy(
-                "does not meet the study anywhere",
+                "no slices of the mask overlap the study",
                 where=path,
                 remedy="use a mask that was drawn on this study",
             )
     return MaskSet(
-        tuple(sorted(masks, key=lambda one: one.label)), tuple(problems), tuple(warnings)
+        tuple(sorted(masks, key=lambda mask: mask.label)), tuple(problems), tuple(warnings)
     )
 
 
@@ -117,12 +117,12 @@ def masks_in(folder: Path) -> list[Path]:
 
     Raises MaskError if there is none.
     """
-    found = [one for one in sorted(folder.iterdir()) if _is_mask(one)]
-    if not found:
+    paths = [path for path in sorted(folder.iterdir()) if _is_mask(path)]
+    if not paths:
         raise MaskError(
             "holds no mask file", where=folder, remedy="name a folder of SEG, NIfTI or NRRD files"
         )
-    return found
+    return paths
 
 
 def _is_mask(path: Path) -> bool:
@@ -134,8 +134,8 @@ def _is_mask(path: Path) -> bool:
         return False
     from pydicom import dcmread
 
-    said = dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
-    return said.get("SOPClassUID") in (_RT_STRUCTURE_SET, *_SEGMENTATIONS)
+    header = dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    return header.get("SOPClassUID") in (_RT_STRUCTURE_SET, *_SEGMENTATIONS)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -159,13 +159,13 @@ def _regions(placed: Placed, names: Mapping[int, str]) -> list[RegionMask]:
     """One region per label, by one pass over the labels."""
     if placed.labels.size == 0:
         return []
-    found = []
+    regions = []
     for label, box in enumerate(find_objects(placed.labels), start=1):
         if box is not None:
             z, y, x = (o + side.start for o, side in zip(placed.origin, box, strict=True))
             voxels = placed.labels[box] == label
-            found.append(RegionMask(_name(names, label), label, (z, y, x), voxels))
-    return found
+            regions.append(RegionMask(_name(names, label), label, (z, y, x), voxels))
+    return regions
 
 
 def _name(names: Mapping[int, str], label: int) -> str:
@@ -174,11 +174,11 @@ def _name(names: Mapping[int, str], label: int) -> str:
 
 
 def _problems(
-    path: Path, layer: Layer, n_voxels: NDArray[np.integer], found: set[int]
+    path: Path, layer: Layer, n_voxels: NDArray[np.integer], placed_labels: set[int]
 ) -> Iterator[MaskProblem]:
     """Regions that are in the file and not on the study's grid, or are named and have no voxels."""
     there = set(np.flatnonzero(n_voxels).tolist()) - {0}
-    for label in sorted((there | set(layer.names)) - found):
+    for label in sorted((there | set(layer.names)) - placed_labels):
         name = _name(layer.names, label)
         error: MaskError = (
             OutsideStudy(f"{name} {layer.refused}", where=path, remedy="draw it on this study")
@@ -199,18 +199,18 @@ def _warnings(
     layer: Layer,
     n_voxels: NDArray[np.integer],
     placed: Placed,
-    found: list[RegionMask],
+    regions: list[RegionMask],
     geometry: VolumeGeometry,
 ) -> Iterator[str]:
     if 0.0 < placed.outside_share < 1.0:
         yield f"{path}: {100 * placed.outside_share:.1f} % of the mask lies outside the study and is left out"
     if placed.is_exact:
         return
-    for one in found:
-        before_ml = n_voxels[one.label] * layer.volume.voxel_volume_ml
-        after_ml = one.n_voxels * geometry.voxel_volume_ml
+    for region in regions:
+        before_ml = n_voxels[region.label] * layer.volume.geometry.voxel_volume_ml
+        after_ml = region.n_voxels * geometry.voxel_volume_ml
         change = round(100.0 * (after_ml / before_ml - 1.0), 1) + 0.0  # no -0.0
         yield (
-            f"{path}: {one.name} was resampled to the study's grid, nearest label;"
+            f"{path}: {region.name} was resampled to the study's grid, nearest label;"
             f" its volume changed by {change:+.1f} % to {after_ml:.2f} mL"
         )

@@ -73,8 +73,8 @@ class RoleMap:
         >>> RoleMap(names={"2": "S4a"}).called(RegionMask("label 2", 2, (0, 0, 0), None))
         'S4a'
         """
-        own = self.names.get(str(mask.label)) or self.names.get(mask.name)
-        return own or mask.name.removeprefix("label ")
+        name = self.names.get(str(mask.label)) or self.names.get(mask.name)
+        return name or mask.name.removeprefix("label ")
 
 
 def parse_roles(pairs: Mapping[str, str], names: Mapping[str, str]) -> RoleMap:
@@ -98,25 +98,27 @@ def read_role_file(path: Path) -> RoleMap:
 
     remedy = "write lines such as `lesion: [2, 3]` and `liver: Liver`"
     try:
-        said = yaml.safe_load(path.read_text("utf-8"))
+        content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(
             f"cannot be read ({' '.join(str(error).split())})", where=path, remedy=remedy
         ) from error
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         raise InputError("is no mapping of roles", where=path, remedy=remedy)
-    names = said.pop("names", {})
+    names = content.pop("names", {})
     if not isinstance(names, dict):
         raise InputError(
             "names is no mapping", where=path, remedy="write `names: {2: segment IVa}`"
         )
     roles: list[tuple[str, Role]] = []
-    for role, members in said.items():
-        for one in members if isinstance(members, list) else [members]:
-            if not isinstance(one, str | int) or isinstance(one, bool):
-                raise InputError(f"{role}: {one!r} is no label or name", where=path, remedy=remedy)
+    for role, members in content.items():
+        for member in members if isinstance(members, list) else [members]:
+            if not isinstance(member, str | int) or isinstance(member, bool):
+                raise InputError(
+                    f"{role}: {member!r} is no label or name", where=path, remedy=remedy
+                )
             try:
-                roles.append((str(one).lower(), _role(str(role))))
+                roles.append((str(member).lower(), _role(str(role))))
             except SettingsError as error:
                 raise InputError(error.what, where=path, remedy=error.remedy) from error
     return RoleMap(tuple(roles), {str(key): str(value) for key, value in names.items()})
@@ -125,9 +127,9 @@ def read_role_file(path: Path) -> RoleMap:
 def merged(maps: Sequence[RoleMap]) -> RoleMap:
     """Several mappings as one; the first that names a region says its role."""
     names: dict[str, str] = {}
-    for one in reversed(maps):
-        names |= one.names
-    return RoleMap(tuple(pair for one in maps for pair in one.roles), names)
+    for role_map in reversed(maps):
+        names |= role_map.names
+    return RoleMap(tuple(pair for role_map in maps for pair in role_map.roles), names)
 
 
 def role_by_name(name: str) -> tuple[Role, bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,13 @@ from gsigpu.masks.layers import LARGEST_LABEL, Layer, Owner, require_owner
 from gsigpu.masks.placement import LabelVolume
 from gsigpu.volume import VolumeGeometry
 
-# Contours within a hundredth of a slice distance are on one plane.
+# Tolerances, in slices of the study.
+#   _ON_PLANE   contours within a hundredth of a slice distance are on one plane: points are rounded to 0.01 mm
+#   _TILT       points of a contour on a slice stay within half a slice of each other
+#   _EVEN       distances between planes are even when multiples of the smallest fit to a twentieth
 _ON_PLANE = 0.01
+_TILT = 0.5
+_EVEN = 0.05
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 Contour = NDArray[np.float64]  # (n, 3) index (x, y, z) on the study's grid
 
@@ -52,23 +57,23 @@ def read_structures(
             where=path,
             remedy="export the structures again",
         ) from error
-    frames = {one.frame_uid for one in structures.values()} - {""}
+    frames = {structure.frame_uid for structure in structures.values()} - {""}
     require_owner(header, _series_referred(header), frames, geometry, owner)
     known = geometry.frame_of_reference_uid
     layers, warnings = [], []
-    for label, one in structures.items():
-        name = one.name or f"label {label}"
-        if known and one.frame_uid not in ("", known):
+    for label, structure in structures.items():
+        name = structure.name or f"label {label}"
+        if known and structure.frame_uid not in ("", known):
             refused = "has another frame of reference than the study"
             layers.append(Layer(_nothing(geometry), {label: name}, refused))
             continue
-        if one.n_left_out:
+        if structure.n_left_out:
             warnings.append(
-                f"{path}: {name}: {one.n_left_out} contours that enclose nothing are left out"
+                f"{path}: {name}: {structure.n_left_out} contours that enclose nothing are left out"
             )
         volume = (
-            _filled(one.contours, label, geometry, f"{path}: {name}")
-            if one.contours
+            _filled(structure.contours, label, geometry, f"{path}: {name}")
+            if structure.contours
             else _nothing(geometry)
         )
         layers.append(Layer(volume, {label: name}))
@@ -85,11 +90,11 @@ def _structures(header: Any, to_index: NDArray[np.float64]) -> dict[int, _Struct
     labels = _labels(drawn)
     structures = {}
     for number, items in drawn.items():
-        said = rois.get(number, {})
+        roi = rois.get(number, {})
         contours = _contours(items, to_index)
         structures[labels[number]] = _Structure(
-            str(said.get("ROIName", "")),
-            str(said.get("ReferencedFrameOfReferenceUID", "")),
+            str(roi.get("ROIName", "")),
+            str(roi.get("ReferencedFrameOfReferenceUID", "")),
             contours,
             len(items) - len(contours),
         )
@@ -98,26 +103,26 @@ def _structures(header: Any, to_index: NDArray[np.float64]) -> dict[int, _Struct
 
 def _labels(numbers: Collection[int]) -> dict[int, int]:
     """The label of each structure: its number, or a free one where that is no label, as 0 is not."""
-    usable = {one for one in numbers if 0 < one <= LARGEST_LABEL}
-    free = (one for one in range(1, 2 * LARGEST_LABEL) if one not in usable)
-    return {one: one if one in usable else next(free) for one in numbers}
+    usable = {number for number in numbers if 0 < number <= LARGEST_LABEL}
+    free = (number for number in range(1, 2 * LARGEST_LABEL) if number not in usable)
+    return {number: number if number in usable else next(free) for number in numbers}
 
 
 def _series_referred(header: Any) -> set[str]:
-    found = set()
+    uids = set()
     for frame in header.get("ReferencedFrameOfReferenceSequence", None) or []:
         for study in frame.get("RTReferencedStudySequence", None) or []:
             for series in study.get("RTReferencedSeriesSequence", None) or []:
-                found.add(str(series.get("SeriesInstanceUID", "")))
-    return found - {""}
+                uids.add(str(series.get("SeriesInstanceUID", "")))
+    return uids - {""}
 
 
 def _contours(items: Iterable[Any], to_index: NDArray[np.float64]) -> list[Contour]:
     """The closed contours among a structure's, on the study's index axes."""
     contours = []
-    for one in items:
-        points = np.asarray(one.ContourData, dtype=np.float64).reshape(-1, 3)
-        if one.get("ContourGeometricType", "CLOSED_PLANAR") in _FILLED and len(points) >= 3:
+    for item in items:
+        points = np.asarray(item.ContourData, dtype=np.float64).reshape(-1, 3)
+        if item.get("ContourGeometricType", "CLOSED_PLANAR") in _FILLED and len(points) >= 3:
             contours.append(points @ to_index[:3, :3].T + to_index[:3, 3])
     return contours
 
@@ -128,8 +133,8 @@ def _filled(
     """The region on slices of its own: the study's rows and columns, the contours' planes."""
     from skimage.draw import polygon2mask
 
-    thickness = max(float(np.ptp(one[:, 2])) for one in contours)
-    if thickness > 0.5:
+    thickness = max(float(np.ptp(contour[:, 2])) for contour in contours)
+    if thickness > _TILT:
         raise MaskError(
             "has contours that are not parallel to the slices",
             where=where,
@@ -138,31 +143,33 @@ def _filled(
     planes = _planes(contours)
     heights = np.array(sorted(planes))
     step, first = _spacing(heights, where)
-    lows = np.floor(np.min([one.min(axis=0) for one in contours], axis=0)).astype(int) - 1
-    highs = np.ceil(np.max([one.max(axis=0) for one in contours], axis=0)).astype(int) + 2
+    lows = np.floor(np.min([contour.min(axis=0) for contour in contours], axis=0)).astype(int) - 1
+    highs = np.ceil(np.max([contour.max(axis=0) for contour in contours], axis=0)).astype(int) + 2
     n_slices = round((heights[-1] - first) / step) + 1
     labels = np.zeros((n_slices, highs[1] - lows[1], highs[0] - lows[0]), np.int32)
     for height, members in planes.items():
         z = round((height - first) / step)
         inside = np.zeros(labels.shape[1:], bool)
-        for one in members:
-            inside ^= polygon2mask(inside.shape, one[:, [1, 0]] - lows[[1, 0]])  # type: ignore[no-untyped-call]  # skimage has few types
+        for contour in members:
+            inside ^= polygon2mask(inside.shape, contour[:, [1, 0]] - lows[[1, 0]])  # type: ignore[no-untyped-call]  # skimage has few types
         labels[z][inside] = number
     # Index on those slices -> index on the study's grid -> LPS.
     to_study = np.diag([1.0, 1.0, step, 1.0])
     to_study[:3, 3] = (lows[0], lows[1], first)
-    return LabelVolume(labels, geometry.affine_lps @ to_study)
+    return LabelVolume(
+        labels, VolumeGeometry.from_affine(geometry.affine_lps @ to_study, labels.shape)
+    )
 
 
 def _planes(contours: Sequence[Contour]) -> dict[float, list[Contour]]:
     """Contours by the slice index they lie at; whole indices where they are as good as whole."""
     planes: dict[float, list[Contour]] = defaultdict(list)
-    for one in contours:
-        height = float(one[:, 2].mean())
+    for contour in contours:
+        height = float(contour[:, 2].mean())
         if abs(height - round(height)) <= _ON_PLANE:
             height = float(round(height))
         known = [other for other in planes if abs(other - height) <= _ON_PLANE]
-        planes[known[0] if known else height].append(one)
+        planes[known[0] if known else height].append(contour)
     return planes
 
 
@@ -176,7 +183,7 @@ def _spacing(heights: NDArray[np.float64], where: str) -> tuple[float, float]:
     if on_slices and step == 1.0:
         return 1.0, float(heights[0])
     whole = gaps / step
-    if np.abs(whole - np.rint(whole)).max() > 0.05:
+    if np.abs(whole - np.rint(whole)).max() > _EVEN:
         raise MaskError(
             "has contours at uneven distances that are not on the study's slices",
             where=where,
@@ -186,4 +193,4 @@ def _spacing(heights: NDArray[np.float64], where: str) -> tuple[float, float]:
 
 
 def _nothing(geometry: VolumeGeometry) -> LabelVolume:
-    return LabelVolume(np.zeros((1, 1, 1), np.int32), geometry.affine_lps)
+    return LabelVolume(np.zeros((1, 1, 1), np.int32), replace(geometry, shape=(1, 1, 1)))

@@ -13,6 +13,7 @@ from gsigpu.masks.layers import Layer, Owner, require_owner
 from gsigpu.masks.placement import LabelVolume, cropped
 from gsigpu.volume import VolumeGeometry
 
+# A voxel of a fractional segment is inside from half its full value, as highdicom and 3D Slicer take it.
 _FRACTION_INSIDE = 0.5
 
 
@@ -57,8 +58,8 @@ def _layers(seg: Any) -> Iterator[Layer]:
     least = _FRACTION_INSIDE * int(seg.MaximumFractionalValue) if fractional else 1
     for number, name in names.items():
         volume = seg.get_volume(segment_numbers=[number], rescale_fractional=False)
-        one = _label_volume(volume, channel=0, least=least)
-        yield Layer(LabelVolume(one.labels * number, one.affine_lps), {number: name})
+        segment = _label_volume(volume, channel=0, least=least)
+        yield Layer(LabelVolume(segment.labels * number, segment.geometry), {number: name})
 
 
 def _label_volume(volume: Any, channel: int | None = None, least: float = 1) -> LabelVolume:
@@ -69,7 +70,7 @@ def _label_volume(volume: Any, channel: int | None = None, least: float = 1) -> 
     affine = np.eye(4)
     affine[:3] = volume.affine[:3][:, [2, 1, 0, 3]]
     array = volume.array if channel is None else volume.array[..., channel] >= least
-    return cropped(array, affine)
+    return cropped(array, VolumeGeometry.from_affine(affine, array.shape))
 
 
 def _series_referred(seg: Any) -> set[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gsigpu.errors import MaskError
 from gsigpu.masks.layers import LARGEST_LABEL, Layer
 from gsigpu.masks.placement import cropped
+from gsigpu.volume import VolumeGeometry
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
@@ -49,8 +50,9 @@ def read_volume_masks(path: Path) -> list[Layer]:
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
+    geometry = VolumeGeometry.from_affine(affine, channels.shape[:3])
     return [
-        Layer(cropped(_labels(channels[..., layer], path), affine), names.get(layer, {}))
+        Layer(cropped(_labels(channels[..., layer], path), geometry), names.get(layer, {}))
         for layer in range(channels.shape[-1])
     ]
 

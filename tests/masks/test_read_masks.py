@@ -57,10 +57,10 @@ def write(path, labels, geometry):
         SimpleITK.WriteImage(itk_image(labels, geometry), str(path))
 
 
-def on_grid(found, geometry=GRID):
+def on_grid(mask_set, geometry=GRID):
     labels = np.zeros(geometry.shape, int)
-    for one in found.masks:
-        labels[one.box][one.voxels] = one.label
+    for mask in mask_set.masks:
+        labels[mask.box][mask.voxels] = mask.label
     return labels
 
 
@@ -75,10 +75,10 @@ def on_whole_grid(placed, shape):
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz", "nrrd", "mha", "mhd"])
 def test_oblique_chiral_mask_in_every_format(tmp_path, suffix):
     write(tmp_path / f"mask.{suffix}", chiral(), GRID)
-    found = read_masks(tmp_path / f"mask.{suffix}", GRID)
-    np.testing.assert_array_equal(on_grid(found), chiral())
-    assert [one.name for one in found.masks] == ["label 1", "label 2"]
-    assert found.warnings == ()
+    mask_set = read_masks(tmp_path / f"mask.{suffix}", GRID)
+    np.testing.assert_array_equal(on_grid(mask_set), chiral())
+    assert [mask.name for mask in mask_set.masks] == ["label 1", "label 2"]
+    assert mask_set.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_an_nrrd_in_any_space_of_the_patient(tmp_path, space, signs):
         f"space origin: {vector(GRID.origin_mm)}\n\n"
     )
     (tmp_path / "mask.nrrd").write_bytes(header.encode() + chiral().tobytes())
-    found = read_masks(tmp_path / "mask.nrrd", GRID)
-    np.testing.assert_array_equal(on_grid(found), chiral())
-    assert found.warnings == ()
+    mask_set = read_masks(tmp_path / "mask.nrrd", GRID)
+    np.testing.assert_array_equal(on_grid(mask_set), chiral())
+    assert mask_set.warnings == ()
 
 
 def test_a_nifti_of_four_dimensions_with_one_volume(tmp_path):
@@ -177,9 +177,9 @@ def reoriented(labels, geometry, flips, order):
 @pytest.mark.parametrize("flips", [(), (0,), (2,), (0, 1, 2)])
 def test_flipped_and_permuted_files_are_exact(tmp_path, flips, order):
     write(tmp_path / "mask.nrrd", *reoriented(chiral(), GRID, flips, order))
-    found = read_masks(tmp_path / "mask.nrrd", GRID)
-    np.testing.assert_array_equal(on_grid(found), chiral())
-    assert found.warnings == ()
+    mask_set = read_masks(tmp_path / "mask.nrrd", GRID)
+    np.testing.assert_array_equal(on_grid(mask_set), chiral())
+    assert mask_set.warnings == ()
 
 
 def test_real_seg_and_nrrd_hold_the_same_liver():
@@ -205,11 +205,11 @@ def test_overlapping_segments_of_a_seg_stay_apart(ct, tmp_path, kind):
         pixels = pixels.astype(np.float32) * 0.8
     seg = segmentation(datasets, pixels, kind, {1: "Tumour A", 2: "Tumour B"})
     seg.save_as(tmp_path / "seg.dcm")
-    found = read_masks(tmp_path / "seg.dcm", geometry)
-    assert [one.name for one in found.masks] == ["Tumour A", "Tumour B"]
-    for one, true in zip(found.masks, (first, second), strict=True):
+    mask_set = read_masks(tmp_path / "seg.dcm", geometry)
+    assert [mask.name for mask in mask_set.masks] == ["Tumour A", "Tumour B"]
+    for mask, true in zip(mask_set.masks, (first, second), strict=True):
         whole = np.zeros(geometry.shape, bool)
-        whole[one.box] = one.voxels
+        whole[mask.box] = mask.voxels
         np.testing.assert_array_equal(whole, true)
 
 
@@ -220,7 +220,7 @@ def test_slicer_segment_names(tmp_path):
         image.SetMetaData(f"Segment{number}_LabelValue", str(number + 1))
         image.SetMetaData(f"Segment{number}_Layer", "0")
     SimpleITK.WriteImage(image, str(tmp_path / "a.seg.nrrd"))
-    assert [one.name for one in read_masks(tmp_path / "a.seg.nrrd", GRID).masks] == [
+    assert [mask.name for mask in read_masks(tmp_path / "a.seg.nrrd", GRID).masks] == [
         "core tumour",
         "satellite",
     ]
@@ -236,11 +236,11 @@ def test_overlapping_slicer_segments_are_layers(tmp_path):
         for key, value in (("Name", name), ("LabelValue", "1"), ("Layer", str(number))):
             image.SetMetaData(f"Segment{number}_{key}", value)
     SimpleITK.WriteImage(image, str(tmp_path / "a.seg.nrrd"))
-    found = read_masks(tmp_path / "a.seg.nrrd", GRID)
-    assert [(one.name, one.label) for one in found.masks] == [("tumour", 1), ("satellite", 1)]
-    for one, true in zip(found.masks, (first, second), strict=True):
+    mask_set = read_masks(tmp_path / "a.seg.nrrd", GRID)
+    assert [(mask.name, mask.label) for mask in mask_set.masks] == [("tumour", 1), ("satellite", 1)]
+    for mask, true in zip(mask_set.masks, (first, second), strict=True):
         whole = np.zeros(GRID.shape, bool)
-        whole[one.box] = one.voxels
+        whole[mask.box] = mask.voxels
         np.testing.assert_array_equal(whole, true)
 
 
@@ -249,19 +249,19 @@ def test_another_grid_is_resampled_and_told(tmp_path):
     labels = np.zeros(fine.shape, np.uint8)
     labels[4:13, 10:40, 12:50] = 3
     write(tmp_path / "fine.nii.gz", labels, fine)
-    found = read_masks(tmp_path / "fine.nii.gz", GRID)
-    (one,) = found.masks
+    mask_set = read_masks(tmp_path / "fine.nii.gz", GRID)
+    (mask,) = mask_set.masks
     volume_ml = labels.astype(bool).sum() * fine.voxel_volume_ml
-    assert one.n_voxels * GRID.voxel_volume_ml == pytest.approx(volume_ml, rel=0.35)
-    assert "resampled to the study's grid" in found.warnings[0]
-    assert "label 3" in found.warnings[0]
+    assert mask.n_voxels * GRID.voxel_volume_ml == pytest.approx(volume_ml, rel=0.35)
+    assert "resampled to the study's grid" in mask_set.warnings[0]
+    assert "label 3" in mask_set.warnings[0]
 
 
 def test_resampling_agrees_with_simpleitk():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 4, (9, 20, 22)).astype(np.int32)
     grid = VolumeGeometry(labels.shape, (2.0, 0.7, 0.8), (-28.0, 10.0, 53.0))
-    placed = place(LabelVolume(labels, grid.affine_lps), GRID)
+    placed = place(LabelVolume(labels, grid), GRID)
     assert not placed.is_exact
     reference = SimpleITK.Resample(
         itk_image(labels, grid),
@@ -285,7 +285,7 @@ def test_every_way_round_and_partly_outside_agrees_with_simpleitk(order):
     for flips in [[axis for axis in range(3) if bits >> axis & 1] for bits in range(8)]:
         turned, grid = reoriented(labels, GRID, flips, order)
         moved = replace(grid, origin_mm=tuple(grid.origin_mm + np.array(GRID.position_mm(2, -3, 4)) - GRID.origin_mm))  # fmt: skip
-        placed = place(cropped(turned, moved.affine_lps), GRID)
+        placed = place(cropped(turned, moved), GRID)
         reference = SimpleITK.Resample(
             itk_image(turned.astype(np.int32), moved),
             study,
@@ -313,10 +313,12 @@ def test_midway_between_two_slices_all_voxels_take_the_same():
         origin_mm = tuple(rng.uniform(-300, 300, 3))
         study = VolumeGeometry((6, 12, 17), (1.25, 0.8, 0.8), origin_mm, ROW, COLUMN, NORMAL)
         every_second = study.affine_lps @ np.diag([1.0, 1.0, 2.0, 1.0])
-        placed = place(LabelVolume(labels, every_second), study)
-        found = on_whole_grid(placed, study.shape)
-        assert found.sum(axis=(1, 2)).tolist() == [16, 16, 16, 0, 0, 0]
-        assert found[1, 8, 10] == 1  # the higher
+        placed = place(
+            LabelVolume(labels, VolumeGeometry.from_affine(every_second, labels.shape)), study
+        )
+        on_study = on_whole_grid(placed, study.shape)
+        assert on_study.sum(axis=(1, 2)).tolist() == [16, 16, 16, 0, 0, 0]
+        assert on_study[1, 8, 10] == 1  # the higher
 
 
 def test_a_part_outside_is_told_and_no_overlap_is_refused(tmp_path):
@@ -326,11 +328,11 @@ def test_a_part_outside_is_told_and_no_overlap_is_refused(tmp_path):
     labels = chiral()
     labels[0, 0, 16] = 1  # beyond the study's last column when moved by five
     write(tmp_path / "part.nrrd", labels, moved)
-    found = read_masks(tmp_path / "part.nrrd", GRID)
-    assert "outside the study" in found.warnings[0]
+    mask_set = read_masks(tmp_path / "part.nrrd", GRID)
+    assert "outside the study" in mask_set.warnings[0]
     far = VolumeGeometry(GRID.shape, GRID.spacing_mm, (900.0, 900.0, 900.0), ROW, COLUMN, NORMAL)
     write(tmp_path / "far.nrrd", chiral(), far)
-    with pytest.raises(OutsideStudy, match="does not meet the study"):
+    with pytest.raises(OutsideStudy, match="no slices of the mask overlap the study"):
         read_masks(tmp_path / "far.nrrd", GRID)
 
 

@@ -12,10 +12,10 @@ def region(name, label=1):
 
 
 def test_a_label_says_the_role():
-    said = parse_roles({"2": "lesion", "22": "liver"}, {})
-    assert said.role(region("x", 2)) is Role.LESION
-    assert said.role(region("x", 22)) is Role.LIVER
-    assert said.role(region("x", 3)) is None
+    role_map = parse_roles({"2": "lesion", "22": "liver"}, {})
+    assert role_map.role(region("x", 2)) is Role.LESION
+    assert role_map.role(region("x", 22)) is Role.LIVER
+    assert role_map.role(region("x", 3)) is None
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_a_pattern_of_the_whole_name_says_the_role_in_any_case(pattern, name, fi
 
 
 def test_the_first_that_fits_says_the_role():
-    said = parse_roles({"Met 3": "ignore", "met*": "lesion", "3": "liver"}, {})
-    assert said.role(region("Met 3", 3)) is Role.IGNORE
-    assert said.role(region("Met 4", 3)) is Role.LESION
-    assert said.role(region("other", 3)) is Role.LIVER
+    role_map = parse_roles({"Met 3": "ignore", "met*": "lesion", "3": "liver"}, {})
+    assert role_map.role(region("Met 3", 3)) is Role.IGNORE
+    assert role_map.role(region("Met 4", 3)) is Role.LESION
+    assert role_map.role(region("other", 3)) is Role.LIVER
 
 
 def test_the_first_of_several_mappings_goes_first():
@@ -62,10 +62,10 @@ def test_an_unknown_role_is_refused_with_those_there_are():
 
 
 def test_a_region_is_called_as_said_else_by_its_name_or_label():
-    said = RoleMap(names={"2": "S4a", "Met": "S7"})
+    role_map = RoleMap(names={"2": "S4a", "Met": "S7"})
     names = [
-        said.called(one)
-        for one in (region("x", 2), region("Met", 3), region("HCC", 4), region("label 5", 5))
+        role_map.called(mask)
+        for mask in (region("x", 2), region("Met", 3), region("HCC", 4), region("label 5", 5))
     ]
     assert names == ["S4a", "S7", "HCC", "5"]
 
@@ -83,7 +83,7 @@ ignore: [10]
 names: {2: segment IVa, Met 1: S7}
 """
     )
-    said = read_role_file(path)
+    role_map = read_role_file(path)
     roles = {
         region("x", 2): "lesion",
         region("x", 3): "lesion",
@@ -96,9 +96,9 @@ names: {2: segment IVa, Met 1: S7}
         region("x", 10): "ignore",
         region("x", 11): None,
     }
-    assert {one: said.role(one) for one in roles} == roles
-    assert said.called(region("x", 2)) == "segment IVa"
-    assert said.called(region("Met 1", 30)) == "S7"
+    assert {mask: role_map.role(mask) for mask in roles} == roles
+    assert role_map.called(region("x", 2)) == "segment IVa"
+    assert role_map.called(region("Met 1", 30)) == "S7"
 
 
 @pytest.mark.parametrize(

@@ -46,28 +46,28 @@ def ring():
 def test_oblique_chiral_contours_come_back_exactly(tmp_path):
     labels = chiral()
     rois = {n: (f"part {n}", contours_of(labels == n, GRID)) for n in (1, 2)}
-    found = read(tmp_path, rois)
-    np.testing.assert_array_equal(on_grid(found), labels)
-    assert [(one.name, one.label) for one in found.masks] == [("part 1", 1), ("part 2", 2)]
-    assert found.warnings == found.problems == ()
+    mask_set = read(tmp_path, rois)
+    np.testing.assert_array_equal(on_grid(mask_set), labels)
+    assert [(mask.name, mask.label) for mask in mask_set.masks] == [("part 1", 1), ("part 2", 2)]
+    assert mask_set.warnings == mask_set.problems == ()
 
 
 def test_structures_may_overlap(tmp_path):
     first = ("first", [drawn_on_slice(OUTER, 2, GRID)])
-    found = read(tmp_path, {1: first, 2: lesion()})
-    assert [one.n_voxels for one in found.masks] == [130, 20]
+    mask_set = read(tmp_path, {1: first, 2: lesion()})
+    assert [mask.n_voxels for mask in mask_set.masks] == [130, 20]
 
 
 @pytest.mark.parametrize("kind", ["CLOSED_PLANAR", "CLOSEDPLANAR_XOR"])
 def test_a_contour_within_another_is_a_hole(tmp_path, kind):
-    contours = [replace(drawn_on_slice(one, 2, GRID), kind=kind) for one in (OUTER, INNER)]
-    found = read(tmp_path, {1: ("ring", contours)})
-    np.testing.assert_array_equal(on_grid(found) == 1, ring())
+    contours = [replace(drawn_on_slice(outline, 2, GRID), kind=kind) for outline in (OUTER, INNER)]
+    mask_set = read(tmp_path, {1: ("ring", contours)})
+    np.testing.assert_array_equal(on_grid(mask_set) == 1, ring())
 
 
 def test_contours_of_a_mask_with_a_hole_fill_it_again(tmp_path):
-    found = read(tmp_path, {1: ("ring", contours_of(ring(), GRID))})
-    np.testing.assert_array_equal(on_grid(found) == 1, ring())
+    mask_set = read(tmp_path, {1: ("ring", contours_of(ring(), GRID))})
+    np.testing.assert_array_equal(on_grid(mask_set) == 1, ring())
 
 
 @pytest.mark.parametrize("row", [5.3, 5.0], ids=["between-centres", "through-centres"])
@@ -77,8 +77,8 @@ def test_a_keyhole_leaves_its_hole(tmp_path, row):
     outer = [bridge_outer, [0.5, 1.5], [0.5, 14.5], [10.5, 14.5], [10.5, 1.5], bridge_outer]
     inner = [bridge_inner, [7.5, 5.5], [7.5, 10.5], [3.5, 10.5], [3.5, 5.5], bridge_inner]
     keyhole = drawn_on_slice(np.array(outer + inner), 2, GRID)
-    found = read(tmp_path, {1: ("keyhole", [keyhole])})
-    np.testing.assert_array_equal(on_grid(found) == 1, ring())
+    mask_set = read(tmp_path, {1: ("keyhole", [keyhole])})
+    np.testing.assert_array_equal(on_grid(mask_set) == 1, ring())
 
 
 def test_two_islands_on_a_slice(tmp_path):
@@ -86,16 +86,16 @@ def test_two_islands_on_a_slice(tmp_path):
     mask[1:3, 2:5, 2:6] = True
     mask[1:3, 7:11, 9:15] = True
     mask[2, 2:5, 2:6] = False
-    found = read(tmp_path, {1: ("islands", contours_of(mask, GRID))})
-    np.testing.assert_array_equal(on_grid(found) == 1, mask)
+    mask_set = read(tmp_path, {1: ("islands", contours_of(mask, GRID))})
+    np.testing.assert_array_equal(on_grid(mask_set) == 1, mask)
 
 
 def test_slices_without_a_contour_stay_empty(tmp_path):
     mask = np.zeros(GRID.shape, bool)
     mask[[0, 1, 4], 2:5, 2:6] = True
-    found = read(tmp_path, {1: ("gap", contours_of(mask, GRID))})
-    np.testing.assert_array_equal(on_grid(found) == 1, mask)
-    assert found.warnings == ()
+    mask_set = read(tmp_path, {1: ("gap", contours_of(mask, GRID))})
+    np.testing.assert_array_equal(on_grid(mask_set) == 1, mask)
+    assert mask_set.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -104,15 +104,15 @@ def test_slices_without_a_contour_stay_empty(tmp_path):
     ids=["half", "double"],
 )
 def test_contours_at_another_slice_distance_are_resampled_and_told(tmp_path, heights, n_slices):
-    """Slabs of half (double) thickness: the study's slices whose centre lies in one."""
+    """Slabs of half (double) thickness: the study's slices whose centre lies in mask."""
     slab_ml = 20 * GRID.voxel_volume_ml * (heights[1] - heights[0])
     contours = [drawn_on_slice(INNER, z, GRID) for z in heights]
-    found = read(tmp_path, {1: ("lesion", contours)})
-    (one,) = found.masks
-    assert one.n_voxels == 20 * n_slices
-    after_ml = one.n_voxels * GRID.voxel_volume_ml
+    mask_set = read(tmp_path, {1: ("lesion", contours)})
+    (mask,) = mask_set.masks
+    assert mask.n_voxels == 20 * n_slices
+    after_ml = mask.n_voxels * GRID.voxel_volume_ml
     change = 100 * (after_ml / (len(heights) * slab_ml) - 1)
-    (warning,) = found.warnings
+    (warning,) = mask_set.warnings
     assert "lesion was resampled to the study's grid, nearest label" in warning
     assert f"its volume changed by {change:+.1f} % to {after_ml:.2f} mL" in warning
 
@@ -130,8 +130,8 @@ def test_a_circle_has_its_closed_form_area(tmp_path):
     angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
     radius_mm, centre_mm = 15.0, np.array([0.3, -0.4, 5.0])
     circle = centre_mm + radius_mm * np.column_stack([np.cos(angle), np.sin(angle), 0 * angle])
-    (one,) = read(tmp_path, {1: ("circle", [Drawn(circle)])}, geometry=fine).masks
-    assert one.n_voxels * 0.7**2 == pytest.approx(np.pi * radius_mm**2, rel=0.02)
+    (mask,) = read(tmp_path, {1: ("circle", [Drawn(circle)])}, geometry=fine).masks
+    assert mask.n_voxels * 0.7**2 == pytest.approx(np.pi * radius_mm**2, rel=0.02)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -147,29 +147,29 @@ def test_filling_agrees_with_matplotlib(tmp_path, seed):
     vertices = [20.2, 24.7] + radius[:, None] * np.column_stack([np.sin(angle), np.cos(angle)])
     centres = np.indices(flat.shape[1:]).reshape(2, -1).T
     expected = Polygon(vertices).contains_points(centres).reshape(flat.shape)
-    found = read(tmp_path, {1: ("star", [drawn_on_slice(vertices, 0, flat)])}, geometry=flat)
-    np.testing.assert_array_equal(on_grid(found, flat) == 1, expected)
+    mask_set = read(tmp_path, {1: ("star", [drawn_on_slice(vertices, 0, flat)])}, geometry=flat)
+    np.testing.assert_array_equal(on_grid(mask_set, flat) == 1, expected)
 
 
 def test_points_are_left_out_and_told(tmp_path):
     name, contours = lesion()
     point = Drawn(contours[0].points_mm[:1], "POINT")
-    found = read(tmp_path, {1: (name, [*contours, point])})
-    assert [one.n_voxels for one in found.masks] == [20]
-    assert found.warnings[0].endswith("lesion: 1 contours that enclose nothing are left out")
+    mask_set = read(tmp_path, {1: (name, [*contours, point])})
+    assert [mask.n_voxels for mask in mask_set.masks] == [20]
+    assert mask_set.warnings[0].endswith("lesion: 1 contours that enclose nothing are left out")
 
 
 @pytest.mark.parametrize("contours", [[], None], ids=["no-contour", "no-item"])
 def test_a_structure_without_contours_is_told_and_the_other_kept(tmp_path, contours):
-    found = read(tmp_path, {1: ("forgotten", contours), 2: lesion()})
-    assert [one.name for one in found.masks] == ["lesion"]
-    (problem,) = found.problems
+    mask_set = read(tmp_path, {1: ("forgotten", contours), 2: lesion()})
+    assert [mask.name for mask in mask_set.masks] == ["lesion"]
+    (problem,) = mask_set.problems
     assert (problem.name, problem.label, type(problem.error)) == ("forgotten", 1, EmptyMask)
 
 
 def test_a_structure_may_have_the_number_0(tmp_path):
-    found = read(tmp_path, {0: ("lesion", lesion()[1]), 1: ("other", lesion(3)[1])})
-    assert {one.name: (one.origin[0], one.n_voxels) for one in found.masks} == {
+    mask_set = read(tmp_path, {0: ("lesion", lesion()[1]), 1: ("other", lesion(3)[1])})
+    assert {mask.name: (mask.origin[0], mask.n_voxels) for mask in mask_set.masks} == {
         "lesion": (2, 20),
         "other": (3, 20),
     }
@@ -198,9 +198,9 @@ def test_contours_across_the_slices_are_refused(tmp_path):
 
 def test_a_structure_outside_is_told_and_the_other_kept(tmp_path):
     far = Drawn(lesion()[1][0].points_mm + 160 * np.array(GRID.slice_direction))
-    found = read(tmp_path, {1: ("far", [far]), 2: lesion()})
-    assert [one.name for one in found.masks] == ["lesion"]
-    (problem,) = found.problems
+    mask_set = read(tmp_path, {1: ("far", [far]), 2: lesion()})
+    assert [mask.name for mask in mask_set.masks] == ["lesion"]
+    (problem,) = mask_set.problems
     assert (problem.name, type(problem.error)) == ("far", OutsideStudy)
 
 
@@ -211,9 +211,9 @@ def test_another_frame_of_reference_is_refused(tmp_path):
 
 def test_a_structure_in_another_frame_of_reference_is_never_laid_over_the_study(tmp_path):
     rois = {1: lesion(), 2: ("on the PET", lesion()[1])}
-    found = read(tmp_path, rois, frame_of_roi={2: "1.2.10"})
-    assert [one.name for one in found.masks] == ["lesion"]
-    (problem,) = found.problems
+    mask_set = read(tmp_path, rois, frame_of_roi={2: "1.2.10"})
+    assert [mask.name for mask in mask_set.masks] == ["lesion"]
+    (problem,) = mask_set.problems
     assert (problem.name, type(problem.error)) == ("on the PET", OutsideStudy)
     assert "another frame of reference" in str(problem.error)
 

@@ -37,33 +37,33 @@ def written(ct, path, labels, kind, names, **header):
 def test_oblique_chiral_mask_in_every_type(ct, tmp_path, kind):
     geometry, _ = ct
     path = written(ct, tmp_path / "seg.dcm", chiral(), kind, {1: "HCC", 2: "satellite"})
-    found = read_masks(path, geometry)
-    np.testing.assert_array_equal(on_grid(found, geometry), chiral())
-    assert [one.name for one in found.masks] == ["HCC", "satellite"]
-    assert found.warnings == found.problems == ()
+    mask_set = read_masks(path, geometry)
+    np.testing.assert_array_equal(on_grid(mask_set, geometry), chiral())
+    assert [mask.name for mask in mask_set.masks] == ["HCC", "satellite"]
+    assert mask_set.warnings == mask_set.problems == ()
 
 
 def test_segment_numbers_of_a_label_map_may_have_gaps(ct, tmp_path):
     geometry, _ = ct
     labels = np.array([0, 3, 7], np.uint8)[chiral()]
     path = written(ct, tmp_path / "seg.dcm", labels, "LABELMAP", {3: "HCC", 7: "satellite"})
-    found = read_masks(path, geometry)
-    np.testing.assert_array_equal(on_grid(found, geometry), labels)
-    assert [(one.name, one.label) for one in found.masks] == [("HCC", 3), ("satellite", 7)]
+    mask_set = read_masks(path, geometry)
+    np.testing.assert_array_equal(on_grid(mask_set, geometry), labels)
+    assert [(mask.name, mask.label) for mask in mask_set.masks] == [("HCC", 3), ("satellite", 7)]
 
 
 def test_the_background_of_a_label_map_is_no_region(ct, tmp_path):
     """Not every program says by a pixel padding value that its segment 0 is the background."""
     geometry, datasets = ct
     seg = segmentation(datasets, chiral(), "LABELMAP", {1: "HCC", 2: "satellite"})
-    background = next((one for one in seg.SegmentSequence if one.SegmentNumber == 0), None)
+    background = next((item for item in seg.SegmentSequence if item.SegmentNumber == 0), None)
     assert background is not None
     assert seg.PixelPaddingValue == 0
     del seg.PixelPaddingValue
     seg.save_as(tmp_path / "seg.dcm")
-    found = read_masks(tmp_path / "seg.dcm", geometry)
-    np.testing.assert_array_equal(on_grid(found, geometry), chiral())
-    assert found.problems == ()
+    mask_set = read_masks(tmp_path / "seg.dcm", geometry)
+    np.testing.assert_array_equal(on_grid(mask_set, geometry), chiral())
+    assert mask_set.problems == ()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,9 +82,9 @@ def test_a_segment_on_one_slice_lies_on_that_slice(ct, tmp_path, kind):
     labels = chiral()
     labels[[0, 1, 2, 4]] = 0
     path = written(ct, tmp_path / "seg.dcm", labels, kind, {1: "HCC"})
-    found = read_masks(path, geometry)
-    np.testing.assert_array_equal(on_grid(found, geometry), labels)
-    assert found.warnings == ()
+    mask_set = read_masks(path, geometry)
+    np.testing.assert_array_equal(on_grid(mask_set, geometry), labels)
+    assert mask_set.warnings == ()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,9 +92,9 @@ def test_a_segment_without_frames_is_told_and_the_other_kept(ct, tmp_path, kind)
     geometry, _ = ct
     labels = (chiral() == 1).astype(np.uint8)
     path = written(ct, tmp_path / "seg.dcm", labels, kind, {1: "HCC", 2: "forgotten"})
-    found = read_masks(path, geometry)
-    assert [one.name for one in found.masks] == ["HCC"]
-    (problem,) = found.problems
+    mask_set = read_masks(path, geometry)
+    assert [mask.name for mask in mask_set.masks] == ["HCC"]
+    (problem,) = mask_set.problems
     assert (problem.name, problem.label, type(problem.error)) == ("forgotten", 2, EmptyMask)
 
 
@@ -125,7 +125,7 @@ def test_real_overlapping_segments_have_the_voxels_of_their_frames():
     orientation = [*map(float, shared.PlaneOrientationSequence[0].ImageOrientationPatient)]
     frames = seg.PerFrameFunctionalGroupsSequence
     origins = {
-        tuple(map(float, one.PlanePositionSequence[0].ImagePositionPatient)) for one in frames
+        tuple(map(float, frame.PlanePositionSequence[0].ImagePositionPatient)) for frame in frames
     }
     geometry = VolumeGeometry(
         (len(origins), seg.Rows, seg.Columns),
@@ -136,15 +136,15 @@ def test_real_overlapping_segments_have_the_voxels_of_their_frames():
         frame_of_reference_uid=seg.FrameOfReferenceUID,
     )
     assert geometry.same_grid(read_study(REAL).series[0].geometry)
-    names = {one.SegmentNumber: one.SegmentLabel for one in seg.SegmentSequence}
+    names = {item.SegmentNumber: item.SegmentLabel for item in seg.SegmentSequence}
     expected = dict.fromkeys(names.values(), 0)
-    for one, frame in zip(frames, seg.pixel_array, strict=True):
-        number = one.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+    for groups, frame in zip(frames, seg.pixel_array, strict=True):
+        number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         expected[names[number]] += int(frame.sum())
-    found = read_masks(REAL / "partial_overlaps.dcm", geometry)
-    assert {one.name: one.n_voxels for one in found.masks} == expected
-    assert found.warnings == found.problems == ()
+    mask_set = read_masks(REAL / "partial_overlaps.dcm", geometry)
+    assert {mask.name: mask.n_voxels for mask in mask_set.masks} == expected
+    assert mask_set.warnings == mask_set.problems == ()
     times = np.zeros(geometry.shape, int)
-    for one in found.masks:
-        times[one.box] += one.voxels
+    for mask in mask_set.masks:
+        times[mask.box] += mask.voxels
     assert times.max() > 1  # they do overlap

@@ -36,11 +36,11 @@ def drawn_on_slice(rows_columns: np.ndarray, z: float, geometry: VolumeGeometry)
 
 def contours_of(mask: np.ndarray, geometry: VolumeGeometry) -> list[Drawn]:
     """The outlines of a (z, y, x) bool mask on the grid of `geometry`; holes are outlines too."""
-    found = []
+    contours = []
     for z, plane in enumerate(mask):
-        for one in find_contours(np.pad(plane, 1).astype(float), 0.5):
-            found.append(drawn_on_slice(one[:-1] - 1, z, geometry))
-    return found
+        for outline in find_contours(np.pad(plane, 1).astype(float), 0.5):
+            contours.append(drawn_on_slice(outline[:-1] - 1, z, geometry))
+    return contours
 
 
 def structure_set(
@@ -90,9 +90,9 @@ def _referred(frame_uid: str, study_uid: str, series_uids: Sequence[str]) -> Dat
     study = Dataset()
     study.ReferencedSOPInstanceUID = study_uid
     study.RTReferencedSeriesSequence = []
-    for one in series_uids:
+    for series_uid in series_uids:
         series = Dataset()
-        series.SeriesInstanceUID = one
+        series.SeriesInstanceUID = series_uid
         study.RTReferencedSeriesSequence.append(series)
     frame = Dataset()
     frame.FrameOfReferenceUID = frame_uid
@@ -104,10 +104,10 @@ def _contour_item(number: int, contours: Sequence[Drawn]) -> Dataset:
     item = Dataset()
     item.ReferencedROINumber = number
     item.ContourSequence = []
-    for one in contours:
+    for drawn in contours:
         contour = Dataset()
-        contour.ContourGeometricType = one.kind
-        contour.NumberOfContourPoints = len(one.points_mm)
-        contour.ContourData = [f"{value:.6f}" for value in one.points_mm.ravel()]
+        contour.ContourGeometricType = drawn.kind
+        contour.NumberOfContourPoints = len(drawn.points_mm)
+        contour.ContourData = [f"{value:.6f}" for value in drawn.points_mm.ravel()]
         item.ContourSequence.append(contour)
     return item

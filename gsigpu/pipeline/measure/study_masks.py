@@ -94,7 +94,7 @@ def owner_of(study: Study, stack: SpectralStack, *, any_phase: bool) -> Owner:
         patient_id=first.patient_id,
         study_uid=first.study_uid,
         phase=stack.phase,
-        phase_of_series={one.evidence.series_uid: one.phase for one in study.series},
+        phase_of_series={series.evidence.series_uid: series.phase for series in study.series},
         any_phase=any_phase,
     )
 
@@ -107,7 +107,7 @@ def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> Colle
     """
     if not files.lesions:
         raise SettingsError("no mask of lesions", remedy="name one with --mask")
-    own = {
+    organ_files = {
         Role.LIVER: files.liver,
         Role.VESSELS: files.vessels,
         Role.AORTA: files.aorta,
@@ -115,7 +115,7 @@ def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> Colle
     }
     named = [
         *((Role.LESION, path) for path in dict.fromkeys(files.lesions)),
-        *((role, path) for role, path in own.items() if path is not None),
+        *((role, path) for role, path in organ_files.items() if path is not None),
     ]
     for role, path in named:
         if not (path.is_file() or (path.is_dir() and role is Role.LESION)):
@@ -123,8 +123,8 @@ def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> Colle
     collector = _Collector(files, stack, owner_of(study, stack, any_phase=files.any_phase))
     for role, path in named:
         if path.is_dir():
-            for one in masks_in(path):
-                collector.read_lesions(one, is_named_by_file=True)
+            for mask_path in masks_in(path):
+                collector.read_lesions(mask_path, is_named_by_file=True)
         elif role is Role.LESION:
             collector.read_lesions(path)
         else:
@@ -153,42 +153,45 @@ class _Collector:
         """
         self._read.append((Role.LESION, path))
         try:
-            found = read_masks(path, self._geometry, owner=self._owner)
+            mask_set = read_masks(path, self._geometry, owner=self._owner)
         except (MaskError, GeometryError, InputError) as error:
             self._failures.append(Failure(path.name, 0, error))
             return
         if is_named_by_file:
-            found = _named_by_file(found, path)
-        self._warnings += found.warnings
-        self._note_problems(found)
-        for mask in found.masks:
+            mask_set = _named_by_file(mask_set, path)
+        self._warnings += mask_set.warnings
+        self._note_problems(mask_set)
+        for mask in mask_set.masks:
             self._assign(path, mask)
 
     def read_whole(self, path: Path, role: Role) -> None:
         """A file all of whose regions have one role."""
         self._read.append((role, path))
-        found = read_masks(path, self._geometry, owner=self._owner)
-        if not found.masks:
-            raise found.problems[0].error
-        self._warnings += [*found.warnings, *(str(one.error) for one in found.problems)]
-        self._others.setdefault(role, []).extend(found.masks)
+        mask_set = read_masks(path, self._geometry, owner=self._owner)
+        if not mask_set.masks:
+            raise mask_set.problems[0].error
+        self._warnings += [
+            *mask_set.warnings,
+            *(str(problem.error) for problem in mask_set.problems),
+        ]
+        self._others.setdefault(role, []).extend(mask_set.masks)
 
-    def _note_problems(self, found: MaskSet) -> None:
-        for one in found.problems:
-            asked = RegionMask(one.name, one.label, (0, 0, 0), None)
-            said = self._files.roles
+    def _note_problems(self, mask_set: MaskSet) -> None:
+        for problem in mask_set.problems:
+            region = RegionMask(problem.name, problem.label, (0, 0, 0), None)
+            role_map = self._files.roles
             # With a mapping, what it does not name has failed, whether or not it is empty.
-            unmapped = Role.LESION if said.roles else role_by_name(one.name)[0]
-            role = said.role(asked) or unmapped
+            unmapped = Role.LESION if role_map.roles else role_by_name(problem.name)[0]
+            role = role_map.role(region) or unmapped
             if role is Role.LESION:
-                self._failures.append(Failure(self._files.roles.called(asked), 0, one.error))
+                self._failures.append(Failure(self._files.roles.called(region), 0, problem.error))
             elif role is not Role.IGNORE:
-                raise one.error
+                raise problem.error
 
     def _assign(self, path: Path, mask: RegionMask) -> None:
-        said = self._files.roles
-        role = said.role(mask)
-        if role is None and said.roles:
+        role_map = self._files.roles
+        role = role_map.role(mask)
+        if role is None and role_map.roles:
             label = f"label {mask.label}"
             name = label if mask.name == label else f"{mask.name} ({label})"
             error = UnmappedLabel(
@@ -196,7 +199,7 @@ class _Collector:
                 where=path,
                 remedy=f"add --role {mask.label}=lesion, or ignore",
             )
-            self._failures.append(Failure(said.called(mask), mask.n_voxels, error))
+            self._failures.append(Failure(role_map.called(mask), mask.n_voxels, error))
             return
         if role is None:
             role, is_sure = role_by_name(mask.name)
@@ -226,7 +229,7 @@ class _Collector:
         self._add(path, name, mask)
 
     def _add(self, path: Path, name: str, mask: RegionMask) -> None:
-        taken = {one.lesion_id for one in self._lesions}
+        taken = {lesion.lesion_id for lesion in self._lesions}
         lesion_id, n = name, 1
         while lesion_id in taken:
             n += 1
@@ -255,10 +258,10 @@ class _Collector:
             )
         masks = StudyMasks(
             tuple(self._lesions),
-            liver=self._one(Role.LIVER),
-            vessels=self._one(Role.VESSELS),
-            aorta=self._one(Role.AORTA),
-            normal=self._one(Role.NORMAL),
+            liver=self._joined(Role.LIVER),
+            vessels=self._joined(Role.VESSELS),
+            aorta=self._joined(Role.AORTA),
+            normal=self._joined(Role.NORMAL),
         )
         return CollectedMasks(
             masks,
@@ -268,22 +271,22 @@ class _Collector:
             tuple(self._read),
         )
 
-    def _one(self, role: Role) -> RegionMask | None:
+    def _joined(self, role: Role) -> RegionMask | None:
         members: Sequence[RegionMask] = self._others.get(role, [])
         return union(role.value, members) if members else None
 
 
-def _named_by_file(found: MaskSet, path: Path) -> MaskSet:
+def _named_by_file(mask_set: MaskSet, path: Path) -> MaskSet:
     """Regions that are but numbers called by their file, as one file per lesion wants it."""
-    n_regions = len(found.masks) + len(found.problems)
+    n_regions = len(mask_set.masks) + len(mask_set.problems)
 
-    def name(one: RegionMask | MaskProblem) -> str:
-        if one.name != f"label {one.label}":
-            return one.name
-        return file_stem(path) if n_regions == 1 else f"{file_stem(path)} {one.label}"
+    def name(region: RegionMask | MaskProblem) -> str:
+        if region.name != f"label {region.label}":
+            return region.name
+        return file_stem(path) if n_regions == 1 else f"{file_stem(path)} {region.label}"
 
     return replace(
-        found,
-        masks=tuple(replace(one, name=name(one)) for one in found.masks),
-        problems=tuple(replace(one, name=name(one)) for one in found.problems),
+        mask_set,
+        masks=tuple(replace(mask, name=name(mask)) for mask in mask_set.masks),
+        problems=tuple(replace(problem, name=name(problem)) for problem in mask_set.problems),
     )
