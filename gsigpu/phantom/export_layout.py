@@ -85,7 +85,13 @@ class Export:
                     [self._energy_elements(kev) if together else {} for kev in group],
                 )
             for index, kev in enumerate(group):
-                yield Image(phase, sink, index, energies.index(kev), energy_kev=kev)
+                yield Image(
+                    phase=phase,
+                    sink=sink,
+                    index_in_series=index,
+                    index_of_noise=energies.index(kev),
+                    energy_kev=kev,
+                )
 
     def _energy_elements(self, energy_kev: float) -> dict[str, Any]:
         """What tells the energy of one image in a series that holds several."""
@@ -118,7 +124,13 @@ class Export:
         header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         header.KVP = "120"
         last_noise = len(self.settings.energies_kev)
-        return Image(phase, self._classic(header), 0, last_noise, energy_kev=CONVENTIONAL_KEV)
+        return Image(
+            phase=phase,
+            sink=self._classic(header),
+            index_in_series=0,
+            index_of_noise=last_noise,
+            energy_kev=CONVENTIONAL_KEV,
+        )
 
     def _header(self, phase: str, description: str, **words: str) -> Dataset:
         name = VENDORS[self.settings.vendor].phase_names[phase]
@@ -138,13 +150,23 @@ class Export:
             return export_path(self.folder, header, instance, self.settings)
 
         sink = ClassicSink(
-            header, self.geometry, self.settings.transfer_syntax, path_of, tuple(per_image or [{}])
+            header=header,
+            geometry=self.geometry,
+            transfer_syntax=self.settings.transfer_syntax,
+            path_of=path_of,
+            per_image=tuple(per_image or [{}]),
         )
         self.sinks.append(sink)
         return sink
 
     def _multiframe(self, header: Dataset, n_images: int) -> Sink:
         path = export_path(self.folder, header, 1, self.settings)
-        sink = MultiframeSink(header, self.geometry, self.settings.transfer_syntax, path, n_images)
+        sink = MultiframeSink(
+            header=header,
+            geometry=self.geometry,
+            transfer_syntax=self.settings.transfer_syntax,
+            path=path,
+            n_images=n_images,
+        )
         self.sinks.append(sink)
         return sink

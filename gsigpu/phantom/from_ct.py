@@ -47,11 +47,12 @@ from gsigpu.staging import staged_folder
 from gsigpu.volume import Vector, VolumeGeometry
 
 PHASE = "PVP"
-_LEAST_HU, _MOST_HU = -1024.0, 3071.0
-_SPACING_TOLERANCE_MM = 0.01
+_LEAST_HU, _MOST_HU = -1024.0, 3071.0  # 12 bits, as scanners clip
+_SPACING_TOLERANCE_MM = 0.01  # positions are written to 0.001 mm or finer
 _MOST_LOST = 0.499  # of a step: rounding leads back to the stored value even in float32
-# Not of the new study: links to the old one, and group lengths, which no longer hold.
+# What differs between the energies of a slice.
 _CHANGING = ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription")
+# Not of the new study: links to the old one, and group lengths, which no longer hold.
 _DROPPED = (
     "ReferencedStudySequence", "ReferencedImageSequence", "ReferencedPerformedProcedureStepSequence",
     "SourceImageSequence",
@@ -133,11 +134,23 @@ def write_spectral_from_ct(
     composition = _split(ct, regions, effective_kev, soft_tissue_hu)
     n_bytes = 2 * ct.hu.size * len(energies_kev)
     with staged_folder(Path(out), overwrite=overwrite, mark=TRUTH_FILE, n_bytes=n_bytes) as folder:
-        truth = CtTruth(folder, ct.geometry, composition, tuple(regions), effective_kev)
+        truth = CtTruth(
+            folder=folder,
+            geometry=ct.geometry,
+            composition=composition,
+            regions=tuple(regions),
+            effective_kev=effective_kev,
+        )
         for index, header in enumerate(ct.headers):
             _write_slice(ct, index, header, truth, energies_kev, (patient_id, patient_name))
         _write_truth(truth, energies_kev)
-    return CtTruth(Path(out), ct.geometry, composition, tuple(regions), effective_kev)
+    return CtTruth(
+        folder=Path(out),
+        geometry=ct.geometry,
+        composition=composition,
+        regions=tuple(regions),
+        effective_kev=effective_kev,
+    )
 
 
 def disc_mask(geometry: VolumeGeometry, centre_mm: Vector, radius_mm: float) -> NDArray[np.bool_]:
@@ -153,6 +166,30 @@ def disc_mask(geometry: VolumeGeometry, centre_mm: Vector, radius_mm: float) -> 
 
 
 def _read_ct(ct_files: Sequence[Path] | Path) -> _Ct:
+    headers, geometry = _ordered(_ct_images(ct_files), ct_files)
+    stored = np.stack([_int16(ds) for ds in headers])
+    slopes, intercepts = (
+        np.array([float(ds[name].value) for ds in headers], np.float32)[:, None, None]
+        for name in ("RescaleSlope", "RescaleIntercept")
+    )
+    paddings = [ds.get("PixelPaddingValue") for ds in headers]
+    is_padding = np.stack(
+        [
+            np.zeros(plane.shape, bool) if value is None else plane == value
+            for plane, value in zip(stored, paddings, strict=True)
+        ]
+    )
+    return _Ct(
+        headers=tuple(headers),
+        hu=stored * slopes + intercepts,
+        geometry=geometry,
+        padding=is_padding,
+        steps=slopes,
+    )
+
+
+def _ct_images(ct_files: Sequence[Path] | Path) -> list[Dataset]:
+    """The CT images among the files, all of one series."""
     paths = sorted(Path(ct_files).iterdir()) if isinstance(ct_files, Path) else list(ct_files)
     headers: list[Dataset] = []
     for path in paths:
@@ -170,44 +207,43 @@ def _read_ct(ct_files: Sequence[Path] | Path) -> _Ct:
         raise InputError(
             "the files are of more than one CT series", where=ct_files, remedy="name one series"
         )
+    return headers
+
+
+def _ordered(headers: list[Dataset], where: object) -> tuple[list[Dataset], VolumeGeometry]:
+    """The slices along their normal, and the grid that they make."""
     row, column = np.reshape(headers[0].ImageOrientationPatient, (2, 3)).astype(float)
     normal = np.cross(row, column)
-    headers.sort(key=lambda ds: float(normal @ np.array(ds.ImagePositionPatient, float)))
+    headers = sorted(
+        headers, key=lambda ds: float(normal @ np.array(ds.ImagePositionPatient, float))
+    )
     if len({(ds.Rows, ds.Columns, *ds.PixelSpacing) for ds in headers}) > 1:
         raise GridMismatch(
-            "slices differ in size or pixel spacing", where=ct_files, remedy="name one series"
+            "slices differ in size or pixel spacing", where=where, remedy="name one series"
         )
     heights = [float(normal @ np.array(ds.ImagePositionPatient, float)) for ds in headers]
     steps = np.diff(heights) if len(heights) > 1 else np.array([float(headers[0].SliceThickness)])
     if np.ptp(steps) > _SPACING_TOLERANCE_MM:
         raise NonUniformSpacing(
             f"slice distances between {steps.min():g} and {steps.max():g} mm",
-            where=ct_files,
+            where=where,
             remedy="name all slices of one series",
         )
     x, y, z = (float(v) for v in headers[0].ImagePositionPatient)
     geometry = VolumeGeometry(
-        (len(headers), int(headers[0].Rows), int(headers[0].Columns)),
-        (float(steps.mean()), float(headers[0].PixelSpacing[0]), float(headers[0].PixelSpacing[1])),
-        (x, y, z),
-        _vector(row),
-        _vector(column),
-        _vector(normal),
-        phantom_uid(headers[0].FrameOfReferenceUID, "spectral"),
+        shape=(len(headers), int(headers[0].Rows), int(headers[0].Columns)),
+        spacing_mm=(
+            float(steps.mean()),
+            float(headers[0].PixelSpacing[0]),
+            float(headers[0].PixelSpacing[1]),
+        ),
+        origin_mm=(x, y, z),
+        row_direction=_vector(row),
+        column_direction=_vector(column),
+        slice_direction=_vector(normal),
+        frame_of_reference_uid=phantom_uid(headers[0].FrameOfReferenceUID, "spectral"),
     )
-    stored = np.stack([_int16(ds) for ds in headers])
-    slopes, intercepts = (
-        np.array([float(ds[name].value) for ds in headers], np.float32)[:, None, None]
-        for name in ("RescaleSlope", "RescaleIntercept")
-    )
-    paddings = [ds.get("PixelPaddingValue") for ds in headers]
-    is_padding = np.stack(
-        [
-            np.zeros(plane.shape, bool) if value is None else plane == value
-            for plane, value in zip(stored, paddings, strict=True)
-        ]
-    )
-    return _Ct(tuple(headers), stored * slopes + intercepts, geometry, is_padding, slopes)
+    return headers, geometry
 
 
 def _int16(ds: Dataset) -> NDArray[np.int16]:

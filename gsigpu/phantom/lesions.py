@@ -33,14 +33,16 @@ RIM_WATER_MG_PER_ML = 1046.0
 
 _CLEARANCE_MM = 2.0  # to the liver's surface and to vessels
 _GAP_MM = 6.0  # between two lesions
-_N_TRIES = 4000
+_N_TRIES = 4000  # per lesion; a liver that is nearly full needs some thousands
+_AXIS_VARIATION = 0.08  # SD of ln(axis): lesions are nearly round, but no spheres
+_N_PROBES = 96  # of a lesion's surface: 8 mm apart at a diameter of 30 mm
 # Evenly spread directions (Fibonacci sphere), to probe a lesion's surface.
 _TURN = math.pi * (3.0 - math.sqrt(5.0))
-_HEIGHTS = 1.0 - 2.0 * (np.arange(96) + 0.5) / 96
+_HEIGHTS = 1.0 - 2.0 * (np.arange(_N_PROBES) + 0.5) / _N_PROBES
 _DIRECTIONS = np.column_stack(
     [
-        np.sqrt(1.0 - _HEIGHTS**2) * np.cos(_TURN * np.arange(96)),
-        np.sqrt(1.0 - _HEIGHTS**2) * np.sin(_TURN * np.arange(96)),
+        np.sqrt(1.0 - _HEIGHTS**2) * np.cos(_TURN * np.arange(_N_PROBES)),
+        np.sqrt(1.0 - _HEIGHTS**2) * np.sin(_TURN * np.arange(_N_PROBES)),
         _HEIGHTS,
     ]
 )
@@ -95,7 +97,7 @@ def _drawn(settings: PhantomSettings, rng: np.random.Generator) -> list[Lesion]:
     diameters = np.sort(rng.uniform(*settings.diameter_mm, settings.n_lesions))[::-1]
     lesions = []
     for index, diameter in enumerate(diameters):
-        stretch = np.exp(rng.normal(0.0, 0.08, 3))
+        stretch = np.exp(rng.normal(0.0, _AXIS_VARIATION, 3))
         radii = diameter / 2.0 * stretch / stretch[:2].max()
         uptake = math.exp(rng.normal(0.0, math.log1p(settings.iodine_variation)))
         lesions.append(

@@ -23,8 +23,10 @@ from gsigpu.volume import VolumeGeometry
 Plane = NDArray[np.float32]
 Line = NDArray[np.float64]
 
-_N_SUBSAMPLES = 4
-_N_WAVES = 24
+_N_SUBSAMPLES = 4  # along each axis of a voxel on a lesion's boundary: shares to a percent or so
+_N_WAVES = 24  # enough for a texture without visible stripes
+_WAVELENGTHS_MM = (15.0, 60.0)  # of the texture: slower than noise, faster than organs
+_INSIDE = 0.5  # share of a voxel from which it belongs to a mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Painter:
         rng = np.random.default_rng((seed, 2))
         directions = rng.normal(size=(_N_WAVES, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        self._waves = directions * (2.0 * np.pi / rng.uniform(15.0, 60.0, (_N_WAVES, 1)))
+        self._waves = directions * (2.0 * np.pi / rng.uniform(*_WAVELENGTHS_MM, (_N_WAVES, 1)))
         self._offsets = rng.uniform(0.0, 2.0 * np.pi, _N_WAVES)
         self._wave_height = texture_mg_per_ml * np.sqrt(2.0 / _N_WAVES)
 
@@ -97,19 +99,32 @@ class Painter:
         masks = {
             name: np.zeros(shape, np.uint8) for name in ("lesions", "liver", "vessels", "aorta")
         }
+        self._paint_organs(z, planes, masks)
+        self._paint_lesions(z, planes, masks)
+        planes[0] += planes[2] * self._texture(z)
+        iodine_planes = dict(zip(self._phases, planes[3:], strict=True))
+        return PaintedSlice(Composition(planes[0], planes[1], iodine_planes), masks)
+
+    def _paint_organs(
+        self, z: float, planes: NDArray[np.float32], masks: Mapping[str, NDArray[np.uint8]]
+    ) -> None:
         for organ in self._anatomy.organs:
             covered = self._coverage(organ.shape, z)
             if covered is None:
                 continue
             window, coverage = covered
             _cover(planes[:, *window], coverage, self._values(organ.tissue))
-            inside = coverage >= 0.5
+            inside = coverage >= _INSIDE
             if organ.name in VESSELS:
                 masks["vessels"][window][inside] = 1
             elif organ.name == "aorta":
                 masks["aorta"][window][inside] = 1
             else:  # what is painted over the liver is no part of it, but for its vessels
                 masks["liver"][window][inside] = organ.name == "liver"
+
+    def _paint_lesions(
+        self, z: float, planes: NDArray[np.float32], masks: Mapping[str, NDArray[np.uint8]]
+    ) -> None:
         for lesion in self._lesions:
             if (shares := self._lesion_coverage(lesion, z)) is None:
                 continue
@@ -117,10 +132,7 @@ class Painter:
             under = planes[:, *window]
             rim, centre = (self._values(tissue)[:, None, None] for tissue in _tissues_of(lesion))
             planes[:, *window] = (1.0 - whole) * under + (whole - core) * rim + core * centre
-            masks["lesions"][window][whole >= 0.5] = lesion.label
-        planes[0] += planes[2] * self._texture(z)
-        iodine_planes = dict(zip(self._phases, planes[3:], strict=True))
-        return PaintedSlice(Composition(planes[0], planes[1], iodine_planes), masks)
+            masks["lesions"][window][whole >= _INSIDE] = lesion.label
 
     def lesion_labels(self, z_index: int) -> NDArray[np.uint8]:
         """Labels (y, x) uint8 of the lesions in slice `z_index`, as `paint` leaves them in its masks."""
@@ -129,7 +141,7 @@ class Painter:
             shares = self._lesion_coverage(lesion, float(self._z[z_index]))
             if shares is not None:
                 window, whole, _ = shares
-                labels[window][whole >= 0.5] = lesion.label
+                labels[window][whole >= _INSIDE] = lesion.label
         return labels
 
     def _values(self, tissue: Tissue) -> NDArray[np.float32]:

@@ -53,7 +53,13 @@ SKIN = Tissue("skin", 1060.0, iodine_mg_per_ml=_iodine(0.2, 0.5, 0.4))
 FAT = Tissue("fat", 898.0, texture=0.6)
 MUSCLE = Tissue("muscle", 1052.0, iodine_mg_per_ml=_iodine(0.2, 0.5, 0.5), texture=1.0)
 CORTICAL_BONE = Tissue("cortical bone", 880.0, 480.0)
-MARROW = Tissue("marrow", 965.0, 130.0, _iodine(0.2, 0.4, 0.3), 0.5)
+MARROW = Tissue(
+    name="marrow",
+    water_mg_per_ml=965.0,
+    calcium_mg_per_ml=130.0,
+    iodine_mg_per_ml=_iodine(0.2, 0.4, 0.3),
+    texture=0.5,
+)
 LUNG = Tissue("lung", 150.0, iodine_mg_per_ml=_iodine(0.3, 0.4, 0.3))
 HEART = Tissue("heart", 1045.0, iodine_mg_per_ml=_iodine(6.0, 4.5, 3.0))
 LIVER = Tissue("liver", 1058.0, iodine_mg_per_ml=_iodine(0.6, 2.2, 1.6), texture=1.0)

@@ -110,10 +110,10 @@ class PhantomTruth:
     def painter(self) -> Painter:
         """Paints slices of this phantom."""
         return Painter(
-            upper_abdomen(),
-            self.lesions,
-            self.geometry,
-            self.settings.phases,
+            anatomy=upper_abdomen(),
+            lesions=self.lesions,
+            geometry=self.geometry,
+            phases=self.settings.phases,
             partial_volume=self.settings.partial_volume,
             texture_mg_per_ml=self.settings.texture_mg_per_ml,
             seed=self.settings.seed,

@@ -47,11 +47,26 @@ class Quantity:
 
 
 def _iodine(description: str) -> Quantity:
-    return Quantity(True, description, "MAT_SPECIFIC", "MGML", 0.01, (2.5, 5.0))
+    return Quantity(
+        of_iodine=True,
+        description=description,
+        image_type="MAT_SPECIFIC",
+        rescale_type="MGML",
+        step=0.01,
+        window=(2.5, 5.0),
+    )
 
 
 def _vnc(description: str) -> Quantity:
-    return Quantity(False, description, "MAT_REMOVED", "HU", 1.0, (50.0, 300.0), offset=-1000.0)
+    return Quantity(
+        of_iodine=False,
+        description=description,
+        image_type="MAT_REMOVED",
+        rescale_type="HU",
+        step=1.0,
+        window=(50.0, 300.0),
+        offset=-1000.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +108,8 @@ VENDORS: Mapping[str, Vendor] = {
         conventional="{phase} 120kVp-like",
         image_type=("DERIVED", "SECONDARY", "AXIAL"),
         phase_names={"NC": "NC", "AP": "AP", "PVP": "PVP", "DP": "Delayed"},
-        iodine=Quantity(True, "{phase} Iodine(Water)", "MAT_SPECIFIC", "100ug/cc", 0.1, (25.0, 50.0), factor=10.0),
-        water=Quantity(False, "{phase} Water(Iodine)", "MAT_SPECIFIC", "mg/cc", 1.0, (1050.0, 300.0)),
+        iodine=Quantity(of_iodine=True, description="{phase} Iodine(Water)", image_type="MAT_SPECIFIC", rescale_type="100ug/cc", step=0.1, window=(25.0, 50.0), factor=10.0),
+        water=Quantity(of_iodine=False, description="{phase} Water(Iodine)", image_type="MAT_SPECIFIC", rescale_type="mg/cc", step=1.0, window=(1050.0, 300.0)),
         technique="switching",
         private=(
             (0x0009, "GEMS_IDEN_01", 0x01, "LO", "CT_LIGHTSPEED"),

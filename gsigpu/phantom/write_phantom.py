@@ -48,7 +48,12 @@ def write_phantom(
     with staged_folder(out, overwrite=overwrite, mark=TRUTH_FILE, n_bytes=_size(planned)) as folder:
         truth = replace(planned, folder=folder)
         study_uid = phantom_uid(truth.settings, truth.lesions, "study")
-        export = Export(truth.settings, truth.geometry, study_uid, truth.dicom_folder)
+        export = Export(
+            settings=truth.settings,
+            geometry=truth.geometry,
+            study_uid=study_uid,
+            folder=truth.dicom_folder,
+        )
         _write_slices(truth, SliceWriter(truth, list(export.images())), progress)
         for sink in export.sinks:
             sink.close()

@@ -159,19 +159,24 @@ class HeaderWalker:
             elif vr not in _SHORT_VRS:
                 raise _Odd
             if tag == PIXEL_DATA:
-                spans.append(_Span(tag, start, value, value))
-                return _Header(buffer, syntax, spans, -1 if length == _UNDEFINED else length)
+                spans.append(_Span(tag=tag, start=start, value=value, end=value))
+                return _Header(
+                    buffer=buffer,
+                    syntax=syntax,
+                    spans=spans,
+                    pixel_length=-1 if length == _UNDEFINED else length,
+                )
             if length == _UNDEFINED:
                 if tag in KEPT_ELEMENTS and tag not in ENERGY_SEQUENCES:
                     raise _Odd
                 position = _after_sequence(buffer, value, explicit=explicit and vr != b"UN")
             else:
                 position = value + length
-            spans.append(_Span(tag, start, value, position))
+            spans.append(_Span(tag=tag, start=start, value=value, end=position))
             if tag == SOP_CLASS and buffer[value:position].rstrip(b"\0 ") != self._sop_class:
                 if position > end:
                     raise _NeedMore
-                return _Header(buffer, syntax, spans, 0)
+                return _Header(buffer=buffer, syntax=syntax, spans=spans, pixel_length=0)
         raise _NeedMore
 
 
@@ -255,9 +260,25 @@ class _Template:
             short = span.value - span.start == 8 and (self._explicit or span.tag >> 16 == 2)
             n_length, length_of = (2, _SHORT) if short else (4, _LONG)
             run = buffer[start : span.value - n_length]
-            pieces.append(_Piece(run, length_of, n_length, span.tag, names.get(span.tag, "")))
+            pieces.append(
+                _Piece(
+                    run=run,
+                    length_of=length_of,
+                    n_length=n_length,
+                    tag=span.tag,
+                    name=names.get(span.tag, ""),
+                )
+            )
             start = span.end
-        return (*pieces, _Piece(buffer[start : self._header.spans[-1].end], None, 0, PIXEL_DATA))
+        return (
+            *pieces,
+            _Piece(
+                run=buffer[start : self._header.spans[-1].end],
+                length_of=None,
+                n_length=0,
+                tag=PIXEL_DATA,
+            ),
+        )
 
     def widened(self, header: _Header) -> _Template:
         """The template that fits `header` too, which has the same layout."""
@@ -295,12 +316,12 @@ class _Template:
             elif name:
                 private = energy_notes([(name, buffer[value:position])], private)
         return Elements(
-            values,
-            self._header.syntax,
-            private,
-            position,
-            self._header.pixel_length,
-            (self, private, *map(values.get, self._series_tags)),
+            values=values,
+            transfer_syntax_uid=self._header.syntax,
+            private=private,
+            pixel_offset=position,
+            pixel_length=self._header.pixel_length,
+            common_key=(self, private, *map(values.get, self._series_tags)),
         )
 
 
@@ -323,7 +344,7 @@ def _file_meta(buffer: bytes) -> tuple[str, list[_Span]]:
         elif vr not in _SHORT_VRS:
             raise _Odd
         position = value + length
-        spans.append(_Span(group << 16 | element, start, value, position))
+        spans.append(_Span(tag=group << 16 | element, start=start, value=value, end=position))
         if spans[-1].tag == _TRANSFER_SYNTAX:
             syntax = buffer[value:position]
 

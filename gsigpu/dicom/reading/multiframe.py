@@ -64,11 +64,11 @@ def frames_of(ds: Dataset, top: Elements) -> list[Elements]:
         )
     return [
         Elements(
-            base | _group_values(item, syntax),
-            syntax,
-            top.private,
-            top.pixel_offset,
-            top.pixel_length,
+            values=base | _group_values(item, syntax),
+            transfer_syntax_uid=syntax,
+            private=top.private,
+            pixel_offset=top.pixel_offset,
+            pixel_length=top.pixel_length,
         )
         for item in per_frame
     ]

@@ -116,10 +116,12 @@ class PlaneDecoder:
         if common is None:
             image = self._shared(_FORMAT_TAGS, elements, elements.transfer_syntax_uid, _format)
             common = _Common(
-                image,
-                self._shared(_EVIDENCE_TAGS, elements, elements.private, _evidence),
-                self._shared(_PLACE_TAGS, elements, None, _place),
-                self._shared(_VALUE_TAGS, elements, image, lambda same: _values(same, image)),
+                image=image,
+                evidence=self._shared(_EVIDENCE_TAGS, elements, elements.private, _evidence),
+                place=self._shared(_PLACE_TAGS, elements, None, _place),
+                delivered=self._shared(
+                    _VALUE_TAGS, elements, image, lambda same: _values(same, image)
+                ),
             )
             if key is not None:
                 self._common_of[key] = common
