@@ -16,6 +16,7 @@ GsigpuError
 │   │   ├── MixedOrientations
 │   │   ├── GantryTilt
 │   │   └── GridMismatch           two grids that must be equal are not
+│   ├── FileChanged            a file was changed between two readings
 │   ├── PixelDataError         what the pixel data hold
 │   │   ├── TruncatedPixelData
 │   │   └── UnsupportedPixelData   a transfer syntax or layout nothing here decodes
@@ -118,6 +119,10 @@ class GantryTilt(GeometryError):
 
 class GridMismatch(GeometryError):
     """Two grids that must be equal are not."""
+
+
+class FileChanged(InputError):
+    """A file was changed between two readings of it."""
 
 
 class PixelDataError(InputError):

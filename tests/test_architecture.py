@@ -21,6 +21,7 @@ LAYERS = (
         "report",
         "volume_files",
         "map_files",
+        "file_state",
         "staging",
     ),
     ("maps", "physics", "regions", "cohort_statistics"),
