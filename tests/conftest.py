@@ -22,6 +22,10 @@ def pytest_runtest_setup(item):
             pytest.fail(f"required programs are missing: {', '.join(missing)}")
         if missing:
             pytest.skip(f"needs {', '.join(missing)} (Debian packages dicom3tools and dcmtk)")
+    if item.get_closest_marker("browser") and shutil.which("chromium") is None:
+        if os.environ.get("GSIGPU_REQUIRE_TOOLS") == "1":
+            pytest.fail("required program is missing: chromium")
+        pytest.skip("needs chromium (Debian package chromium)")
     if item.get_closest_marker("gpu"):
         from gsigpu.backends.device import why_no_gpu
 

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs what the `tools` tests call: dciodvfy (dicom3tools), dcmtk and Orthanc. g++ runs the kernels' sources.
+# Installs what the `tools` tests call: dciodvfy (dicom3tools), dcmtk and Orthanc, and the browser
+# that opens pages (chromium). g++ runs the kernels' sources.
 set -eu
 missing=""
 command -v dciodvfy >/dev/null || missing="$missing dicom3tools"
 command -v dcmdump >/dev/null || missing="$missing dcmtk"
+command -v chromium >/dev/null || missing="$missing chromium"
 command -v g++ >/dev/null || missing="$missing g++"
 [ -x /usr/sbin/Orthanc ] || command -v Orthanc >/dev/null || missing="$missing orthanc"
 [ -z "$missing" ] && exit 0

@@ -14,7 +14,16 @@ from typing import Annotated
 
 import typer
 
-from gsigpu.cli import cohort, demo, info, map_command, measure_command, phantom, scan
+from gsigpu.cli import (
+    cohort,
+    demo,
+    info,
+    map_command,
+    measure_command,
+    phantom,
+    review_command,
+    scan,
+)
 from gsigpu.errors import GsigpuError
 
 app = typer.Typer(
@@ -44,6 +53,7 @@ app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
 app.command("map")(map_command.map_command)
 app.command("measure")(measure_command.measure_command)
+app.command("review")(review_command.review_command)
 app.command("phantom")(phantom.phantom)
 app.command("info")(info.info)
 app.add_typer(cohort.cohort)

@@ -153,22 +153,22 @@ def measure_command(
     require_free(
         files_beside(out, with_wide=wide, with_dicom=dicom, with_plot=plot), overwrite=overwrite
     )
-    role_maps = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
+    said = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
     if roles is not None:
-        role_maps.append(read_role_file(roles))
+        said.append(read_role_file(roles))
     masks = MaskFiles(
         tuple(mask or ()),
         liver=liver_mask,
         vessels=vessel_mask,
         aorta=aorta_mask,
         normal=normal_mask,
-        roles=merged(role_maps),
+        roles=merged(said),
         split=split_lesions,
         any_phase=any_mask_phase,
     )
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
     study = options.read_folder(folder, watcher, energy, phase_of, patterns)
-    measurement = measure_study(
+    found = measure_study(
         study,
         masks,
         settings=settings,
@@ -180,7 +180,7 @@ def measure_command(
         watcher=watcher,
     )
     written = write_measurement(
-        measurement,
+        found,
         out,
         masks=masks,
         with_wide=wide,
@@ -188,68 +188,67 @@ def measure_command(
         with_plot=plot,
         overwrite=overwrite,
     )
-    warn(measurement.warnings)
+    warn(found.warnings)
     if as_json:
-        typer.echo(json.dumps(_as_dict(measurement, written), indent=2))
+        typer.echo(json.dumps(_as_dict(found, written), indent=2))
     else:
-        typer.echo(summary(measurement, written))
-    if measurement.failures:
-        fail(list(dict.fromkeys(str(failure.error) for failure in measurement.failures)))
+        typer.echo(summary(found, written))
+    if found.failures:
+        fail(list(dict.fromkeys(str(one.error) for one in found.failures)))
 
 
 def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
     """LABEL=VALUE options."""
-    pairs = {}
+    found = {}
     for text in texts or []:
         key, equals, value = text.rpartition("=")
         if not (key and equals and value):
             raise SettingsError(
                 f"{option} {text!r} is not LABEL=VALUE", remedy=f"write {option} 2=lesion"
             )
-        pairs[key] = value
-    return pairs
+        found[key] = value
+    return found
 
 
-def _as_dict(measurement: Measurement, written: list[Path]) -> dict[str, object]:
+def _as_dict(found: Measurement, written: list[Path]) -> dict[str, object]:
     return {
         "files": [str(path) for path in written],
-        "phase": measurement.stack.phase,
-        "n_rows": len(measurement.rows),
-        "lesions": [layout.lesion.lesion_id for layout in measurement.layout.lesions],
-        "roles": [asdict(region_role) for region_role in measurement.masks.roles],
-        "n_slices_read": len(measurement.slices),
+        "phase": found.stack.phase,
+        "n_rows": len(found.rows),
+        "lesions": [one.lesion.lesion_id for one in found.layout.lesions],
+        "roles": [asdict(one) for one in found.masks.roles],
+        "n_slices_read": len(found.slices),
         "failures": [
-            {"lesion_id": failure.lesion_id, "reason": str(failure.error)}
-            for failure in measurement.failures
+            {"lesion_id": one.lesion_id, "reason": str(one.error)} for one in found.failures
         ],
-        "warnings": list(measurement.warnings),
-        "vendor_iodine": [asdict(vendor) for vendor in measurement.vendor_iodine],
-        "seconds": measurement.seconds,
+        "warnings": list(found.warnings),
+        "vendor_iodine": [asdict(one) for one in found.vendor_iodine],
+        "seconds": found.seconds,
     }
 
 
-def summary(measurement: Measurement, written: list[Path]) -> str:
+def summary(found: Measurement, written: list[Path]) -> str:
     """What was measured, for a person."""
-    stack = measurement.stack
+    stack = found.stack
     lines = [
-        f"read     {len(measurement.slices)} of {stack.geometry.shape[0]} slices, {len(measurement.measurand.series)} series"
+        f"read     {len(found.slices)} of {stack.geometry.shape[0]} slices, {len(found.measurand.series)} series"
         + (f", phase {stack.phase}" if stack.phase else ""),
-        f"regions  {_roles(measurement)}",
+        f"regions  {_roles(found)}",
         *(
-            f"vendor   {vendor.parameter} = {vendor.factor:.3f} x computed {vendor.offset_mg_per_ml:+.3f} mg/mL, correlation {vendor.correlation:.3f}"
-            for vendor in measurement.vendor_iodine
+            f"vendor   {one.parameter} = {one.factor:.3f} x computed {one.offset_mg_per_ml:+.3f} mg/mL, correlation {one.correlation:.3f}"
+            for one in found.vendor_iodine
         ),
         f"wrote    {', '.join(str(path) for path in written)}",
         "",
-        lesion_table(measurement.rows),
+        lesion_table(found.rows),
     ]
     return "\n".join(lines)
 
 
-def _roles(measurement: Measurement) -> str:
-    masks = measurement.masks.masks
+def _roles(found: Measurement) -> str:
+    masks = found.masks.masks
     others = [
-        role for role in ("liver", "vessels", "aorta", "normal") if getattr(masks, role) is not None
+        one for one in ("liver", "vessels", "aorta", "normal") if getattr(masks, one) is not None
     ]
     n = len(masks.lesions)
     return ", ".join([f"{n} lesion{'s' if n != 1 else ''}", *others])
@@ -258,9 +257,9 @@ def _roles(measurement: Measurement) -> str:
 def lesion_table(rows: Sequence[MeasurementRow]) -> str:
     """Size, λHU and iodine per lesion, in text."""
     value = {
-        (row.lesion_id, row.region, row.parameter): row.value
-        for row in rows
-        if row.statistic in ("mean", "value")
+        (one.lesion_id, one.region, one.parameter): one.value
+        for one in rows
+        if one.statistic in ("mean", "value")
     }
 
     def shown(lesion: str, region: str, parameter: str, digits: int) -> str:
@@ -268,10 +267,10 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
         return "-" if math.isnan(number) else f"{number:.{digits}f}"
 
     flags: dict[str, dict[str, None]] = {}
-    for row in rows:
-        if row.region == "lesion":
-            known = flags.setdefault(row.lesion_id, {})
-            known.update(dict.fromkeys(flag for flag in row.flags.split(";") if flag))
+    for one in rows:
+        if one.region == "lesion":
+            known = flags.setdefault(one.lesion_id, {})
+            known.update(dict.fromkeys(flag for flag in one.flags.split(";") if flag))
     body = [
         [
             lesion,

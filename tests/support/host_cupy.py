@@ -101,9 +101,8 @@ class _Cupy(ModuleType):
     ndarray = ndarray
 
     def __getattr__(self, name):
-        attribute = getattr(np, name)
-        plain = isinstance(attribute, type) or not callable(attribute)
-        return attribute if plain else _wrapped(attribute)
+        found = getattr(np, name)
+        return found if isinstance(found, type) or not callable(found) else _wrapped(found)
 
     @staticmethod
     def asarray(value, **options):

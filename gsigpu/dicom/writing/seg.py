@@ -146,6 +146,9 @@ def _add_frames(
             frames.append((segment.mask, int(local)))
             groups.append(_frame_groups(number, at[z], planes[z]))
     (shared,) = ds.SharedFunctionalGroupsSequence
+    # highdicom puts what all frames share there, with one segment the segment too; it is in each frame.
+    if "SegmentIdentificationSequence" in shared:
+        del shared.SegmentIdentificationSequence
     # highdicom, which saw the stand-in alone, writes 1 mm.
     shared.PixelMeasuresSequence[0].SpacingBetweenSlices = decimal(geometry.spacing_mm[0])
     ds.NumberOfFrames = len(frames)

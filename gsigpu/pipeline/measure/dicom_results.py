@@ -41,26 +41,23 @@ _NO_UNIT = Code("1", "UCUM", "no units")
 
 def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None:
     """Writes the regions and the report on them. Profiles stay in the table."""
-    regions = [region for region in measurement.layout.regions if region.region != "profile"]
+    regions = [one for one in measurement.layout.regions if one.region != "profile"]
     series = measurement.measurand.series[0]
     written = write_segmentation(
-        seg_path, [_segment(region) for region in regions], series, measurement.stack.geometry
+        seg_path, [_segment(one) for one in regions], series, measurement.stack.geometry
     )
     rows: dict[tuple[str, str], list[MeasurementRow]] = {}
     for row in measurement.rows:
         rows.setdefault((row.lesion_id, row.region), []).append(row)
-    units = {
-        definition.parameter: (definition.quantity, definition.unit)
-        for definition in measurement.measurand.definitions
-    }
+    units = {one.parameter: (one.quantity, one.unit) for one in measurement.measurand.definitions}
     reported = []
-    for number, region in enumerate(regions):
+    for number, one in enumerate(regions):
         quantities = [
             quantity
-            for row in rows.get((region.lesion_id, region.region), [])
+            for row in rows.get((one.lesion_id, one.region), [])
             for quantity in _quantities(row, units)
         ]
-        segment = _segment(region)
+        segment = _segment(one)
         reported.append(
             ReportedRegion(number, segment.label, segment.kind, segment.anatomy, tuple(quantities))
         )
@@ -68,13 +65,13 @@ def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None
     write_report(sr_path, reported, written, title=f"Spectral measurements{phase}")
 
 
-def _segment(region: MeasuredRegion) -> Segment:
-    if not region.lesion_id:
-        kind = _AORTA if region.region == "aorta" else _LIVER
-        return Segment(region.region, region.mask, _ANATOMICAL, kind, kind)
+def _segment(one: MeasuredRegion) -> Segment:
+    if not one.lesion_id:
+        kind = _AORTA if one.region == "aorta" else _LIVER
+        return Segment(one.region, one.mask, _ANATOMICAL, kind, kind)
     return Segment(
-        f"lesion {region.lesion_id} {region.region}".removesuffix(" lesion"),
-        region.mask,
+        f"lesion {one.lesion_id} {one.region}".removesuffix(" lesion"),
+        one.mask,
         _ABNORMAL,
         _LESION,
         _LIVER,
@@ -94,18 +91,18 @@ def _quantities(row: MeasurementRow, units: dict[str, tuple[Code, Unit]]) -> Ite
     method = Code(_short(row.parameter), OWN_SCHEME, meaning)
     derivation = _DERIVATIONS[row.statistic]
     if row.parameter in units:
-        quantity, display_unit = units[row.parameter]
+        quantity, own = units[row.parameter]
     elif row.parameter.startswith(("mono_", "ct_value")):
-        quantity, display_unit = HOUNSFIELD, HU
+        quantity, own = HOUNSFIELD, HU
     elif row.parameter.startswith("iodine[vendor") and row.unit == "mg/mL":
-        quantity, display_unit = IODINE_CONCENTRATION, MG_PER_ML
+        quantity, own = IODINE_CONCENTRATION, MG_PER_ML
     elif row.unit == "1":
         name = Code(_short(row.parameter), OWN_SCHEME, row.parameter.replace("_", " "))
         yield Quantity(name, row.value, _NO_UNIT, derivation, method)
         return
     else:
         return
-    unit = Code(display_unit.ucum, "UCUM", display_unit.display or "no units")
+    unit = Code(own.ucum, "UCUM", own.display or "no units")
     yield Quantity(quantity, row.value, unit, derivation, method)
 
 

@@ -1,0 +1,156 @@
+"""`gsigpu review`: look at the maps, regions and values of a study in a browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gsigpu.cli import measure_options, options
+from gsigpu.cli.console import TerminalWatcher, split_numbers, warn
+from gsigpu.errors import SettingsError
+from gsigpu.maps.registry import DEFAULT_SLOPE
+
+if TYPE_CHECKING:
+    from gsigpu.pipeline.review.review_study import ReviewResult
+
+
+def review_command(
+    folder: options.StudyFolder,
+    *,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--mask",
+            metavar="FILE",
+            help="Lesions, as for gsigpu measure; repeatable. Without a mask the page has no regions.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="OUT", help="Folder to write; open index.html in it."),
+    ] = None,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Show the page at an address of this machine until Ctrl-C; without -o it is kept nowhere.",
+        ),
+    ] = False,
+    phase: Annotated[
+        list[str], options.list_option("--phase", text="Phases to show; all that the study has.")
+    ],
+    maps: Annotated[
+        list[str],
+        options.list_option("--maps", text="Maps beside water and iodine", default="lambda-hu"),
+    ],
+    slope: Annotated[
+        str, typer.Option("--slope", help="Definition of lambda-hu, as for gsigpu map.")
+    ] = DEFAULT_SLOPE,
+    liver_mask: Annotated[
+        Path | None, typer.Option("--liver-mask", metavar="FILE", help="The liver.")
+    ] = None,
+    vessel_mask: Annotated[
+        Path | None, typer.Option("--vessel-mask", metavar="FILE", help="Vessels of the liver.")
+    ] = None,
+    aorta_mask: Annotated[
+        Path | None, typer.Option("--aorta-mask", metavar="FILE", help="Aorta.")
+    ] = None,
+    any_mask_phase: measure_options.AnyMaskPhase = False,
+    case: Annotated[
+        str, typer.Option("--case", help="The case's name on the page; the folder's if not given.")
+    ] = "",
+    with_identity: Annotated[
+        bool,
+        typer.Option(
+            "--with-identity",
+            help="Also the patient ID and date, and regions of interest can be saved as DICOM SEG.",
+        ),
+    ] = False,
+    outside: Annotated[
+        str,
+        typer.Option("--outside", help="What lies around the patient: blank, or keep."),
+    ] = "blank",
+    series: Annotated[
+        list[str] | None,
+        typer.Option("--series", help="Only series with this number, UID or words; repeatable."),
+    ] = None,
+    energies: Annotated[
+        list[str],
+        options.list_option("--energies", metavar="KEV,KEV", text="Use only these energies."),
+    ],
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")
+    ] = None,
+    energy: options.Energy = None,
+    phase_of: options.PhaseOf = None,
+    patterns: options.PatternFile = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a page that is there.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a page that shows maps, regions and values of a study; it opens without a server.
+
+    Example: gsigpu review /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o review-0042
+    """
+    from gsigpu.pipeline.measure.study_masks import MaskFiles
+    from gsigpu.pipeline.review.review_study import review_study
+    from gsigpu.pipeline.review.serve import page_folder, serve_page
+
+    if out is None and not serve:
+        raise SettingsError("nothing says where the page goes", remedy="add -o OUT, or --serve")
+    if outside not in ("blank", "keep"):
+        raise SettingsError(f"--outside {outside!r} is unknown", remedy="use blank or keep")
+    has_masks = any((mask, liver_mask, vessel_mask, aorta_mask))
+    masks = MaskFiles(
+        lesions=tuple(mask or ()),
+        liver=liver_mask,
+        vessels=vessel_mask,
+        aorta=aorta_mask,
+        any_phase=any_mask_phase,
+    )
+    watcher = TerminalWatcher(
+        {"scan": "reading headers", "measure": "measuring", "volumes": "computing maps"}
+    )
+    study = options.read_folder(folder, watcher, energy, phase_of, patterns)
+    with page_folder(out) as place:
+        result = review_study(
+            study,
+            place,
+            masks=masks if has_masks else None,
+            phases=phase,
+            maps=maps,
+            slope=slope,
+            case_id=case or folder.resolve().name,
+            series=series or (),
+            energies_kev=split_numbers(energies, "--energies"),
+            with_identity=with_identity,
+            inside_body=outside == "blank",
+            n_workers=workers,
+            overwrite=overwrite,
+            watcher=watcher,
+        )
+        warn(result.warnings)
+        typer.echo(json.dumps(_as_dict(result), indent=2) if as_json else summary(result))
+        if serve:
+            serve_page(result.page.parent, tell=typer.echo)
+
+
+def _as_dict(result: ReviewResult) -> dict[str, object]:
+    return {
+        "page": str(result.page),
+        "phases": list(result.phases),
+        "n_lesions": result.n_lesions,
+        "n_bytes": result.n_bytes,
+        "seconds": result.seconds,
+        "warnings": list(result.warnings),
+    }
+
+
+def summary(result: ReviewResult) -> str:
+    """What was written, for a person."""
+    phases = ", ".join(result.phases)
+    return f"page     {result.page}\nshows    {phases}; {result.n_lesions} lesions\nsize     {result.n_bytes / 2**20:.0f} MiB"

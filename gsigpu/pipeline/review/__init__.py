@@ -1,0 +1,1 @@
+"""`gsigpu review`."""

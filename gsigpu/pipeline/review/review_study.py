@@ -1,0 +1,236 @@
+"""`gsigpu review`: a study and masks in, a page to look at out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import left_aside, select_stack
+from gsigpu.errors import MaskError
+from gsigpu.maps.registry import DEFAULT_SLOPE
+from gsigpu.pipeline.choose_stack import only_energies
+from gsigpu.pipeline.map.map_study import StackSource, label_warnings
+from gsigpu.pipeline.measure.measure_study import measure_study
+from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
+from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.progress import SILENT, Watcher
+from gsigpu.pipeline.review.page_data import phase_entry, study_entry, write_regions
+from gsigpu.pipeline.review.page_volumes import page_definitions, write_volumes
+from gsigpu.pipeline.review.roi_template import roi_template
+from gsigpu.staging import staged_folder
+from gsigpu.version import __version__
+from gsigpu.viewer.page_files import PAGE, write_page
+
+PAGE_MAPS = ("lambda-hu",)
+# A page needs about so many bytes per voxel, three maps in it (measured 1.6 for a whole abdomen).
+_BYTES_PER_VOXEL_AND_MAP = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewResult:
+    """What `review` wrote.
+
+    page : the document to open
+    phases : names, in the order of the page
+    n_lesions : of all phases
+    warnings : for a person to read; they are on the page too
+    """
+
+    page: Path
+    phases: tuple[str, ...]
+    n_lesions: int
+    n_bytes: int
+    seconds: dict[str, float]
+    warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Short, without a path."""
+        return f"<ReviewResult: phases {', '.join(self.phases)}, {self.n_lesions} lesions>"
+
+
+def review_study(
+    study: Path | str | Study,
+    out: Path | str,
+    *,
+    masks: MaskFiles | None = None,
+    phases: Sequence[str] = (),
+    maps: Sequence[str] = PAGE_MAPS,
+    slope: str = DEFAULT_SLOPE,
+    settings: MeasureSettings | None = None,
+    case_id: str = "",
+    series: Sequence[str] = (),
+    energies_kev: Sequence[float] = (),
+    with_identity: bool = False,
+    inside_body: bool = True,
+    n_workers: int | None = None,
+    overwrite: bool = False,
+    watcher: Watcher = SILENT,
+) -> ReviewResult:
+    """Writes a folder with a page that shows maps, regions and values of a study.
+
+    study : a folder, or what `read_study` gave
+    out : a folder that is not there yet, or is empty
+    masks : of lesions, liver and so on; None for a page without regions
+    phases : all that have a stack, if empty
+    maps : beside water and iodine, which every page has
+    settings : of the measurement whose values the page shows
+    case_id : the only name on the page; that of the folder if empty
+    with_identity : also the patient ID, the study's date, and what a region of interest needs to be saved as a
+        DICOM Segmentation of this patient
+    inside_body : leave out what lies around the patient
+
+    Masks that do not fit a phase leave it without regions, and the page says why.
+    Raises InputError and its kinds where a phase that was asked for has no stack, or no phase has one;
+    MaskError where masks fit none of the phases; OutputError.
+    """
+    out = Path(out)
+    definitions = page_definitions(maps, slope=slope)
+    begun = perf_counter()
+    if not isinstance(study, Study):
+        with watcher.stage("scan") as progress:
+            study = read_study(study, progress=progress)
+    scan_seconds = perf_counter() - begun
+    stacks = [
+        only_energies(select_stack(study, phase=phase, series=series), energies_kev)
+        for phase in phases or _phases_of(study)
+    ]
+    case_id = case_id or study.root.resolve().name
+    labels = CaseLabels(case_id=case_id, patient_id=case_id)
+    seconds = {"scan": scan_seconds, "measure": 0.0, "volumes": 0.0}
+    entries: list[dict[str, Any]] = []
+    warnings = list(study.warnings)
+    n_lesions = 0
+    problems: list[MaskError] = []
+    with staged_folder(
+        out,
+        overwrite=overwrite,
+        mark=PAGE,
+        n_bytes=_predicted_bytes(stacks, len(definitions)),
+        protected=[study.root],
+    ) as folder:
+        data = folder / "data"
+        data.mkdir()
+        for number, stack in enumerate(stacks):
+            key = f"p{number}"
+            phase_warnings = [*left_aside(study, stack)]
+            measurement: Measurement | None = None
+            started = perf_counter()
+            if masks is not None:
+                measurement, problem = _measured(
+                    study, stack, masks, settings, labels, series, energies_kev, n_workers, watcher
+                )
+                if problem is not None:
+                    problems.append(problem)
+                    phase_warnings.append(f"No regions are shown in this phase. {problem}")
+            measured = perf_counter()
+            with watcher.stage("volumes") as progress:
+                _, left_out = write_volumes(
+                    stack,
+                    definitions,
+                    data,
+                    key,
+                    inside_body=inside_body,
+                    n_workers=n_workers,
+                    progress=progress,
+                )
+            phase_warnings += left_out
+            if measurement is not None:
+                phase_warnings += measurement.warnings
+                n_lesions += len(measurement.layout.lesions)
+            else:
+                phase_warnings += label_warnings(stack, StackSource(stack))
+            entry = phase_entry(key, stack, measurement, phase_warnings)
+            entry["regionSlices"] = (
+                []
+                if measurement is None
+                else write_regions(
+                    data, f"{key}r", measurement.layout, measurement.masks.masks.liver
+                )
+            )
+            entry["segmentation"] = roi_template(stack) if with_identity else None
+            entries.append(entry)
+            warnings += phase_warnings
+            seconds["measure"] += measured - started
+            seconds["volumes"] += perf_counter() - measured
+        if problems and len(problems) == len(stacks):
+            raise problems[0]
+        write_page(
+            folder,
+            study_entry(
+                title=f"{case_id}: spectral review",
+                case_id=case_id,
+                software=f"gsigpu {__version__}",
+                maps=definitions,
+                phases=entries,
+                warnings=study.warnings,
+                identity=_identity(stacks[0]) if with_identity else {},
+            ),
+        )
+        n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return ReviewResult(
+        page=out / PAGE,
+        phases=tuple(entry["name"] for entry in entries),
+        n_lesions=n_lesions,
+        n_bytes=n_bytes,
+        seconds=seconds,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _phases_of(study: Study) -> list[str | None]:
+    """Every phase that has monoenergetic series, in the order of the study."""
+    phases = [
+        series.phase
+        for series in study.series
+        if series.kind is SeriesKind.VMI and series.energy_kev is not None
+    ]
+    known = list(dict.fromkeys(phases))
+    return [None] if len(known) < 2 else list(known)
+
+
+def _measured(
+    study: Study,
+    stack: SpectralStack,
+    masks: MaskFiles,
+    settings: MeasureSettings | None,
+    labels: CaseLabels,
+    series: Sequence[str],
+    energies_kev: Sequence[float],
+    n_workers: int | None,
+    watcher: Watcher,
+) -> tuple[Measurement | None, MaskError | None]:
+    """The measurement of a phase, or why its masks give none."""
+    try:
+        measurement = measure_study(
+            study,
+            masks,
+            settings=settings,
+            labels=replace(labels, phase=stack.phase),
+            phase=stack.phase or None,
+            series=series,
+            energies_kev=energies_kev,
+            n_workers=n_workers,
+            watcher=watcher,
+        )
+    except MaskError as problem:
+        return None, problem
+    return measurement, None
+
+
+def _identity(stack: SpectralStack) -> Mapping[str, str]:
+    evidence = stack.series[0].evidence
+    return {"patient ID": evidence.patient_id, "acquired": evidence.acquisition_datetime[:8]}
+
+
+def _predicted_bytes(stacks: Sequence[SpectralStack], n_maps: int) -> int:
+    voxels = sum(
+        stack.geometry.shape[0] * stack.geometry.shape[1] * stack.geometry.shape[2]
+        for stack in stacks
+    )
+    return int(voxels * n_maps * _BYTES_PER_VOXEL_AND_MAP)

@@ -1,0 +1,35 @@
+"""The files of a study page beside its volumes: the document, its scripts, its style, its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+PAGE = "index.html"
+# In the order in which the document runs them.
+SCRIPTS = ("store.js", "render.js", "plots.js", "segmentation.js", "roi.js", "app.js")
+VENDORED = ("uPlot.iife.min.js", "uPlot.min.css", "uPlot.LICENSE.txt")
+
+
+def write_page(folder: Path, study: Mapping[str, Any]) -> Path:
+    """Writes index.html with what it needs into `folder`, which holds the volumes under data/.
+
+    study : plain data, as gsigpu.pipeline.review.page_data makes it
+    Returns the path of the document. Texts reach the page as data and are shown as text, never as markup.
+    """
+    here = files("gsigpu.viewer")
+    (folder / "page").mkdir()
+    for name in (*SCRIPTS, "viewer.css"):
+        (folder / "page" / name).write_bytes(here.joinpath(name).read_bytes())
+    for name in VENDORED:
+        (folder / "page" / name).write_bytes(here.joinpath("vendor").joinpath(name).read_bytes())
+    text = json.dumps(study, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    (folder / "page" / "study.js").write_text(f"window.gsigpuStudy={text};\n", "ascii")
+    document = here.joinpath("page.html").read_text("utf-8")
+    document = document.replace("{{title}}", escape(str(study["title"])))
+    (folder / PAGE).write_text(document, "utf-8")
+    return folder / PAGE
