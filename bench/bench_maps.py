@@ -66,12 +66,12 @@ def on_cpu(name: str, n_slices: int, size: int, repeats: int) -> list[str]:
     def copy_bytes() -> None:
         """Reads all stored values and writes as many bytes as the int16 maps have."""
 
-        def one(z: int) -> None:
+        def copy_slice(z: int) -> None:
             np.copyto(copied[z, : len(names)], stored[z, : len(names)])
             for e in range(len(names), len(energies)):
                 np.copyto(copied[0, e], stored[z, e])
 
-        on_all_cores(one, n_slices)
+        on_all_cores(copy_slice, n_slices)
 
     def ours(dtype: type) -> Callable[[], None]:
         weights, offsets = weights_of(names, energies, dtype)
@@ -102,8 +102,8 @@ def on_gpu(name: str, n_slices: int, size: int, repeats: int) -> list[str]:
     lines = [f"## {name}, GPU", "", "| | ms (median) | time / copy |", "|---|---:|---:|"]
     for dtype in (np.int16, np.float32):
         weights, offsets = (
-            cupy.asarray(np.repeat(one, n_slices, axis=0))
-            for one in weights_of(names, energies, dtype)
+            cupy.asarray(np.repeat(values, n_slices, axis=0))
+            for values in weights_of(names, energies, dtype)
         )
         out = cupy.empty((n_slices, len(names), size * size), dtype)
         n_bytes = (stored.nbytes + out.nbytes) // 2

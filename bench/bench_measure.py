@@ -42,7 +42,7 @@ from radiomics.firstorder import RadiomicsFirstOrder
 
 radiomics.setVerbosity(logging.ERROR)
 image, labels = (sitk.ReadImage(path) for path in sys.argv[1:3])
-wanted = json.loads(sys.argv[3])
+chosen = json.loads(sys.argv[3])
 extractors = {
     "whole": RadiomicsFeatureExtractor(),
     "bare": RadiomicsFeatureExtractor(additionalInfo=False),
@@ -57,17 +57,17 @@ means = {}
 for round_ in range(int(sys.argv[4]) + 1):
     if round_ == 1:  # what the first round took is not counted
         taken = {name: [] for name in taken}
-    for label in wanted:
+    for label in chosen:
         for name, extractor in extractors.items():
             begun = time.perf_counter()
-            found = extractor.execute(image, labels, label=label)
+            features = extractor.execute(image, labels, label=label)
             taken[name].append(time.perf_counter() - begun)
         box = boxes.GetBoundingBox(label)
-        crop = [sitk.RegionOfInterest(one, box[3:], box[:3]) for one in (image, labels)]
+        crop = [sitk.RegionOfInterest(volume, box[3:], box[:3]) for volume in (image, labels)]
         begun = time.perf_counter()
         RadiomicsFirstOrder(*crop, label=label).execute()
         taken["crops"].append(time.perf_counter() - begun)
-        means[label] = float(found["original_firstorder_Mean"])
+        means[label] = float(features["original_firstorder_Mean"])
 version = radiomics.__version__.lstrip("v")
 print(json.dumps({**taken, "means": means, "version": version}))
 """
@@ -101,24 +101,28 @@ def bytes_of(work: Callable[[], object]) -> int | None:
 def what_is_read(truth: PhantomTruth) -> list[str]:
     """Slices and bytes."""
     study = read_study(truth.dicom_folder)
-    found = measured(study, truth, REGIONS)  # imports and caches are warm after this
+    measurement = measured(study, truth, REGIONS)  # imports and caches are warm after this
     labels = np.asarray(nib.load(truth.lesion_mask).dataobj)  # (x, y, z)
     touched = np.flatnonzero((labels > 0).any(axis=(0, 1))).tolist()
-    n_slices, n_series = labels.shape[2], len(found.measurand.series)
+    n_slices, n_series = labels.shape[2], len(measurement.measurand.series)
     n_study = sum(path.stat().st_size for path in truth.dicom_folder.rglob("*") if path.is_file())
-    planes = [series.planes[z] for series in found.measurand.series for z in found.slices]
-    n_pixels = sum(one.format.n_bytes for one in planes)
+    planes = [
+        series.planes[z] for series in measurement.measurand.series for z in measurement.slices
+    ]
+    n_pixels = sum(plane.format.n_bytes for plane in planes)
     scan = bytes_of(lambda: read_study(truth.dicom_folder))
     measure = bytes_of(lambda: measured(study, truth, REGIONS))
     n_mask = truth.lesion_mask.stat().st_size
-    same = "the same ones" if sorted(found.slices) == touched else "NOT the same ones"
-    more = "as many or fewer: yes" if len(found.slices) <= len(touched) else "MORE than the mask"
+    same = "the same ones" if sorted(measurement.slices) == touched else "NOT the same ones"
+    more = (
+        "as many or fewer: yes" if len(measurement.slices) <= len(touched) else "MORE than the mask"
+    )
     lines = [
         "| | |",
         "|---|---:|",
         f"| slices of the study | {n_slices} |",
         f"| slices that the mask touches (NumPy on the NIfTI) | {len(touched)} |",
-        f"| slices read, at each of {n_series} energies | {len(found.slices)} ({same}; {more}) |",
+        f"| slices read, at each of {n_series} energies | {len(measurement.slices)} ({same}; {more}) |",
         f"| bytes of the study's files | {n_study / 1e6:.1f} MB |",
         f"| pixel bytes of the slices read | {n_pixels / 1e6:.1f} MB, {n_pixels / n_study:.1%} of the study |",
     ]
@@ -130,10 +134,10 @@ def what_is_read(truth: PhantomTruth) -> list[str]:
     return lines
 
 
-def numpy_loop(image: np.ndarray, labels: np.ndarray, wanted: list[int]) -> dict[int, float]:
+def numpy_loop(image: np.ndarray, labels: np.ndarray, chosen: list[int]) -> dict[int, float]:
     """What one writes in a notebook: a boolean mask of the whole volume per label."""
     means = {}
-    for label in wanted:
+    for label in chosen:
         values = image[labels == label].astype(np.float64)
         centred = values - values.mean()
         np.percentile(values, [10, 25, 50, 75, 90])
@@ -143,32 +147,34 @@ def numpy_loop(image: np.ndarray, labels: np.ndarray, wanted: list[int]) -> dict
 
 
 def simpleitk(
-    image: SimpleITK.Image, labels: SimpleITK.Image, wanted: list[int]
+    image: SimpleITK.Image, labels: SimpleITK.Image, chosen: list[int]
 ) -> dict[int, float]:
     """All labels in one pass, at its defaults."""
-    one = SimpleITK.LabelIntensityStatisticsImageFilter()
-    one.Execute(labels, image)
-    return {label: one.GetMean(label) for label in wanted}
+    statistics_filter = SimpleITK.LabelIntensityStatisticsImageFilter()
+    statistics_filter.Execute(labels, image)
+    return {label: statistics_filter.GetMean(label) for label in chosen}
 
 
-def on_labels(image: np.ndarray, labels: np.ndarray, wanted: list[int]) -> dict[int, float]:
+def on_labels(image: np.ndarray, labels: np.ndarray, chosen: list[int]) -> dict[int, float]:
     """gsigpu's statistics, each label in its box; all boxes by one pass, as gsigpu.masks finds them."""
     boxes = find_objects(labels)
     return {
         label: statistics(image[boxes[label - 1]][labels[boxes[label - 1]] == label])["mean"]
-        for label in wanted
+        for label in chosen
     }
 
 
 def on_boxes(image: np.ndarray, masks: list[RegionMask]) -> dict[int, float]:
     """gsigpu's statistics of masks that are there."""
-    return {one.label: statistics(image[one.box][np.asarray(one.voxels)])["mean"] for one in masks}
+    return {
+        mask.label: statistics(image[mask.box][np.asarray(mask.voxels)])["mean"] for mask in masks
+    }
 
 
-def pyradiomics(python: Path, image: Path, mask: Path, wanted: list[int], repeats: int) -> dict:
+def pyradiomics(python: Path, image: Path, mask: Path, chosen: list[int], repeats: int) -> dict:
     """What the program above says."""
     done = subprocess.run(
-        [python, "-c", PYRADIOMICS, image, mask, json.dumps(wanted), str(repeats)],
+        [python, "-c", PYRADIOMICS, image, mask, json.dumps(chosen), str(repeats)],
         capture_output=True,
         text=True,
         check=False,
@@ -190,7 +196,7 @@ def how_fast(
         SimpleITK.ReadImage(str(truth.lesion_mask)),
     )
     image, labels = SimpleITK.GetArrayFromImage(image_itk), SimpleITK.GetArrayFromImage(labels_itk)
-    wanted = [one.label for one in truth.lesions]
+    all_labels = [lesion.label for lesion in truth.lesions]
     masks = list(read_masks(truth.lesion_mask, truth.geometry).masks)
     staged: dict[tuple[str, ...], list[dict[str, float]]] = {("lesion",): [], REGIONS: []}
 
@@ -201,22 +207,22 @@ def how_fast(
         repeats,
         lesions=lambda: whole(("lesion",)),
         regions=lambda: whole(REGIONS),
-        labels=lambda: on_labels(image, labels, wanted),
+        labels=lambda: on_labels(image, labels, all_labels),
         boxes=lambda: on_boxes(image, masks),
-        itk=lambda: simpleitk(image_itk, labels_itk, wanted),
-        loop=lambda: numpy_loop(image, labels, wanted),
+        itk=lambda: simpleitk(image_itk, labels_itk, all_labels),
+        loop=lambda: numpy_loop(image, labels, all_labels),
     )
-    n = len(wanted)
+    n = len(all_labels)
     ours = [
         (row.lesion_id, row.value)
         for row in measured(study, truth, ("lesion",)).rows
         if (row.parameter, row.statistic) == ("iodine", "mean")
     ]
-    ours_by_label = dict(zip(wanted, (value for _, value in ours), strict=True))
+    ours_by_label = dict(zip(all_labels, (value for _, value in ours), strict=True))
     agree = {
-        "statistics() on the written map": on_labels(image, labels, wanted),
-        "SimpleITK": simpleitk(image_itk, labels_itk, wanted),
-        "NumPy": numpy_loop(image, labels, wanted),
+        "statistics() on the written map": on_labels(image, labels, all_labels),
+        "SimpleITK": simpleitk(image_itk, labels_itk, all_labels),
+        "NumPy": numpy_loop(image, labels, all_labels),
     }
     # Seconds per region, of one map or of three parameters.
     per_region = {
@@ -238,22 +244,22 @@ def how_fast(
         )
     else:
         # Largest, smallest and those between, so that the mean stands for all.
-        chosen = [wanted[i] for i in np.linspace(0, n - 1, min(n_timed, n)).astype(int)]
-        found = pyradiomics(python, path, truth.lesion_mask, chosen, min(repeats, 2))
-        agree["PyRadiomics"] = {int(label): mean for label, mean in found["means"].items()}
+        chosen = [all_labels[i] for i in np.linspace(0, n - 1, min(n_timed, n)).astype(int)]
+        timed = pyradiomics(python, path, truth.lesion_mask, chosen, min(repeats, 2))
+        agree["PyRadiomics"] = {int(label): mean for label, mean in timed["means"].items()}
         per_region |= {
             "PyRadiomics first order, execute() with the volume and a label": st.mean(
-                found["whole"]
+                timed["whole"]
             ),
             "PyRadiomics first order, the same without its provenance (additionalInfo off)": st.mean(
-                found["bare"]
+                timed["bare"]
             ),
-            "PyRadiomics RadiomicsFirstOrder on crops": st.mean(found["crops"]),
+            "PyRadiomics RadiomicsFirstOrder on crops": st.mean(timed["crops"]),
         }
         notes.append(
-            f"PyRadiomics {found['version']} in its own interpreter, execute() alone, on {len(chosen)} of the {n} lesions,"
-            f" mean per lesion; extrapolated to {n} lesions: {n * st.mean(found['whole']):.1f} s"
-            f" (on crops {n * st.mean(found['crops']):.2f} s)."
+            f"PyRadiomics {timed['version']} in its own interpreter, execute() alone, on {len(chosen)} of the {n} lesions,"
+            f" mean per lesion; extrapolated to {n} lesions: {n * st.mean(timed['whole']):.1f} s"
+            f" (on crops {n * st.mean(timed['crops']):.2f} s)."
         )
     lines = [
         "| | ms per region | time / gsigpu measure, lesions | time / gsigpu statistics(), map and labels in memory |",
@@ -276,7 +282,7 @@ def how_fast(
     lines += ["Stages of measure, median seconds for all lesions:", ""]
     lines += [f"| regions | {' | '.join(STAGES)} |", "|---|---:|---:|---:|"]
     for regions, runs in staged.items():
-        middle = (f"{st.median(one[stage] for one in runs[1:]):.3f}" for stage in STAGES)
+        middle = (f"{st.median(run[stage] for run in runs[1:]):.3f}" for stage in STAGES)
         lines.append(f"| {', '.join(regions)} | {' | '.join(middle)} |")
     apart = {
         name: max(abs(mean / ours_by_label[label] - 1.0) for label, mean in means.items())
@@ -294,7 +300,7 @@ def main() -> None:
     """Runs it."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--pyradiomics-python", type=Path)
-    own, sys.argv[1:] = parser.parse_known_args()
+    script_options, sys.argv[1:] = parser.parse_known_args()
     options = arguments(__doc__ or "", slices=100, size=512, lesions=20)
     n_timed = 5
     spacing_mm, diameter_mm = (1.25, 0.7, 0.7), (8.0, 30.0)
@@ -323,7 +329,7 @@ def main() -> None:
             "",
             "## Statistics of a region",
             "",
-            *how_fast(truth, folder, options.repeats, own.pyradiomics_python, n_timed),
+            *how_fast(truth, folder, options.repeats, script_options.pyradiomics_python, n_timed),
         ]
     report("measure", lines, save=options.save)
 

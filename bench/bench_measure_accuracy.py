@@ -50,8 +50,8 @@ def true_rim_mm(diameter_mm: float) -> float:
 
 def true_value(region: str, parameter: str) -> float:
     """Of the region's material."""
-    found = expected(WATER[region], IODINE[region], (70.0,))
-    return found["iodine_mg_per_ml"] if parameter == "iodine" else found["lambda_hu"]["paper"]
+    truth = expected(WATER[region], IODINE[region], (70.0,))
+    return truth["iodine_mg_per_ml"] if parameter == "iodine" else truth["lambda_hu"]["paper"]
 
 
 def spheres(
@@ -74,8 +74,8 @@ def spheres(
                 break
             centre = rng.uniform(-reach_mm + clear_mm, reach_mm - clear_mm)
             if any(
-                np.linalg.norm(centre - one.centre_mm) < radius_mm + one.radii_mm[0] + GAP_MM
-                for one in placed
+                np.linalg.norm(centre - lesion.centre_mm) < radius_mm + lesion.radii_mm[0] + GAP_MM
+                for lesion in placed
             ):
                 continue
             points = np.concatenate([centre + directions * d for d in (clear_mm, radius_mm / 2)]).T
@@ -102,7 +102,7 @@ def written(
     folder: Path, lesions: tuple[Lesion, ...], shape: tuple[int, int, int], **settings: object
 ) -> PhantomTruth:
     """A study of these lesions, in place of the one before."""
-    asked = PhantomSettings(
+    settings = PhantomSettings(
         shape=shape,
         spacing_mm=SPACING_MM,
         phases=(PHASE,),
@@ -112,7 +112,7 @@ def written(
         **settings,
     )
     shutil.rmtree(folder, ignore_errors=True)
-    return write_phantom(folder, asked, lesions=lesions)
+    return write_phantom(folder, settings, lesions=lesions)
 
 
 def measured(truth: PhantomTruth, rules: Mapping[str, RimRule]) -> dict[str, Measurement]:
@@ -132,11 +132,11 @@ def measured(truth: PhantomTruth, rules: Mapping[str, RimRule]) -> dict[str, Mea
 
 def errors_of(truth: PhantomTruth, rules: Mapping[str, RimRule], **labels: object) -> pd.DataFrame:
     """One row per lesion, rule, region and parameter: the mean's error against the material."""
-    diameters = {str(one.label): 2.0 * one.radii_mm[0] for one in truth.lesions}
+    diameters = {str(lesion.label): 2.0 * lesion.radii_mm[0] for lesion in truth.lesions}
     rows = []
-    for rule, found in measured(truth, rules).items():
-        rims_mm = {one.lesion.lesion_id: one.rim_mm for one in found.layout.lesions}
-        for row in found.rows:
+    for rule, measurement in measured(truth, rules).items():
+        rims_mm = {lesion.lesion.lesion_id: lesion.rim_mm for lesion in measurement.layout.lesions}
+        for row in measurement.rows:
             if row.statistic == "mean" and row.parameter in ("iodine", "lambda_hu"):
                 error = row.value - true_value(row.region, row.parameter)
                 of_lesion = {"diameter": diameters[row.lesion_id], "lesion": row.lesion_id}
@@ -167,18 +167,18 @@ def voxel_check(truth: PhantomTruth) -> pd.DataFrame:
 
     `unexplained` : what is left of the error after those
     """
-    thicknesses = sorted({one.rim_mm for one in truth.lesions})
-    lesions = {str(one.label): one for one in truth.lesions}
-    found = measured(truth, {f"{mm:g}": RimRule(mm, 1.0) for mm in thicknesses})
+    thicknesses = sorted({lesion.rim_mm for lesion in truth.lesions})
+    lesions = {str(lesion.label): lesion for lesion in truth.lesions}
+    measurements = measured(truth, {f"{mm:g}": RimRule(mm, 1.0) for mm in thicknesses})
     rows = []
-    for rule, one in found.items():
+    for rule, measurement in measurements.items():
         means = {
             (row.lesion_id, row.region): row.value
-            for row in one.rows
+            for row in measurement.rows
             if row.statistic == "mean" and row.parameter == "iodine"
         }
-        masks = {mine.lesion_id: mine.mask for mine in one.masks.masks.lesions}
-        for region in one.layout.regions:
+        masks = {lesion.lesion_id: lesion.mask for lesion in measurement.masks.masks.lesions}
+        for region in measurement.layout.regions:
             lesion = lesions[region.lesion_id]
             if f"{lesion.rim_mm:g}" != rule:
                 continue
@@ -227,16 +227,18 @@ def main_table(errors: pd.DataFrame, diameters: list[float]) -> list[str]:
     nothing = pd.Series(dtype=float)
     for diameter in diameters:
         for rule in RULES:
-            noisy, clean = (errors_at(errors, diameter, rule, one) for one in (True, False))
+            noisy, clean = (
+                errors_at(errors, diameter, rule, is_noisy) for is_noisy in (True, False)
+            )
             cells = []
             for parameter, digits in (("iodine", 2), ("lambda_hu", 3)):
                 for region in ("core", "rim"):
-                    found = noisy.get((region, parameter), nothing)
-                    cells.append(signed(found.mean(), digits))
+                    region_errors = noisy.get((region, parameter), nothing)
+                    cells.append(signed(region_errors.mean(), digits))
                     if parameter == "iodine":
                         without = clean.get((region, parameter), nothing)
                         cells.append(signed(without.mean(), digits))
-                    cells.append(spread(found, digits))
+                    cells.append(spread(region_errors, digits))
             n_all, n_core = (
                 len(noisy.get((region, "iodine"), nothing)) for region in ("rim", "core")
             )
@@ -257,14 +259,14 @@ def compact_table(errors: pd.DataFrame, diameters: list[float]) -> list[str]:
     for diameter in diameters:
         cells = []
         for rule in RULES:
-            found = errors_at(errors, diameter, rule, noisy=True)
-            n_lesions = len(found["rim", "iodine"])
+            by_region = errors_at(errors, diameter, rule, noisy=True)
+            n_lesions = len(by_region["rim", "iodine"])
             parts = []
             for region in ("core", "rim"):
-                one = found.get((region, "iodine"), pd.Series(dtype=float))
+                region_errors = by_region.get((region, "iodine"), pd.Series(dtype=float))
                 # A core that some lesions lack is none.
-                shown = f"{signed(one.mean(), 2)} ± {spread(one, 2)}"
-                parts.append(shown if len(one) == n_lesions else "none")
+                shown = f"{signed(region_errors.mean(), 2)} ± {spread(region_errors, 2)}"
+                parts.append(shown if len(region_errors) == n_lesions else "none")
             cells.append(" / ".join(parts))
         lines.append(f"| {diameter:g} ({true_rim_mm(diameter):g}) | {' | '.join(cells)} |")
     return lines
@@ -277,11 +279,15 @@ def deep_core(errors: pd.DataFrame) -> str:
     deep, clean = chosen[chosen.noisy], chosen[~chosen.noisy]
     parts = []
     for parameter, unit, digits in (("iodine", "mg/mL", 4), ("lambda_hu", "HU/keV", 5)):
-        one = deep[deep.parameter == parameter].error
-        error = one.std(ddof=1) / np.sqrt(len(one)) if len(one) > 1 else float("nan")
+        parameter_errors = deep[deep.parameter == parameter].error
+        error = (
+            parameter_errors.std(ddof=1) / np.sqrt(len(parameter_errors))
+            if len(parameter_errors) > 1
+            else float("nan")
+        )
         without = clean[clean.parameter == parameter].error.mean()
         parts.append(
-            f"{parameter} {one.mean():+.{digits}f} ± {error:.{digits}f} {unit} ({one.mean() / error:+.1f} standard errors; without noise {without:+.{digits}f})"
+            f"{parameter} {parameter_errors.mean():+.{digits}f} ± {error:.{digits}f} {unit} ({parameter_errors.mean() / error:+.1f} standard errors; without noise {without:+.{digits}f})"
         )
     return (
         f"Deep core (more than {DEEP_MM:g} mm below the boundary, no partial volume; lesions of {DEEP_FROM_MM:g} mm"
@@ -297,14 +303,18 @@ def facts(errors: pd.DataFrame, diameters: list[float]) -> list[str]:
         rms: dict[str, dict[str, float]] = {"core": {}, "rim": {}}
         n_lesions = 0
         for rule in RULES:
-            noisy, clean = (errors_at(errors, diameter, rule, one) for one in (True, False))
+            noisy, clean = (
+                errors_at(errors, diameter, rule, is_noisy) for is_noisy in (True, False)
+            )
             n_lesions = max(n_lesions, len(noisy[("rim", "iodine")]))
             for region in ("core", "rim"):
-                found = noisy.get((region, "iodine"))
-                if found is None or len(found) < n_lesions:  # a core that some lesions lack is none
+                region_errors = noisy.get((region, "iodine"))
+                if (
+                    region_errors is None or len(region_errors) < n_lesions
+                ):  # a core that some lesions lack is none
                     continue
                 bias[region][rule] = clean[region, "iodine"].mean()
-                rms[region][rule] = float(np.sqrt((found**2).mean()))
+                rms[region][rule] = float(np.sqrt((region_errors**2).mean()))
         best = {
             region: min(of, key=lambda rule, of=of: abs(of[rule])) for region, of in bias.items()
         }
@@ -347,9 +357,13 @@ def voxel_table(check: pd.DataFrame, diameters: list[float]) -> list[str]:
     for diameter in diameters:
         cells = []
         for region in ("core", "rim"):
-            one = check[(check.diameter == diameter) & (check.region == region)]
-            largest = one.error.loc[one.error.abs().idxmax()]
-            cells += [signed(one.error.mean(), 3), signed(largest, 3), f"{one.wrong.mean():.1f} %"]
+            rows = check[(check.diameter == diameter) & (check.region == region)]
+            largest = rows.error.loc[rows.error.abs().idxmax()]
+            cells += [
+                signed(rows.error.mean(), 3),
+                signed(largest, 3),
+                f"{rows.wrong.mean():.1f} %",
+            ]
         cells.append(signed(check[check.diameter == diameter].depth.mean(), 2))
         lines.append(f"| {diameter:g} ({true_rim_mm(diameter):g}) | {' | '.join(cells)} |")
     return lines
@@ -363,18 +377,18 @@ def main() -> None:
         options.studies, shape, per_study = 1, (20, 120, 260), {5.0: 2, 15.0: 2}
     diameters = sorted(per_study)
     rules = RULES | {DEEP: RimRule(DEEP_MM, 1.0)}
-    found, check = [], []
+    error_tables, check = [], []
     with scratch() as folder:
         for seed in range(options.studies):
             lesions = spheres(per_study, shape, seed)
             for noise_hu in (12.0, 0.0):
                 truth = written(folder / "study", lesions, shape, seed=seed, noise_hu=noise_hu)
-                found.append(errors_of(truth, rules, study=seed, noisy=noise_hu > 0))
+                error_tables.append(errors_of(truth, rules, study=seed, noisy=noise_hu > 0))
             truth = written(
                 folder / "study", lesions, shape, seed=seed, noise_hu=0.0, partial_volume=False
             )
             check.append(voxel_check(truth))
-    errors, voxels = (pd.concat(one, ignore_index=True) for one in (found, check))
+    errors, voxels = (pd.concat(tables, ignore_index=True) for tables in (error_tables, check))
     lines = [
         (
             f"{options.studies} studies with {sum(per_study.values())} spherical lesions each, voxels of {' x '.join(f'{mm:g}' for mm in SPACING_MM)} mm,"

@@ -70,8 +70,8 @@ def ratio_table(
 def report(name: str, lines: list[str], *, save: bool, device: str = "cpu") -> None:
     """Prints the result under a line that names the machine; keeps it if asked."""
     libraries = ", ".join(
-        f"{one} {version(one)}"
-        for one in ("gsigpu", "numpy", "pydicom", "imagecodecs", "simpleitk")
+        f"{package} {version(package)}"
+        for package in ("gsigpu", "numpy", "pydicom", "imagecodecs", "simpleitk")
     )
     head = [
         f"# {name}",

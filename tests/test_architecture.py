@@ -78,12 +78,12 @@ def test_every_module_has_a_layer():
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down(path):
-    own = RANK[part(path)]
+    rank = RANK[part(path)]
     for module in imported(path):
         if module.startswith("gsigpu."):
             name = module.split(".")[1]
             if name in RANK:
-                assert RANK[name] >= own, f"{path} imports {module}"
+                assert RANK[name] >= rank, f"{path} imports {module}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -140,7 +140,7 @@ def test_tests_mirror_the_package():
         assert (ROOT / "gsigpu" / place).is_dir() or place.parts[0] in serving, folder
 
 
-@pytest.mark.parametrize("path", [one for one in SOURCES if part(one) in CORE], ids=str)
+@pytest.mark.parametrize("path", [path for path in SOURCES if part(path) in CORE], ids=str)
 def test_the_core_does_no_io(path):
     assert not {module.split(".")[0] for module in imported(path)} & IO_LIBRARIES
 
@@ -183,9 +183,9 @@ def test_every_package_is_listed_for_the_wheel():
             "packages"
         ]
     )
-    found = {
+    present = {
         ".".join(path.parent.relative_to(ROOT).parts)
         for path in SOURCES
         if path.name == "__init__.py"
     } | {"gsigpu.kernels"}
-    assert listed == found
+    assert listed == present

@@ -153,22 +153,22 @@ def measure_command(
     require_free(
         files_beside(out, with_wide=wide, with_dicom=dicom, with_plot=plot), overwrite=overwrite
     )
-    said = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
+    role_maps = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
     if roles is not None:
-        said.append(read_role_file(roles))
+        role_maps.append(read_role_file(roles))
     masks = MaskFiles(
         tuple(mask or ()),
         liver=liver_mask,
         vessels=vessel_mask,
         aorta=aorta_mask,
         normal=normal_mask,
-        roles=merged(said),
+        roles=merged(role_maps),
         split=split_lesions,
         any_phase=any_mask_phase,
     )
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
     study = options.read_folder(folder, watcher, energy, phase_of, patterns)
-    found = measure_study(
+    measurement = measure_study(
         study,
         masks,
         settings=settings,
@@ -180,7 +180,7 @@ def measure_command(
         watcher=watcher,
     )
     written = write_measurement(
-        found,
+        measurement,
         out,
         masks=masks,
         with_wide=wide,
@@ -188,67 +188,68 @@ def measure_command(
         with_plot=plot,
         overwrite=overwrite,
     )
-    warn(found.warnings)
+    warn(measurement.warnings)
     if as_json:
-        typer.echo(json.dumps(_as_dict(found, written), indent=2))
+        typer.echo(json.dumps(_as_dict(measurement, written), indent=2))
     else:
-        typer.echo(summary(found, written))
-    if found.failures:
-        fail(list(dict.fromkeys(str(one.error) for one in found.failures)))
+        typer.echo(summary(measurement, written))
+    if measurement.failures:
+        fail(list(dict.fromkeys(str(failure.error) for failure in measurement.failures)))
 
 
 def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
     """LABEL=VALUE options."""
-    found = {}
+    pairs = {}
     for text in texts or []:
         key, equals, value = text.rpartition("=")
         if not (key and equals and value):
             raise SettingsError(
                 f"{option} {text!r} is not LABEL=VALUE", remedy=f"write {option} 2=lesion"
             )
-        found[key] = value
-    return found
+        pairs[key] = value
+    return pairs
 
 
-def _as_dict(found: Measurement, written: list[Path]) -> dict[str, object]:
+def _as_dict(measurement: Measurement, written: list[Path]) -> dict[str, object]:
     return {
         "files": [str(path) for path in written],
-        "phase": found.stack.phase,
-        "n_rows": len(found.rows),
-        "lesions": [one.lesion.lesion_id for one in found.layout.lesions],
-        "roles": [asdict(one) for one in found.masks.roles],
-        "n_slices_read": len(found.slices),
+        "phase": measurement.stack.phase,
+        "n_rows": len(measurement.rows),
+        "lesions": [layout.lesion.lesion_id for layout in measurement.layout.lesions],
+        "roles": [asdict(region_role) for region_role in measurement.masks.roles],
+        "n_slices_read": len(measurement.slices),
         "failures": [
-            {"lesion_id": one.lesion_id, "reason": str(one.error)} for one in found.failures
+            {"lesion_id": failure.lesion_id, "reason": str(failure.error)}
+            for failure in measurement.failures
         ],
-        "warnings": list(found.warnings),
-        "vendor_iodine": [asdict(one) for one in found.vendor_iodine],
-        "seconds": found.seconds,
+        "warnings": list(measurement.warnings),
+        "vendor_iodine": [asdict(vendor) for vendor in measurement.vendor_iodine],
+        "seconds": measurement.seconds,
     }
 
 
-def summary(found: Measurement, written: list[Path]) -> str:
+def summary(measurement: Measurement, written: list[Path]) -> str:
     """What was measured, for a person."""
-    stack = found.stack
+    stack = measurement.stack
     lines = [
-        f"read     {len(found.slices)} of {stack.geometry.shape[0]} slices, {len(found.measurand.series)} series"
+        f"read     {len(measurement.slices)} of {stack.geometry.shape[0]} slices, {len(measurement.measurand.series)} series"
         + (f", phase {stack.phase}" if stack.phase else ""),
-        f"regions  {_roles(found)}",
+        f"regions  {_roles(measurement)}",
         *(
-            f"vendor   {one.parameter} = {one.factor:.3f} x computed {one.offset_mg_per_ml:+.3f} mg/mL, correlation {one.correlation:.3f}"
-            for one in found.vendor_iodine
+            f"vendor   {vendor.parameter} = {vendor.factor:.3f} x computed {vendor.offset_mg_per_ml:+.3f} mg/mL, correlation {vendor.correlation:.3f}"
+            for vendor in measurement.vendor_iodine
         ),
         f"wrote    {', '.join(str(path) for path in written)}",
         "",
-        lesion_table(found.rows),
+        lesion_table(measurement.rows),
     ]
     return "\n".join(lines)
 
 
-def _roles(found: Measurement) -> str:
-    masks = found.masks.masks
+def _roles(measurement: Measurement) -> str:
+    masks = measurement.masks.masks
     others = [
-        one for one in ("liver", "vessels", "aorta", "normal") if getattr(masks, one) is not None
+        role for role in ("liver", "vessels", "aorta", "normal") if getattr(masks, role) is not None
     ]
     n = len(masks.lesions)
     return ", ".join([f"{n} lesion{'s' if n != 1 else ''}", *others])
@@ -257,9 +258,9 @@ def _roles(found: Measurement) -> str:
 def lesion_table(rows: Sequence[MeasurementRow]) -> str:
     """Size, λHU and iodine per lesion, in text."""
     value = {
-        (one.lesion_id, one.region, one.parameter): one.value
-        for one in rows
-        if one.statistic in ("mean", "value")
+        (row.lesion_id, row.region, row.parameter): row.value
+        for row in rows
+        if row.statistic in ("mean", "value")
     }
 
     def shown(lesion: str, region: str, parameter: str, digits: int) -> str:
@@ -267,10 +268,10 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
         return "-" if math.isnan(number) else f"{number:.{digits}f}"
 
     flags: dict[str, dict[str, None]] = {}
-    for one in rows:
-        if one.region == "lesion":
-            known = flags.setdefault(one.lesion_id, {})
-            known.update(dict.fromkeys(flag for flag in one.flags.split(";") if flag))
+    for row in rows:
+        if row.region == "lesion":
+            known = flags.setdefault(row.lesion_id, {})
+            known.update(dict.fromkeys(flag for flag in row.flags.split(";") if flag))
     body = [
         [
             lesion,

@@ -122,10 +122,10 @@ def lay_out(
     """The regions of a study, in the order of the tables."""
     regions: list[MeasuredRegion] = []
     lesions: list[LesionLayout] = []
-    for one in masks.lesions:
-        others = [other.mask for other in masks.lesions if other is not one]
-        found = lesion_regions(
-            one.mask,
+    for lesion in masks.lesions:
+        others = [other.mask for other in masks.lesions if other is not lesion]
+        surroundings = lesion_regions(
+            lesion.mask,
             spacing_mm,
             grid_shape,
             rim=settings.rim,
@@ -133,18 +133,20 @@ def lay_out(
             liver=masks.liver,
             perilesional_mm=settings.perilesional_mm,
         )
-        of_lesion = tuple(flag for flag in found.flags if not flag.startswith("few-voxels:"))
-        lesions.append(LesionLayout(one, found.rim_mm, found.largest_depth_mm, of_lesion))
+        of_lesion = tuple(flag for flag in surroundings.flags if not flag.startswith("few-voxels:"))
+        lesions.append(
+            LesionLayout(lesion, surroundings.rim_mm, surroundings.largest_depth_mm, of_lesion)
+        )
         for name in LESION_REGIONS:
-            if name in settings.regions and name in found.regions:
-                few = f"few-voxels:{name}" in found.flags
+            if name in settings.regions and name in surroundings.regions:
+                few = f"few-voxels:{name}" in surroundings.flags
                 flags = (*of_lesion, *(("few-voxels",) if few else ()))
                 regions.append(
-                    MeasuredRegion(one.lesion_id, name, found.regions[name], flags=flags)
+                    MeasuredRegion(lesion.lesion_id, name, surroundings.regions[name], flags=flags)
                 )
         if "profile" in settings.regions:
             shells = profile_shells(
-                one.mask,
+                lesion.mask,
                 spacing_mm,
                 grid_shape,
                 step_mm=settings.profile_step_mm,
@@ -152,7 +154,7 @@ def lay_out(
                 others=others,
             )
             regions += [
-                MeasuredRegion(one.lesion_id, "profile", shell, distance_mm, _few(shell))
+                MeasuredRegion(lesion.lesion_id, "profile", shell, distance_mm, _few(shell))
                 for distance_mm, shell in shells
             ]
     reference, warnings = _reference_regions(masks, spacing_mm, grid_shape, settings)
@@ -166,7 +168,7 @@ def _reference_regions(
     settings: RegionSettings,
 ) -> tuple[list[MeasuredRegion], list[str]]:
     """Parenchyma and aorta, of the study as a whole."""
-    found: list[MeasuredRegion] = []
+    regions: list[MeasuredRegion] = []
     warnings: list[str] = []
     if "parenchyma" in settings.regions:
         liver = _parenchyma(masks, spacing_mm, grid_shape, settings)
@@ -175,10 +177,10 @@ def _reference_regions(
                 "no parenchyma is left beside lesions and vessels: give a normal-liver mask"
             )
         elif liver is not None:
-            found.append(MeasuredRegion("", "parenchyma", trimmed(liver), flags=_few(liver)))
+            regions.append(MeasuredRegion("", "parenchyma", trimmed(liver), flags=_few(liver)))
     if "aorta" in settings.regions and masks.aorta is not None:
-        found.append(MeasuredRegion("", "aorta", masks.aorta, flags=_few(masks.aorta)))
-    return found, warnings
+        regions.append(MeasuredRegion("", "aorta", masks.aorta, flags=_few(masks.aorta)))
+    return regions, warnings
 
 
 def _parenchyma(
@@ -192,10 +194,10 @@ def _parenchyma(
         return masks.normal
     if masks.liver is None:
         return None
-    vessels = [one for one in (masks.vessels, masks.aorta) if one is not None]
+    vessels = [mask for mask in (masks.vessels, masks.aorta) if mask is not None]
     return parenchyma(
         masks.liver,
-        [one.mask for one in masks.lesions],
+        [lesion.mask for lesion in masks.lesions],
         spacing_mm,
         grid_shape,
         vessels=[union("vessels", vessels)] if vessels else [],

@@ -66,7 +66,7 @@ def trimmed(mask: RegionMask) -> RegionMask:
     sides = []
     for axis in range(3):
         hit = mask.voxels.any(axis=tuple(other for other in range(3) if other != axis))
-        where = [i for i, one in enumerate(hit.tolist()) if one]
+        where = [i for i, is_hit in enumerate(hit.tolist()) if is_hit]
         sides.append(slice(where[0], where[-1] + 1))
     z, y, x = (o + side.start for o, side in zip(mask.origin, sides, strict=True))
     return RegionMask(mask.name, mask.label, (z, y, x), mask.voxels[tuple(sides)])
@@ -81,16 +81,16 @@ def union(name: str, masks: Sequence[RegionMask]) -> RegionMask:
     """
     if len(masks) == 1:
         return RegionMask(name, masks[0].label, masks[0].origin, masks[0].voxels)
-    lows = [min(one.origin[axis] for one in masks) for axis in range(3)]
-    highs = [max(one.box[axis].stop for one in masks) for axis in range(3)]
+    lows = [min(mask.origin[axis] for mask in masks) for axis in range(3)]
+    highs = [max(mask.box[axis].stop for mask in masks) for axis in range(3)]
     xp = array_namespace(masks[0].voxels)
     voxels = xp.zeros([high - low for low, high in zip(lows, highs, strict=True)], dtype=bool)
-    for one in masks:
+    for mask in masks:
         inner = tuple(
             slice(side.start - low, side.stop - low)
-            for side, low in zip(one.box, lows, strict=True)
+            for side, low in zip(mask.box, lows, strict=True)
         )
-        voxels[inner] |= one.voxels
+        voxels[inner] |= mask.voxels
     return RegionMask(name, 0, (lows[0], lows[1], lows[2]), voxels)
 
 
@@ -104,8 +104,8 @@ def parts(mask: RegionMask) -> list[RegionMask]:
     labels, n = label(mask.voxels, structure=np.ones((3, 3, 3), int))
     if n <= 1:
         return [mask]
-    found = []
+    separate = []
     for number, box in enumerate(find_objects(labels), start=1):
         z, y, x = (o + side.start for o, side in zip(mask.origin, box, strict=True))
-        found.append(RegionMask(mask.name, mask.label, (z, y, x), labels[box] == number))
-    return sorted(found, key=lambda one: (-one.n_voxels, one.origin))
+        separate.append(RegionMask(mask.name, mask.label, (z, y, x), labels[box] == number))
+    return sorted(separate, key=lambda part: (-part.n_voxels, part.origin))

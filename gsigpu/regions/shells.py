@@ -62,14 +62,14 @@ def parse_rim(text: str) -> RimRule:
     name = text.strip().lower()
     if name == "auto":
         return AUTO_RIM
-    found = _RULE.fullmatch(name)
-    if found is None or float(found["value"]) <= 0:
+    match = _RULE.fullmatch(name)
+    if match is None or float(match["value"]) <= 0:
         raise SettingsError(
             f"unknown rim {text!r}",
             remedy="use auto, a thickness such as 2mm, or a share such as 30%",
         )
-    value = float(found["value"])
-    if found["unit"] == "mm":
+    value = float(match["value"])
+    if match["unit"] == "mm":
         return RimRule(value, 1.0)
     if value > 100:
         raise SettingsError(f"rim {text!r} is more than the lesion", remedy="use 1-100 %")
@@ -151,12 +151,12 @@ def lesion_regions(
         "perilesional": shell,
     }
     regions, flags = {}, []
-    for name, one in candidates.items():
-        if one.n_voxels == 0:
+    for name, region in candidates.items():
+        if region.n_voxels == 0:
             flags.append(f"{name}-empty")
             continue
-        regions[name] = trimmed(one)
-        if one.n_voxels < FEW_VOXELS:
+        regions[name] = trimmed(region)
+        if region.n_voxels < FEW_VOXELS:
             flags.append(f"few-voxels:{name}")
     flags += _placement_flags(lesion, grid_shape)
     flags += _neighbour_flags(lesion, others)
@@ -239,38 +239,38 @@ def _shell(
 
 
 def _overlap(
-    one: RegionMask, other: RegionMask
+    region: RegionMask, other: RegionMask
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
     """Where two boxes meet, as slices of each; None where they do not."""
-    mine, theirs = [], []
-    for a, b in zip(one.box, other.box, strict=True):
+    in_region, in_other = [], []
+    for a, b in zip(region.box, other.box, strict=True):
         low, high = max(a.start, b.start), min(a.stop, b.stop)
         if low >= high:
             return None
-        mine.append(slice(low - a.start, high - a.start))
-        theirs.append(slice(low - b.start, high - b.start))
-    return tuple(mine), tuple(theirs)
+        in_region.append(slice(low - a.start, high - a.start))
+        in_other.append(slice(low - b.start, high - b.start))
+    return tuple(in_region), tuple(in_other)
 
 
-def _without(one: RegionMask, other: RegionMask) -> RegionMask:
+def _without(region: RegionMask, other: RegionMask) -> RegionMask:
     """`one` less the voxels of `other`."""
-    meeting = _overlap(one, other)
-    if meeting is None:
-        return one
-    mine, theirs = meeting
-    voxels = one.voxels.copy()
-    voxels[mine] &= ~other.voxels[theirs]
-    return RegionMask(one.name, one.label, one.origin, voxels)
+    overlap = _overlap(region, other)
+    if overlap is None:
+        return region
+    in_region, in_other = overlap
+    voxels = region.voxels.copy()
+    voxels[in_region] &= ~other.voxels[in_other]
+    return RegionMask(region.name, region.label, region.origin, voxels)
 
 
-def _within(one: RegionMask, other: RegionMask) -> RegionMask:
+def _within(region: RegionMask, other: RegionMask) -> RegionMask:
     """The voxels of `one` that are of `other` too."""
-    xp = array_namespace(one.voxels)
-    voxels = xp.zeros_like(one.voxels)
-    if (meeting := _overlap(one, other)) is not None:
-        mine, theirs = meeting
-        voxels[mine] = one.voxels[mine] & other.voxels[theirs]
-    return RegionMask(one.name, one.label, one.origin, voxels)
+    xp = array_namespace(region.voxels)
+    voxels = xp.zeros_like(region.voxels)
+    if (overlap := _overlap(region, other)) is not None:
+        in_region, in_other = overlap
+        voxels[in_region] = region.voxels[in_region] & other.voxels[in_other]
+    return RegionMask(region.name, region.label, region.origin, voxels)
 
 
 def parenchyma(
@@ -283,14 +283,14 @@ def parenchyma(
     clearance_mm: float = LESION_CLEARANCE_MM,
 ) -> RegionMask:
     """Liver clear of lesions by `clearance_mm`, and of vessels."""
-    found = RegionMask("parenchyma", 0, liver.origin, liver.voxels)
+    normal = RegionMask("parenchyma", 0, liver.origin, liver.voxels)
     for lesion in lesions:
         box = grown_box(lesion, clearance_mm, spacing_mm, grid_shape)
         near = outside_mm(box, spacing_mm) <= clearance_mm
-        found = _without(found, RegionMask(lesion.name, lesion.label, box.origin, near))
+        normal = _without(normal, RegionMask(lesion.name, lesion.label, box.origin, near))
     for vessel in vessels:
-        found = _without(found, vessel)
-    return found
+        normal = _without(normal, vessel)
+    return normal
 
 
 def profile_shells(
@@ -318,7 +318,7 @@ def profile_shells(
     for k in range(int(steps[box.voxels].min()), int(np.ceil(outer_mm / step_mm)) + 1):
         inside_mask = (k <= 0) == box.voxels
         voxels = (steps == k) & inside_mask & free.voxels
-        one = RegionMask("profile", lesion.label, box.origin, voxels)
-        if one.n_voxels:
-            shells.append(((k - 0.5) * step_mm, trimmed(one)))
+        shell = RegionMask("profile", lesion.label, box.origin, voxels)
+        if shell.n_voxels:
+            shells.append(((k - 0.5) * step_mm, trimmed(shell)))
     return shells

@@ -63,9 +63,9 @@ class MeasurementRow:
     distance_mm: float = float("nan")
 
 
-COLUMNS = tuple(one.name for one in fields(MeasurementRow))
+COLUMNS = tuple(column.name for column in fields(MeasurementRow))
 _CELLS = attrgetter(*COLUMNS)
-_TEXT = tuple(one.name for one in fields(MeasurementRow) if one.type == "str")
+_TEXT = tuple(column.name for column in fields(MeasurementRow) if column.type == "str")
 
 
 def frame(rows: Iterable[MeasurementRow]) -> pd.DataFrame:
@@ -142,4 +142,4 @@ def _in_order(values: Iterable[str]) -> list[str]:
 
 
 def _all_flags(flags: Sequence[str]) -> str:
-    return ";".join(_in_order(one for text in flags for one in text.split(";") if one))
+    return ";".join(_in_order(flag for text in flags for flag in text.split(";") if flag))

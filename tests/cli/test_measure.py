@@ -65,10 +65,10 @@ def test_json(truth, tmp_path):
         "-o", tmp_path / "t.parquet",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["phase"] == "AP"
-    assert said["lesions"] == ["1", "2"]
-    assert said["n_rows"] == len(read_table(tmp_path / "t.parquet"))
+    printed = json.loads(done.stdout)
+    assert printed["phase"] == "AP"
+    assert printed["lesions"] == ["1", "2"]
+    assert printed["n_rows"] == len(read_table(tmp_path / "t.parquet"))
 
 
 def test_a_failure_beside_success_is_exit_code_1_and_one_line(truth, tmp_path):

@@ -30,7 +30,7 @@ def masks(array):
     liver = RegionMask("liver", 1, (0, 0, 10), array(np.ones((20, 70, 70), bool)))
     vessels = RegionMask("vessels", 1, (0, 5, 15), array(np.ones((20, 3, 40), bool)))
     aorta = RegionMask("aorta", 1, (1, 80, 40), array(np.ones((19, 6, 6), bool)))
-    named = tuple(Lesion(one.name, one) for one in lesions)
+    named = tuple(Lesion(mask.name, mask) for mask in lesions)
     return StudyMasks(named, liver=liver, vessels=vessels, aorta=aorta)
 
 
@@ -38,31 +38,33 @@ def require_the_same(cupy):
     on_host, on_device = masks(np.asarray), masks(cupy.asarray)
     for rim in ("auto", "2mm", "30%"):
         settings = RegionSettings(rim=parse_rim(rim))
-        cpu, gpu = (lay_out(one, SPACING, GRID, settings) for one in (on_host, on_device))
+        cpu, gpu = (lay_out(masks, SPACING, GRID, settings) for masks in (on_host, on_device))
         assert len(cpu.regions) == len(gpu.regions) > 30
-        for one, other in zip(cpu.regions, gpu.regions, strict=True):
+        for expected, other in zip(cpu.regions, gpu.regions, strict=True):
             assert type(other.mask.voxels).__module__.startswith("cupy")
-            assert (one.lesion_id, one.region, one.distance_mm) == (
+            assert (expected.lesion_id, expected.region, expected.distance_mm) == (
                 other.lesion_id, other.region, other.distance_mm,
             )  # fmt: skip
-            assert one.flags == other.flags
-            assert one.mask.origin == other.mask.origin
-            np.testing.assert_array_equal(one.mask.voxels, other.mask.voxels.get())
-        for one, other in zip(cpu.lesions, gpu.lesions, strict=True):
-            assert one.rim_mm == pytest.approx(other.rim_mm, abs=1e-9)
-            assert one.largest_depth_mm == pytest.approx(other.largest_depth_mm, abs=1e-9)
-    for one, other in zip(on_host.lesions, on_device.lesions, strict=True):
+            assert expected.flags == other.flags
+            assert expected.mask.origin == other.mask.origin
+            np.testing.assert_array_equal(expected.mask.voxels, other.mask.voxels.get())
+        for expected, other in zip(cpu.lesions, gpu.lesions, strict=True):
+            assert expected.rim_mm == pytest.approx(other.rim_mm, abs=1e-9)
+            assert expected.largest_depth_mm == pytest.approx(other.largest_depth_mm, abs=1e-9)
+    for expected, other in zip(on_host.lesions, on_device.lesions, strict=True):
         for size in (volume_ml, longest_axial_diameter_mm, feret_diameter_mm):
-            assert size(one.mask, SPACING) == pytest.approx(size(other.mask, SPACING), rel=1e-12)
+            assert size(expected.mask, SPACING) == pytest.approx(
+                size(other.mask, SPACING), rel=1e-12
+            )
     values = np.random.default_rng(1).normal(50, 9, (3, 5000)).astype(np.float32)
     values[1, :7] = np.nan
     cpu_values, gpu_values = statistics(values[1]), statistics(cupy.asarray(values[1]))
     for name in (*STATISTICS, "n", "n_valid"):
         assert cpu_values[name] == pytest.approx(gpu_values[name], rel=1e-12)
-    for one, other in zip(
+    for expected, other in zip(
         spectral_curve(values), spectral_curve(cupy.asarray(values)), strict=True
     ):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
+        np.testing.assert_allclose(expected, other, rtol=1e-12)
 
 
 def test_same_regions_on_a_double_of_cupy(monkeypatch):

@@ -40,11 +40,11 @@ def test_against_pyradiomics_first_order(data_set):
     """
     values, stored = data_sets()[data_set], GOLDEN["data_sets"][data_set]
     assert values.ravel()[:3].tolist() == stored["first_values"], "NumPy draws other values now"
-    found = statistics(values)
-    found["kurtosis"] += 3.0  # PyRadiomics does not take off the normal distribution's
+    values_by_name = statistics(values)
+    values_by_name["kurtosis"] += 3.0  # PyRadiomics does not take off the normal distribution's
     assert set(stored["features"]) == set(FEATURES) == set(NAMES)
     for feature, value in stored["features"].items():
-        assert found[NAMES[feature]] == pytest.approx(value, rel=1e-9, abs=1e-10), feature
+        assert values_by_name[NAMES[feature]] == pytest.approx(value, rel=1e-9, abs=1e-10), feature
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -61,17 +61,19 @@ def test_against_simpleitk_on_random_labels(dtype):
     reference.Execute(SimpleITK.GetImageFromArray(labels), SimpleITK.GetImageFromArray(image))
     assert set(reference.GetLabels()) == {1, 2, 7}
     for label in reference.GetLabels():
-        found = statistics(image[labels == label])
-        assert found["n_valid"] == reference.GetNumberOfPixels(label)
-        assert found["mean"] == pytest.approx(reference.GetMean(label), rel=1e-12)
-        assert found["sd"] == pytest.approx(reference.GetStandardDeviation(label), rel=1e-9)
-        assert found["sd"] ** 2 == pytest.approx(reference.GetVariance(label), rel=1e-9)
-        assert found["min"] == reference.GetMinimum(label)
-        assert found["max"] == reference.GetMaximum(label)
-        shrink = (found["n_valid"] - 1.0) / found["n_valid"]
-        assert found["skewness"] * shrink**1.5 == pytest.approx(
+        values_by_name = statistics(image[labels == label])
+        assert values_by_name["n_valid"] == reference.GetNumberOfPixels(label)
+        assert values_by_name["mean"] == pytest.approx(reference.GetMean(label), rel=1e-12)
+        assert values_by_name["sd"] == pytest.approx(
+            reference.GetStandardDeviation(label), rel=1e-9
+        )
+        assert values_by_name["sd"] ** 2 == pytest.approx(reference.GetVariance(label), rel=1e-9)
+        assert values_by_name["min"] == reference.GetMinimum(label)
+        assert values_by_name["max"] == reference.GetMaximum(label)
+        shrink = (values_by_name["n_valid"] - 1.0) / values_by_name["n_valid"]
+        assert values_by_name["skewness"] * shrink**1.5 == pytest.approx(
             reference.GetSkewness(label), rel=1e-9
         )
-        assert (found["kurtosis"] + 3.0) * shrink**2 - 3.0 == pytest.approx(
+        assert (values_by_name["kurtosis"] + 3.0) * shrink**2 - 3.0 == pytest.approx(
             reference.GetKurtosis(label), rel=1e-9
         )

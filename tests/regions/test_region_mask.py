@@ -15,9 +15,9 @@ SHAPE = (7, 8, 9)
 
 def whole(mask, shape=SHAPE):
     """The mask on the whole grid."""
-    found = np.zeros(shape, bool)
-    found[mask.box] = mask.voxels
-    return found
+    painted = np.zeros(shape, bool)
+    painted[mask.box] = mask.voxels
+    return painted
 
 
 def random_mask(seed, share, shape=SHAPE):
@@ -33,12 +33,12 @@ def block(*sides):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_mask_is_its_smallest_box_and_nothing_is_lost(seed):
     mask = random_mask(seed, 0.01)
-    found = region_mask("a", 3, mask)
-    np.testing.assert_array_equal(whole(found), mask)
+    mask_in_box = region_mask("a", 3, mask)
+    np.testing.assert_array_equal(whole(mask_in_box), mask)
     index = np.argwhere(mask)
-    assert found.origin == tuple(index.min(axis=0))
-    assert found.voxels.shape == tuple(np.ptp(index, axis=0) + 1)
-    assert (found.name, found.label, found.n_voxels) == ("a", 3, mask.sum())
+    assert mask_in_box.origin == tuple(index.min(axis=0))
+    assert mask_in_box.voxels.shape == tuple(np.ptp(index, axis=0) + 1)
+    assert (mask_in_box.name, mask_in_box.label, mask_in_box.n_voxels) == ("a", 3, mask.sum())
 
 
 def test_an_empty_mask_is_refused_by_name():
@@ -58,7 +58,7 @@ def test_trimming_moves_the_origin():
 @pytest.mark.parametrize("seed", range(5))
 def test_union_has_the_voxels_of_any(seed):
     masks = [random_mask([seed, n], 0.02) for n in range(3)]
-    both = union("vessels", [region_mask(f"{n}", n + 1, one) for n, one in enumerate(masks)])
+    both = union("vessels", [region_mask(f"{n}", n + 1, mask) for n, mask in enumerate(masks)])
     np.testing.assert_array_equal(whole(both), np.any(masks, axis=0))
     assert (both.name, both.label) == ("vessels", 0)
 
@@ -72,7 +72,7 @@ def test_union_leaves_its_members_as_they_are():
     assert (union("liver", [first]).name, union("liver", [first]).label) == ("liver", 1)
 
 
-@pytest.mark.parametrize("step", [one for one in product((0, 1), repeat=3) if any(one)])
+@pytest.mark.parametrize("step", [step for step in product((0, 1), repeat=3) if any(step)])
 def test_voxels_joined_by_a_face_edge_or_corner_are_one_part(step):
     mask = np.zeros(SHAPE, bool)
     mask[2, 2, 2] = mask[tuple(2 + np.array(step))] = True
@@ -87,13 +87,13 @@ def test_parts_come_from_the_largest_down_each_at_its_place():
     mask[0, 0, 0:2] = True
     mask[3:5, 3:5, 3:5] = True
     mask[6, 7, 7:9] = True  # as large as the first, and after it in the grid
-    found = parts(RegionMask("lesions", 4, (10, 20, 30), mask))
-    assert [(one.origin, one.voxels.shape) for one in found] == [
+    separate = parts(RegionMask("lesions", 4, (10, 20, 30), mask))
+    assert [(part.origin, part.voxels.shape) for part in separate] == [
         ((13, 23, 33), (2, 2, 2)),
         ((10, 20, 30), (1, 1, 2)),
         ((16, 27, 37), (1, 1, 2)),
     ]
-    assert all((one.name, one.label) == ("lesions", 4) and one.voxels.all() for one in found)
+    assert all((part.name, part.label) == ("lesions", 4) and part.voxels.all() for part in separate)
 
 
 def test_a_part_in_the_box_of_another_is_not_in_it():
@@ -108,11 +108,11 @@ def test_a_part_in_the_box_of_another_is_not_in_it():
 
 
 def neighbour_flags(lesion, *others, shape=SHAPE):
-    found = lesion_regions(lesion, (2.0, 1.0, 1.0), shape, others=others)
-    return {one for one in found.flags if one.endswith("-lesion")}
+    regions = lesion_regions(lesion, (2.0, 1.0, 1.0), shape, others=others)
+    return {flag for flag in regions.flags if flag.endswith("-lesion")}
 
 
-@pytest.mark.parametrize("step", [one for one in product((-1, 0, 1), repeat=3) if any(one)])
+@pytest.mark.parametrize("step", [step for step in product((-1, 0, 1), repeat=3) if any(step)])
 def test_lesions_that_share_a_face_edge_or_corner_touch(step):
     lesion = block((4, 6), (4, 6), (5, 7))
     for distance, flags in ((2, {"touches-lesion"}), (3, set())):  # against it; a gap of one voxel

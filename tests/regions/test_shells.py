@@ -70,9 +70,9 @@ def test_rim_of_spheres_and_ellipsoids_has_its_closed_form_volume(spacing, shift
     t = 3.0
     assert t < min(radii) ** 2 / max(radii)
     mask = region_mask("a", 1, sphere(0, spacing, shift, radii=radii))
-    found = lesion_regions(mask, spacing, (999, 999, 999), rim=parse_rim("3mm"))
-    assert found.rim_mm == t
-    fraction = found.regions["rim"].n_voxels / found.regions["lesion"].n_voxels
+    regions = lesion_regions(mask, spacing, (999, 999, 999), rim=parse_rim("3mm"))
+    assert regions.rim_mm == t
+    fraction = regions.regions["rim"].n_voxels / regions.regions["lesion"].n_voxels
     volume = 4 / 3 * np.pi * np.prod(radii)
     surface, curvature = surface_mm2_and_mean_curvature_mm(np.array(radii, float))
     true = (surface * t - curvature * t**2 + 4 / 3 * np.pi * t**3) / volume
@@ -100,9 +100,9 @@ def test_half_a_ball_at_the_edge_of_the_volume():
     spacing, radius = (1.0, 1.0, 1.0), 16.0
     half = sphere(radius, spacing)
     half = half[half.shape[0] // 2 :]
-    found = lesion_regions(region_mask("a", 1, half), spacing, half.shape)
-    assert found.largest_depth_mm == pytest.approx(radius / 2, abs=0.75)
-    assert "touches-edge" in found.flags
+    regions = lesion_regions(region_mask("a", 1, half), spacing, half.shape)
+    assert regions.largest_depth_mm == pytest.approx(radius / 2, abs=0.75)
+    assert "touches-edge" in regions.flags
 
 
 def test_two_lesions_that_touch_are_measured_apart():
@@ -112,16 +112,16 @@ def test_two_lesions_that_touch_are_measured_apart():
     halves = [ball.copy(), ball.copy()]
     middle = ball.shape[2] // 2
     halves[0][:, :, middle:] = halves[1][:, :, :middle] = False
-    first, second = (region_mask(f"{i}", i, one) for i, one in enumerate(halves, start=1))
-    for one, other in ((first, second), (second, first)):
-        found = lesion_regions(one, spacing, ball.shape, others=[other])
-        assert "touches-lesion" in found.flags
-        assert found.largest_depth_mm == pytest.approx(radius / 2, abs=1.0)
+    first, second = (region_mask(f"{i}", i, half) for i, half in enumerate(halves, start=1))
+    for lesion, other in ((first, second), (second, first)):
+        regions = lesion_regions(lesion, spacing, ball.shape, others=[other])
+        assert "touches-lesion" in regions.flags
+        assert regions.largest_depth_mm == pytest.approx(radius / 2, abs=1.0)
         rim, shell = np.zeros_like(ball), np.zeros_like(ball)
-        rim[found.regions["rim"].box] = found.regions["rim"].voxels
-        shell[found.regions["perilesional"].box] = found.regions["perilesional"].voxels
+        rim[regions.regions["rim"].box] = regions.regions["rim"].voxels
+        shell[regions.regions["perilesional"].box] = regions.regions["perilesional"].voxels
         centre = (ball.shape[0] // 2, ball.shape[1] // 2)
-        assert rim[(*centre, middle - 1 if one is first else middle)]
+        assert rim[(*centre, middle - 1 if lesion is first else middle)]
         assert not (shell & ball).any()
 
 
@@ -130,10 +130,10 @@ def test_the_wall_of_a_hole_is_boundary():
     spacing, outer, inner = (1.0, 1.0, 1.0), 14.0, 6.0
     mask = sphere(outer, spacing)
     mask &= ~sphere(inner, spacing, margin_mm=14.0 + outer - inner)
-    found = lesion_regions(region_mask("a", 1, mask), spacing, mask.shape, rim=parse_rim("2mm"))
-    assert found.largest_depth_mm == pytest.approx((outer - inner) / 2, abs=0.75)
+    regions = lesion_regions(region_mask("a", 1, mask), spacing, mask.shape, rim=parse_rim("2mm"))
+    assert regions.largest_depth_mm == pytest.approx((outer - inner) / 2, abs=0.75)
     rim = np.zeros_like(mask)
-    rim[found.regions["rim"].box] = found.regions["rim"].voxels
+    rim[regions.regions["rim"].box] = regions.regions["rim"].voxels
     centre = [side // 2 for side in mask.shape]
     distance = np.linalg.norm(np.argwhere(rim) - centre, axis=1)
     assert (distance < inner + 2.75).any()  # against the hole
@@ -178,11 +178,11 @@ def test_one_voxel_is_one_voxel_wide():
 def test_rim_and_core_part_the_lesion(voxels, spacing, rim):
     voxels[1, 2, 3] = True
     lesion = region_mask("a", 1, voxels)
-    found = lesion_regions(lesion, spacing, (4, 6, 5), rim=parse_rim(rim))
+    regions = lesion_regions(lesion, spacing, (4, 6, 5), rim=parse_rim(rim))
     painted = np.zeros((4, 6, 5), int)
     for name in ("rim", "core"):
-        if name in found.regions:
-            painted[found.regions[name].box] += found.regions[name].voxels
+        if name in regions.regions:
+            painted[regions.regions[name].box] += regions.regions[name].voxels
     np.testing.assert_array_equal(painted == 1, voxels)
     assert painted.max() == 1
 
@@ -238,16 +238,16 @@ def test_parenchyma_keeps_clear_of_lesions_and_vessels():
     vessel = np.zeros_like(mask)
     vessel[:, :3, :] = True
     liver = region_mask("liver", 1, np.ones_like(mask))
-    found = parenchyma(
+    normal = parenchyma(
         liver,
         [region_mask("a", 1, mask)],
         spacing,
         mask.shape,
         vessels=[region_mask("v", 1, vessel)],
     )
-    index = np.argwhere(found.voxels) - np.array(mask.shape) // 2
+    index = np.argwhere(normal.voxels) - np.array(mask.shape) // 2
     assert np.linalg.norm(index, axis=1).min() == pytest.approx(14.0, abs=1.0)
-    assert not (found.voxels & vessel).any()
+    assert not (normal.voxels & vessel).any()
 
 
 def test_profile_shells_part_the_surroundings():
@@ -277,19 +277,19 @@ def test_profile_shells_part_the_surroundings():
 )
 def test_flags(voxels, grid, flag):
     origin = (4, 3, 0) if flag == "touches-edge" else (4, 3, 2)
-    found = lesion_regions(RegionMask("a", 1, origin, voxels), (1.0, 1.0, 1.0), grid)
-    assert flag in found.flags
+    regions = lesion_regions(RegionMask("a", 1, origin, voxels), (1.0, 1.0, 1.0), grid)
+    assert flag in regions.flags
 
 
 def test_a_lesion_that_is_all_rim_has_no_core():
-    found = lesion_regions(
+    regions = lesion_regions(
         RegionMask("a", 1, (3, 3, 3), np.ones((2, 2, 2), bool)),
         (1.0, 1.0, 1.0),
         (9, 9, 9),
         rim=parse_rim("3mm"),
     )
-    assert "core" not in found.regions
-    assert "core-empty" in found.flags
+    assert "core" not in regions.regions
+    assert "core-empty" in regions.flags
 
 
 @pytest.mark.parametrize("text", ["", "3", "-2mm", "0mm", "130%", "thick"])

@@ -27,11 +27,11 @@ def test_agrees_with_repetitions(radius_mm):
     reference = noise(rng, (20, 80, 80))
     whole = np.ones(reference.shape, bool)
     covariance = noise_autocovariance(reference.ravel(), whole, SPACING)
-    found = standard_error(mask, covariance)
+    estimated = standard_error(mask, covariance)
     # 600 repetitions know their SD to 3 %; the reference its autocovariance to about as much.
-    assert found == pytest.approx(np.std(means, ddof=1), rel=0.12)
+    assert estimated == pytest.approx(np.std(means, ddof=1), rel=0.12)
     naive = np.sqrt(covariance[tuple(side // 2 for side in covariance.shape)] / mask.sum())
-    assert found > 2.0 * naive
+    assert estimated > 2.0 * naive
 
 
 def test_white_noise_gives_sd_over_root_n():

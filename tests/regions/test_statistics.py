@@ -32,10 +32,10 @@ IBSI = np.array(
     ],
 )  # fmt: skip
 def test_ibsi_digital_phantom(name, published):
-    found = statistics(IBSI[IBSI > 0])
-    assert found["n_valid"] == 74
+    values_by_name = statistics(IBSI[IBSI > 0])
+    assert values_by_name["n_valid"] == 74
     digits = len(published.lstrip("-").replace("0.", "", 1).replace(".", ""))
-    assert float(f"{found[name]:.{digits}g}") == float(published)
+    assert float(f"{values_by_name[name]:.{digits}g}") == float(published)
 
 
 def test_ibsi_discretised_entropy():
@@ -51,15 +51,17 @@ def test_against_simpleitk_and_scipy_on_random_values():
     reference.Execute(SimpleITK.GetImageFromArray(labels), SimpleITK.GetImageFromArray(image))
     for label in (1, 2, 3):
         values = image[labels == label]
-        found = statistics(values)
-        assert found["mean"] == pytest.approx(reference.GetMean(label), rel=1e-12)
-        assert found["sd"] == pytest.approx(reference.GetStandardDeviation(label), rel=1e-12)
-        assert found["min"] == reference.GetMinimum(label)
-        assert found["max"] == reference.GetMaximum(label)
-        assert found["skewness"] == pytest.approx(scipy.stats.skew(values), rel=1e-12)
-        assert found["kurtosis"] == pytest.approx(scipy.stats.kurtosis(values), rel=1e-12)
-        assert found["iqr"] == pytest.approx(scipy.stats.iqr(values), rel=1e-12)
-        assert found["median_ad"] == pytest.approx(
+        values_by_name = statistics(values)
+        assert values_by_name["mean"] == pytest.approx(reference.GetMean(label), rel=1e-12)
+        assert values_by_name["sd"] == pytest.approx(
+            reference.GetStandardDeviation(label), rel=1e-12
+        )
+        assert values_by_name["min"] == reference.GetMinimum(label)
+        assert values_by_name["max"] == reference.GetMaximum(label)
+        assert values_by_name["skewness"] == pytest.approx(scipy.stats.skew(values), rel=1e-12)
+        assert values_by_name["kurtosis"] == pytest.approx(scipy.stats.kurtosis(values), rel=1e-12)
+        assert values_by_name["iqr"] == pytest.approx(scipy.stats.iqr(values), rel=1e-12)
+        assert values_by_name["median_ad"] == pytest.approx(
             np.abs(values - np.median(values)).mean(), rel=1e-12
         )
 
@@ -69,9 +71,11 @@ def test_float32_with_a_large_offset_keeps_its_spread():
         np.float32(1_000_000),
         np.random.default_rng(3).integers(-8, 9, 4000).astype(np.float32),
     )
-    found = statistics(offset + small)
-    assert found["sd"] == pytest.approx(float(small.astype(float).std(ddof=1)), rel=1e-12)
-    assert found["skewness"] == pytest.approx(scipy.stats.skew(small.astype(float)), abs=1e-9)
+    values_by_name = statistics(offset + small)
+    assert values_by_name["sd"] == pytest.approx(float(small.astype(float).std(ddof=1)), rel=1e-12)
+    assert values_by_name["skewness"] == pytest.approx(
+        scipy.stats.skew(small.astype(float)), abs=1e-9
+    )
 
 
 @given(
@@ -80,16 +84,16 @@ def test_float32_with_a_large_offset_keeps_its_spread():
     st.floats(0.1, 10),
 )
 def test_shift_and_scale(values, shift, scale):
-    one, other = statistics(np.array(values)), statistics(scale * np.array(values) + shift)
+    before, after = statistics(np.array(values)), statistics(scale * np.array(values) + shift)
     for name in ("mean", "median", "p10", "p90", "min", "max"):
-        assert other[name] == pytest.approx(scale * one[name] + shift, abs=1e-6)
+        assert after[name] == pytest.approx(scale * before[name] + shift, abs=1e-6)
     for name in ("sd", "iqr", "mad", "range"):
-        assert other[name] == pytest.approx(scale * one[name], abs=1e-6)
+        assert after[name] == pytest.approx(scale * before[name], abs=1e-6)
 
 
 def test_missing_values_are_counted_and_left_out():
-    found = statistics(np.array([np.nan, 3.0, np.nan, 5.0]))
-    assert (found["n"], found["n_valid"], found["mean"]) == (4, 2, 4)
+    values_by_name = statistics(np.array([np.nan, 3.0, np.nan, 5.0]))
+    assert (values_by_name["n"], values_by_name["n_valid"], values_by_name["mean"]) == (4, 2, 4)
 
 
 def test_nothing_valid_and_one_value():

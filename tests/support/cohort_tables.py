@@ -31,14 +31,20 @@ def measurement_table(
     """
     rng = np.random.default_rng(seed)
     lesions = []
-    middle = float(np.mean([CORE_IODINE.get(one, 1.0) for one in groups]))
+    middle = float(np.mean([CORE_IODINE.get(group, 1.0) for group in groups]))
     for group, n in zip(groups, patients, strict=True):
         for i in range(n):
-            own = rng.normal(0, 0.35)
+            patient_effect = rng.normal(0, 0.35)
             for k in range(1 + int(rng.poisson(1.6))):
                 mean = middle + effect * (CORE_IODINE.get(group, 1.0) - middle)
                 lesions.append(
-                    (f"{group[:2]}{i:03d}", str(k + 1), group, mean + own, rng.uniform(8, 30))
+                    (
+                        f"{group[:2]}{i:03d}",
+                        str(k + 1),
+                        group,
+                        mean + patient_effect,
+                        rng.uniform(8, 30),
+                    )
                 )
     rows = []
 

@@ -101,8 +101,9 @@ class _Cupy(ModuleType):
     ndarray = ndarray
 
     def __getattr__(self, name):
-        found = getattr(np, name)
-        return found if isinstance(found, type) or not callable(found) else _wrapped(found)
+        attribute = getattr(np, name)
+        plain = isinstance(attribute, type) or not callable(attribute)
+        return attribute if plain else _wrapped(attribute)
 
     @staticmethod
     def asarray(value, **options):

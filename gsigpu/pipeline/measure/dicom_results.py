@@ -41,23 +41,26 @@ _NO_UNIT = Code("1", "UCUM", "no units")
 
 def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None:
     """Writes the regions and the report on them. Profiles stay in the table."""
-    regions = [one for one in measurement.layout.regions if one.region != "profile"]
+    regions = [region for region in measurement.layout.regions if region.region != "profile"]
     series = measurement.measurand.series[0]
     written = write_segmentation(
-        seg_path, [_segment(one) for one in regions], series, measurement.stack.geometry
+        seg_path, [_segment(region) for region in regions], series, measurement.stack.geometry
     )
     rows: dict[tuple[str, str], list[MeasurementRow]] = {}
     for row in measurement.rows:
         rows.setdefault((row.lesion_id, row.region), []).append(row)
-    units = {one.parameter: (one.quantity, one.unit) for one in measurement.measurand.definitions}
+    units = {
+        definition.parameter: (definition.quantity, definition.unit)
+        for definition in measurement.measurand.definitions
+    }
     reported = []
-    for number, one in enumerate(regions):
+    for number, region in enumerate(regions):
         quantities = [
             quantity
-            for row in rows.get((one.lesion_id, one.region), [])
+            for row in rows.get((region.lesion_id, region.region), [])
             for quantity in _quantities(row, units)
         ]
-        segment = _segment(one)
+        segment = _segment(region)
         reported.append(
             ReportedRegion(number, segment.label, segment.kind, segment.anatomy, tuple(quantities))
         )
@@ -65,13 +68,13 @@ def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None
     write_report(sr_path, reported, written, title=f"Spectral measurements{phase}")
 
 
-def _segment(one: MeasuredRegion) -> Segment:
-    if not one.lesion_id:
-        kind = _AORTA if one.region == "aorta" else _LIVER
-        return Segment(one.region, one.mask, _ANATOMICAL, kind, kind)
+def _segment(region: MeasuredRegion) -> Segment:
+    if not region.lesion_id:
+        kind = _AORTA if region.region == "aorta" else _LIVER
+        return Segment(region.region, region.mask, _ANATOMICAL, kind, kind)
     return Segment(
-        f"lesion {one.lesion_id} {one.region}".removesuffix(" lesion"),
-        one.mask,
+        f"lesion {region.lesion_id} {region.region}".removesuffix(" lesion"),
+        region.mask,
         _ABNORMAL,
         _LESION,
         _LIVER,
@@ -91,18 +94,18 @@ def _quantities(row: MeasurementRow, units: dict[str, tuple[Code, Unit]]) -> Ite
     method = Code(_short(row.parameter), OWN_SCHEME, meaning)
     derivation = _DERIVATIONS[row.statistic]
     if row.parameter in units:
-        quantity, own = units[row.parameter]
+        quantity, display_unit = units[row.parameter]
     elif row.parameter.startswith(("mono_", "ct_value")):
-        quantity, own = HOUNSFIELD, HU
+        quantity, display_unit = HOUNSFIELD, HU
     elif row.parameter.startswith("iodine[vendor") and row.unit == "mg/mL":
-        quantity, own = IODINE_CONCENTRATION, MG_PER_ML
+        quantity, display_unit = IODINE_CONCENTRATION, MG_PER_ML
     elif row.unit == "1":
         name = Code(_short(row.parameter), OWN_SCHEME, row.parameter.replace("_", " "))
         yield Quantity(name, row.value, _NO_UNIT, derivation, method)
         return
     else:
         return
-    unit = Code(own.ucum, "UCUM", own.display or "no units")
+    unit = Code(display_unit.ucum, "UCUM", display_unit.display or "no units")
     yield Quantity(quantity, row.value, unit, derivation, method)
 
 

@@ -55,14 +55,14 @@ def gather(
     """
     n_channels = len(series) + n_more
     touched = _touched(masks)
-    offsets = [_offsets(one) for one in masks]
+    offsets = [_offsets(mask) for mask in masks]
     values = [np.full((n_channels, int(ends[-1])), np.nan, np.float32) for ends in offsets]
     errors: list[PixelDataError | None] = [None] * len(masks)
     reader = PlaneReader()
 
     def take(z: int) -> None:
         try:
-            planes = read_planes(reader, [one.planes[z] for one in series])
+            planes = read_planes(reader, [channel.planes[z] for channel in series])
         except PixelDataError as error:
             for index in touched[z]:
                 errors[index] = error

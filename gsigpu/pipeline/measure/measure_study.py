@@ -70,7 +70,7 @@ def measure_study(
     with watcher.stage("measure") as progress:
         gathered = gather(
             measurand.series,
-            [one.mask for one in layout.regions],
+            [region.mask for region in layout.regions],
             more_planes=measurand.more_planes if measurand.n_more else None,
             n_more=measurand.n_more,
             n_workers=n_workers or default_workers(),
@@ -84,7 +84,7 @@ def measure_study(
         phase=labels.phase or stack.phase,
     )
     measured = [measurand.measured(values) for values in gathered.values]
-    found = measurement_rows(
+    table = measurement_rows(
         layout,
         gathered,
         measured,
@@ -96,10 +96,10 @@ def measure_study(
     )
     vendor, doubts = _vendor_iodine(layout, measured)
     measured_lesions = {
-        row.lesion_id for row in found.rows if row.statistic == "mean" and row.n_valid
+        row.lesion_id for row in table.rows if row.statistic == "mean" and row.n_valid
     } - {""}
-    if not measured_lesions and any(one.lesion_id for one in layout.regions):
-        raise found.failures[-1].error
+    if not measured_lesions and any(region.lesion_id for region in layout.regions):
+        raise table.failures[-1].error
     return Measurement(
         labels=labels,
         settings=settings,
@@ -109,8 +109,8 @@ def measure_study(
         layout=layout,
         gathered=gathered,
         measurand=measurand,
-        rows=tuple(found.rows),
-        failures=tuple(found.failures),
+        rows=tuple(table.rows),
+        failures=tuple(table.failures),
         warnings=(
             *study.warnings,
             *measurand.warnings,
@@ -139,7 +139,7 @@ def _vendor_iodine(
                 pair = pairs.setdefault(name, ([], []))
                 pair[0].append(computed)
                 pair[1].append(vendor)
-    found, doubts = [], []
+    regressions, doubts = [], []
     for name, (all_computed, all_vendor) in pairs.items():
         x = np.concatenate(all_computed).astype(np.float64)
         y = np.concatenate(all_vendor).astype(np.float64)
@@ -151,10 +151,10 @@ def _vendor_iodine(
         correlation = float(np.corrcoef(x, y)[0, 1])
         factor = float(np.sign(correlation) * y.std() / x.std())
         offset = float(y.mean() - factor * x.mean())
-        found.append(VendorIodine(name, factor, offset, correlation, int(x.size)))
+        regressions.append(VendorIodine(name, factor, offset, correlation, int(x.size)))
         if not 1.0 / _DOUBTFUL_FACTOR < factor < _DOUBTFUL_FACTOR:
             doubts.append(
                 f"{name} is {factor:.3g} times the computed iodine (correlation {correlation:.2f}): its unit is not"
                 " what it says, or not known; 10 times means 100 µg/cm³, add --vendor-iodine-unit 100ug/mL"
             )
-    return found, doubts
+    return regressions, doubts

@@ -65,7 +65,7 @@ def measurement_rows(
         labels.case_id, labels.patient_id, labels.group, labels.reader, labels.phase,
         "", "", "", "", float("nan"), "", "", 0, 0, "",
     )  # fmt: skip
-    found = list(failures)
+    all_failures = list(failures)
     failed: set[str] = set()
     rows: list[MeasurementRow] = []
     means: dict[tuple[str, str, str], float] = {}
@@ -76,24 +76,24 @@ def measurement_rows(
             name = region.lesion_id or region.region
             if name not in failed:
                 failed.add(name)
-                found.append(Failure(name, region.mask.n_voxels, error, region.region))
+                all_failures.append(Failure(name, region.mask.n_voxels, error, region.region))
             continue
         found_rows = list(_region_rows(blank, region, of_region, means, noise))
         if region.region != "profile":
             found_rows += _curve_rows(blank, region, values, measurand)
         rows += found_rows
         if region.region == "lesion" and not any(row.n_valid for row in found_rows):
-            found.append(_no_values(region))
+            all_failures.append(_no_values(region))
     rows += _ratio_rows(layout, rows, means, blank)
-    by_lesion = {one.lesion.lesion_id: one for one in layout.lesions}
-    for one in layout.regions:
-        if one.region != "profile":
-            rows += _size_rows(blank, one, by_lesion.get(one.lesion_id), spacing_mm)
-    order = {one.lesion.lesion_id: i for i, one in enumerate(layout.lesions)} | {
+    by_lesion = {layout_of.lesion.lesion_id: layout_of for layout_of in layout.lesions}
+    for region in layout.regions:
+        if region.region != "profile":
+            rows += _size_rows(blank, region, by_lesion.get(region.lesion_id), spacing_mm)
+    order = {layout_of.lesion.lesion_id: i for i, layout_of in enumerate(layout.lesions)} | {
         "": len(layout.lesions)
     }
     rows.sort(key=lambda row: order[row.lesion_id])
-    for failure in found:
+    for failure in all_failures:
         flag = (
             NO_VALID if isinstance(failure.error, NoValidVoxels) else f"failed:{failure.error.code}"
         )
@@ -106,7 +106,7 @@ def measurement_rows(
                 flags=flag,
             )
         )
-    return Rows(rows, found)
+    return Rows(rows, all_failures)
 
 
 def _no_values(region: MeasuredRegion) -> Failure:
@@ -126,12 +126,12 @@ def _region_rows(
 ) -> Iterator[MeasurementRow]:
     """Statistics of every parameter in one region; `means` is filled for the ratios."""
     is_profile = region.region == "profile"
-    wanted = ("mean", "sd") if is_profile else TABLE_STATISTICS
+    region_statistics = ("mean", "sd") if is_profile else TABLE_STATISTICS
     for parameter, array in measured.items():
         is_curve = parameter.name.startswith("mono_")
         if is_profile and parameter.name not in ("lambda_hu", "iodine"):
             continue
-        found = _mean_and_sd(array) if is_profile or is_curve else statistics(array)
+        values_by_name = _mean_and_sd(array) if is_profile or is_curve else statistics(array)
         row = replace(
             blank,
             lesion_id=region.lesion_id,
@@ -140,19 +140,19 @@ def _region_rows(
             unit=parameter.unit,
             definition=parameter.definition,
             n_voxels=array.size,
-            n_valid=int(found["n_valid"]),
-            flags=_flags(region, parameter, int(found["n_valid"])),
+            n_valid=int(values_by_name["n_valid"]),
+            flags=_flags(region, parameter, int(values_by_name["n_valid"])),
             distance_mm=float("nan") if region.distance_mm is None else region.distance_mm,
         )
-        for name in ("mean", "sd") if is_curve else wanted:
-            yield replace(row, statistic=name, value=found[name])
+        for name in ("mean", "sd") if is_curve else region_statistics:
+            yield replace(row, statistic=name, value=values_by_name[name])
         if parameter.name in noise and not is_profile:
             valid_mask = region.mask.voxels.copy()
             valid_mask[valid_mask] = ~np.isnan(array)
             error = standard_error(valid_mask, noise[parameter.name])
             yield replace(row, statistic="se", value=error)
         if not is_profile:
-            means[region.lesion_id, region.region, parameter.name] = found["mean"]
+            means[region.lesion_id, region.region, parameter.name] = values_by_name["mean"]
 
 
 def _noise(
@@ -244,8 +244,8 @@ def _ratio_rows(
     aorta = means.get(("", "aorta", "iodine"))
     for region in layout.regions:
         lesion_id, name = region.lesion_id, region.region
-        own = {one: means.get((lesion_id, name, one)) for one in _COMPARED}
-        for parameter, mean in own.items():
+        compared = {parameter: means.get((lesion_id, name, parameter)) for parameter in _COMPARED}
+        for parameter, mean in compared.items():
             if mean is None:
                 continue
             n_voxels, n_valid = counts[lesion_id, name, parameter]

@@ -86,35 +86,39 @@ class Measurand:
         is needed, and StudyError where there is no conventional series, or several.
         """
         self.warnings: list[str] = []
-        self.slopes = tuple(parse_slope(one) for one in settings.slopes)
+        self.slopes = tuple(parse_slope(slope) for slope in settings.slopes)
         definitions = _definitions(settings)
-        usable = tuple(one for one in stack.series if one.problem is None)
-        available = tuple(float(one.energy_kev or 0.0) for one in usable)
+        usable = tuple(series for series in stack.series if series.problem is None)
+        available = tuple(float(series.energy_kev or 0.0) for series in usable)
         plan = plan_maps(definitions, stack.energies_kev)
-        for one in stack.series:
-            if one.problem is not None and one.energy_kev in plan.energies_kev:
-                raise one.problem
+        for series in stack.series:
+            if series.problem is not None and series.energy_kev in plan.energies_kev:
+                raise series.problem
         self._ct_kev, more = _ct_value(settings, available)
         if more is not None:
             plan = plan_maps((*definitions, more), available)
         self._has_curve = settings.curve
-        wanted = set(plan.energies_kev) | (set(available) if settings.curve else set())
+        kevs = set(plan.energies_kev) | (set(available) if settings.curve else set())
         if self._ct_kev is not None and more is None:
-            wanted.add(self._ct_kev)
-        vmis = [one for one in usable if one.energy_kev in wanted]
-        self.energies_kev = tuple(float(one.energy_kev or 0.0) for one in vmis)
+            kevs.add(self._ct_kev)
+        vmis = [series for series in usable if series.energy_kev in kevs]
+        self.energies_kev = tuple(float(series.energy_kev or 0.0) for series in vmis)
         self._synthesised = more
         self._conventional = (
             _conventional(study, stack) if settings.ct_value == CONVENTIONAL else None
         )
-        asks_iodine = any(one.name == "iodine" for one in definitions)
+        asks_iodine = any(definition.name == "iodine" for definition in definitions)
         vendor = companions(study, stack, SeriesKind.IODINE) if asks_iodine else ()
         self._vendor = _on_grid(vendor, stack)
-        others = [one for one in (self._conventional, *self._vendor) if one is not None]
+        others = [series for series in (self._conventional, *self._vendor) if series is not None]
         self.series: tuple[Series, ...] = (*vmis, *others)
-        self._vendor_units = [_vendor_unit(one, settings, self.warnings) for one in self._vendor]
-        alone = [one for one in plan.definitions if not one.needs_neighbours]
-        self._around = tuple(one for one in plan.definitions if one.needs_neighbours)
+        self._vendor_units = [
+            _vendor_unit(series, settings, self.warnings) for series in self._vendor
+        ]
+        alone = [definition for definition in plan.definitions if not definition.needs_neighbours]
+        self._around = tuple(
+            definition for definition in plan.definitions if definition.needs_neighbours
+        )
         self._plan = plan_maps(alone, available) if alone else None
         self._around_plan = plan_maps(self._around, available) if self._around else None
         self.definitions = plan.definitions
@@ -127,8 +131,8 @@ class Measurand:
     def more_planes(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps that need a voxel's neighbours, of one slice of all series."""
         assert self._around_plan is not None
-        found = maps_of_hu(self._around_plan, planes[self._rows(self._around_plan)])
-        return np.stack([found[one.name] for one in self._around])
+        planes_by_name = maps_of_hu(self._around_plan, planes[self._rows(self._around_plan)])
+        return np.stack([planes_by_name[definition.name] for definition in self._around])
 
     def measured(self, values: NDArray[np.float32]) -> Measured:
         """The parameters of voxels, in the order of the tables.
@@ -136,25 +140,27 @@ class Measurand:
         values : (C, n) of `series` and `more_planes`
         Returns (n,) float32 each, the plain λHU first.
         """
-        found: dict[str, NDArray[np.float32]] = {}
+        values_by_name: dict[str, NDArray[np.float32]] = {}
         if self._plan is not None:
             hu = values[self._rows(self._plan)][:, None, :]
-            found = {name: plane[0] for name, plane in maps_of_hu(self._plan, hu).items()}
+            values_by_name = {name: plane[0] for name, plane in maps_of_hu(self._plan, hu).items()}
         first_more = len(self.series)
-        found |= {one.name: values[first_more + k] for k, one in enumerate(self._around)}
-        named = {
-            _parameter(one): found[one.name]
-            for one in self.definitions
-            if one is not self._synthesised
+        values_by_name |= {
+            definition.name: values[first_more + k] for k, definition in enumerate(self._around)
         }
-        named |= self._ct_values(values, found)
-        for k, (one, (factor, unit, flags)) in enumerate(
+        named = {
+            _parameter(definition): values_by_name[definition.name]
+            for definition in self.definitions
+            if definition is not self._synthesised
+        }
+        named |= self._ct_values(values, values_by_name)
+        for k, (series, (factor, unit, flags)) in enumerate(
             zip(self._vendor, self._vendor_units, strict=True)
         ):
             row = len(self.energies_kev) + (self._conventional is not None) + k
             suffix = "" if k == 0 else f" {k + 1}"
             name = f"iodine[vendor{suffix}]"
-            parameter = Parameter(name, unit, _series_name(one), flags)
+            parameter = Parameter(name, unit, _series_name(series), flags)
             named[parameter] = values[row] / np.float32(factor)
         if self._has_curve:
             named |= {
@@ -169,29 +175,31 @@ class Measurand:
 
     def curve_slopes(self) -> list[tuple[Parameter, Slope]]:
         """The asked slopes that can be taken from the curve, and the straight line through all of it."""
-        found = []
-        for slope, one in zip(self.slopes, self.definitions, strict=False):
-            found.append((_parameter(one), slope))
+        slopes = []
+        for slope, definition in zip(self.slopes, self.definitions, strict=False):
+            slopes.append((_parameter(definition), slope))
         if self._has_curve and len(self.energies_kev) > 2:
             low, high = self.energies_kev[0], self.energies_kev[-1]
             line = parse_slope(f"fit:{low:g}-{high:g}")
-            if line.name not in {one.name for one in self.slopes}:
+            if line.name not in {known.name for known in self.slopes}:
                 name = f"lambda_hu[{line.name}]"
-                found.append((Parameter(name, "HU/keV", line.formula), line))
-        return found
+                slopes.append((Parameter(name, "HU/keV", line.formula), line))
+        return slopes
 
     def _rows(self, plan: MapPlan) -> list[int]:
         return [self.energies_kev.index(kev) for kev in plan.energies_kev]
 
     def _ct_values(
-        self, values: NDArray[np.float32], found: dict[str, NDArray[np.float32]]
+        self, values: NDArray[np.float32], values_by_name: dict[str, NDArray[np.float32]]
     ) -> dict[Parameter, NDArray[np.float32]]:
         if self._conventional is not None:
             definition = f"conventional series {_series_name(self._conventional)}"
             return {Parameter("ct_value", "HU", definition): values[len(self.energies_kev)]}
         if self._synthesised is not None:
-            one = self._synthesised
-            return {Parameter("ct_value", "HU", one.formula): found[one.name]}
+            synthesised = self._synthesised
+            return {
+                Parameter("ct_value", "HU", synthesised.formula): values_by_name[synthesised.name]
+            }
         assert self._ct_kev is not None
         row = self.energies_kev.index(self._ct_kev)
         definition = f"VMI at {self._ct_kev:g} keV as stored"
@@ -202,7 +210,7 @@ def iodine_pairs(
     measured: Measured,
 ) -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
     """(parameter, computed, vendor's) iodine of voxels, for each of the vendor's series."""
-    named = {one.name: array for one, array in measured.items()}
+    named = {parameter.name: array for parameter, array in measured.items()}
     return [
         (name, named["iodine"], array)
         for name, array in named.items()
@@ -215,21 +223,21 @@ def check_parameters(settings: ParameterSettings) -> None:
     _definitions(settings)
     if settings.ct_value != CONVENTIONAL:
         _kev(settings.ct_value)
-    if said := settings.vendor_iodine_unit:
-        _require_unit(said)
+    if unit := settings.vendor_iodine_unit:
+        _require_unit(unit)
 
 
 def _definitions(settings: ParameterSettings) -> tuple[MapDefinition, ...]:
     if not settings.slopes:
         raise SettingsError("no slope asked for", remedy="use --slope paper")
     default, *others = settings.slopes
-    names = ["lambda-hu", *(f"lambda-hu[{one}]" for one in others)]
-    names += [one for one in settings.maps if one != "lambda-hu"]
+    names = ["lambda-hu", *(f"lambda-hu[{slope_name}]" for slope_name in others)]
+    names += [map_name for map_name in settings.maps if map_name != "lambda-hu"]
     return define_all(names, slope=default)
 
 
-def _parameter(one: MapDefinition) -> Parameter:
-    return Parameter(one.parameter, one.unit.display or "1", one.formula)
+def _parameter(definition: MapDefinition) -> Parameter:
+    return Parameter(definition.parameter, definition.unit.display or "1", definition.formula)
 
 
 def _ct_value(
@@ -253,11 +261,11 @@ def _kev(ct_value: str) -> float:
 
 
 def _conventional(study: Study, stack: SpectralStack) -> Series:
-    found = _on_grid(companions(study, stack, SeriesKind.CONVENTIONAL), stack)
-    if len(found) == 1:
-        return found[0]
+    conventional = _on_grid(companions(study, stack, SeriesKind.CONVENTIONAL), stack)
+    if len(conventional) == 1:
+        return conventional[0]
     raise StudyError(
-        f"{len(found) or 'no'} conventional series lie on the grid of the monoenergetic ones",
+        f"{len(conventional) or 'no'} conventional series lie on the grid of the monoenergetic ones",
         where=study.root,
         remedy="measure the CT value on a monoenergetic series with --ct-value 70",
     )
@@ -265,25 +273,27 @@ def _conventional(study: Study, stack: SpectralStack) -> Series:
 
 def _on_grid(series: Sequence[Series], stack: SpectralStack) -> list[Series]:
     return [
-        one for one in series if one.geometry is not None and one.geometry.same_grid(stack.geometry)
+        candidate
+        for candidate in series
+        if candidate.geometry is not None and candidate.geometry.same_grid(stack.geometry)
     ]
 
 
 def _vendor_unit(
-    one: Series, settings: ParameterSettings, warnings: list[str]
+    series: Series, settings: ParameterSettings, warnings: list[str]
 ) -> tuple[float, str, tuple[str, ...]]:
     """Shown unit per mg/mL, unit of the table, flags."""
-    said = settings.vendor_iodine_unit
-    in_brackets = re.findall(r"\[([^\]]+)\]", one.evidence.series_description)
-    for text in (said, one.evidence.rescale_type, *in_brackets):
+    given_unit = settings.vendor_iodine_unit
+    in_brackets = re.findall(r"\[([^\]]+)\]", series.evidence.series_description)
+    for text in (given_unit, series.evidence.rescale_type, *in_brackets):
         factor = _iodine_unit(text)
         if factor is not None:
             return factor, "mg/mL", ()
-        if text and text is said:
-            _require_unit(said)
+        if text and text is given_unit:
+            _require_unit(given_unit)
     warnings.append(
-        f"series {_series_name(one)}: its header does not say its unit"
-        f" ({one.evidence.rescale_type or 'no Rescale Type'}); say it with --vendor-iodine-unit"
+        f"series {_series_name(series)}: its header does not say its unit"
+        f" ({series.evidence.rescale_type or 'no Rescale Type'}); say it with --vendor-iodine-unit"
     )
     return 1.0, "unknown", ("unit-unknown",)
 
@@ -293,13 +303,13 @@ def _iodine_unit(text: str) -> float | None:
     return _IODINE_UNITS.get(text.lower().replace("µ", "u").replace(" ", ""))
 
 
-def _require_unit(said: str) -> None:
-    if _iodine_unit(said) is None:
+def _require_unit(unit: str) -> None:
+    if _iodine_unit(unit) is None:
         raise SettingsError(
-            f"unknown unit {said!r} of the vendor's iodine", remedy="use mg/mL or 100ug/mL"
+            f"unknown unit {unit!r} of the vendor's iodine", remedy="use mg/mL or 100ug/mL"
         )
 
 
-def _series_name(one: Series) -> str:
-    unit = one.evidence.rescale_type
-    return f"{one.evidence.series_description!r}" + (f" in {unit}" if unit else "")
+def _series_name(series: Series) -> str:
+    unit = series.evidence.rescale_type
+    return f"{series.evidence.series_description!r}" + (f" in {unit}" if unit else "")

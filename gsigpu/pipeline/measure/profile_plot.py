@@ -48,11 +48,13 @@ def save_profiles(path: Path, measurement: Measurement) -> None:
             remedy="add profile to --regions, or leave out --plot",
         )
     lesions = [
-        one
-        for one in measurement.layout.lesions
-        if (one.lesion.lesion_id, _PARAMETERS[0][0]) in curves
+        lesion
+        for lesion in measurement.layout.lesions
+        if (lesion.lesion.lesion_id, _PARAMETERS[0][0]) in curves
     ]
-    shown = [one for one in _PARAMETERS if any(parameter == one[0] for _, parameter in curves)]
+    shown = [
+        style for style in _PARAMETERS if any(parameter == style[0] for _, parameter in curves)
+    ]
     parenchyma = {
         row.parameter: row.value
         for row in measurement.rows
@@ -70,13 +72,13 @@ def save_profiles(path: Path, measurement: Measurement) -> None:
     FigureCanvasAgg(figure)
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True)
     flat = grid.ravel()
-    for number, one in enumerate(lesions):
+    for number, lesion in enumerate(lesions):
         for k, (parameter, label, colour) in enumerate(shown):
             axis = flat[number * len(shown) + k]
-            _draw(axis, curves, one, parameter, parenchyma.get(parameter), colour)
+            _draw(axis, curves, lesion, parameter, parenchyma.get(parameter), colour)
             axis.set_title(label, fontsize=8, color=colour, loc="right")
             if k == 0:
-                axis.set_title(one.lesion.lesion_id, fontsize=9, weight="bold", loc="left")
+                axis.set_title(lesion.lesion.lesion_id, fontsize=9, weight="bold", loc="left")
     for k, (parameter, _, _) in enumerate(shown):
         limits = _limits([curve for key, curve in curves.items() if key[1] == parameter])
         for axis in flat[k :: len(shown)]:
@@ -106,7 +108,7 @@ def _draw(
 ) -> None:
     from matplotlib.collections import LineCollection
 
-    own = curves[lesion.lesion.lesion_id, parameter]
+    lesion_curve = curves[lesion.lesion.lesion_id, parameter]
     axis.axvspan(-lesion.rim_mm, 0.0, color=_RIM, lw=0, zorder=0)
     axis.axvline(0.0, color=_INK, lw=0.8, zorder=1)
     others = [
@@ -118,12 +120,25 @@ def _draw(
     if parenchyma is not None:
         axis.axhline(parenchyma, color=_INK, lw=0.8, ls=(0, (4, 3)), zorder=1)
     axis.fill_between(
-        own.distance_mm, own.mean - own.sd, own.mean + own.sd, color=colour, alpha=0.15, lw=0
+        lesion_curve.distance_mm,
+        lesion_curve.mean - lesion_curve.sd,
+        lesion_curve.mean + lesion_curve.sd,
+        color=colour,
+        alpha=0.15,
+        lw=0,
     )
-    axis.plot(own.distance_mm, own.mean, color=colour, lw=1.5, zorder=3)
-    few = own.n_valid < FEW_VOXELS
+    axis.plot(lesion_curve.distance_mm, lesion_curve.mean, color=colour, lw=1.5, zorder=3)
+    few = lesion_curve.n_valid < FEW_VOXELS
     for mask, face in ((~few, colour), (few, "white")):
-        axis.plot(own.distance_mm[mask], own.mean[mask], "o", ms=3, mec=colour, mfc=face, zorder=4)
+        axis.plot(
+            lesion_curve.distance_mm[mask],
+            lesion_curve.mean[mask],
+            "o",
+            ms=3,
+            mec=colour,
+            mfc=face,
+            zorder=4,
+        )
     axis.tick_params(labelsize=7, length=2)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
@@ -142,10 +157,10 @@ def _limits(curves: list[_Curve]) -> tuple[float, float]:
 
 def _curves(measurement: Measurement) -> dict[tuple[str, str], _Curve]:
     """By lesion and parameter, in the order of the table; of one pass over its rows."""
-    found: dict[tuple[str, str], dict[float, dict[str, float]]] = {}
+    shells_by_curve: dict[tuple[str, str], dict[float, dict[str, float]]] = {}
     for row in measurement.rows:
         if row.region == "profile" and row.n_valid:
-            shells = found.setdefault((row.lesion_id, row.parameter), {})
+            shells = shells_by_curve.setdefault((row.lesion_id, row.parameter), {})
             shells.setdefault(row.distance_mm, {"n": row.n_valid})[row.statistic] = row.value
     return {
         key: _Curve(
@@ -154,5 +169,5 @@ def _curves(measurement: Measurement) -> dict[tuple[str, str], _Curve]:
             np.nan_to_num([shells[mm]["sd"] for mm in sorted(shells)]),
             np.array([shells[mm]["n"] for mm in sorted(shells)]),
         )
-        for key, shells in found.items()
+        for key, shells in shells_by_curve.items()
     }

@@ -35,14 +35,17 @@ def files_beside(
     Raises SettingsError if `out` is no .csv or .parquet.
     """
     require_suffix(out)
-    asked = {
+    is_asked_of = {
         "json": True,
         "wide": with_wide,
         "seg": with_dicom,
         "sr": with_dicom,
         "plot": with_plot,
     }
-    return [*(out.with_suffix(_BESIDE[what]) for what, is_asked in asked.items() if is_asked), out]
+    return [
+        *(out.with_suffix(_BESIDE[what]) for what, is_asked in is_asked_of.items() if is_asked),
+        out,
+    ]
 
 
 def write_measurement(
@@ -95,28 +98,30 @@ def write_measurement(
 
 def provenance(measurement: Measurement, masks: MaskFiles) -> dict[str, Any]:
     """What the table was made from and how; plain data, without names or dates of the patient."""
-    one = measurement
     return {
         "software": f"gsigpu {__version__}",
         "versions": {name: version(name) for name in _LIBRARIES},
         "backend": "cpu",
-        "case": asdict(one.labels),
-        "phase": one.stack.phase,
-        "settings": asdict(one.settings),
-        "study_uid": one.stack.series[0].evidence.study_uid,
-        "frame_of_reference_uid": one.stack.geometry.frame_of_reference_uid,
-        "grid": {"shape": one.stack.geometry.shape, "spacing_mm": one.stack.geometry.spacing_mm},
-        "slices_read": list(one.slices),
+        "case": asdict(measurement.labels),
+        "phase": measurement.stack.phase,
+        "settings": asdict(measurement.settings),
+        "study_uid": measurement.stack.series[0].evidence.study_uid,
+        "frame_of_reference_uid": measurement.stack.geometry.frame_of_reference_uid,
+        "grid": {
+            "shape": measurement.stack.geometry.shape,
+            "spacing_mm": measurement.stack.geometry.spacing_mm,
+        },
+        "slices_read": list(measurement.slices),
         "series": [
             {
                 "uid": series.evidence.series_uid,
                 "kind": series.kind.value,
                 "energy_kev": series.energy_kev,
                 "sop_instance_uids": list(
-                    dict.fromkeys(series.planes[z].sop_instance_uid for z in one.slices)
+                    dict.fromkeys(series.planes[z].sop_instance_uid for z in measurement.slices)
                 ),
             }
-            for series in one.measurand.series
+            for series in measurement.measurand.series
         ],
         "masks": [
             {
@@ -124,19 +129,19 @@ def provenance(measurement: Measurement, masks: MaskFiles) -> dict[str, Any]:
                 "role": role.value,
                 "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             }
-            for role, path in one.masks.files
+            for role, path in measurement.masks.files
         ],
         "split_lesions": masks.split,
         "any_mask_phase": masks.any_phase,
-        "regions": [asdict(role) for role in one.masks.roles],
+        "regions": [asdict(role) for role in measurement.masks.roles],
         "definitions": {
             definition.parameter: {"formula": definition.formula, "ucum": definition.unit.ucum}
-            for definition in one.measurand.definitions
+            for definition in measurement.measurand.definitions
         },
-        "vendor_iodine": [asdict(found) for found in one.vendor_iodine],
+        "vendor_iodine": [asdict(vendor) for vendor in measurement.vendor_iodine],
         "failures": [
             {"lesion_id": failure.lesion_id, "reason": str(failure.error)}
-            for failure in one.failures
+            for failure in measurement.failures
         ],
-        "warnings": list(one.warnings),
+        "warnings": list(measurement.warnings),
     }

@@ -34,9 +34,9 @@ SMALL = PhantomSettings(
 def measured(folder, settings):
     truth = write_phantom(folder / "phantom", settings)
     files = MaskFiles((truth.lesion_mask,), liver=truth.liver_mask, aorta=truth.aorta_mask)
-    found = measure_study(read_study(truth.dicom_folder), files)
-    write_measurement(found, folder / "m.csv", masks=files, with_dicom=True)
-    return found, folder / "m.seg.dcm", folder / "m.sr.dcm"
+    measurement = measure_study(read_study(truth.dicom_folder), files)
+    write_measurement(measurement, folder / "m.csv", masks=files, with_dicom=True)
+    return measurement, folder / "m.seg.dcm", folder / "m.sr.dcm"
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def test_conformant(which, request):
 
 @pytest.mark.tools
 def test_dcmtk_prints_the_report(written):
-    found, _, sr = written
+    measurement, _, sr = written
     page = subprocess.run(["dsr2html", str(sr)], capture_output=True, text=True, check=True).stdout
     assert "Imaging Measurement Report" in page
     assert "lesion 1 core" in page
     (mean,) = (
         row.value
-        for row in found.rows
+        for row in measurement.rows
         if (row.lesion_id, row.region, row.parameter, row.statistic)
         == ("1", "core", "iodine", "mean")
     )
@@ -76,12 +76,12 @@ def test_dcmtk_prints_the_report(written):
 @pytest.mark.parametrize("which", ["written", "multiframe"])
 def test_segments_are_the_regions(which, request):
     """Read back by the mask reader, and counted by highdicom."""
-    found, path, _ = request.getfixturevalue(which)
-    owner = owner_of(found.study, found.stack, any_phase=False)
-    masks = read_masks(path, found.stack.geometry, owner=owner)
-    regions = [one for one in found.layout.regions if one.region != "profile"]
+    measurement, path, _ = request.getfixturevalue(which)
+    owner = owner_of(measurement.study, measurement.stack, any_phase=False)
+    masks = read_masks(path, measurement.stack.geometry, owner=owner)
+    regions = [region for region in measurement.layout.regions if region.region != "profile"]
     assert masks.warnings == masks.problems == ()
-    assert [one.label for one in masks.masks] == list(range(1, len(regions) + 1))
+    assert [mask.label for mask in masks.masks] == list(range(1, len(regions) + 1))
     for mask, region in zip(masks.masks, regions, strict=True):
         assert region.region in mask.name
         assert mask.origin == region.mask.origin
@@ -89,18 +89,19 @@ def test_segments_are_the_regions(which, request):
     seg = highdicom.seg.segread(path)
     assert seg.number_of_segments == len(regions)
     volume = seg.get_volume(segment_numbers=[1])
-    assert volume.spacing == pytest.approx(found.stack.geometry.spacing_mm)
+    assert volume.spacing == pytest.approx(measurement.stack.geometry.spacing_mm)
     measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    assert float(measures.SliceThickness) == found.stack.geometry.spacing_mm[0]
+    assert float(measures.SliceThickness) == measurement.stack.geometry.spacing_mm[0]
     counts = volume.array[..., 0].sum(axis=(1, 2))
     assert counts.sum() == regions[0].mask.n_voxels
 
 
 @pytest.mark.parametrize("which", ["written", "multiframe"])
 def test_references_lead_to_images_of_the_study(which, request):
-    found, path, sr = request.getfixturevalue(which)
+    measurement, path, sr = request.getfixturevalue(which)
     planes = {
-        (plane.sop_instance_uid, plane.frame): plane for plane in found.measurand.series[0].planes
+        (plane.sop_instance_uid, plane.frame): plane
+        for plane in measurement.measurand.series[0].planes
     }
     seg = dcmread(path)
     for frame in seg.PerFrameFunctionalGroupsSequence:
@@ -121,35 +122,37 @@ def test_references_lead_to_images_of_the_study(which, request):
 
 
 def test_report_holds_the_tables_numbers_with_units(written):
-    found, _, sr = written
+    measurement, _, sr = written
     report = highdicom.sr.srread(sr)
     groups = report.content.get_volumetric_roi_measurement_groups()
-    regions = [one for one in found.layout.regions if one.region != "profile"]
+    regions = [region for region in measurement.layout.regions if region.region != "profile"]
     assert len(groups) == len(regions)
-    table = found.table
+    table = measurement.table
     for group, region in zip(groups, regions, strict=True):
         rows = table[(table.lesion_id == region.lesion_id) & (table.region == region.region)]
-        said = {}
-        for one in group.get_measurements():
-            derivation = one.derivation.meaning if one.derivation is not None else ""
-            said.setdefault((one.name.meaning, derivation, one.unit.value), []).append(one.value)
+        reported = {}
+        for number in group.get_measurements():
+            derivation = number.derivation.meaning if number.derivation is not None else ""
+            reported.setdefault((number.name.meaning, derivation, number.unit.value), []).append(
+                number.value
+            )
         (iodine,) = rows[(rows.parameter == "iodine") & (rows.statistic == "mean")].value
-        assert iodine in [pytest.approx(x) for x in said["Concentration", "Mean", "mg/mL"]]
+        assert iodine in [pytest.approx(x) for x in reported["Concentration", "Mean", "mg/mL"]]
         (slope,) = rows[(rows.parameter == "lambda_hu") & (rows.statistic == "mean")].value
         assert slope in [
-            pytest.approx(x) for x in said["Slope of spectral HU curve", "Mean", "[hnsf'U]/keV"]
+            pytest.approx(x) for x in reported["Slope of spectral HU curve", "Mean", "[hnsf'U]/keV"]
         ]
         (volume,) = rows[rows.parameter == "volume"].value
-        assert said["Volume", "", "mL"] == [pytest.approx(volume)]
+        assert reported["Volume", "", "mL"] == [pytest.approx(volume)]
 
 
 def test_objects_join_the_patients_study(written):
-    found, seg, sr = written
+    measurement, seg, sr = written
     for path in (seg, sr):
         ds = dcmread(path)
         assert ds.PatientID == "IDENT-4711"
-        assert ds.StudyInstanceUID == found.stack.series[0].evidence.study_uid
-    assert dcmread(seg).FrameOfReferenceUID == found.stack.geometry.frame_of_reference_uid
+        assert ds.StudyInstanceUID == measurement.stack.series[0].evidence.study_uid
+    assert dcmread(seg).FrameOfReferenceUID == measurement.stack.geometry.frame_of_reference_uid
 
 
 @pytest.mark.tools

@@ -75,54 +75,56 @@ def files(truth):
 
 
 @pytest.fixture(scope="module")
-def found(study, files):
+def measurement(study, files):
     settings = MeasureSettings(ParameterSettings(slopes=("paper", "40-100", "fit:40-140")))
     return measure_study(
         study, files, phase="PVP", settings=settings, labels=CaseLabels("c1", "p1", "gastric", "r1")
     )
 
 
-def values(measurement, **wanted):
+def values(measurement, **conditions):
     table = measurement.table
-    for column, value in wanted.items():
+    for column, value in conditions.items():
         table = table[table[column] == value]
     return table
 
 
-def one_value(measurement, lesion, region, parameter, statistic="mean"):
+def value_of(measurement, lesion, region, parameter, statistic="mean"):
     (value,) = values(
         measurement, lesion_id=lesion, region=region, parameter=parameter, statistic=statistic
     ).value
     return value
 
 
-def test_core_rim_and_organs_hold_the_truth(truth, found):
+def test_core_rim_and_organs_hold_the_truth(truth, measurement):
     known = truth.as_dict()
     for lesion in known["lesions"]:
         label = str(lesion["label"])
         for region in ("core", "rim"):
             true = lesion[region]["PVP"]
             # Where the voxelised depth puts a voxel of the rim into the core, values mix a little.
-            assert one_value(found, label, region, "iodine", "median") == pytest.approx(
+            assert value_of(measurement, label, region, "iodine", "median") == pytest.approx(
                 true["iodine_mg_per_ml"], abs=0.02
             )
             for slope, name in (("paper", "lambda_hu"), ("40-100", "lambda_hu[40-100]")):
-                assert one_value(found, label, region, name, "median") == pytest.approx(
+                assert value_of(measurement, label, region, name, "median") == pytest.approx(
                     true["lambda_hu"][slope], abs=0.02
                 )
     for region, organ in (("parenchyma", "liver"), ("aorta", "aorta")):
         true = known["organs"][organ]["PVP"]
-        assert one_value(found, "", region, "iodine") == pytest.approx(
+        assert value_of(measurement, "", region, "iodine") == pytest.approx(
             true["iodine_mg_per_ml"], abs=0.02
         )
-        assert one_value(found, "", region, "ct_value") == pytest.approx(true["hu"]["70"], abs=0.6)
+        assert value_of(measurement, "", region, "ct_value") == pytest.approx(
+            true["hu"]["70"], abs=0.6
+        )
         for kev in (40, 100, 140):
-            assert one_value(found, "", region, f"mono_{kev}") == pytest.approx(
+            assert value_of(measurement, "", region, f"mono_{kev}") == pytest.approx(
                 true["hu"][f"{kev}"], abs=0.6
             )
 
 
-def test_values_are_those_of_the_map_under_the_mask(truth, study, found, tmp_path):
+def test_values_are_those_of_the_map_under_the_mask(truth, study, measurement, tmp_path):
     """`measure` computes on voxels what `map` computes on volumes."""
     maps = map_study(
         study, tmp_path / "maps", phase="PVP", output_format="nifti", maps=["lambda-hu", "iodine"]
@@ -137,7 +139,7 @@ def test_values_are_those_of_the_map_under_the_mask(truth, study, found, tmp_pat
                 ("sd", inside.std(ddof=1)),
                 ("max", inside.max()),
             ):
-                assert one_value(found, str(label), "lesion", parameter, statistic) == (
+                assert value_of(measurement, str(label), "lesion", parameter, statistic) == (
                     pytest.approx(expected, rel=1e-5)
                 )
 
@@ -155,45 +157,55 @@ def test_only_slices_that_the_regions_touch_are_read_and_each_once(truth, study,
         ParameterSettings(maps=(), curve=False),
         RegionSettings(regions=("lesion", "rim", "core")),
     )
-    found = measure_study(study, MaskFiles((truth.lesion_mask,)), phase="PVP", settings=settings)
+    measurement = measure_study(
+        study, MaskFiles((truth.lesion_mask,)), phase="PVP", settings=settings
+    )
     labels = np.asarray(nibabel.load(truth.lesion_mask).dataobj)
     touched = np.flatnonzero(labels.any(axis=(0, 1))).tolist()
-    assert list(found.slices) == touched
+    assert list(measurement.slices) == touched
     assert 0 < len(touched) < CLEAN.shape[0]
     # Two energies for the slope and the one at 70 keV for the CT value, of five.
-    stack = [one for one in study.series if one.phase == "PVP" and one.energy_kev in (60, 70, 100)]
-    assert sorted(read) == sorted(one.planes[z].path for one in stack for z in touched)
+    stack = [
+        series
+        for series in study.series
+        if series.phase == "PVP" and series.energy_kev in (60, 70, 100)
+    ]
+    assert sorted(read) == sorted(series.planes[z].path for series in stack for z in touched)
 
 
-def test_ratios(found):
+def test_ratios(measurement):
     for lesion in ("1", "2", "3"):
-        iodine = {region: one_value(found, lesion, region, "iodine") for region in ("rim", "core")}
-        aorta, liver = (one_value(found, "", one, "iodine") for one in ("aorta", "parenchyma"))
-        assert one_value(found, lesion, "rim", "nic") == pytest.approx(iodine["rim"] / aorta)
-        assert one_value(found, lesion, "core", "lnr_iodine") == pytest.approx(
+        iodine = {
+            region: value_of(measurement, lesion, region, "iodine") for region in ("rim", "core")
+        }
+        aorta, liver = (
+            value_of(measurement, "", region, "iodine") for region in ("aorta", "parenchyma")
+        )
+        assert value_of(measurement, lesion, "rim", "nic") == pytest.approx(iodine["rim"] / aorta)
+        assert value_of(measurement, lesion, "core", "lnr_iodine") == pytest.approx(
             iodine["core"] / liver
         )
-        assert one_value(found, lesion, "rim", "rim_core_iodine", "ratio") == pytest.approx(
+        assert value_of(measurement, lesion, "rim", "rim_core_iodine", "ratio") == pytest.approx(
             iodine["rim"] / iodine["core"]
         )
 
 
-def test_slopes_of_the_mean_curve_are_means_of_the_slopes(found):
+def test_slopes_of_the_mean_curve_are_means_of_the_slopes(measurement):
     """A slope is linear: where every voxel is valid, both orders agree."""
     for name in ("lambda_hu", "lambda_hu[40-100]", "lambda_hu[fit:40-140]"):
         for lesion in ("1", "2", "3"):
-            assert one_value(found, lesion, "core", name, "from_curve") == pytest.approx(
-                one_value(found, lesion, "core", name), rel=1e-5
+            assert value_of(measurement, lesion, "core", name, "from_curve") == pytest.approx(
+                value_of(measurement, lesion, "core", name), rel=1e-5
             )
-    straight = values(found, statistic="r_squared")
+    straight = values(measurement, statistic="r_squared")
     assert straight.value.between(0.5, 0.95).all()  # an iodine curve is no straight line
 
 
-def test_profile_runs_from_core_over_rim_to_liver(truth, found):
+def test_profile_runs_from_core_over_rim_to_liver(truth, measurement):
     liver = truth.as_dict()["organs"]["liver"]["PVP"]["iodine_mg_per_ml"]
     for lesion in truth.as_dict()["lesions"]:
         rows = values(
-            found,
+            measurement,
             lesion_id=str(lesion["label"]),
             region="profile",
             parameter="iodine",
@@ -208,51 +220,52 @@ def test_profile_runs_from_core_over_rim_to_liver(truth, found):
         assert shell.to_numpy() == pytest.approx(liver, abs=0.35)
         inside = rows[rows.distance_mm < 0].n_voxels.sum()
         assert (
-            inside == values(found, lesion_id=str(lesion["label"]), region="lesion").n_voxels.max()
+            inside
+            == values(measurement, lesion_id=str(lesion["label"]), region="lesion").n_voxels.max()
         )
 
 
-def test_sizes(truth, found):
+def test_sizes(truth, measurement):
     labels = np.asarray(nibabel.load(truth.lesion_mask).dataobj)
     for lesion in truth.as_dict()["lesions"]:
         name = str(lesion["label"])
         voxels = int((labels == lesion["label"]).sum())
         volume_ml = voxels * 4.0 * 2.2 * 2.2 / 1000.0
-        assert one_value(found, name, "lesion", "volume", "value") == pytest.approx(volume_ml)
+        assert value_of(measurement, name, "lesion", "volume", "value") == pytest.approx(volume_ml)
         # Between edges of voxels: up to a pixel's diagonal more than the analytic diameter.
-        diameter = one_value(found, name, "lesion", "longest_axial_diameter", "value")
+        diameter = value_of(measurement, name, "lesion", "longest_axial_diameter", "value")
         assert -1.0 <= diameter - lesion["longest_axial_diameter_mm"] <= 2.2 * np.sqrt(2)
 
 
-def test_vendor_iodine_in_its_unit(found):
+def test_vendor_iodine_in_its_unit(measurement):
     """GE writes 100 µg/cm³; the table is in mg/mL, and the factor of ten is not left in."""
     for lesion in ("1", "2", "3"):
-        assert one_value(found, lesion, "core", "iodine[vendor]") == pytest.approx(
-            one_value(found, lesion, "core", "iodine"), abs=0.05
+        assert value_of(measurement, lesion, "core", "iodine[vendor]") == pytest.approx(
+            value_of(measurement, lesion, "core", "iodine"), abs=0.05
         )
-    (vendor,) = found.vendor_iodine
+    (vendor,) = measurement.vendor_iodine
     assert vendor.factor == pytest.approx(1.0, abs=0.02)
-    assert not [one for one in found.warnings if "vendor" in one]
+    assert not [warning for warning in measurement.warnings if "vendor" in warning]
 
 
 def test_a_wrong_unit_of_the_vendors_iodine_shows(study, files):
     settings = MeasureSettings(ParameterSettings(vendor_iodine_unit="mg/mL"))
-    found = measure_study(study, files, phase="PVP", settings=settings)
-    (vendor,) = found.vendor_iodine
+    measurement = measure_study(study, files, phase="PVP", settings=settings)
+    (vendor,) = measurement.vendor_iodine
     assert vendor.factor == pytest.approx(10.0, abs=0.2)
-    assert any("times the computed iodine" in one for one in found.warnings)
+    assert any("times the computed iodine" in warning for warning in measurement.warnings)
 
 
 def test_ct_value_of_conventional_and_of_an_energy_that_is_not_there(study, files):
     conventional = MeasureSettings(ParameterSettings(ct_value="conventional"))
-    found = measure_study(study, files, phase="PVP", settings=conventional)
-    (definition,) = set(values(found, parameter="ct_value").definition)
+    measurement = measure_study(study, files, phase="PVP", settings=conventional)
+    (definition,) = set(values(measurement, parameter="ct_value").definition)
     assert definition.startswith("conventional series")
     synthesised = MeasureSettings(ParameterSettings(ct_value="75"))
-    found = measure_study(study, files, phase="PVP", settings=synthesised)
-    low, high = (one_value(found, "", "parenchyma", f"mono_{kev}") for kev in (100, 70))
-    assert low < one_value(found, "", "parenchyma", "ct_value") < high
-    assert "rho_w" in set(values(found, parameter="ct_value").definition).pop()
+    measurement = measure_study(study, files, phase="PVP", settings=synthesised)
+    low, high = (value_of(measurement, "", "parenchyma", f"mono_{kev}") for kev in (100, 70))
+    assert low < value_of(measurement, "", "parenchyma", "ct_value") < high
+    assert "rho_w" in set(values(measurement, parameter="ct_value").definition).pop()
 
 
 def test_any_map_is_measured(tmp_path):
@@ -260,7 +273,7 @@ def test_any_map_is_measured(tmp_path):
     truth = write_phantom(tmp_path / "p", replace(CLEAN, noise_hu=12.0, phases=("PVP",), extras=()))
     study, files = read_study(truth.dicom_folder), MaskFiles((truth.lesion_mask,))
     names = ("iodine", "vnc", "zeff", "residual", "sigma-iodine", "mono-55")
-    found = measure_study(
+    measurement = measure_study(
         study, files, phase="PVP", settings=MeasureSettings(ParameterSettings(maps=names))
     )
     maps = map_study(
@@ -274,7 +287,7 @@ def test_any_map_is_measured(tmp_path):
     for name, parameter in (("zeff", "zeff"), ("sigma-iodine", "sigma_iodine")):
         volume = np.asarray(nibabel.load(maps.folders[name]).dataobj)
         expected = float(np.nanmean(volume[labels == 2], dtype=np.float64))
-        assert one_value(found, "2", "lesion", parameter) == pytest.approx(expected, rel=1e-4)
+        assert value_of(measurement, "2", "lesion", parameter) == pytest.approx(expected, rel=1e-4)
 
 
 def test_standard_errors_account_for_correlated_noise(tmp_path):
@@ -291,38 +304,40 @@ def test_standard_errors_account_for_correlated_noise(tmp_path):
     )
     study = read_study(truth.dicom_folder)
     settings = MeasureSettings(with_se=True)
-    found = measure_study(
+    measurement = measure_study(
         study, MaskFiles((truth.lesion_mask,), liver=truth.liver_mask), settings=settings
     )
     for lesion in ("1", "2", "3"):
-        error = one_value(found, lesion, "core", "ct_value", "se")
-        n = values(found, lesion_id=lesion, region="core", parameter="ct_value").n_valid.max()
-        naive = one_value(found, lesion, "core", "ct_value", "sd") / np.sqrt(n)
+        error = value_of(measurement, lesion, "core", "ct_value", "se")
+        n = values(measurement, lesion_id=lesion, region="core", parameter="ct_value").n_valid.max()
+        naive = value_of(measurement, lesion, "core", "ct_value", "sd") / np.sqrt(n)
         assert 0.3 * naive < error < 10 * naive
     with pytest.raises(SettingsError, match="parenchyma"):
         measure_study(study, MaskFiles((truth.lesion_mask,)), settings=settings)
 
 
-def test_written_tables_hold_the_same(found, files, tmp_path):
-    csv = write_measurement(found, tmp_path / "a" / "t.csv", masks=files, with_wide=True)
-    write_measurement(found, tmp_path / "t.parquet", masks=files)
+def test_written_tables_hold_the_same(measurement, files, tmp_path):
+    csv = write_measurement(measurement, tmp_path / "a" / "t.csv", masks=files, with_wide=True)
+    write_measurement(measurement, tmp_path / "t.parquet", masks=files)
     assert [path.name for path in csv] == ["t.csv", "t.json", "t.wide.csv"]
     from_csv, from_parquet = read_table(csv[0]), read_table(tmp_path / "t.parquet")
     assert tuple(from_csv.columns) == COLUMNS
     pd.testing.assert_frame_equal(from_csv, from_parquet)
-    pd.testing.assert_frame_equal(from_csv, found.table)
+    pd.testing.assert_frame_equal(from_csv, measurement.table)
     spread = pd.read_csv(csv[2], dtype={"lesion_id": "str"}, keep_default_na=False)
     assert spread.lesion_id.tolist() == ["1", "2", "3", ""]
-    assert float(spread["core iodine mean (mg/mL)"][0]) == one_value(found, "1", "core", "iodine")
+    assert float(spread["core iodine mean (mg/mL)"][0]) == value_of(
+        measurement, "1", "core", "iodine"
+    )
     assert len(set(spread.columns)) == len(spread.columns)
 
 
-def test_provenance_names_every_image_and_no_person(truth, found, files, tmp_path):
-    write_measurement(found, tmp_path / "t.csv", masks=files)
+def test_provenance_names_every_image_and_no_person(truth, measurement, files, tmp_path):
+    write_measurement(measurement, tmp_path / "t.csv", masks=files)
     text = (tmp_path / "t.json").read_text("utf-8")
     known = json.loads(text)
     images = {dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in _images(truth)}
-    named = {uid for one in known["series"] for uid in one["sop_instance_uids"]}
+    named = {uid for series in known["series"] for uid in series["sop_instance_uids"]}
     assert len(named) == len(known["series"]) * len(known["slices_read"])
     assert named <= images
     assert len(known["masks"]) == 4
@@ -336,9 +351,9 @@ def _images(truth):
 
 def test_the_same_input_gives_the_same_bytes(study, files, tmp_path):
     for name in ("a", "b"):
-        found = measure_study(study, files, phase="PVP", n_workers=1 + (name == "b"))
+        measurement = measure_study(study, files, phase="PVP", n_workers=1 + (name == "b"))
         write_measurement(
-            found,
+            measurement,
             tmp_path / name / "t.csv",
             masks=files,
             with_wide=True,
@@ -370,46 +385,46 @@ def test_what_fails_is_in_the_table_and_the_rest_is_measured(truth, study, tmp_p
     files = MaskFiles(
         (mask, empty), roles=parse_roles({"1": "lesion", "2": "lesion"}, {"1": "segment IVa"})
     )
-    found = measure_study(study, files, phase="PVP")
-    assert one_value(found, "segment IVa", "lesion", "iodine") > 0
-    flags = {one.lesion_id: one.flags for one in found.rows if one.parameter == ""}
+    measurement = measure_study(study, files, phase="PVP")
+    assert value_of(measurement, "segment IVa", "lesion", "iodine") > 0
+    flags = {row.lesion_id: row.flags for row in measurement.rows if row.parameter == ""}
     assert flags == {
         "3": "failed:unmapped-label",
         "empty.nii.gz": "failed:empty-mask",
         "2": "no-valid-voxels",
     }
-    messages = [str(one.error) for one in found.failures]
+    messages = [str(failure.error) for failure in measurement.failures]
     assert len(messages) == 3
-    assert all("\n" not in one for one in messages)
+    assert all("\n" not in message for message in messages)
 
 
-def test_masks_that_belong_elsewhere_fail_alone(truth, study, found, files, tmp_path):
+def test_masks_that_belong_elsewhere_fail_alone(truth, study, measurement, files, tmp_path):
     """Of another patient, another frame of reference, another phase, and a NIfTI beside the study."""
-    write_measurement(found, tmp_path / "t.csv", masks=files, with_dicom=True)
-    own = tmp_path / "t.seg.dcm"
+    write_measurement(measurement, tmp_path / "t.csv", masks=files, with_dicom=True)
+    written_seg = tmp_path / "t.seg.dcm"
     for name, keyword, value in (
         ("patient.dcm", "PatientID", "SECRET-9"),
         ("frame.dcm", "FrameOfReferenceUID", "1.2.3"),
     ):
-        ds = dcmread(own)
+        ds = dcmread(written_seg)
         setattr(ds, keyword, value)
         ds.save_as(tmp_path / name)
     far = nibabel.load(truth.lesion_mask)
     moved = far.affine + np.array([[0, 0, 0, 5000]] * 3 + [[0] * 4])
     nibabel.save(nibabel.Nifti1Image(np.asarray(far.dataobj), moved), tmp_path / "far.nii.gz")
-    masks = [truth.lesion_mask, own, *(tmp_path / n for n in ("patient.dcm", "frame.dcm", "far.nii.gz"))]  # fmt: skip
+    masks = [truth.lesion_mask, written_seg, *(tmp_path / n for n in ("patient.dcm", "frame.dcm", "far.nii.gz"))]  # fmt: skip
     other = measure_study(study, MaskFiles(tuple(masks)), phase="AP")
-    flags = {one.lesion_id: one.flags for one in other.rows if one.parameter == ""}
+    flags = {row.lesion_id: row.flags for row in other.rows if row.parameter == ""}
     assert flags == {
         "t.seg.dcm": "failed:wrong-phase",
         "patient.dcm": "failed:wrong-patient",
         "frame.dcm": "failed:grid-mismatch",
         "far.nii.gz": "failed:outside-study",
     }
-    assert {one.lesion_id for one in other.rows if one.parameter == "iodine"} == {"1", "2", "3"}
-    for one in other.failures:
-        assert one.lesion_id in str(one.error)
-        assert "SECRET" not in str(one.error)
+    assert {row.lesion_id for row in other.rows if row.parameter == "iodine"} == {"1", "2", "3"}
+    for failure in other.failures:
+        assert failure.lesion_id in str(failure.error)
+        assert "SECRET" not in str(failure.error)
 
 
 def test_when_nothing_is_left_to_measure_the_reason_is_raised(truth, study, tmp_path):
@@ -439,14 +454,18 @@ def test_a_truncated_slice_fails_the_lesions_on_it_alone(truth, tmp_path):
         int(z) for n in spans for z in spans[n] if not all(z in spans[other] for other in spans)
     )
     hit = {str(n) for n in spans if z in spans[n]}
-    at_60 = next(one for one in study.series if one.energy_kev == 60 and one.phase == "PVP")
+    at_60 = next(
+        series for series in study.series if series.energy_kev == 60 and series.phase == "PVP"
+    )
     path = at_60.planes[z].path
     path.write_bytes(path.read_bytes()[:-5000])
     settings = MeasureSettings(regions=RegionSettings(regions=("lesion", "rim", "core")))
-    found = measure_study(folder, MaskFiles((truth.lesion_mask,)), phase="PVP", settings=settings)
-    assert {one.lesion_id for one in found.failures} == hit
-    assert all(path.name in str(one.error) for one in found.failures)
-    measured = {one.lesion_id for one in found.rows if one.parameter == "iodine"}
+    measurement = measure_study(
+        folder, MaskFiles((truth.lesion_mask,)), phase="PVP", settings=settings
+    )
+    assert {failure.lesion_id for failure in measurement.failures} == hit
+    assert all(path.name in str(failure.error) for failure in measurement.failures)
+    measured = {row.lesion_id for row in measurement.rows if row.parameter == "iodine"}
     assert {"1", "2", "3"} - hit <= measured
 
 
@@ -457,18 +476,22 @@ def test_a_truncated_slice_beside_a_lesion_fails_its_surroundings_alone(truth, t
     alone = labelled(truth, tmp_path / "one.nii.gz", lambda labels: labels.__setitem__(
         (slice(14, 16), slice(60, 66), slice(60, 66)), 1
     ))  # fmt: skip
-    at_60 = next(one for one in study.series if one.energy_kev == 60 and one.phase == "PVP")
+    at_60 = next(
+        series for series in study.series if series.energy_kev == 60 and series.phase == "PVP"
+    )
     path = at_60.planes[16].path
     path.write_bytes(path.read_bytes()[:-5000])
     files = MaskFiles((alone,), liver=truth.liver_mask)
-    found = measure_study(folder, files, phase="PVP")
-    assert one_value(found, "1", "core", "iodine") > 0
-    told = {(one.lesion_id, one.region, one.flags) for one in found.rows if one.parameter == ""}
+    measurement = measure_study(folder, files, phase="PVP")
+    assert value_of(measurement, "1", "core", "iodine") > 0
+    told = {
+        (row.lesion_id, row.region, row.flags) for row in measurement.rows if row.parameter == ""
+    }
     flag = "failed:truncated-pixel-data"
     assert told == {("1", "perilesional", flag), ("", "parenchyma", flag)}
-    assert {one.lesion_id for one in found.failures} == {"1", "parenchyma"}
-    assert not values(found, region="perilesional", statistic="mean").size
-    shells = values(found, region="profile", parameter="iodine", statistic="mean").distance_mm
+    assert {failure.lesion_id for failure in measurement.failures} == {"1", "parenchyma"}
+    assert not values(measurement, region="perilesional", statistic="mean").size
+    shells = values(measurement, region="profile", parameter="iodine", statistic="mean").distance_mm
     assert shells.min() < -0.5
 
 
@@ -500,30 +523,30 @@ def test_settings_that_make_no_sense(study, files, truth, tmp_path):
 
 def test_no_conventional_series_is_said(truth, files, tmp_path):
     folder = Path(shutil.copytree(truth.dicom_folder, tmp_path / "dicom"))
-    for one in read_study(folder).series:
-        if one.kind.value == "conventional":
-            shutil.rmtree(one.planes[0].path.parent)
+    for series in read_study(folder).series:
+        if series.kind.value == "conventional":
+            shutil.rmtree(series.planes[0].path.parent)
     settings = MeasureSettings(ParameterSettings(ct_value="conventional"))
     with pytest.raises(StudyError, match="no conventional series"):
         measure_study(folder, files, phase="PVP", settings=settings)
 
 
-def test_output_is_whole_or_not_there(found, files, tmp_path, monkeypatch):
+def test_output_is_whole_or_not_there(measurement, files, tmp_path, monkeypatch):
     (tmp_path / "t.json").write_text("mine")
     with pytest.raises(OutputError, match=r"t\.json.*there already"):
-        write_measurement(found, tmp_path / "t.csv", masks=files)
+        write_measurement(measurement, tmp_path / "t.csv", masks=files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json"]
     monkeypatch.setattr("gsigpu.pipeline.measure.write_measurement.provenance", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write_measurement(found, tmp_path / "u.csv", masks=files)
+        write_measurement(measurement, tmp_path / "u.csv", masks=files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json"]
     with pytest.raises(SettingsError, match=r"\.csv or \.parquet"):
-        write_measurement(found, tmp_path / "t.xls", masks=files)
+        write_measurement(measurement, tmp_path / "t.xls", masks=files)
 
 
-def test_what_went_with_an_earlier_table_does_not_stay(found, files, tmp_path):
-    write_measurement(found, tmp_path / "t.csv", masks=files, with_wide=True)
-    written = write_measurement(found, tmp_path / "t.csv", masks=files, overwrite=True)
+def test_what_went_with_an_earlier_table_does_not_stay(measurement, files, tmp_path):
+    write_measurement(measurement, tmp_path / "t.csv", masks=files, with_wide=True)
+    written = write_measurement(measurement, tmp_path / "t.csv", masks=files, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written}
     assert {path.name for path in written} == {"t.csv", "t.json"}
 
@@ -556,17 +579,22 @@ def test_a_folder_of_masks_names_lesions_and_organs_by_their_files(truth, study,
     shutil.copy(truth.liver_mask, folder / "liver.nii.gz")
     labels = np.asarray(nibabel.load(truth.lesion_mask).dataobj)
     for number, name in ((1, "met_S4"), (2, "met_S7")):
-        one = (labels == number).astype(np.uint8)
-        nibabel.save(nibabel.Nifti1Image(one, truth.geometry.affine_ras), folder / f"{name}.nii.gz")
-    empty = nibabel.Nifti1Image(np.zeros_like(one), truth.geometry.affine_ras)
+        voxels = (labels == number).astype(np.uint8)
+        nibabel.save(
+            nibabel.Nifti1Image(voxels, truth.geometry.affine_ras), folder / f"{name}.nii.gz"
+        )
+    empty = nibabel.Nifti1Image(np.zeros_like(voxels), truth.geometry.affine_ras)
     nibabel.save(empty, folder / "met_S8.nii.gz")
-    found = measure_study(study, MaskFiles((folder, folder)), phase="PVP")
-    assert [one.lesion.lesion_id for one in found.layout.lesions] == ["met_S4", "met_S7"]
-    assert found.masks.masks.liver is not None
-    assert [one.lesion_id for one in found.failures] == ["met_S8.nii.gz"]
-    written = write_measurement(found, tmp_path / "t.csv", masks=MaskFiles((folder,)))
+    measurement = measure_study(study, MaskFiles((folder, folder)), phase="PVP")
+    assert [lesion.lesion.lesion_id for lesion in measurement.layout.lesions] == [
+        "met_S4",
+        "met_S7",
+    ]
+    assert measurement.masks.masks.liver is not None
+    assert [failure.lesion_id for failure in measurement.failures] == ["met_S8.nii.gz"]
+    written = write_measurement(measurement, tmp_path / "t.csv", masks=MaskFiles((folder,)))
     known = json.loads(written[1].read_text("utf-8"))
-    assert [one["file"] for one in known["masks"]] == [
+    assert [mask["file"] for mask in known["masks"]] == [
         f"{name}.nii.gz" for name in ("liver", "met_S4", "met_S7", "met_S8")
     ]
 
@@ -580,9 +608,11 @@ def test_an_empty_region_that_the_mapping_does_not_name_stops_nothing(truth, stu
     with pytest.raises(EmptyMask, match="Liver is empty"):
         measure_study(study, MaskFiles((tmp_path / "m.seg.nrrd",)), phase="PVP")
     roles = parse_roles({"1": "lesion", "2": "ignore", "3": "ignore"}, {})
-    found = measure_study(study, MaskFiles((tmp_path / "m.seg.nrrd",), roles=roles), phase="PVP")
-    assert [one.lesion.lesion_id for one in found.layout.lesions] == ["Met 1"]
-    assert [one.lesion_id for one in found.failures] == ["Liver"]
+    measurement = measure_study(
+        study, MaskFiles((tmp_path / "m.seg.nrrd",), roles=roles), phase="PVP"
+    )
+    assert [lesion.lesion.lesion_id for lesion in measurement.layout.lesions] == ["Met 1"]
+    assert [failure.lesion_id for failure in measurement.failures] == ["Liver"]
 
 
 def test_one_label_of_many_parts_is_told_and_split_on_demand(truth, study, tmp_path):
@@ -592,16 +622,18 @@ def test_one_label_of_many_parts_is_told_and_split_on_demand(truth, study, tmp_p
 
     mask = labelled(truth, tmp_path / "tumours.nii.gz", paint)
     together = measure_study(study, MaskFiles((mask,)), phase="PVP")
-    assert [one.lesion.lesion_id for one in together.layout.lesions] == ["1"]
-    assert any("2 separate parts" in one for one in together.warnings)
+    assert [lesion.lesion.lesion_id for lesion in together.layout.lesions] == ["1"]
+    assert any("2 separate parts" in warning for warning in together.warnings)
     apart = measure_study(study, MaskFiles((mask,), split=True), phase="PVP")
-    assert [one.lesion.lesion_id for one in apart.layout.lesions] == ["1.1", "1.2"]
-    assert [one.lesion.mask.n_voxels for one in apart.layout.lesions] == [108, 18]
+    assert [lesion.lesion.lesion_id for lesion in apart.layout.lesions] == ["1.1", "1.2"]
+    assert [lesion.lesion.mask.n_voxels for lesion in apart.layout.lesions] == [108, 18]
 
 
-def test_volumes_read_back_as_they_were_gathered(study, found):
+def test_volumes_read_back_as_they_were_gathered(study, measurement):
     """The voxels of a region are those of the whole volume under its mask, in its order."""
-    series = found.measurand.series[0]
+    series = measurement.measurand.series[0]
     volume = read_volume(series)
-    for region, gathered in zip(found.layout.regions[:4], found.gathered.values, strict=False):
+    for region, gathered in zip(
+        measurement.layout.regions[:4], measurement.gathered.values, strict=False
+    ):
         np.testing.assert_array_equal(gathered[0], volume[region.mask.box][region.mask.voxels])
