@@ -107,6 +107,30 @@ CALIBRATION_COLUMNS = (
     "track", "model", "group_a", "group_b", "predicted", "observed", "n_lesions",
 )  # fmt: skip
 
+# Each estimate and the ends of its interval, by the name of the file: low <= estimate <= high in every row.
+INTERVALS = {
+    "descriptives": (("ci_low", "mean", "ci_high"),),
+    "omnibus": (("effect_low", "effect", "effect_high"),),
+    "pairwise": (
+        ("ci_low", "difference", "ci_high"),
+        ("effect_low", "effect", "effect_high"),
+    ),
+    "roc": (
+        ("ci_low", "auc", "ci_high"),
+        ("cutoff_low", "cutoff", "cutoff_high"),
+        ("sensitivity_low", "sensitivity", "sensitivity_high"),
+        ("specificity_low", "specificity", "specificity_high"),
+    ),
+    "roc_comparisons": (("ci_low", "difference", "ci_high"),),
+    "models": (("auc_low", "auc", "auc_high"),),
+    "icc": (("ci_low", "icc", "ci_high"),),
+    "bland_altman": (
+        ("bias_low", "bias", "bias_high"),
+        ("loa_low_low", "loa_low", "loa_low_high"),
+        ("loa_high_low", "loa_high", "loa_high_high"),
+    ),
+}
+
 
 def labelled(
     frame: pd.DataFrame, *, phase: str, region: str, parameter: str | None = None

@@ -18,6 +18,8 @@ from scipy.optimize import brentq
 from scipy.special import chndtr, ncfdtr, nctdtr
 from scipy.stats import norm
 
+from gsigpu.cohort_statistics.inference import containing
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -34,11 +36,16 @@ def no_effect(name: str) -> Effect:
     return Effect(effect=np.nan, low=np.nan, high=np.nan, name=name)
 
 
+def _effect(effect: float, bounds: tuple[float, float], name: str) -> Effect:
+    low, high = containing(bounds[0], effect, bounds[1])
+    return Effect(effect=effect, low=low, high=high, name=name)
+
+
 def eta_squared(f: float, df1: float, df2: float, *, confidence: float = 0.95) -> Effect:
     """Share of the variance that lies between groups: η² = F df1 / (F df1 + df2).
 
-    The interval is that of the population's share λ / (λ + df1 + df2 + 1), λ noncentrality of F; as
-    the sample's share is too large on average, it may lie above it.
+    The interval is that of the population's share λ / (λ + df1 + df2 + 1), λ noncentrality of F. The
+    sample's share is too large on average: where it lies above the interval, that is extended to it.
 
     >>> effect = eta_squared(4.846088, 2, 27)
     >>> round(effect.effect, 4), round(effect.low, 4), round(effect.high, 4)
@@ -46,8 +53,9 @@ def eta_squared(f: float, df1: float, df2: float, *, confidence: float = 0.95) -
     """
     if not np.isfinite([f, df1, df2]).all():
         return no_effect("eta²")
-    low, high = _share_bounds(f, df1, df2, df1 + df2 + 1.0, confidence)
-    return Effect(effect=f * df1 / (f * df1 + df2), low=low, high=high, name="eta²")
+    share = f * df1 / (f * df1 + df2)
+    bounds = _share_bounds(f, df1, df2, df1 + df2 + 1.0, confidence)
+    return _effect(share, bounds, "eta²")
 
 
 def omega_squared(
@@ -65,8 +73,8 @@ def omega_squared(
         return no_effect("omega²")
     units = df1 + df2 + 1.0 if n is None else n
     excess = max(0.0, df1 * (f - 1.0))
-    low, high = _share_bounds(f, df1, df2, units, confidence)
-    return Effect(effect=excess / (excess + units), low=low, high=high, name="omega²")
+    bounds = _share_bounds(f, df1, df2, units, confidence)
+    return _effect(excess / (excess + units), bounds, "omega²")
 
 
 def _share_bounds(
@@ -85,12 +93,8 @@ def epsilon_squared(h: float, n: int, n_groups: int, *, confidence: float = 0.95
         return no_effect("epsilon²")
     df = n_groups - 1.0
     low, high = _bounds(lambda nc: float(chndtr(h, df, nc)), h, confidence)
-    return Effect(
-        effect=h / (n - 1.0),
-        low=min(low / (n - 1.0), 1.0),
-        high=min(high / (n - 1.0), 1.0),
-        name="epsilon²",
-    )
+    bounds = min(low / (n - 1.0), 1.0), min(high / (n - 1.0), 1.0)
+    return _effect(h / (n - 1.0), bounds, "epsilon²")
 
 
 def hedges_g(
@@ -128,7 +132,7 @@ def hedges_g(
 
     correction = small_sample_correction(df)
     low, high = (noncentrality(level) / root * correction for level in (1.0 - tail, tail))
-    return Effect(effect=correction * difference / sd, low=low, high=high, name=name)
+    return _effect(correction * difference / sd, (low, high), name)
 
 
 def hedges_g_unequal(
@@ -149,7 +153,7 @@ def hedges_g_unequal(
     spread += float((v / (size - 1)).sum()) / mean_variance
     half = float(norm.ppf((1.0 + confidence) / 2.0)) * float(np.sqrt(spread))
     g = small_sample_correction(float(size.sum()) - 2.0) * d
-    return Effect(effect=g, low=d - half, high=d + half, name=name)
+    return _effect(g, (d - half, d + half), name)
 
 
 def small_sample_correction(df: float) -> float:

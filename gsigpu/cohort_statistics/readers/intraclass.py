@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from gsigpu.cohort_statistics.inference import containing
+
 Array = NDArray[np.float64]
 FORMS = ("ICC1", "ICC2", "ICC3", "ICC1k", "ICC2k", "ICC3k")
 
@@ -69,7 +71,7 @@ def _mean_squares(n: Array, k: int, squares: Array, rows: Array, columns: Array)
 
 
 def _estimates(ms: MeanSquares) -> Array:
-    """The six forms, (6, ...); NaN for 0 / 0."""
+    """The six forms, (6, ...); NaN where the denominator is not above 0."""
     n, k = ms.n, ms.k
     b, w, j, e = ms.lesions, ms.within, ms.readers, ms.residual
     below = [
@@ -83,7 +85,9 @@ def _estimates(ms: MeanSquares) -> Array:
     above = [b - w, b - e, b - e, b - w, b - e, b - e]
     ratio: Array = np.full((6, *np.shape(b)), np.nan)
     top, bottom = np.array(above), np.array(below)
-    return np.divide(top, bottom, out=ratio, where=bottom != 0.0)
+    # A denominator below 0 would give a reliability above 1: the readers' shift is then estimated as
+    # less than nothing, and outweighs the lesions.
+    return np.divide(top, bottom, out=ratio, where=bottom > 0.0)
 
 
 def intraclass_correlation(
@@ -127,6 +131,7 @@ def intraclass_correlation(
     forms = []
     for place, form in enumerate(FORMS):
         f, df2, low, high = tests[form]
+        low, high = containing(low, float(icc[place]), high)
         p = float(stats.f.sf(f, df1, df2))
         correlation = IntraclassCorrelation(
             form=form, icc=float(icc[place]), ci_low=low, ci_high=high, f=f, df1=df1, df2=df2, p=p,

@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from gsigpu.cohort_statistics.roc.curve import Array, Direction
+from gsigpu.cohort_statistics.roc.curve import Array, Direction, midway, oriented
 
-N_CUTOFFS = 1000
+N_CUTOFFS = 1000  # distinct values above which neighbours share a bin: a thousandth of the ranks
 CHUNK = 250  # replicates at a time: the arrays of a chunk stay in the cache
 
 Codes = NDArray[np.intp]
@@ -73,41 +73,56 @@ def bootstrap_pairs(
     values (n,) finite; groups (n,) codes from 0; patients (n,) codes from 0
     fpr_grid : (n_grid,) from 0 to 1, evenly spaced
     """
-    bins, edges = cutoffs(values)
+    bins = bin_values(values)
     n_patients = int(patients.max()) + 1
     lesions = [
         csr_array(
-            (np.ones(mine.size, np.float32), (bins[mine], patients[mine])),
-            shape=(edges.size - 1, n_patients),
+            (np.ones(mine.size, np.float32), (bins.of_value[mine], patients[mine])),
+            shape=(bins.top.size, n_patients),
         )
         for mine in (np.flatnonzero(groups == code) for code in range(int(groups.max()) + 1))
     ]
     ones = np.ones((n_patients, 1), np.float32)
     original = [_at_or_above(group_lesions, ones) for group_lesions in lesions]
     strata = home_groups(groups, patients)
-    parts: list[list[tuple[NDArray[np.float32], ...]]] = [[] for _ in pairs]
+    parts: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in pairs]
     for weights in patient_weights(strata, n_replicates, rng):
         drawn = [_at_or_above(group_lesions, weights) for group_lesions in lesions]
         for chunks, pair in zip(parts, pairs, strict=True):
-            chunks.append(_chunk(pair, drawn, original, edges, fpr_grid.size))
+            chunks.append(_chunk(pair, drawn, original, bins, fpr_grid.size))
     return [_joined(chunks) for chunks in parts]
 
 
-def cutoffs(values: Array) -> tuple[Codes, Array]:
-    """Bin of each value, highest first, and the cut-offs between the bins.
+class Bins(NamedTuple):
+    """Distinct values, or runs of neighbouring ones, the highest first.
 
-    Returns bins (n,) and edges (n_bins + 1,): +inf, midpoints of neighbouring values, -inf.
-
-    >>> cutoffs(np.array([1.0, 4.0, 2.0, 4.0]))
-    (array([2, 0, 1, 0]), array([ inf,  3. ,  1.5, -inf]))
+    of_value (n,) : bin of each value; top, bottom (n_bins,) : highest and lowest value of each bin
     """
-    distinct, ranks = np.unique(-values, return_inverse=True)
-    n_bins = min(distinct.size, N_CUTOFFS)
-    bin_of = np.arange(distinct.size) * n_bins // distinct.size
-    last = np.flatnonzero(np.diff(bin_of))
-    between = -(distinct[last] + (distinct[last + 1] - distinct[last]) / 2)
-    bins: Codes = bin_of[ranks]
-    return bins, np.concatenate([[np.inf], between, [-np.inf]])
+
+    of_value: Codes
+    top: Array
+    bottom: Array
+
+    def oriented(self, direction: Direction) -> tuple[Array, Array]:
+        """Top and bottom with the values turned so that positives are expected above."""
+        if direction == "higher":
+            return self.top, self.bottom
+        return -self.bottom[::-1], -self.top[::-1]
+
+
+def bin_values(values: Array) -> Bins:
+    """One bin per distinct value, at most N_CUTOFFS.
+
+    >>> bins = bin_values(np.array([1.0, 4.0, 2.0, 4.0]))
+    >>> bins.of_value.tolist(), bins.top.tolist()
+    ([2, 0, 1, 0], [4.0, 2.0, 1.0])
+    """
+    negated, ranks = np.unique(-values, return_inverse=True)
+    n_bins = min(negated.size, N_CUTOFFS)
+    bin_of = np.arange(negated.size) * n_bins // negated.size
+    first = np.flatnonzero(np.diff(bin_of, prepend=-1))
+    last = np.append(first[1:] - 1, negated.size - 1)
+    return Bins(of_value=bin_of[ranks], top=-negated[first], bottom=-negated[last])
 
 
 def home_groups(groups: Codes, patients: Codes) -> Codes:
@@ -149,32 +164,59 @@ def _at_or_above(lesions: csr_array, weights: NDArray[np.float32]) -> Counts:
     return counts
 
 
-def _rates(counts: Counts, direction: Direction) -> NDArray[np.float32]:
-    """Share of lesions called positive, the strictest cut-off first."""
-    total = counts[-1:]
-    with np.errstate(invalid="ignore"):
-        return counts / total if direction == "higher" else (total - counts[::-1]) / total
+def _strictest_first(counts: Counts, direction: Direction) -> Counts:
+    """Lesions called positive at each cut-off, from none to all."""
+    return counts if direction == "higher" else counts[-1:] - counts[::-1]
 
 
 def _chunk(
-    pair: Pair, drawn: list[Counts], original: list[Counts], edges: Array, n_grid: int
-) -> tuple[NDArray[np.float32], ...]:
+    pair: Pair, drawn: list[Counts], original: list[Counts], bins: Bins, n_grid: int
+) -> tuple[NDArray[Any], ...]:
     """AUC, cut-off, both optimisms and the curve on the grid, of one chunk of replicates."""
-    tpr = _rates(drawn[pair.positive], pair.direction)
-    fpr = _rates(drawn[pair.negative], pair.direction)
-    auc = trapezoid(fpr, tpr)
-    best = np.argmax(tpr - fpr, axis=0)
+    true, false = (
+        _strictest_first(drawn[code], pair.direction) for code in (pair.positive, pair.negative)
+    )
+    true0, false0 = (
+        _strictest_first(original[code], pair.direction)[:, 0]
+        for code in (pair.positive, pair.negative)
+    )
+    with np.errstate(invalid="ignore"):
+        tpr, fpr = true / true[-1:], false / false[-1:]
+    best, cutoff = _best_cutoffs(true, false, bins, pair.direction)
     column = np.arange(best.size)
-    ordered = edges if pair.direction == "higher" else edges[::-1]
-    true0 = _rates(original[pair.positive], pair.direction)[best, 0]
-    false0 = _rates(original[pair.negative], pair.direction)[best, 0]
+    # The original lesions between the drawn neighbours of a cut-off lie on either side of it.
+    _, bottom = bins.oriented(pair.direction)
+    n_above = bottom.size - np.searchsorted(bottom[::-1], cutoff, side="right")
     return (
-        auc,
-        ordered[best].astype(np.float64),
-        tpr[best, column] - true0,
-        false0 - fpr[best, column],
+        trapezoid(fpr, tpr),
+        oriented(cutoff, pair.direction),
+        tpr[best, column] - true0[n_above] / true0[-1],
+        false0[n_above] / false0[-1] - fpr[best, column],
         on_grid(fpr, tpr, n_grid),
     )
+
+
+def _best_cutoffs(
+    true: Counts, false: Counts, bins: Bins, direction: Direction
+) -> tuple[Codes, Array]:
+    """Youden's cut-off of each replicate, by the rule of `curve.youden`.
+
+    true, false (n_bins + 1, R) : lesions called positive, the strictest cut-off first
+    Returns the place in these arrays, and the cut-off on the oriented scale: midway between the
+    neighbouring values that the replicate drew; inf where none beats chance.
+    """
+    # In whole lesions, so that equal cut-offs are equal and the strictest of them is taken.
+    n_true, n_false = true[-1:].astype(np.float64), false[-1:].astype(np.float64)
+    gain = true * n_false - false * n_true
+    best = np.argmax(gain, axis=0)
+    column = np.arange(best.size)
+    useful = gain[best, column] > 0.0
+    called = true + false
+    following = (called <= called[best, column]).sum(axis=0) - 1  # the next bin that was drawn
+    top, bottom = bins.oriented(direction)
+    last = top.size - 1
+    middle = midway(bottom[np.maximum(best - 1, 0)], top[np.minimum(following, last)])
+    return best, np.where(useful, middle, np.inf)
 
 
 def trapezoid(fpr: NDArray[np.float32], tpr: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -217,7 +259,7 @@ def interpolated(fpr: Array, tpr: Array, n_grid: int) -> Array:
     return on_grid(x[:, None], y[:, None], n_grid)[:, 0].astype(np.float64)
 
 
-def _joined(chunks: list[tuple[NDArray[np.float32], ...]]) -> Replicates:
+def _joined(chunks: list[tuple[NDArray[Any], ...]]) -> Replicates:
     """All chunks of a pair."""
     auc, cutoff, sensitivity, specificity = (
         np.concatenate([chunk[k] for chunk in chunks]).astype(np.float64) for k in range(4)

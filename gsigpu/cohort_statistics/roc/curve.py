@@ -113,7 +113,7 @@ def roc_curve(
     values = np.unique(np.concatenate([x, y]))[::-1]  # the strictest first
     n_true = x.size - np.searchsorted(np.sort(x), values, side="left")
     n_false = y.size - np.searchsorted(np.sort(y), values, side="left")
-    between = values[:-1] + (values[1:] - values[:-1]) / 2
+    between = midway(values[:-1], values[1:])
     cutoff = oriented(np.concatenate([[np.inf], between, [-np.inf]]), direction)
     return RocCurve(
         fpr=np.concatenate([[0], n_false]) / y.size,
@@ -121,6 +121,18 @@ def roc_curve(
         cutoff=cutoff,
         direction=direction,
     )
+
+
+def midway(upper: Array, lower: Array) -> Array:
+    """The cut-off between two neighbouring values, upper > lower; what is above it is called positive.
+
+    The lower value itself where no number lies between the two.
+
+    >>> midway(np.array([3.0]), np.array([2.0]))
+    array([2.5])
+    """
+    middle = upper + (lower - upper) / 2
+    return np.where(middle < upper, middle, lower)
 
 
 def youden(positive: ArrayLike, negative: ArrayLike, *, direction: Direction = "higher") -> Cutoff:
@@ -148,14 +160,14 @@ def youden(positive: ArrayLike, negative: ArrayLike, *, direction: Direction = "
 def sensitivity_specificity(
     positive: ArrayLike, negative: ArrayLike, *, cutoff: float, direction: Direction = "higher"
 ) -> tuple[float, float]:
-    """What a given cut-off does to two groups.
+    """What a given cut-off does to two groups; a value at the cut-off itself is called negative.
 
     >>> sensitivity_specificity([3.0, 2.0], [1.0, 2.0], cutoff=1.5)
     (1.0, 0.5)
     """
     x, y = two_groups(oriented(positive, direction), oriented(negative, direction))
     at = float(oriented(cutoff, direction))
-    return float((x > at).mean()), float((y < at).mean())
+    return float((x > at).mean()), float((y <= at).mean())
 
 
 def placements(positive: ArrayLike, negative: ArrayLike) -> tuple[Array, Array]:

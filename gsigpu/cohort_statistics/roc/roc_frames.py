@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
 from gsigpu.cohort_statistics.frames import CURVE_COLUMNS, ROC_COLUMNS
-from gsigpu.cohort_statistics.inference import joined, quantile, two_sided
+from gsigpu.cohort_statistics.inference import containing, joined, quantile, two_sided
 from gsigpu.cohort_statistics.multiplicity import within_families
 from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate
 from gsigpu.cohort_statistics.roc.bootstrap import (
@@ -257,7 +257,7 @@ def _operating_point(
         oriented(positive.values, direction) > at, units[0], confidence=confidence
     )
     false = share_interval(
-        oriented(negative.values, direction) < at, units[1], confidence=confidence
+        oriented(negative.values, direction) <= at, units[1], confidence=confidence
     )
     return {
         "cutoff": cut.cutoff,
@@ -276,12 +276,16 @@ def _booted_point(cut: Cutoff, replicates: Replicates, confidence: float) -> dic
         return {}
     tails = (1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0
     # An order statistic: a cut-off of ±inf (no use of the parameter) is a possible answer.
-    low, high = np.quantile(replicates.cutoff, tails, method="inverted_cdf")
+    low, high = containing(
+        float(np.quantile(replicates.cutoff, tails[0], method="inverted_cdf")),
+        cut.cutoff,
+        float(np.quantile(replicates.cutoff, tails[1], method="inverted_cdf")),
+    )
     sensitivity = cut.sensitivity - replicates.sensitivity_optimism
     specificity = cut.specificity - replicates.specificity_optimism
     return {
-        "cutoff_low": float(low),
-        "cutoff_high": float(high),
+        "cutoff_low": low,
+        "cutoff_high": high,
         "sensitivity_corrected": float(np.clip(sensitivity, 0.0, 1.0)),
         "specificity_corrected": float(np.clip(specificity, 0.0, 1.0)),
     }

@@ -63,9 +63,10 @@ def test_replicates_are_those_of_a_loop_over_copies_of_lesions(direction):
             gains.append((0.0, 0.0))  # nobody is called positive, in either
             continue
         # In the original lesions the same cut-off does this.
+        assert replicates.cutoff[r] == cut.cutoff
         mine = {"cutoff": replicates.cutoff[r], "direction": direction}
         sharp = sensitivity_specificity(x, y, **mine)
-        assert sum(sharp) == pytest.approx(cut.sensitivity + cut.specificity, abs=1e-6)
+        assert sharp == pytest.approx((cut.sensitivity, cut.specificity))
         plain = sensitivity_specificity(values[groups == 1], values[groups == 0], **mine)
         gains.append(np.subtract(sharp, plain))
     optimism = np.mean(gains, axis=0)

@@ -15,6 +15,7 @@ import pytest
 from scipy.stats import f_oneway
 from sklearn.metrics import roc_auc_score
 
+from gsigpu.cohort_statistics.frames import INTERVALS
 from gsigpu.errors import OutputError, SettingsError
 from gsigpu.pipeline.cohort_stats import family_members
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
@@ -81,6 +82,21 @@ def test_the_contract_of_the_files(run):
     assert list(dict.fromkeys(zip(pairwise["group_a"], pairwise["group_b"], strict=True))) == [
         ("pancreatic", "lung"), ("pancreatic", "breast"), ("lung", "breast"),
     ]  # fmt: skip
+
+
+def test_intervals_contain_their_estimates_in_every_file(run):
+    """And no file has an interval that INTERVALS does not name."""
+    without_estimate = {"roc_curves": {"tpr_low"}}
+    for path in sorted(run.out.glob("*.csv")):
+        frame, name = pd.read_csv(path), path.stem
+        named = {low for low, _, _ in INTERVALS.get(name, ())}
+        named |= without_estimate.get(name, set()) | {"loa_low"}
+        assert {column for column in frame.columns if column.endswith("_low")} <= named, name
+        for low, estimate, high in INTERVALS.get(name, ()):
+            known = frame[frame[estimate].notna() & frame[low].notna()]
+            slack = 1e-9 * known[estimate].abs()
+            assert (known[low] <= known[estimate] + slack).all(), (name, estimate)
+            assert (known[estimate] <= known[high] + slack).all(), (name, estimate)
 
 
 def test_tests_agree_with_scipy_and_sklearn(run, table):
