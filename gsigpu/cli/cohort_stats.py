@@ -128,14 +128,27 @@ def parse_directions(
     of_pairs: dict[tuple[str, str, str], Direction] = {}
     for text in texts:
         parameter, equals, way = text.partition("=")
-        order = split_list(way.replace(">", ","))
+        order = [group.strip() for group in way.split(">") if group.strip()]
         if not equals or not parameter or not order:
             raise SettingsError(
                 f"--direction {text!r} is not PARAM=WAY",
                 remedy="write --direction iodine=higher, or --direction 'iodine=breast>lung>gastric'",
             )
         if ">" in way:
+            twice = sorted({group for group in order if order.count(group) > 1})
+            if twice or len(order) < 2:
+                raise SettingsError(
+                    f"--direction {text!r} names {', '.join(twice)} twice"
+                    if twice
+                    else f"--direction {text!r} names one group only",
+                    remedy="write each group once, from the highest to the lowest",
+                )
             for high, low in combinations(order, 2):
+                if (parameter, low, high) in of_pairs:
+                    raise SettingsError(
+                        f"--direction {text!r} puts {high} above {low}, and another puts it below",
+                        remedy="declare each pair of groups once",
+                    )
                 of_pairs[parameter, high, low] = "higher"
         elif way == "higher":
             whole[parameter] = "higher"

@@ -23,18 +23,37 @@ TRACK_AND_UNIT = {
     "dunn": ("recommended", "patient"),
 }
 
+# What each test is, in words.
+COMPUTATION = {
+    "anova": "one-way ANOVA of lesions",
+    "lsd": "t test of lesions, mean square pooled over all groups",
+    "mixed": (
+        "random intercept per patient: REML means, cluster-robust variances (CR2), "
+        "Satterthwaite degrees of freedom; gsigpu"
+    ),
+    "welch": "Welch's ANOVA of patients' means",
+    "games-howell": "Games-Howell of patients' means, studentized range",
+    "kruskal": "Kruskal-Wallis of patients' means, chi-squared approximation, ties corrected",
+    "dunn": "Dunn's test of patients' means, normal approximation, ties corrected",
+}
+
 # Rows: each group on each track. `paper` describes lesions, `recommended` the means of patients.
 DESCRIPTIVE_COLUMNS = (
     "track", "unit", "group", "n_lesions", "n_patients", "n_missing", "mean", "sd", "ci_low",
     "ci_high", "median", "q1", "q3", "icc", "design_effect", "note",
 )  # fmt: skip
 
+# `computation` says what a test is, so that another program can repeat it. `*_classical` stand in the rows
+# of the mixed model: the textbook's version, which lmerTest prints (REML, model-based variances pooled over
+# the groups, Satterthwaite); it rejects too often where the groups' spreads differ.
+
 # Rows: paper anova; recommended mixed (the primary one), welch, kruskal.
 OMNIBUS_COLUMNS = (
     "track", "test", "unit", "statistic", "df1", "df2", "p", "p_holm_all", "effect", "effect_name",
     "effect_low", "effect_high", "omega_squared", "n_lesions", "n_patients", "n_missing", "icc",
     "design_effect", "levene_statistic", "levene_p", "brown_forsythe_statistic",
-    "brown_forsythe_p", "family", "family_all", "note",
+    "brown_forsythe_p", "family", "family_all", "note", "computation", "statistic_classical",
+    "df_classical", "p_classical",
 )  # fmt: skip
 
 # Rows: every pair of groups for paper lsd; recommended mixed (the primary one), games-howell, dunn.
@@ -43,7 +62,8 @@ PAIRWISE_COLUMNS = (
     "track", "test", "unit", "group_a", "group_b", "difference", "ci_low", "ci_high", "statistic",
     "df", "p", "p_unadjusted", "p_bonferroni", "p_holm", "p_holm_all", "effect", "effect_name",
     "effect_low", "effect_high", "n_a", "n_b", "n_patients_a", "n_patients_b", "icc",
-    "design_effect", "family", "family_all", "note",
+    "design_effect", "family", "family_all", "note", "computation", "statistic_classical",
+    "df_classical", "p_classical",
 )  # fmt: skip
 
 # Rows: each of the six forms. `paper`: lesions as independent targets, intervals from F;
@@ -77,13 +97,15 @@ BINORMAL_COLUMNS = (
 )  # fmt: skip
 
 
+# Rows: each pair of groups and method. `p_smallest` is the smallest p that an exact test of so many lesions
+# (paper) or patients (recommended) can reach; perfect separation has just that p.
 ROC_COLUMNS = (
     "track", "method", "group_a", "group_b", "direction", "auc", "se", "ci_low", "ci_high", "p",
     "p_holm", "p_holm_all", "cutoff", "cutoff_low", "cutoff_high",
     "sensitivity", "sensitivity_low", "sensitivity_high", "sensitivity_corrected",
     "specificity", "specificity_low", "specificity_high", "specificity_corrected",
     "n_a", "n_b", "n_patients_a", "n_patients_b", "n_missing_a", "n_missing_b", "df", "family",
-    "family_all", "note",
+    "family_all", "note", "p_smallest",
 )  # fmt: skip
 
 CURVE_COLUMNS = (
@@ -153,7 +175,10 @@ def placed(test: str, *, unit: str = "") -> dict[str, str]:
     """The first columns of a test's rows; `unit` where it is another than usual.
 
     >>> placed("welch", unit="lesion")
-    {'track': 'recommended', 'test': 'welch', 'unit': 'lesion'}
+    {'track': 'recommended', 'test': 'welch', 'unit': 'lesion', 'computation': "Welch's ANOVA of lesions"}
     """
     track, usual = TRACK_AND_UNIT[test]
-    return {"track": track, "test": test, "unit": unit or usual}
+    unit, computation = unit or usual, COMPUTATION[test]
+    if unit != usual:
+        computation = computation.replace("patients' means", "lesions")
+    return {"track": track, "test": test, "unit": unit, "computation": computation}

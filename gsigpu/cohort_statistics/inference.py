@@ -29,6 +29,15 @@ def containing(low: float, estimate: float, high: float) -> tuple[float, float]:
     return float(np.fmin(low, estimate)), float(np.fmax(high, estimate))
 
 
+def cannot_be_tested(reason: str) -> str:
+    """The note of a result without p, which is never to be read as "no difference".
+
+    >>> cannot_be_tested("a group has one value")
+    'cannot be tested: a group has one value'
+    """
+    return f"cannot be tested: {reason}"
+
+
 def joined(*notes: str) -> str:
     """The notes that say something."""
     return "; ".join(note for note in notes if note)

@@ -45,7 +45,7 @@ def _exclusions(observations: Observations, _: Results) -> str:
         return ""
     if not excluded:
         return "no exclusion by the rules of the cohort run"
-    rules = [f"{rule} ({n})" for rule, (n, _) in excluded.items()]
+    rules = [f"{rule} ({n.patients})" for rule, n in excluded.items()]
     return f"applied by the cohort run: {listed(rules)}; the criteria themselves: {MUST_STATE}"
 
 

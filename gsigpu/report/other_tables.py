@@ -235,7 +235,8 @@ def frame_of_flow(observations: Observations) -> pd.DataFrame:
         ("table", "patients", flow.n_patients),
         ("table", "lesions", flow.n_lesions),
     ]
-    rows += [("excluded entries", rule, n) for rule, (n, _) in (flow.excluded or {}).items()]
+    for rule, n in (flow.excluded or {}).items():
+        rows += [("patients excluded", rule, n.patients), ("lesions excluded", rule, n.lesions)]
     rows += [("cases failed", stage, n) for stage, n in (flow.cases_failed or {}).items()]
     rows += [("lesions of other groups", group, n) for group, n in flow.other_groups.items()]
     rows += [("lesions not measured", reason, n) for reason, n in flow.failed.items()]

@@ -271,8 +271,10 @@ def _flow(observations: Observations, results: Results) -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
     counted = f"{plural(flow.n_patients, 'patient')}, " if results.has_values else ""
     excluded = [
-        f"{rule}: {n} ({reason})" if n == 1 else f"{rule}: {n}, such as: {reason}"
-        for rule, (n, reason) in (flow.excluded or {}).items()
+        f"{rule}: {plural(n.patients, 'patient')}, {plural(n.lesions, 'lesion')} ({n.reason})"
+        if n.lesions
+        else f"{rule}: {plural(n.patients, 'patient')} ({n.reason})"
+        for rule, n in (flow.excluded or {}).items()
     ]
     failed_cases = [
         f"{plural(n, 'case')} failed at {stage}" for stage, n in (flow.cases_failed or {}).items()

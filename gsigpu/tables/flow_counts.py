@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from gsigpu.errors import InputError
+from gsigpu.tables.counting import LESION, count, lesions
 from gsigpu.tables.raw_table import RawTable, read_raw
 
 _FAILED = "failed:"
 _NO_VALUES = "no-valid-voxels"
+
+
+class Exclusion(NamedTuple):
+    """Patients with an entry, their lesions that are named, and the reason of the first entry."""
+
+    patients: int
+    lesions: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +34,8 @@ class Flow:
     other_groups : group -> lesions, of groups that are not compared
     failed : reason -> lesions that could not be measured
     without_value : lesions of the compared groups without any value in the tests
-    flagged : flag -> lesions in the tests that carry it
-    excluded : rule -> (entries, reason of the first), of exclusions.csv; None where there is no such file
+    flagged : flag -> lesions that carry it in a row of the tests
+    excluded : rule -> what it took out, of exclusions.csv; None where there is no such file
     cases_failed : stage -> cases, of failures.csv; None where there is no such file
     analysed : group -> (patients, lesions) with a value
     """
@@ -36,48 +46,45 @@ class Flow:
     failed: dict[str, int]
     without_value: int
     flagged: dict[str, int]
-    excluded: dict[str, tuple[int, str]] | None
+    excluded: dict[str, Exclusion] | None
     cases_failed: dict[str, int] | None
-    analysed: dict[str, tuple[int, int]]
+    analysed: Mapping[str, tuple[int, int]]
     warnings: tuple[str, ...] = ()
 
 
 def read_flow(
-    raw: RawTable, cells: pd.DataFrame, table: pd.DataFrame, groups: Sequence[str]
+    raw: RawTable,
+    cells: pd.DataFrame,
+    chosen: pd.DataFrame,
+    table: pd.DataFrame,
+    groups: Sequence[str],
 ) -> Flow:
     """Counts of a table that was checked.
 
-    cells : all its rows; table : those of the tests, with numbers
+    cells : all its rows; chosen : the rows of the tests, of every reader; table : those of one reader or
+        the mean over readers, with numbers
     """
-    lesions = cells[cells["lesion_id"] != ""].drop_duplicates(["patient_id", "lesion_id"])
-    compared = lesions["group"].isin(groups)
+    compared = cells["group"].isin(groups)
     with_value = table[np.isfinite(table["value"])]
-    measured = with_value.drop_duplicates(["patient_id", "lesion_id"])
-    analysed = {
-        group: (of_group["patient_id"].nunique(), len(of_group))
-        for group in groups
-        for of_group in [measured[measured["group"] == group]]
-    }
-    failed = _flags(cells[cells["group"].isin(groups)], failures=True)
-    key = ["patient_id", "lesion_id"]
-    left = set(map(tuple, lesions.loc[compared, key].to_numpy()))
-    left -= set(map(tuple, measured[key].to_numpy()))
-    carried = cells.merge(measured[key], on=key)
+    measured = lesions(with_value)
+    analysed = {group: count(with_value[with_value["group"] == group]) for group in groups}
+    left = set(map(tuple, lesions(cells[compared])[list(LESION)].to_numpy()))
+    left -= set(map(tuple, measured[list(LESION)].to_numpy()))
+    tested = chosen.merge(measured[list(LESION)], on=list(LESION))
     warnings = []
-    excluded, why_not = _counted(raw, "exclusions.csv", "rule")
-    cases_failed, why_not_either = _counted(raw, "failures.csv", "stage")
+    excluded, why_not = _excluded(raw)
+    cases_failed, why_not_either = _failed_cases(raw)
     warnings += [text for text in (why_not, why_not_either) if text]
+    whole = count(cells)
     return Flow(
-        n_patients=cells.loc[cells["patient_id"] != "", "patient_id"].nunique(),
-        n_lesions=len(lesions),
-        other_groups=dict(Counter(lesions.loc[~compared, "group"])),
-        failed=failed,
+        n_patients=whole.patients,
+        n_lesions=whole.lesions,
+        other_groups=dict(Counter(lesions(cells[~compared])["group"])),
+        failed=_flags(cells[compared], failures=True),
         without_value=len(left),
-        flagged=_flags(carried, failures=False),
+        flagged=_flags(tested, failures=False),
         excluded=excluded,
-        cases_failed=None
-        if cases_failed is None
-        else {stage: n for stage, (n, _) in cases_failed.items()},
+        cases_failed=cases_failed,
         analysed=analysed,
         warnings=tuple(warnings),
     )
@@ -102,22 +109,41 @@ def _flags(cells: pd.DataFrame, *, failures: bool) -> dict[str, int]:
     }
 
 
-def _counted(
-    raw: RawTable, name: str, column: str
-) -> tuple[dict[str, tuple[int, str]] | None, str]:
-    """Entries of a list per value of a column, with the first reason; and why it cannot be used."""
+def _excluded(raw: RawTable) -> tuple[dict[str, Exclusion] | None, str]:
+    """Patients and lesions that each rule took out, and why the list cannot be used.
+
+    A row without lesion excludes what the patient has in that phase; the lesions in it are not known.
+    """
+    listed, why_not = _list_beside(raw, "exclusions.csv", "rule")
+    if listed is None:
+        return None, why_not
+    excluded = {}
+    for rule, rows in listed.groupby("rule", sort=False):
+        n = count(rows)
+        excluded[str(rule)] = Exclusion(n.patients, n.lesions, str(rows["reason"].iloc[0]))
+    return excluded, ""
+
+
+def _failed_cases(raw: RawTable) -> tuple[dict[str, int] | None, str]:
+    """Cases that failed at each stage, and why the list cannot be used."""
+    listed, why_not = _list_beside(raw, "failures.csv", "stage")
+    if listed is None:
+        return None, why_not
+    return {str(stage): len(rows) for stage, rows in listed.groupby("stage", sort=False)}, ""
+
+
+def _list_beside(raw: RawTable, name: str, column: str) -> tuple[pd.DataFrame | None, str]:
     path = raw.beside.get(name)
     if path is None:
         return None, ""
+    columns = (column, "reason", "case_id", "patient_id", "lesion_id")
     try:
-        listed = read_raw(path, (column, "reason"), lambda _: None).cells
+        listed = read_raw(path, columns, lambda _: None).cells
     except InputError as error:
         return None, str(error)
     if column not in listed.columns:
         return None, f"{path}: no column {column}; left out of the flow"
-    reasons = listed["reason"] if "reason" in listed.columns else pd.Series("", listed.index)
-    counts: dict[str, tuple[int, str]] = {}
-    for what, reason in zip(listed[column], reasons, strict=True):
-        n, first = counts.get(what, (0, reason))
-        counts[what] = (n + 1, first)
-    return counts, ""
+    listed = listed.reindex(columns=list(columns), fill_value="")
+    # A list of an older run names the case alone.
+    unnamed = listed["patient_id"] == ""
+    return listed.assign(patient_id=listed["patient_id"].mask(unnamed, listed["case_id"])), ""

@@ -14,6 +14,10 @@ _SHOWN = 3
 _MUST_BE_SAID = ("patient_id", "group", "region")
 # Spellings of "no value" that a table may use.
 _MISSING = {"", "nan", "na", "n/a", "null", "none"}
+# Numbers that stand for "no value" in many tables, and that no mean of a lesion's voxels comes to exactly.
+_SENTINELS = (-999.0, -9999.0, -99999.0, 9999.0, 99999.0, 999999.0)
+# Columns whose labels are compared as text: two spellings of a label would be two groups, readers, patients.
+_LABELS = ("group", "phase", "reader", "patient_id", "lesion_id", "region", "parameter")
 
 
 class TableProblems(InputError):
@@ -57,6 +61,8 @@ def find_problems(
     problems = [
         *_empty_cells(cells),
         *_no_numbers(cells, numbers),
+        *_sentinels(used, numbers),
+        *_spellings(cells),
         *_unknown(cells, chosen, requested),
         *_several_groups(cells),
         *_duplicates(used, key),
@@ -97,6 +103,26 @@ def _no_numbers(cells: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:
     infinite = np.isinf(values)
     if infinite.any():
         yield f"value is infinite in {_rows(cells.index[infinite])}"
+
+
+def _sentinels(used: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:
+    """Numbers that mean "missing" and would be averaged."""
+    values = numbers.loc[used.index]
+    for sentinel in _SENTINELS:
+        rows = used.index[values == sentinel]
+        if len(rows):
+            yield f"value {sentinel:g} in {_rows(rows)} stands for a missing value: leave the cell empty"
+
+
+def _spellings(cells: pd.DataFrame) -> Iterator[str]:
+    """Labels that differ by case or blanks alone."""
+    for name in _LABELS:
+        labels = cells[name].drop_duplicates()
+        plain = labels.str.casefold().str.split().str.join(" ")
+        for _, spellings in labels.groupby(plain, sort=False):
+            if len(spellings) > 1:
+                where = ", ".join(f"{label!r} (row {row})" for row, label in spellings.items())
+                yield f"{name} is spelled in several ways: {where}"
 
 
 def _unknown(

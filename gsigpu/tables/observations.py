@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gsigpu.tables.counting import count, lesions
 from gsigpu.tables.flow_counts import Flow, read_flow
 from gsigpu.tables.observation_checks import TableProblems, find_problems
 from gsigpu.tables.raw_table import RawTable, read_raw
@@ -64,8 +65,11 @@ class Observations:
 
     groups, phases, regions, parameters, readers : in the order of the tables
     table : OBSERVATION columns of what is compared, one row per lesion and family member: of one reader,
-        or the mean over readers (`reader` is then "mean" where there were several)
+        or the mean over readers (`reader` is then "mean" where there were several). Only what every
+        reader measured is averaged: the mean of some readers here and of others there would turn a
+        difference of readers into one of groups
     by_reader : the same of each reader; empty where there is one
+    readings : reader, group, n_patients, n_lesions with a value in the tests
     curves : mono_* means of the regions, with energy_kev
     profiles : λHU and iodine of the shells, with distance_mm
     sizes : patient_id, lesion_id, group, diameter_mm
@@ -85,6 +89,7 @@ class Observations:
     readers: tuple[str, ...]
     table: pd.DataFrame
     by_reader: pd.DataFrame
+    readings: pd.DataFrame
     curves: pd.DataFrame
     profiles: pd.DataFrame
     sizes: pd.DataFrame
@@ -192,6 +197,7 @@ def _assembled(
     groups, phases, regions, parameters = orders
     readers = tuple(sorted(frames["chosen"]["reader"].unique()))
     by_reader = frames["chosen"] if len(readers) > 1 else frames["chosen"].iloc[:0]
+    readings = _readings(frames["chosen"])
     one_reader = {name: _one_reader(frame, choice.reader) for name, frame in frames.items()}
     curves = one_reader["curves"].assign(
         energy_kev=one_reader["curves"]["parameter"].str.removeprefix("mono_").astype(float)
@@ -204,12 +210,16 @@ def _assembled(
         .rename("diameter_mm")
         .reset_index()
     )
-    flow = read_flow(raw, cells, table, groups)
+    chosen = frames["chosen"]
+    if choice.reader:
+        chosen = chosen[chosen["reader"] == choice.reader]
+    flow = read_flow(raw, cells, chosen, table, groups)
     warnings = list(flow.warnings)
     if len(readers) > 1 and not choice.reader:
         warnings.append(
             f"{len(readers)} readers ({', '.join(reader or '(none)' for reader in readers)}): tests take the mean over them, lesions matched by name; --reader takes one"
         )
+        warnings += _unbalanced(raw.source, frames["chosen"], table, groups)
     return Observations(
         source=raw.source,
         sha256=raw.sha256,
@@ -220,6 +230,7 @@ def _assembled(
         readers=readers,
         table=table[list(OBSERVATION)],
         by_reader=by_reader[list(OBSERVATION)],
+        readings=readings,
         curves=curves,
         profiles=one_reader["profiles"],
         sizes=sizes,
@@ -279,29 +290,72 @@ def _ordered(
 
 
 def _one_reader(frame: pd.DataFrame, reader: str) -> pd.DataFrame:
-    """Rows of one reader, or the mean over readers under the name `mean`."""
+    """Rows of one reader, or under the name `mean` the mean of what every reader measured, else NaN."""
     if reader:
         return frame[frame["reader"] == reader].reset_index(drop=True)
-    if frame["reader"].nunique() < 2:
+    n_readers = frame["reader"].nunique()
+    if n_readers < 2:
         return frame
     key = [*(name for name in _KEY if name != "reader"), "distance_mm"]
     grouped = frame.groupby(key, sort=False, dropna=False, observed=True)
     mean = grouped["value"].transform("mean")
+    by_all = grouped["value"].transform("count") == n_readers
     return (
-        frame.assign(value=mean, reader="mean")
+        frame.assign(value=mean.where(by_all), reader="mean")
         .drop_duplicates(key, keep="first")
         .reset_index(drop=True)
     )
+
+
+def _readings(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Patients and lesions that each reader measured, per group."""
+    rows = [
+        {"reader": reader, "group": group, "n_patients": n.patients, "n_lesions": n.lesions}
+        for (reader, group), of_both in chosen[np.isfinite(chosen["value"])].groupby(
+            ["reader", "group"], sort=False
+        )
+        for n in [count(of_both)]
+    ]
+    return pd.DataFrame(rows, columns=["reader", "group", "n_patients", "n_lesions"])
+
+
+def _unbalanced(
+    source: Path, chosen: pd.DataFrame, table: pd.DataFrame, groups: Sequence[str]
+) -> list[str]:
+    """What the mean over readers leaves out.
+
+    Raises TableProblems where a group has lesions and none that every reader measured.
+    """
+    valued = chosen[np.isfinite(chosen["value"])]
+    before = {group: count(valued[valued["group"] == group]).lesions for group in groups}
+    averaged = table[np.isfinite(table["value"])]
+    after = {group: count(averaged[averaged["group"] == group]).lesions for group in groups}
+    gone = [group for group in groups if before[group] and not after[group]]
+    if gone:
+        names = ", ".join(sorted(chosen["reader"].unique()))
+        raise TableProblems(
+            source,
+            [
+                f"no lesion of {', '.join(gone)} was measured by all readers ({names}): take one with --reader"
+            ],
+        )
+    lost = {group: before[group] - after[group] for group in groups if before[group] > after[group]}
+    if not lost:
+        return []
+    each = ", ".join(f"{group} {n}" for group, n in lost.items())
+    total = sum(lost.values())
+    return [
+        f"lesions that not every reader measured are left out of the mean: {total} ({each}); --reader takes one reader"
+    ]
 
 
 def _patients(
     table: pd.DataFrame, sizes: pd.DataFrame, cells: pd.DataFrame, extra: RawTable | None
 ) -> pd.DataFrame:
     """One row per patient of the tests; sex and age as the table or the list of patients has them."""
-    by = table.drop_duplicates(["patient_id", "lesion_id"]).groupby(
-        ["group", "patient_id"], sort=False
-    )
-    patients = by.size().rename("n_lesions").reset_index()
+    patients = table[["group", "patient_id"]].drop_duplicates(ignore_index=True)
+    n_lesions = lesions(table)["patient_id"].value_counts()
+    patients["n_lesions"] = patients["patient_id"].map(n_lesions).fillna(0).astype(int)
     largest = sizes.groupby("patient_id")["diameter_mm"].max()
     patients["diameter_mm"] = patients["patient_id"].map(largest).astype(np.float64)
     for name in ("sex", "age"):

@@ -90,3 +90,12 @@ def test_the_readme_shows_how_a_table_is_refused(tmp_path):
         "cohort", "stats", "table.csv", "-o", "out", "--groups", "lung,brest", folder=tmp_path
     )
     assert done.stderr == shown
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["iodine=a>b>a"], ["iodine=a>"], ["iodine=>"], ["iodine=a>b", "iodine=b>a"]],
+)
+def test_directions_that_contradict_themselves_are_refused(texts):
+    with pytest.raises(SettingsError, match="--direction"):
+        parse_directions(texts)

@@ -74,7 +74,7 @@ def test_csv_parquet_and_partitions_hold_the_same(table, tmp_path):
     )
     pd.testing.assert_frame_equal(first.table, second.table)
     pd.testing.assert_frame_equal(first.table, third.table)
-    assert third.flow.excluded == {"max-diameter": (2, "31 mm")}
+    assert third.flow.excluded["max-diameter"].reason == "31 mm"
     assert third.flow.cases_failed == {"scan": 1}
     assert first.flow.excluded is None
 
@@ -229,3 +229,95 @@ def test_a_folder_without_a_table(tmp_path):
         read_observations(tmp_path)
     with pytest.raises(InputError, match="no such table"):
         read_observations(tmp_path / "nothing.csv")
+
+
+def test_readers_who_read_different_lesions_are_not_averaged(tmp_path):
+    """Reader B reads .6 higher and read lung only: averaged, the groups would differ by .3."""
+    table = measurement_table(**TWO, readers=("A", "B"), curves=False, profiles=False)
+    lung_only = table[(table["reader"] == "A") | (table["group"] == "lung")]
+    (problem,) = problems_of(tmp_path, lung_only)
+    assert "no lesion of colorectal was measured by all readers (A, B)" in problem
+    alone = read_observations(tmp_path / "table.csv", Choice(reader="A"))
+    assert alone.flow.analysed["colorectal"][0] == 4
+
+
+def test_lesions_that_one_reader_left_out_fall_out_of_the_mean_and_are_told(tmp_path):
+    table = measurement_table(**TWO, readers=("A", "B"), curves=False, profiles=False)
+    first = (
+        (table["reader"] == "B") & (table["patient_id"] == "co000") & (table["lesion_id"] == "1")
+    )
+    table[~first].to_csv(tmp_path / "t.csv", index=False)
+    observations = read_observations(tmp_path / "t.csv")
+    mine = observations.table.query("patient_id == 'co000' and lesion_id == '1'")
+    assert mine["value"].isna().all()
+    rest = observations.table.drop(mine.index)
+    assert rest["value"].notna().all()
+    assert "left out of the mean: 1 (colorectal 1)" in observations.warnings[1]
+    assert observations.flow.without_value == 1
+    counts = observations.readings.set_index(["reader", "group"])["n_lesions"]
+    assert counts["A", "colorectal"] == counts["B", "colorectal"] + 1
+
+
+def test_parenchyma_is_no_lesion(table, tmp_path):
+    core = table[(table["region"] == "core") & (table["statistic"] == "mean")]
+    liver = core.drop_duplicates(["patient_id", "phase", "parameter"])
+    liver = liver.assign(region="parenchyma", lesion_id="")
+    pd.concat([table, liver]).to_csv(tmp_path / "t.csv", index=False)
+    lesions = read_observations(tmp_path / "t.csv")
+    both = read_observations(tmp_path / "t.csv", Choice(regions=("core", "rim", "parenchyma")))
+    assert both.flow.analysed == lesions.flow.analysed
+    assert both.flow.n_lesions == lesions.flow.n_lesions
+    assert both.patients["n_lesions"].tolist() == lesions.patients["n_lesions"].tolist()
+
+
+def test_flags_are_counted_in_rows_of_the_tests(table, tmp_path):
+    """Shells of the profile have few voxels as a rule, and are not tested."""
+    shells = table["region"] == "profile"
+    table.assign(flags=np.where(shells, "few-voxels", "")).to_csv(tmp_path / "t.csv", index=False)
+    assert read_observations(tmp_path / "t.csv").flow.flagged == {}
+
+
+def test_exclusions_are_counted_in_patients_and_lesions(table, tmp_path):
+    """One patient in two phases is one patient; one lesion of two readers one lesion."""
+    table.to_csv(tmp_path / "measurements.csv", index=False)
+    pd.DataFrame(
+        {
+            "case_id": ["c1", "c1", "c2", "c2"],
+            "lesion_id": ["", "", "1", "1"],
+            "rule": ["confirmed-only"] * 2 + ["max-diameter"] * 2,
+            "reason": ["not confirmed"] * 2 + ["31 mm"] * 2,
+            "patient_id": ["p1", "p1", "p2", "p2"],
+        }
+    ).to_csv(tmp_path / "exclusions.csv", index=False)
+    excluded = read_observations(tmp_path / "measurements.csv").flow.excluded
+    assert excluded["confirmed-only"][:2] == (1, 0)
+    assert excluded["max-diameter"][:2] == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["group", "phase", "patient_id", "region", "parameter"])
+def test_labels_that_differ_by_case_are_refused(minimal, tmp_path, name):
+    label = str(minimal[name].iloc[0])
+    minimal.loc[minimal.index[-1], name] = label.swapcase()
+    assert any(
+        f"{name} is spelled in several ways" in text for text in problems_of(tmp_path, minimal)
+    )
+
+
+def test_labels_that_differ_by_blanks_are_refused_or_one(tmp_path):
+    readers = ("Dr Smith", "dr  smith")
+    table = measurement_table(**TWO, readers=readers, curves=False, profiles=False)
+    assert any("reader is spelled in several ways" in text for text in problems_of(tmp_path, table))
+    one_reader = measurement_table(**TWO, readers=("A",), curves=False, profiles=False)
+    blank_around = one_reader["patient_id"] == "co000"
+    one_reader.loc[blank_around, "reader"] = " A "
+    one_reader.to_csv(tmp_path / "t.csv", index=False)
+    assert read_observations(tmp_path / "t.csv").readers == ("A",)
+
+
+@pytest.mark.parametrize("sentinel", [-999, -9999.0, 99999])
+def test_numbers_that_stand_for_missing_values_are_refused(minimal, tmp_path, sentinel):
+    minimal.loc[3, "value"] = sentinel
+    problems = problems_of(tmp_path, minimal)
+    assert any(
+        f"value {sentinel:g} in row" in text and "leave the cell empty" in text for text in problems
+    )

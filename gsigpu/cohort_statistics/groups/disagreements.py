@@ -27,7 +27,7 @@ def disagreements(
         the two frames are ignored, so that one frame may be given for both
     descriptives : rows of `descriptives` of the same member
     The paper track decides by lsd's p, the recommended by mixed's p_holm. Returns one sentence per
-    pair that differs: the p values, and the reasons among clustering of lesions in patients, unequal
+    pair that differs, or that the recommended track cannot test: the p values, and the reasons among clustering of lesions in patients, unequal
     variances and multiplicity; empty where the tracks agree. Clustering should multiply the variance
     of a difference by the design effect; what is left of the ratio of the two tests' variances is
     put down to unequal variances where it is beyond 1.25 or below .8.
@@ -43,7 +43,14 @@ def disagreements(
     sentences = []
     for (a, b), old in lsd.items():
         new = mixed.get((a, b))
-        if new is None or not np.isfinite([old["p"], new["p"]]).all():
+        if new is None or np.isnan(old["p"]):
+            continue
+        if np.isnan(new["p"]):
+            if old["p"] < alpha:
+                sentences.append(
+                    f"{a} and {b} differ on the paper track (LSD {shown(old['p'])}); on the recommended "
+                    f"track the pair {new['note']}."
+                )
             continue
         if (old["p"] < alpha) == (new["p_holm"] < alpha):
             continue

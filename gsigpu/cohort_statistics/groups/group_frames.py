@@ -27,6 +27,7 @@ from gsigpu.cohort_statistics.multiplicity import bonferroni, holm
 from gsigpu.cohort_statistics.sample import Sample, clean_sample, clustering_of
 
 Array = NDArray[np.float64]
+EQUALLY_MANY = "every patient has equally many lesions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +165,22 @@ def _omnibus(sample: Sample, confidence: float) -> pd.DataFrame:
             "n_missing": int(sample.missing.sum()),
             "icc": icc,
             "design_effect": design_effect,
-            "note": joined(test.note, cautions.get(name, ""), sample.absent_note),
+            "note": joined(
+                test.note, cautions.get(name, ""), _same_as_welch(name, tests), sample.absent_note
+            ),
         }
         for name, test in tests.items()
     ]
     return pd.DataFrame(rows, columns=list(OMNIBUS_COLUMNS))
+
+
+def _same_as_welch(name: str, tests: dict[str, omnibus.Omnibus]) -> str:
+    """Says so where every patient has equally many lesions, so that two rows are one test."""
+    ours = [tests[name].statistic, tests[name].df2]
+    theirs = [tests["welch"].statistic, tests["welch"].df2]
+    if name != "mixed" or not np.allclose(ours, theirs, rtol=1e-9, atol=0.0):
+        return ""
+    return f"the same test as welch here: {EQUALLY_MANY}"
 
 
 def unequal_spread(samples: Sequence[Array]) -> str:
@@ -177,7 +189,7 @@ def unequal_spread(samples: Sequence[Array]) -> str:
     return "spreads differ, and ranks may show that rather than a shift" if p < 0.05 else ""
 
 
-def omnibus_row(test: omnibus.Omnibus) -> dict[str, float | str]:
+def omnibus_row(test: omnibus.Omnibus) -> dict[str, object]:
     """The columns that a test of all groups fills."""
     return {
         "statistic": test.statistic,
@@ -193,6 +205,17 @@ def omnibus_row(test: omnibus.Omnibus) -> dict[str, float | str]:
         "family": "one test per phase, region and parameter",
         "family_all": "",
         "note": test.note,
+    } | classical_columns(test.classical)
+
+
+def classical_columns(classical: omnibus.Classical | None) -> dict[str, float]:
+    """The columns of the textbook's version of a test, NaN where there is none."""
+    if classical is None:
+        return {}
+    return {
+        "statistic_classical": classical.statistic,
+        "df_classical": classical.df,
+        "p_classical": classical.p,
     }
 
 
@@ -243,10 +266,21 @@ def _pairwise(sample: Sample, confidence: float) -> pd.DataFrame:
         for name, results in tests.items()
     ]
     frame = pd.concat(frames, ignore_index=True).reindex(columns=list(PAIRWISE_COLUMNS))
+    _name_same_tests(frame)
     caution = unequal_spread([means[code] for code in sample.present])
     ranks = (frame["test"] == "dunn") & frame["p"].notna()
     frame.loc[ranks, "note"] = [joined(note, caution) for note in frame.loc[ranks, "note"]]
     return frame
+
+
+def _name_same_tests(frame: pd.DataFrame) -> None:
+    """Note in the mixed model's rows where t and p are those of Games-Howell's row before adjustment."""
+    mixed, howell = (frame[frame["test"] == test] for test in ("mixed", "games-howell"))
+    columns = ["statistic", "df", "p_unadjusted"]
+    same = np.isclose(mixed[columns], howell[columns], rtol=1e-9, atol=0.0).all(axis=1)
+    text = f"the same t as games-howell's before its adjustment: {EQUALLY_MANY}"
+    rows = mixed.index[np.asarray(same, bool)]
+    frame.loc[rows, "note"] = [joined(note, text) for note in frame.loc[rows, "note"]]
 
 
 def _pair_counts(sample: Sample) -> dict[str, NDArray[np.int64] | float]:
@@ -290,6 +324,7 @@ def pairwise_rows(
                 "effect_high": test.effect.high,
                 "note": test.note,
             }
+            | classical_columns(test.classical)
             for (a, b), test in zip(pairs, results, strict=True)
         ]
     )

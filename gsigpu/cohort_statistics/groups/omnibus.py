@@ -28,10 +28,19 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
     no_effect,
     omega_squared,
 )
-from gsigpu.cohort_statistics.inference import joined
+from gsigpu.cohort_statistics.inference import cannot_be_tested, joined
 from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Classical:
+    """The textbook's version of a test of the mixed model: F or t, denominator degrees of freedom, p."""
+
+    statistic: float
+    df: float
+    p: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +57,12 @@ class Omnibus:
     effect: Effect
     omega_squared: float
     note: str = ""
+    classical: Classical | None = None
 
 
 def undefined(note: str, effect_name: str) -> Omnibus:
-    """All NaN, and why."""
-    nan = np.nan
+    """All NaN, and why the test is impossible."""
+    nan, note = np.nan, cannot_be_tested(note)
     effect = no_effect(effect_name)
     return Omnibus(
         statistic=nan, df1=nan, df2=nan, p=nan, effect=effect, omega_squared=nan, note=note
@@ -157,7 +167,21 @@ def mixed(model: BetweenPatients | str, *, confidence: float = 0.95) -> Omnibus:
     p = float(stats.f.sf(f, df1, df2))
     test = share_test(f, df1, df2, p, model.n_patients, confidence)
     notes = joined(model.fit.note, note)
-    return replace(test, effect=replace(test.effect, name=name), note=notes)
+    return replace(
+        test,
+        effect=replace(test.effect, name=name),
+        note=notes,
+        classical=_classical_f(model),
+    )
+
+
+def _classical_f(model: BetweenPatients) -> Classical | None:
+    """F of equal means as lmerTest has it; none where no lmer can be fitted."""
+    if not model.fit.is_split:
+        return None
+    f, df = model.fit.satterthwaite_f()
+    p = float(stats.f.sf(f, model.mean.size - 1.0, df)) if df > 0 else np.nan
+    return Classical(statistic=f, df=df, p=p)
 
 
 def levene(samples: Sequence[Array], *, center: str) -> tuple[float, float]:

@@ -23,8 +23,9 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
     no_effect,
     small_sample_correction,
 )
+from gsigpu.cohort_statistics.groups.omnibus import Classical
 from gsigpu.cohort_statistics.groups.studentized_range import range_quantile
-from gsigpu.cohort_statistics.inference import joined
+from gsigpu.cohort_statistics.inference import cannot_be_tested, joined
 from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
 from gsigpu.cohort_statistics.mixed_model.random_intercept import RandomIntercept
 from gsigpu.cohort_statistics.roc.delong import delong
@@ -46,6 +47,7 @@ class PairTest:
     p_unadjusted: float
     effect: Effect
     note: str = ""
+    classical: Classical | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def _variance(sample: Array) -> float:
 
 def untested(note: str, effect_name: str, *, difference: float = np.nan) -> PairTest:
     """No test, and why."""
-    nan = np.nan
+    nan, note = np.nan, cannot_be_tested(note)
     return PairTest(
         difference=difference, ci_low=nan, ci_high=nan, statistic=nan, df=nan, p=nan,
         p_unadjusted=nan, effect=no_effect(effect_name), note=note,
@@ -244,12 +246,27 @@ def mixed_contrasts(
         if isinstance(model, str):
             tests.append(untested(model, name))
             continue
-        gap, se, df, note = model.contrast(list(present).index(a), list(present).index(b))
+        places = list(present).index(a), list(present).index(b)
+        gap, se, df, note = model.contrast(*places)
         test = _t_test(gap, se, df, confidence)
         effect = _total_g(model.fit, gap, se, df, confidence)
         notes = joined(model.fit.note, note)
-        tests.append(replace(test, effect=effect, note=notes))
+        classical = _classical_t(model.fit, places)
+        tests.append(replace(test, effect=effect, note=notes, classical=classical))
     return tests
+
+
+def _classical_t(fit: RandomIntercept, places: Pair) -> Classical | None:
+    """T of a pair as lmerTest has it; none where no lmer can be fitted."""
+    if not fit.is_split:
+        return None
+    contrast = np.zeros(fit.mean.size)
+    contrast[list(places)] = 1.0, -1.0
+    t, df = (
+        float(contrast @ fit.mean) / fit.standard_error(contrast),
+        fit.satterthwaite_df(contrast),
+    )
+    return Classical(statistic=t, df=df, p=float(2 * stats.t.sf(abs(t), df)))
 
 
 def _total_g(fit: RandomIntercept, gap: float, se: float, df: float, confidence: float) -> Effect:

@@ -35,6 +35,7 @@ class RandomIntercept:
     mean (G,) : of a lesion of an average patient, per group
     covariance (G, G) : of the means
     between_variance, residual_variance : σ_b², σ_e²
+    n_lesions (G,) : per group
     df : between-patient degrees of freedom, patients - groups
     log_variance_slope (G, G) : d covariance / dθ over σ_e², for Satterthwaite's degrees of freedom
     variance_theta, covariance_theta_log, variance_log : of θ and log σ_e², from the curvature of the
@@ -46,6 +47,7 @@ class RandomIntercept:
     covariance: Array
     between_variance: float
     residual_variance: float
+    n_lesions: Array
     df: float
     log_variance_slope: Array
     variance_theta: float
@@ -77,6 +79,37 @@ class RandomIntercept:
             + slope**2 * self.variance_theta
         )
         return 2.0 / spread if spread > 0 else np.nan
+
+    @property
+    def is_split(self) -> bool:
+        """Whether patients have several lesions, so that σ_b² and σ_e² are told apart."""
+        return bool(np.isfinite(self.between_variance) and self.residual_variance > 0)
+
+    def satterthwaite_f(self) -> tuple[float, float]:
+        """`wald_f` and its denominator degrees of freedom, as `anova` of lmerTest prints them.
+
+        The contrasts are turned so that their estimates are independent, F is the mean of their squared
+        t, and its degrees of freedom are those of an F with the same expectation (Fai & Cornelius,
+        J Stat Comput Simul 1996; 54: 363-378). These depend a little on the contrasts that one starts
+        from; lmerTest's are the rows of Doolittle's triangle of XᵀX. Tested against lmerTest.
+        """
+        g = self.mean.size
+        cross = np.diag(self.n_lesions[1:]) - np.outer(self.n_lesions[1:], self.n_lesions[1:]) / (
+            self.n_lesions.sum()
+        )
+        triangle = np.linalg.cholesky(cross).T
+        from_first = triangle / np.diag(triangle)[:, None]
+        contrasts = np.column_stack([-from_first.sum(axis=1), from_first])
+        _, axes = np.linalg.eigh(contrasts @ self.covariance @ contrasts.T)
+        turned = axes.T @ contrasts
+        df = np.array([self.satterthwaite_df(contrast) for contrast in turned])
+        t = np.array([c @ self.mean / self.standard_error(c) for c in turned])
+        f = float((t**2).mean())
+        if g == 2:
+            return f, float(df[0])
+        used = df[df > 2.0]
+        expected = float((used / (used - 2.0)).sum())
+        return f, 2.0 * expected / (expected - (g - 1)) if expected > g - 1 else 0.0
 
     def log_total_variance_spread(self) -> float:
         """Var(log(σ_b² + σ_e²)), for intervals of standardised differences."""
@@ -213,6 +246,7 @@ def _finish(
         covariance=inverse * residual * scale**2,
         between_variance=theta * residual * scale**2 if identified else np.nan,
         residual_variance=residual * scale**2,
+        n_lesions=sums.counts.sum(axis=0),
         df=df,
         log_variance_slope=inverse_slope * residual * scale**2,
         variance_theta=variance_theta,

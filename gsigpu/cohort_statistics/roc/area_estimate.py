@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from gsigpu.cohort_statistics.inference import quantile, two_sided
+from gsigpu.cohort_statistics.inference import cannot_be_tested, quantile, two_sided
 from gsigpu.errors import InputError
 
 Scale = Literal["plain", "logit"]
@@ -80,16 +80,16 @@ def estimate(
     if se == 0.0 and auc in (0.0, 1.0):
         bounds = newcombe(auc, n_positive, n_negative, confidence=confidence)
         note = f"perfect separation: Newcombe's interval and exact p, {unit}s as units"
-        p = _exact_separation(n_positive, n_negative)
+        p = smallest_exact_p(n_positive, n_negative)
         return AucEstimate(
             auc=auc, se=se, ci_low=bounds[0], ci_high=bounds[1], statistic=np.nan, df=np.nan, p=p,
             note=note,
         )  # fmt: skip
     if se == 0.0:
         if auc == 0.5:
-            same = without_test(auc, se=se, df=df, note="no variation: no interval")
-            return replace(same, statistic=0.0, p=1.0)
-        return without_test(auc, se=se, df=df, note="no variation: no interval, no test")
+            same = without_test(auc, se=se, df=df, note="")
+            return replace(same, statistic=0.0, p=1.0, note="no variation: no interval")
+        return without_test(auc, se=se, df=df, note="no variation")
     point, spread, middle = auc, se, 0.5
     if scale == "logit" and 0.0 < auc < 1.0:
         point, spread, middle = float(logit(auc)), se / (auc * (1.0 - auc)), 0.0
@@ -111,7 +111,7 @@ def estimate(
 
 def without_test(auc: float, *, note: str, se: float = np.nan, df: float = np.nan) -> AucEstimate:
     """An area that has neither interval nor test, and why."""
-    nan = np.nan
+    nan, note = np.nan, cannot_be_tested(note)
     return AucEstimate(
         auc=auc, se=se, ci_low=nan, ci_high=nan, statistic=nan, df=df, p=nan, note=note
     )
@@ -134,14 +134,14 @@ def difference(
     se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
     low, high, z, p, note = np.nan, np.nan, np.nan, np.nan, ""
     if np.isnan(se):
-        df, note = np.nan, "no standard error"
+        df, note = np.nan, cannot_be_tested("no standard error")
     elif se > 0.0:
         z, half = gap / se, quantile(confidence, df) * se
         low, high, p = max(gap - half, -1.0), min(gap + half, 1.0), two_sided(z, df)
     elif gap == 0.0:
         low, high, z, p, note = gap, gap, 0.0, 1.0, "the two order the lesions alike"
     else:
-        low, high, note = gap, gap, "no variation: no test"
+        low, high, note = gap, gap, cannot_be_tested("no variation")
     return AucDifference(
         auc_a=auc_a,
         auc_b=auc_b,
@@ -187,7 +187,11 @@ def _inside(auc: float, side: int) -> float:
     return auc + side * 1e-9 if auc in (0.0, 1.0) else auc
 
 
-def _exact_separation(m: int, n: int) -> float:
-    """2 / C(m + n, m)."""
+def smallest_exact_p(m: int, n: int) -> float:
+    """The smallest two-sided p that an exact test of m against n units can reach: 2 / C(m + n, m).
+
+    >>> round(smallest_exact_p(6, 6), 5)
+    0.00216
+    """
     ways = lgamma(m + n + 1) - lgamma(m + 1) - lgamma(n + 1)
     return float(min(1.0, np.exp(log(2.0) - ways)))

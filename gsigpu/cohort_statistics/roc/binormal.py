@@ -49,7 +49,7 @@ def binormal_auc(
     spread = sd_a**2 + sd_b**2
     if spread == 0.0:
         auc = float(0.5 * (1 + np.sign(gap)))
-        return without_test(auc, df=np.inf, note="no variation: no interval, no test")
+        return without_test(auc, df=np.inf, note="no variation")
     delta = gap / float(np.sqrt(spread))
     auc = float(norm.cdf(delta))
     if min(n_a, n_b) < 2:

@@ -36,7 +36,7 @@ from gsigpu.cohort_statistics.roc.area_estimate import (
     difference,
     estimate,
 )
-from gsigpu.cohort_statistics.roc.curve import Array, placements, two_groups
+from gsigpu.cohort_statistics.roc.curve import Array, one_parameter, placements, two_groups
 from gsigpu.errors import InputError
 
 
@@ -169,7 +169,8 @@ def obuchowski(
     >>> round(estimated.auc, 4), round(estimated.se, 4), round(estimated.df, 2)
     (0.875, 0.1326, 3.33)
     """
-    areas = clustered_areas(positive, negative, positive_patients, negative_patients)
+    x, y = one_parameter(positive, negative)
+    areas = clustered_areas(x, y, positive_patients, negative_patients)
     variance, df = areas.variance()
     n_positive, n_negative, _ = areas.n_patients
     return estimate(

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from gsigpu.cohort_statistics.frames import COMPARISON_COLUMNS
+from gsigpu.cohort_statistics.inference import cannot_be_tested
 from gsigpu.cohort_statistics.multiplicity import within_families
 from gsigpu.cohort_statistics.roc.area_estimate import AucDifference
 from gsigpu.cohort_statistics.roc.clustered import obuchowski_paired
@@ -93,7 +94,7 @@ def _compared(
     """The rows of one pair of groups and one pair of parameters."""
     x, y = lesions
     if x.shape[1] == 0 or y.shape[1] == 0:
-        empty = {"note": "no lesion has both parameters in a group"}
+        empty = {"note": cannot_be_tested("no lesion has both parameters in a group")}
         return [
             head | {"track": track, "method": method} | empty
             for track, method in (("paper", "delong"), ("recommended", "obuchowski"))

@@ -70,6 +70,20 @@ def two_groups(positive: ArrayLike, negative: ArrayLike) -> tuple[Array, Array]:
     return x, y
 
 
+def one_parameter(positive: ArrayLike, negative: ArrayLike) -> tuple[Array, Array]:
+    """`two_groups` of a single parameter.
+
+    Raises InputError where values of several parameters are given.
+    """
+    x, y = two_groups(positive, negative)
+    if x.ndim != 1 or y.ndim != 1:
+        raise InputError(
+            "an ROC curve takes the values of one parameter in each group",
+            remedy="compare two parameters with obuchowski_paired or delong_paired",
+        )
+    return x, y
+
+
 def oriented(values: ArrayLike, direction: Direction) -> Array:
     """The values, turned so that the positive group is expected above.
 
@@ -94,7 +108,7 @@ def area(positive: ArrayLike, negative: ArrayLike, *, direction: Direction = "hi
     >>> area([3.0, 2.0, 4.0], [1.0, 2.0], direction="lower")
     0.08333333333333333
     """
-    x, y = two_groups(oriented(positive, direction), oriented(negative, direction))
+    x, y = one_parameter(oriented(positive, direction), oriented(negative, direction))
     m, n = x.size, y.size
     ranks = rankdata(np.concatenate([x, y]))
     return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
@@ -109,7 +123,7 @@ def roc_curve(
     >>> curve.fpr, curve.tpr, curve.cutoff
     (array([0. , 0. , 0.5, 1. ]), array([0. , 0.5, 1. , 1. ]), array([ inf,  2.5,  1.5, -inf]))
     """
-    x, y = two_groups(oriented(positive, direction), oriented(negative, direction))
+    x, y = one_parameter(oriented(positive, direction), oriented(negative, direction))
     values = np.unique(np.concatenate([x, y]))[::-1]  # the strictest first
     n_true = x.size - np.searchsorted(np.sort(x), values, side="left")
     n_false = y.size - np.searchsorted(np.sort(y), values, side="left")
@@ -165,7 +179,7 @@ def sensitivity_specificity(
     >>> sensitivity_specificity([3.0, 2.0], [1.0, 2.0], cutoff=1.5)
     (1.0, 0.5)
     """
-    x, y = two_groups(oriented(positive, direction), oriented(negative, direction))
+    x, y = one_parameter(oriented(positive, direction), oriented(negative, direction))
     at = float(oriented(cutoff, direction))
     return float((x > at).mean()), float((y <= at).mean())
 

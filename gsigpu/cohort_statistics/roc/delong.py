@@ -22,7 +22,7 @@ from gsigpu.cohort_statistics.roc.area_estimate import (
     difference,
     estimate,
 )
-from gsigpu.cohort_statistics.roc.curve import Array, placements, two_groups
+from gsigpu.cohort_statistics.roc.curve import Array, one_parameter, placements, two_groups
 from gsigpu.errors import InputError
 
 
@@ -64,7 +64,7 @@ def delong(
     >>> round(estimate.auc, 4), round(estimate.se, 4), round(estimate.ci_low, 4)
     (0.875, 0.1483, 0.5844)
     """
-    x, y = two_groups(positive, negative)
+    x, y = one_parameter(positive, negative)
     auc, covariance = delong_covariance(x, y)
     return estimate(
         float(auc[0]),

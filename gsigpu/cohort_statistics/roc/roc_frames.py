@@ -15,9 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
 from gsigpu.cohort_statistics.frames import CURVE_COLUMNS, ROC_COLUMNS
-from gsigpu.cohort_statistics.inference import containing, joined, quantile, two_sided
+from gsigpu.cohort_statistics.inference import (
+    cannot_be_tested,
+    containing,
+    joined,
+    quantile,
+    two_sided,
+)
 from gsigpu.cohort_statistics.multiplicity import within_families
-from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate
+from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, smallest_exact_p
 from gsigpu.cohort_statistics.roc.bootstrap import (
     Pair,
     Replicates,
@@ -42,6 +48,12 @@ from gsigpu.cohort_statistics.sample import Group, clean_sample
 Curve = dict[str, str | Array]
 
 FROM_THE_DATA = "direction taken from the data"
+SAME = {"delong": "one lesion per patient: the same variance as obuchowski"}
+LEVEL = 0.05
+UNREACHABLE = (
+    "with so few units an exact test cannot go below p = {p:.3g}, after Holm over {n} pairs {adjusted:.3g}: "
+    "not shown is not the same as no difference"
+)
 AGAINST = "below .5: the pair lies against the declared direction"
 
 
@@ -89,7 +101,22 @@ def roc_tables(
             curves.append(curve)
     roc = pd.DataFrame(rows, columns=list(ROC_COLUMNS))
     adjusted = within_families(roc, "pairs of groups of one phase, region and parameter")
-    return RocResult(adjusted, _stacked(curves))
+    return RocResult(_with_unreachable(adjusted), _stacked(curves))
+
+
+def _with_unreachable(roc: pd.DataFrame) -> pd.DataFrame:
+    """Notes where the exact p of a perfect separation cannot pass Holm, however far apart the groups are."""
+    exact = roc["p"].notna() & np.isclose(roc["p"], roc["p_smallest"], rtol=1e-12)
+    exact &= roc["auc"].isin([0.0, 1.0])
+    n_tests = roc.groupby(["track", "method"])["p"].transform("count")
+    lost = exact & (roc["p_smallest"] * n_tests >= LEVEL)
+    notes = [
+        joined(row["note"], UNREACHABLE.format(p=row["p_smallest"], n=n, adjusted=row["p_holm"]))
+        if unreachable
+        else row["note"]
+        for row, n, unreachable in zip(roc.to_dict("records"), n_tests, lost, strict=True)
+    ]
+    return roc.assign(note=notes)
 
 
 def _replicates(
@@ -135,7 +162,7 @@ def _nothing(
 ) -> list[dict[str, object]]:
     """Rows of a pair with an empty group: present, and saying why they are empty."""
     empty = " and ".join(name for name, g in ((a, positive), (b, negative)) if g.values.size == 0)
-    row = head | {"direction": direction, "note": f"no value in {empty}"}
+    row = head | {"direction": direction, "note": cannot_be_tested(f"no value in {empty}")}
     return [
         row | {"track": track, "method": method}
         for track, method in (
@@ -159,6 +186,7 @@ def _paper(
         head
         | {"track": "paper", "method": "delong", "direction": direction}
         | _estimated(estimated, FROM_THE_DATA)
+        | {"p_smallest": smallest_exact_p(x.size, y.size)}
         | _operating_point(positive, negative, cut, direction, lesions, options.confidence)
     )
     points = roc_curve(positive.values, negative.values, direction=direction)
@@ -192,7 +220,8 @@ def _recommended(
     rows = [
         head
         | {"track": "recommended", "method": method, "direction": direction}
-        | _estimated(estimated, note)
+        | _estimated(estimated, joined(note, SAME.get(method, "")))
+        | {"p_smallest": smallest_exact_p(positive.n_patients, negative.n_patients)}
         | point
         for method, estimated in estimates.items()
     ]

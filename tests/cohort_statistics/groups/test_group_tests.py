@@ -10,6 +10,7 @@ import pytest
 import scikit_posthocs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import f as f_distribution
 from scipy.stats import studentized_range, tukey_hsd
 
 from gsigpu.cohort_statistics.frames import (
@@ -17,7 +18,12 @@ from gsigpu.cohort_statistics.frames import (
     OMNIBUS_COLUMNS,
     PAIRWISE_COLUMNS,
 )
-from gsigpu.cohort_statistics.groups.group_frames import descriptives, omnibus_tests, pairwise_tests
+from gsigpu.cohort_statistics.groups.group_frames import (
+    descriptives,
+    group_tests,
+    omnibus_tests,
+    pairwise_tests,
+)
 from gsigpu.cohort_statistics.groups.studentized_range import range_quantile
 from gsigpu.errors import InputError
 from tests.support.places import GOLDEN as GOLDEN_FOLDER
@@ -116,6 +122,47 @@ def test_the_mixed_model_is_lme4s_with_variances_from_the_patients(tables, name)
     np.testing.assert_allclose(pairs["difference"] / pairs["statistic"], listed(r["se"]), atol=1e-6)
     np.testing.assert_allclose(pairs["df"], listed(r["df"]), rtol=1e-6)
     np.testing.assert_allclose(pairs["p"], listed(r["pair_p"]), rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["five_clustered", "three_small"])
+def test_the_textbooks_mixed_model_stands_beside_and_is_lmertests(tables, name):
+    """REML, model-based variances, Satterthwaite: `anova` and `contest1D` of lmerTest."""
+    _, omnibus, pairwise = tables[name]
+    r = CASES[name]["mixed"]
+    row = omnibus.set_index("test").loc["mixed"]
+    assert row["statistic_classical"] == pytest.approx(r["f"], rel=1e-5)
+    assert row["df_classical"] == pytest.approx(r["satterthwaite_f_df"], rel=2e-3)
+    f, df1, df2 = r["f"], row["df1"], r["satterthwaite_f_df"]
+    assert row["p_classical"] == pytest.approx(f_distribution.sf(f, df1, df2), rel=5e-3)
+    pairs = pairwise.query("test == 'mixed'")
+    t = np.divide(r["difference"], r["difference_se"])
+    np.testing.assert_allclose(pairs["statistic_classical"], t, rtol=1e-5)
+    np.testing.assert_allclose(pairs["df_classical"], r["satterthwaite"], rtol=2e-3)
+    assert omnibus.query("test != 'mixed'")["p_classical"].isna().all()
+    assert "REML" in row["computation"]
+    assert "CR2" in row["computation"]
+
+
+def test_rows_that_are_one_test_say_so(tables):
+    _, omnibus, pairwise = tables["plant_growth"]
+    assert "same test as welch" in omnibus.set_index("test").loc["mixed", "note"]
+    assert pairwise.query("test == 'mixed'")["note"].str.contains("same t as games-howell").all()
+    _, omnibus, pairwise = tables["five_clustered"]
+    assert "same t" not in "".join([*omnibus["note"], *pairwise["note"]])
+
+
+@pytest.mark.parametrize("n_groups", range(2, 16))
+def test_two_to_fifteen_groups(n_groups):
+    rng = np.random.default_rng(n_groups)
+    patients = np.repeat(np.arange(4 * n_groups), 2)
+    groups = np.array([f"g{patient % n_groups:02d}" for patient in patients])
+    order = sorted(set(groups))
+    values = rng.normal(size=4 * n_groups)[patients] + rng.normal(size=patients.size)
+    frames = group_tests(values, groups, patients, order=order)
+    n_pairs = n_groups * (n_groups - 1) // 2
+    assert frames.omnibus["p"].notna().all()
+    assert frames.pairwise["test"].value_counts().eq(n_pairs).all()
+    assert frames.pairwise[["p", "p_holm", "p_bonferroni"]].notna().all().all()
 
 
 def test_with_one_lesion_per_patient_the_mixed_model_is_welchs_test(tables):
@@ -302,7 +349,7 @@ def test_a_group_without_values_is_named_and_leaves_the_rest_alone():
     pd.testing.assert_frame_equal(kept.drop(columns="family"), full.drop(columns="family"))
     gone = more[more["group_b"] == "renal"]
     assert gone["p"].isna().all()
-    assert (gone["note"] == "a group has no values").all()
+    assert (gone["note"] == "cannot be tested: a group has no values").all()
     notes = omnibus_tests(*arguments, order=[*order, "renal"])["note"]
     assert notes.str.contains("no values of renal").all()
 

@@ -232,3 +232,11 @@ def test_unequal_variances_are_named_where_pooling_hid_or_made_a_difference():
 
 def test_tracks_that_agree_give_no_sentence():
     assert tracks(*even(3, 10), ["g0", "g1", "g2"]) == []
+
+
+def test_a_pair_that_cannot_be_tested_is_not_called_alike():
+    """Two groups of one patient each: lesions differ clearly, patients cannot be compared."""
+    values = [1.0, 1.1, 0.9, 5.0, 5.1, 4.9]
+    sentences = tracks(values, list("aaabbb"), [1, 1, 1, 2, 2, 2], ["a", "b"])
+    assert len(sentences) == 1
+    assert "the pair cannot be tested: no more patients than groups" in sentences[0]

@@ -8,7 +8,7 @@ from gsigpu.cohort_statistics.frames import COMPARISON_COLUMNS, CURVE_COLUMNS, R
 from gsigpu.cohort_statistics.multiplicity import adjust_over_all
 from gsigpu.cohort_statistics.roc.clustered import obuchowski, obuchowski_paired
 from gsigpu.cohort_statistics.roc.comparisons import roc_comparisons
-from gsigpu.cohort_statistics.roc.curve import roc_curve
+from gsigpu.cohort_statistics.roc.curve import area, roc_curve, youden
 from gsigpu.cohort_statistics.roc.delong import delong, delong_paired
 from gsigpu.cohort_statistics.roc.roc_frames import AGAINST, FROM_THE_DATA, roc_tables, thinned
 from gsigpu.cohort_statistics.roc.roc_settings import RocSettings, seed_of
@@ -224,3 +224,35 @@ def test_small_helpers():
     fpr, tpr = thinned(curve.fpr, curve.tpr, most=50)
     assert fpr.size <= 50
     assert (fpr[[0, -1]].tolist(), tpr[[0, -1]].tolist()) == ([0, 1], [0, 1])
+
+
+def test_a_separation_that_cannot_pass_holm_says_so():
+    """Ten groups of three patients, 100 SD apart: every exact p is 2 / C(6, 3) = .1."""
+    groups = np.repeat([f"g{k}" for k in range(10)], 3)
+    values = np.arange(30.0) + 100 * np.repeat(np.arange(10), 3)
+    order = list(dict.fromkeys(groups))
+    lower = RocSettings(direction="lower", n_replicates=100)
+    roc = roc_tables(values, groups, np.arange(30), order=order, seed=1, settings=lower).roc
+    clustered = roc[roc["method"] == "obuchowski"]
+    assert clustered["p_smallest"].tolist() == pytest.approx([0.1] * 45)
+    assert (
+        clustered["note"].str.contains("cannot go below p = 0.1, after Holm over 45 pairs 1").all()
+    )
+    far = roc_tables(*_two_of(12), order="ab", seed=1, settings=lower).roc
+    assert not far["note"].str.contains("cannot go below").any()
+
+
+def _two_of(n):
+    return np.arange(2.0 * n), np.repeat(list("ab"), n), np.arange(2 * n)
+
+
+def test_several_parameters_are_refused_where_one_is_taken():
+    two = np.arange(12.0).reshape(2, 6)
+    for call in (
+        lambda: obuchowski(two, two + 1, range(6), range(6, 12)),
+        lambda: delong(two, two + 1),
+        lambda: area(two, two + 1),
+        lambda: youden(two, two + 1),
+    ):
+        with pytest.raises(InputError, match="one parameter"):
+            call()

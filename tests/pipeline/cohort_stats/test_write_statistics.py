@@ -248,7 +248,7 @@ def test_the_page_says_what_it_must(page, run):
         "highest in breast",
         "lowest in pancreatic",
         "2 readers (A, B): tests take the mean over them",
-        "max-diameter: 1 (longest axial diameter 31 mm)",
+        "max-diameter: 1 patient, 1 lesion (longest axial diameter 31 mm)",
         "37.41",
         "author must state",
         "divides by 40",
