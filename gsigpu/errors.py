@@ -23,9 +23,12 @@ GsigpuError
 │   └── MaskError              what a mask holds, or where it belongs
 │       ├── WrongPatient           a mask of another patient or study
 │       ├── WrongPhase             a mask drawn on another contrast phase
+│       ├── DamagedMask            cut off, or altered
 │       ├── EmptyMask
 │       ├── OutsideStudy           no voxel of it lies in the study
 │       ├── UnmappedLabel          a label that the mapping of roles does not name
+│       ├── UnclearRole            what a region is cannot be told from its name or size
+│       ├── UnclearPosition        where a mask lies cannot be told from its file
 │       └── NoValidVoxels          none of its voxels has a value
 ├── SettingsError              an option or argument that makes no sense
 ├── OutputError                the output exists already, or cannot be written
@@ -149,6 +152,10 @@ class WrongPhase(MaskError):
     """A mask drawn on another contrast phase."""
 
 
+class DamagedMask(MaskError):
+    """A mask file that was cut off or altered."""
+
+
 class EmptyMask(MaskError):
     """A mask, or a region named in one, without voxels."""
 
@@ -159,6 +166,14 @@ class OutsideStudy(MaskError):
 
 class UnmappedLabel(MaskError):
     """A label that the mapping of roles does not name."""
+
+
+class UnclearRole(MaskError):
+    """What a region is cannot be told from its name or size."""
+
+
+class UnclearPosition(MaskError):
+    """Where a mask lies cannot be told from its file."""
 
 
 class NoValidVoxels(MaskError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,24 +15,47 @@ LARGEST_LABEL = 65535
 
 
 @dataclass(frozen=True, slots=True)
+class Coded:
+    """What a region is in a terminology: "SCHEME:CODE" each, "" where the file says nothing.
+
+    category : of the property, such as SCT:49755003, Morphologically Abnormal Structure
+    kind : of the property, such as SCT:10200004, Liver
+    anatomy : where it lies
+    program : that made the region, where it says so
+    """
+
+    category: str = ""
+    kind: str = ""
+    anatomy: str = ""
+    program: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """Labels that do not overlap, and their names.
 
-    names : label -> name; a label that is named and has no voxels is an empty region, and told
-    refused : why its regions cannot be laid over the study; "" where they can
+    volumes : that hold them together; several where their slices are not evenly spaced
+    names : label -> name; a label that is named and has no voxels is an empty region
+    codes : label -> what it is in a terminology
+    notes : what a user should know of the layer's regions, without file and name
+    error : why its regions cannot be laid over the study; None where they can
     """
 
-    volume: LabelVolume
+    volumes: tuple[LabelVolume, ...]
     names: Mapping[int, str]
-    refused: str = ""
+    codes: Mapping[int, Coded] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    error: MaskError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whom a DICOM mask must belong to. What is "" is not checked.
+    """Whom a mask must belong to, and which images it may refer to. What is "" or empty is not checked.
 
     phase : of the images that are measured
     phase_of_series : SeriesInstanceUID -> phase, of all series of the study
+    grid_of_series : SeriesInstanceUID -> grid, of all series of the study that have one
+    series_of_image : SOPInstanceUID -> SeriesInstanceUID, of all images of the study
     any_phase : accept a mask that was drawn on another phase
     """
 
@@ -40,7 +63,23 @@ class Owner:
     study_uid: str = ""
     phase: str = ""
     phase_of_series: Mapping[str, str] = field(default_factory=dict)
+    grid_of_series: Mapping[str, VolumeGeometry] = field(default_factory=dict)
+    series_of_image: Mapping[str, str] = field(default_factory=dict)
     any_phase: bool = False
+
+    def slice_spacing_mm(
+        self, image_uids: Iterable[str], series_uids: Iterable[str]
+    ) -> float | None:
+        """Distance between the slices that a mask was drawn on; None where the study does not hold them.
+
+        image_uids : the images that the mask refers to; where the study holds none of them, its series count
+        The smallest, where they are of several series.
+        """
+        series = {self.series_of_image[uid] for uid in image_uids if uid in self.series_of_image}
+        grids = [
+            self.grid_of_series[uid] for uid in series or series_uids if uid in self.grid_of_series
+        ]
+        return min((grid.spacing_mm[0] for grid in grids), default=None)
 
 
 def require_owner(

@@ -1,31 +1,35 @@
 """Masks of every format on the grid of a study.
 
 DICOM SEG, RT Structure Set, NIfTI, NRRD (also 3D Slicer's .seg.nrrd) and MetaImage end as
-`RegionMask`s: overlapping segments stay apart, names are kept. A file that cannot belong to the study is
-refused; a region of a file that cannot be used is told, and the others are kept.
+`RegionMask`s: overlapping segments stay apart, names are kept. A file that is not whole, or cannot belong to
+the study, is refused; a region of a file that cannot be used is told, and the others are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from gsigpu.errors import EmptyMask, GeometryError, MaskError, OutsideStudy
-from gsigpu.masks.layers import Layer, Owner, with_file
+from gsigpu.file_state import unchanged
+from gsigpu.masks.dicom_integrity import require_whole_dicom
+from gsigpu.masks.fill_between import fill_between as filled_between
+from gsigpu.masks.fill_between import skipped_slices
+from gsigpu.masks.layers import Coded, Layer, Owner, with_file
+from gsigpu.masks.mask_files import VOLUME_SUFFIXES, content_digest, files_of, is_volume
 from gsigpu.masks.placement import Placed, place
+from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.rtstruct import read_structures
-from gsigpu.masks.segmentation import read_segmentation
-from gsigpu.masks.volume_masks import VOLUME_SUFFIXES, read_volume_masks
-from gsigpu.regions.region_mask import RegionMask
+from gsigpu.masks.segmentation import SEGMENTATIONS, read_segmentation
+from gsigpu.masks.volume_masks import read_volume_masks
+from gsigpu.regions.region_mask import RegionMask, union
 from gsigpu.volume import VolumeGeometry
 
 _RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
-_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +42,57 @@ class MaskProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskNote:
+    """What a user should know of a region, or of the file where the name is ""."""
+
+    name: str
+    label: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class MaskSet:
     """The regions of a file on the grid of a study, in the order of their labels.
 
     problems : regions that cannot be used, and why
-    warnings : what was resampled, and by how much volumes changed
+    notes : what was resampled, filled, left out
+    codes : (label, name) -> what a region is in a terminology
+    digest : SHA-256 of all that was read, see `content_digest`
+    files : that were read
+    is_positioned_by_choice : its place was doubtful, and was taken from what the option says
     """
 
     masks: tuple[RegionMask, ...]
     problems: tuple[MaskProblem, ...]
-    warnings: tuple[str, ...]
+    notes: tuple[MaskNote, ...]
+    codes: Mapping[tuple[int, str], Coded]
+    digest: str = ""
+    files: tuple[Path, ...] = ()
+    is_positioned_by_choice: bool = False
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notes as text."""
+        return tuple(note.text for note in self.notes)
 
 
 def read_masks(
-    path: Path | str, geometry: VolumeGeometry, *, owner: Owner | None = None
+    path: Path | str,
+    geometry: VolumeGeometry,
+    *,
+    owner: Owner | None = None,
+    fill_between: bool = False,
+    position: PositionChoice | None = None,
 ) -> MaskSet:
     """The regions of a mask file on a study's grid.
 
     geometry : of the study
-    owner : whom a DICOM mask must belong to
-    Raises MaskError if the file is missing, empty, not of a known format or not of labels; GridMismatch
-    if it has another frame of reference; WrongPatient and WrongPhase; OutsideStudy if nothing in it
-    overlaps the study.
+    owner : whom a mask must belong to
+    fill_between : fill what lies between the drawn slices of a region
+    position : what to take a doubtful position from
+    Raises MaskError if the file is missing, empty, not of a known format or not of labels; DamagedMask if
+    it is not whole; FileChanged if it is written to meanwhile; GridMismatch if it has another frame of
+    reference; WrongPatient and WrongPhase; UnclearPosition; OutsideStudy if nothing in it overlaps the study.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,18 +102,30 @@ def read_masks(
             remedy="name a SEG, RTSTRUCT, NIfTI, NRRD or MetaImage file",
         )
     try:
-        layers, warnings = _layers(path, geometry, owner or Owner())
+        files = tuple(part for part in files_of(path) if part.is_file())
+        with unchanged(*files):
+            layers, note = _layers(
+                path, geometry, owner or Owner(), fill_between=fill_between, position=position
+            )
+            digest = content_digest(path)
     except (MaskError, GeometryError) as error:
         raise with_file(error, path) from error
     masks: list[RegionMask] = []
     problems: list[MaskProblem] = []
+    notes = [MaskNote("", 0, f"{path}: {note}")] if note else []
+    codes: dict[tuple[int, str], Coded] = {}
     for layer in layers:
-        placed = place(layer.volume, geometry)
+        placed = [place(volume, geometry) for volume in layer.volumes]
         regions = _regions(placed, layer.names)
-        n_voxels = np.bincount(layer.volume.labels.ravel())
+        counts = _counts(layer)
+        notes += _notes(path, layer, counts, placed, regions, geometry)
+        if fill_between:
+            regions = [_filled(path, region, geometry, notes) for region in regions]
+        else:
+            notes += _gaps(path, regions)
         masks += regions
-        problems += _problems(path, layer, n_voxels, {region.label for region in regions})
-        warnings += _warnings(path, layer, n_voxels, placed, regions, geometry)
+        problems += _problems(path, layer, counts, {region.label for region in regions})
+        codes |= {(label, _name(layer.names, label)): code for label, code in layer.codes.items()}
     if not masks:
         if not problems:
             raise EmptyMask("holds no region", where=path, remedy="draw one on this study")
@@ -91,13 +136,27 @@ def read_masks(
                 remedy="use a mask that was drawn on this study",
             )
     return MaskSet(
-        tuple(sorted(masks, key=lambda mask: mask.label)), tuple(problems), tuple(warnings)
+        masks=tuple(sorted(masks, key=lambda mask: mask.label)),
+        problems=tuple(problems),
+        notes=tuple(notes),
+        codes=codes,
+        digest=digest,
+        files=files,
+        is_positioned_by_choice=bool(note),
     )
 
 
-def _layers(path: Path, geometry: VolumeGeometry, owner: Owner) -> tuple[list[Layer], list[str]]:
-    if path.name.lower().endswith(VOLUME_SUFFIXES):
-        return read_volume_masks(path), []
+def _layers(
+    path: Path,
+    geometry: VolumeGeometry,
+    owner: Owner,
+    *,
+    fill_between: bool,
+    position: PositionChoice | None,
+) -> tuple[list[Layer], str]:
+    """The layers of a file, and a note on its position."""
+    if is_volume(path):
+        return read_volume_masks(path, geometry, owner, position=position)
     if not _is_dicom(path):
         raise MaskError(
             "is no mask that can be read",
@@ -106,10 +165,11 @@ def _layers(path: Path, geometry: VolumeGeometry, owner: Owner) -> tuple[list[La
         )
     from pydicom import dcmread
 
-    header = dcmread(path, stop_before_pixels=True)
+    require_whole_dicom(path)
+    header = dcmread(path)
     if header.get("SOPClassUID") == _RT_STRUCTURE_SET:
-        return read_structures(path, header, geometry, owner)
-    return read_segmentation(path, geometry, owner), []
+        return read_structures(path, header, geometry, owner, fill_between=fill_between), ""
+    return read_segmentation(path, header, geometry, owner, fill_between=fill_between), ""
 
 
 def masks_in(folder: Path) -> list[Path]:
@@ -128,14 +188,14 @@ def masks_in(folder: Path) -> list[Path]:
 def _is_mask(path: Path) -> bool:
     if not path.is_file() or path.name.startswith("."):
         return False
-    if path.name.lower().endswith(VOLUME_SUFFIXES):
+    if is_volume(path):
         return True
     if not _is_dicom(path):
         return False
     from pydicom import dcmread
 
     header = dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
-    return header.get("SOPClassUID") in (_RT_STRUCTURE_SET, *_SEGMENTATIONS)
+    return header.get("SOPClassUID") in (_RT_STRUCTURE_SET, *SEGMENTATIONS)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -155,17 +215,37 @@ def file_stem(path: Path) -> str:
     return path.name
 
 
-def _regions(placed: Placed, names: Mapping[int, str]) -> list[RegionMask]:
-    """One region per label, by one pass over the labels."""
-    if placed.labels.size == 0:
-        return []
+def _regions(placed: Sequence[Placed], names: Mapping[int, str]) -> list[RegionMask]:
+    """One region per label, by one pass over the labels of each volume."""
+    pieces: dict[int, list[RegionMask]] = {}
+    for volume in placed:
+        if volume.labels.size == 0:
+            continue
+        for label, box in enumerate(find_objects(volume.labels), start=1):
+            if box is not None:
+                z, y, x = (o + side.start for o, side in zip(volume.origin, box, strict=True))
+                voxels = volume.labels[box] == label
+                piece = RegionMask(_name(names, label), label, (z, y, x), voxels)
+                pieces.setdefault(label, []).append(piece)
     regions = []
-    for label, box in enumerate(find_objects(placed.labels), start=1):
-        if box is not None:
-            z, y, x = (o + side.start for o, side in zip(placed.origin, box, strict=True))
-            voxels = placed.labels[box] == label
-            regions.append(RegionMask(_name(names, label), label, (z, y, x), voxels))
+    for label in sorted(pieces):
+        members = pieces[label]
+        joined = union(members[0].name, members)
+        regions.append(RegionMask(members[0].name, label, joined.origin, joined.voxels))
     return regions
+
+
+def _counts(layer: Layer) -> dict[int, tuple[int, float]]:
+    """Label -> its voxels in the file, and their volume in mL."""
+    counts: dict[int, tuple[int, float]] = {}
+    for volume in layer.volumes:
+        numbers = np.bincount(volume.labels.ravel())
+        for label in np.flatnonzero(numbers).tolist():
+            if label:
+                n, ml = counts.get(label, (0, 0.0))
+                more = int(numbers[label])
+                counts[label] = n + more, ml + more * volume.geometry.voxel_volume_ml
+    return counts
 
 
 def _name(names: Mapping[int, str], label: int) -> str:
@@ -174,43 +254,79 @@ def _name(names: Mapping[int, str], label: int) -> str:
 
 
 def _problems(
-    path: Path, layer: Layer, n_voxels: NDArray[np.integer], placed_labels: set[int]
+    path: Path, layer: Layer, counts: Mapping[int, tuple[int, float]], placed_labels: set[int]
 ) -> Iterator[MaskProblem]:
     """Regions that are in the file and not on the study's grid, or are named and have no voxels."""
-    there = set(np.flatnonzero(n_voxels).tolist()) - {0}
-    for label in sorted((there | set(layer.names)) - placed_labels):
+    for label in sorted((set(counts) | set(layer.names)) - placed_labels):
         name = _name(layer.names, label)
-        error: MaskError = (
-            OutsideStudy(f"{name} {layer.refused}", where=path, remedy="draw it on this study")
-            if layer.refused
-            else OutsideStudy(
+        error: MaskError = layer.error or (
+            OutsideStudy(
                 f"{name} lies outside the study, or between its voxels",
                 where=path,
                 remedy="draw it on this study",
             )
-            if label in there
+            if label in counts
             else EmptyMask(f"{name} is empty", where=path, remedy="draw it, or delete it")
         )
         yield MaskProblem(name, label, error)
 
 
-def _warnings(
+def _notes(
     path: Path,
     layer: Layer,
-    n_voxels: NDArray[np.integer],
-    placed: Placed,
-    regions: list[RegionMask],
+    counts: Mapping[int, tuple[int, float]],
+    placed: Sequence[Placed],
+    regions: Sequence[RegionMask],
     geometry: VolumeGeometry,
-) -> Iterator[str]:
-    if 0.0 < placed.outside_share < 1.0:
-        yield f"{path}: {100 * placed.outside_share:.1f} % of the mask lies outside the study and is left out"
-    if placed.is_exact:
+) -> Iterator[MaskNote]:
+    """What was left out of a layer, and what was resampled."""
+    for label, name in layer.names.items():
+        for text in layer.notes:
+            yield MaskNote(name, label, f"{path}: {_name(layer.names, label)}: {text}")
+    sizes = [int(np.count_nonzero(volume.labels)) for volume in layer.volumes]
+    outside = sum(
+        size * volume.outside_share for size, volume in zip(sizes, placed, strict=True)
+    ) / max(sum(sizes), 1)
+    if 0.0 < outside < 1.0:
+        of_layer = next(iter(layer.names.items())) if len(layer.names) == 1 else (0, "")
+        yield MaskNote(
+            of_layer[1],
+            of_layer[0],
+            f"{path}: {100 * outside:.1f} % of the mask lies outside the study and is left out",
+        )
+    if all(volume.is_exact for volume in placed):
         return
     for region in regions:
-        before_ml = n_voxels[region.label] * layer.volume.geometry.voxel_volume_ml
+        before_ml = counts[region.label][1]
         after_ml = region.n_voxels * geometry.voxel_volume_ml
         change = round(100.0 * (after_ml / before_ml - 1.0), 1) + 0.0  # no -0.0
-        yield (
+        yield MaskNote(
+            region.name,
+            region.label,
             f"{path}: {region.name} was resampled to the study's grid, nearest label;"
-            f" its volume changed by {change:+.1f} % to {after_ml:.2f} mL"
+            f" its volume changed by {change:+.1f} % to {after_ml:.2f} mL",
         )
+
+
+def _filled(
+    path: Path, region: RegionMask, geometry: VolumeGeometry, notes: list[MaskNote]
+) -> RegionMask:
+    """A region without gaps between its slices; told where there were some."""
+    whole, n_filled = filled_between(region, geometry.spacing_mm)
+    if n_filled:
+        text = f"{path}: {region.name}: {n_filled} slices between drawn ones were filled (--fill-between)"
+        notes.append(MaskNote(region.name, region.label, text))
+    return whole
+
+
+def _gaps(path: Path, regions: Sequence[RegionMask]) -> Iterator[MaskNote]:
+    for region in regions:
+        n_skipped = skipped_slices(region)
+        if n_skipped:
+            n_drawn = int(region.voxels.any(axis=(1, 2)).sum())
+            yield MaskNote(
+                region.name,
+                region.label,
+                f"{path}: {region.name} is drawn on {n_drawn} slices that are no neighbours;"
+                f" the {n_skipped} between them stay empty, and --fill-between fills them",
+            )

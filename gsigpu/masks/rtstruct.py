@@ -1,14 +1,14 @@
-"""RT Structure Sets: planar contours, filled on the slices they were drawn on.
+"""RT Structure Sets: planar contours, each filled on the slice that it was drawn on.
 
-A voxel belongs to a region if its centre lies inside an odd number of the slice's contours: a contour
-within another is a hole, as in keyhole and CLOSEDPLANAR_XOR contours. Contours that do not lie on the
-study's slices make a volume of their own slices, which is resampled like any other mask.
+How thick that slice is, the images say that the contours refer to, where the study holds them. Else a
+contour on a slice of the study fills this slice. Contours between the study's slices that are closer together
+than they are were drawn on a finer series. Whatever else is left open is an error, not a guess.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.errors import MaskError
+from gsigpu.errors import DamagedMask, MaskError, OutsideStudy
+from gsigpu.masks.contours import filled
 from gsigpu.masks.layers import LARGEST_LABEL, Layer, Owner, require_owner
 from gsigpu.masks.placement import LabelVolume
+from gsigpu.masks.slice_runs import DrawnSlice, boxed, slice_volumes
 from gsigpu.volume import VolumeGeometry
 
 # Tolerances, in slices of the study.
@@ -29,28 +31,53 @@ _ON_PLANE = 0.01
 _TILT = 0.5
 _EVEN = 0.05
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-Contour = NDArray[np.float64]  # (n, 3) index (x, y, z) on the study's grid
+
+
+@dataclass(frozen=True, slots=True)
+class _Contour:
+    """A closed contour.
+
+    points : (n, 3) index (x, y, z) on the study's grid
+    """
+
+    points: NDArray[np.float64]
+    is_xor: bool
+
+    @property
+    def height(self) -> float:
+        """Index of the slice; a whole number where it is as good as one."""
+        height = float(self.points[:, 2].mean())
+        return float(round(height)) if abs(height - round(height)) <= _ON_PLANE else height
 
 
 @dataclass(frozen=True, slots=True)
 class _Structure:
+    """A structure as the file has it.
+
+    items : of its contours
+    """
+
     name: str
     frame_uid: str
-    contours: list[Contour]
-    n_left_out: int
+    items: tuple[Any, ...]
 
 
 def read_structures(
-    path: Path, header: Any, geometry: VolumeGeometry, owner: Owner
-) -> tuple[list[Layer], list[str]]:
-    """One layer per structure, and warnings about what could not be filled.
+    path: Path,
+    header: Any,
+    geometry: VolumeGeometry,
+    owner: Owner,
+    *,
+    fill_between: bool = False,
+) -> list[Layer]:
+    """One layer per structure; one that cannot be filled carries its error.
 
     header : the RT Structure Set
-    Raises MaskError for contours that are not parallel to the slices, and what `require_owner` raises.
+    fill_between : the caller fills what lies between the contours
+    Raises MaskError if it is no structure set that can be read, and what `require_owner` raises.
     """
-    to_index = geometry.inverse_affine_lps
     try:
-        structures = _structures(header, to_index)
+        structures = _structures(header)
     except (AttributeError, TypeError, ValueError) as error:  # what pydicom and NumPy make of it
         raise MaskError(
             f"cannot be read as RT Structure Set ({error})",
@@ -58,29 +85,52 @@ def read_structures(
             remedy="export the structures again",
         ) from error
     frames = {structure.frame_uid for structure in structures.values()} - {""}
-    require_owner(header, _series_referred(header), frames, geometry, owner)
+    series_uids = _series_referred(header)
+    require_owner(header, series_uids, frames, geometry, owner)
+    return [
+        _layer(path, label, structure, geometry, owner, series_uids, fill_between=fill_between)
+        for label, structure in structures.items()
+    ]
+
+
+def _layer(
+    path: Path,
+    label: int,
+    structure: _Structure,
+    geometry: VolumeGeometry,
+    owner: Owner,
+    series_uids: set[str],
+    *,
+    fill_between: bool,
+) -> Layer:
+    """A structure on slices of its own; nothing and an error where it cannot be."""
+    name = structure.name or f"label {label}"
+    where = f"{path}: {name}"
     known = geometry.frame_of_reference_uid
-    layers, warnings = [], []
-    for label, structure in structures.items():
-        name = structure.name or f"label {label}"
+    try:
         if known and structure.frame_uid not in ("", known):
-            refused = "has another frame of reference than the study"
-            layers.append(Layer(_nothing(geometry), {label: name}, refused))
-            continue
-        if structure.n_left_out:
-            warnings.append(
-                f"{path}: {name}: {structure.n_left_out} contours that enclose nothing are left out"
+            raise OutsideStudy(
+                f"{name} has another frame of reference than the study",
+                where=path,
+                remedy="draw it on this study",
             )
-        volume = (
-            _filled(structure.contours, label, geometry, f"{path}: {name}")
-            if structure.contours
-            else _nothing(geometry)
-        )
-        layers.append(Layer(volume, {label: name}))
-    return layers, warnings
+        contours = _contours(structure.items, geometry, where)
+        if not contours:
+            volumes: tuple[LabelVolume, ...] = (_nothing(geometry),)
+        else:
+            images = {uid for item in structure.items for uid in _images_referred(item)}
+            spacing_mm = owner.slice_spacing_mm(images, series_uids)
+            volumes = _filled(
+                contours, label, geometry, spacing_mm, where, fill_between=fill_between
+            )
+    except MaskError as error:
+        return Layer((_nothing(geometry),), {label: name}, error=error)
+    n_left_out = len(structure.items) - len(contours)
+    note = f"{n_left_out} contours that enclose nothing are left out"
+    return Layer(volumes, {label: name}, notes=(note,) if n_left_out else ())
 
 
-def _structures(header: Any, to_index: NDArray[np.float64]) -> dict[int, _Structure]:
+def _structures(header: Any) -> dict[int, _Structure]:
     """Label -> structure; one that is named and has no contours too."""
     rois = {int(item.ROINumber): item for item in header.get("StructureSetROISequence", None) or []}
     drawn: dict[int, list[Any]] = {number: [] for number in rois}
@@ -88,17 +138,16 @@ def _structures(header: Any, to_index: NDArray[np.float64]) -> dict[int, _Struct
         number = int(item.ReferencedROINumber)
         drawn.setdefault(number, []).extend(item.get("ContourSequence", None) or [])
     labels = _labels(drawn)
-    structures = {}
-    for number, items in drawn.items():
-        roi = rois.get(number, {})
-        contours = _contours(items, to_index)
-        structures[labels[number]] = _Structure(
-            str(roi.get("ROIName", "")),
-            str(roi.get("ReferencedFrameOfReferenceUID", "")),
-            contours,
-            len(items) - len(contours),
+    return {
+        labels[number]: _Structure(
+            name=str(rois[number].get("ROIName", "")) if number in rois else "",
+            frame_uid=str(rois[number].get("ReferencedFrameOfReferenceUID", ""))
+            if number in rois
+            else "",
+            items=tuple(items),
         )
-    return structures
+        for number, items in drawn.items()
+    }
 
 
 def _labels(numbers: Collection[int]) -> dict[int, int]:
@@ -117,79 +166,131 @@ def _series_referred(header: Any) -> set[str]:
     return uids - {""}
 
 
-def _contours(items: Iterable[Any], to_index: NDArray[np.float64]) -> list[Contour]:
-    """The closed contours among a structure's, on the study's index axes."""
+def _images_referred(item: Any) -> list[str]:
+    """SOP Instance UIDs of the images that a contour was drawn on."""
+    images = item.get("ContourImageSequence", None) or []
+    return [str(image.get("ReferencedSOPInstanceUID", "")) for image in images]
+
+
+def _contours(items: Sequence[Any], geometry: VolumeGeometry, where: str) -> list[_Contour]:
+    """The closed contours among a structure's, on the study's index axes.
+
+    Raises DamagedMask for one that does not hold the points that it says.
+    """
+    to_index = geometry.inverse_affine_lps
     contours = []
-    for item in items:
-        points = np.asarray(item.ContourData, dtype=np.float64).reshape(-1, 3)
-        if item.get("ContourGeometricType", "CLOSED_PLANAR") in _FILLED and len(points) >= 3:
-            contours.append(points @ to_index[:3, :3].T + to_index[:3, 3])
+    for number, item in enumerate(items, start=1):
+        kind = item.get("ContourGeometricType", "CLOSED_PLANAR")
+        try:
+            points = np.asarray(item.ContourData, dtype=np.float64).reshape(-1, 3)
+            n_points = int(item.get("NumberOfContourPoints", None) or len(points))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise _damaged(where, f"contour {number} cannot be read: {error}") from error
+        if n_points != len(points) or not np.isfinite(points).all():
+            raise _damaged(where, f"contour {number} has {len(points)} points, not {n_points}")
+        if kind in _FILLED and len(points) >= 3:
+            on_study = points @ to_index[:3, :3].T + to_index[:3, 3]
+            contours.append(_Contour(on_study, is_xor=kind == "CLOSEDPLANAR_XOR"))
     return contours
 
 
-def _filled(
-    contours: Sequence[Contour], number: int, geometry: VolumeGeometry, where: str
-) -> LabelVolume:
-    """The region on slices of its own: the study's rows and columns, the contours' planes."""
-    from skimage.draw import polygon2mask
+def _damaged(where: str, reason: str) -> DamagedMask:
+    return DamagedMask(f"is damaged ({reason})", where=where, remedy="export the structures again")
 
-    thickness = max(float(np.ptp(contour[:, 2])) for contour in contours)
-    if thickness > _TILT:
+
+def _filled(
+    contours: Sequence[_Contour],
+    label: int,
+    geometry: VolumeGeometry,
+    spacing_mm: float | None,
+    where: str,
+    *,
+    fill_between: bool,
+) -> tuple[LabelVolume, ...]:
+    """The region: the study's rows and columns, the contours' slices.
+
+    spacing_mm : of the images that the contours were drawn on, where the study holds them
+    """
+    tilt = max(float(np.ptp(contour.points[:, 2])) for contour in contours)
+    if tilt > _TILT:
         raise MaskError(
             "has contours that are not parallel to the slices",
             where=where,
             remedy="export the structure on the slices of this study",
         )
     planes = _planes(contours)
-    heights = np.array(sorted(planes))
-    step, first = _spacing(heights, where)
-    lows = np.floor(np.min([contour.min(axis=0) for contour in contours], axis=0)).astype(int) - 1
-    highs = np.ceil(np.max([contour.max(axis=0) for contour in contours], axis=0)).astype(int) + 2
-    n_slices = round((heights[-1] - first) / step) + 1
-    labels = np.zeros((n_slices, highs[1] - lows[1], highs[0] - lows[0]), np.int32)
-    for height, members in planes.items():
-        z = round((height - first) / step)
-        inside = np.zeros(labels.shape[1:], bool)
-        for contour in members:
-            inside ^= polygon2mask(inside.shape, contour[:, [1, 0]] - lows[[1, 0]])  # type: ignore[no-untyped-call]  # skimage has few types
-        labels[z][inside] = number
-    # Index on those slices -> index on the study's grid -> LPS.
-    to_study = np.diag([1.0, 1.0, step, 1.0])
-    to_study[:3, 3] = (lows[0], lows[1], first)
-    return LabelVolume(
-        labels, VolumeGeometry.from_affine(geometry.affine_lps @ to_study, labels.shape)
+    thickness = _thickness(sorted(planes), geometry, spacing_mm, where, fill_between=fill_between)
+    lows = (
+        np.floor(np.min([contour.points.min(axis=0) for contour in contours], axis=0)).astype(int)
+        - 1
     )
+    highs = (
+        np.ceil(np.max([contour.points.max(axis=0) for contour in contours], axis=0)).astype(int)
+        + 2
+    )
+    shape = (int(highs[1] - lows[1]), int(highs[0] - lows[0]))
+    slices: list[DrawnSlice] = []
+    for height, members in planes.items():
+        inside = np.zeros(shape, bool)
+        for is_xor in (False, True):
+            outlines = [
+                contour.points[:, [1, 0]] - lows[[1, 0]]
+                for contour in members
+                if contour.is_xor is is_xor
+            ]
+            if outlines:
+                inside |= filled(outlines, shape, is_xor=is_xor)
+        position_mm = np.array(geometry.position_mm(height, int(lows[1]), int(lows[0])))
+        drawn = boxed(inside.astype(np.int32) * label, position_mm)
+        if drawn is not None:
+            slices.append(drawn)
+    if not slices:
+        return (_nothing(geometry),)
+    return slice_volumes(slices, geometry, thickness * geometry.spacing_mm[0])
 
 
-def _planes(contours: Sequence[Contour]) -> dict[float, list[Contour]]:
-    """Contours by the slice index they lie at; whole indices where they are as good as whole."""
-    planes: dict[float, list[Contour]] = defaultdict(list)
+def _planes(contours: Sequence[_Contour]) -> Mapping[float, list[_Contour]]:
+    """Contours by the slice index they lie at."""
+    planes: dict[float, list[_Contour]] = defaultdict(list)
     for contour in contours:
-        height = float(contour[:, 2].mean())
-        if abs(height - round(height)) <= _ON_PLANE:
-            height = float(round(height))
-        known = [other for other in planes if abs(other - height) <= _ON_PLANE]
-        planes[known[0] if known else height].append(contour)
+        known = [other for other in planes if abs(other - contour.height) <= _ON_PLANE]
+        planes[known[0] if known else contour.height].append(contour)
     return planes
 
 
-def _spacing(heights: NDArray[np.float64], where: str) -> tuple[float, float]:
-    """Distance between the contours' planes and the first plane, in slices of the study."""
-    on_slices = bool(np.all(heights == np.rint(heights)))
+def _thickness(
+    heights: Sequence[float],
+    geometry: VolumeGeometry,
+    spacing_mm: float | None,
+    where: str,
+    *,
+    fill_between: bool,
+) -> float:
+    """How thick the contours' slices are, in slices of the study.
+
+    Raises MaskError where nothing says it.
+    """
     gaps = np.diff(heights)
-    if heights.size == 1:
-        return 1.0, float(heights[0])
+    is_on_slices = all(height == round(height) for height in heights)
+    if spacing_mm is not None:
+        referred = spacing_mm / geometry.spacing_mm[0]
+        return max(1.0, referred) if is_on_slices and gaps.min(initial=1.0) >= 1.0 else referred
+    if is_on_slices or not gaps.size or fill_between:
+        return 1.0
+    offset = np.asarray(heights) - heights[0]
+    if np.abs(offset - np.rint(offset)).max() <= _EVEN and gaps.min() <= 1.0 + _EVEN:
+        return 1.0
     step = float(gaps.min())
-    if on_slices and step == 1.0:
-        return 1.0, float(heights[0])
     whole = gaps / step
-    if np.abs(whole - np.rint(whole)).max() > _EVEN:
-        raise MaskError(
-            "has contours at uneven distances that are not on the study's slices",
-            where=where,
-            remedy="export the structure on the slices of this study",
-        )
-    return step, float(heights[0])
+    if step < 1.0 and np.abs(whole - np.rint(whole)).max() <= _EVEN:
+        return step
+    raise MaskError(
+        f"has contours between the study's slices, {gaps.min() * geometry.spacing_mm[0]:.2f} to"
+        f" {gaps.max() * geometry.spacing_mm[0]:.2f} mm apart, and the study does not hold the images"
+        " that they were drawn on",
+        where=where,
+        remedy="fill what lies between them with --fill-between",
+    )
 
 
 def _nothing(geometry: VolumeGeometry) -> LabelVolume:

@@ -1,76 +1,272 @@
-"""DICOM SEG: binary, fractional and label map; segments may overlap."""
+"""DICOM SEG: binary, fractional and label map; segments may overlap.
+
+A frame fills its own slice. How thick that is, the images say that the frame was drawn on, where the study
+holds them; else Spacing Between Slices; else a frame on a slice of the study fills this slice. The distance
+between two frames says nothing: a segment may have been drawn on every fifth slice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gsigpu.errors import MaskError
-from gsigpu.masks.layers import Layer, Owner, require_owner
-from gsigpu.masks.placement import LabelVolume, cropped
+from gsigpu.errors import GeometryError, MaskError
+from gsigpu.masks.layers import Coded, Layer, Owner, require_owner
+from gsigpu.masks.placement import LabelVolume
+from gsigpu.masks.slice_runs import DrawnSlice, boxed, slice_volumes
+from gsigpu.masks.volume_headers import damaged
 from gsigpu.volume import VolumeGeometry
 
-# A voxel of a fractional segment is inside from half its full value, as highdicom and 3D Slicer take it.
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+# Tolerances.
+#   _FRACTION_INSIDE   a voxel of a fractional segment is inside from half its full value, as highdicom and
+#                      3D Slicer take it
+#   _ON_SLICE          slices of the study: a frame within a hundredth of a slice lies on it
 _FRACTION_INSIDE = 0.5
+_ON_SLICE = 0.01
+# Schemes that name the same codes: SRT is what DICOM called SNOMED before 2019.
+_SCHEMES = {"99SDM": "SRT", "SNM3": "SRT"}
 
 
-def read_segmentation(path: Path, geometry: VolumeGeometry, owner: Owner) -> list[Layer]:
-    """One layer per segment of a DICOM SEG.
+def read_segmentation(
+    path: Path, seg: Any, geometry: VolumeGeometry, owner: Owner, *, fill_between: bool = False
+) -> list[Layer]:
+    """One layer per segment of a DICOM SEG; one layer for a label map.
 
-    Raises MaskError if it cannot be read or its slices make no volume, and what `require_owner` raises.
+    seg : the dataset, with pixels
+    fill_between : the caller fills what lies between the frames
+    Raises MaskError if it cannot be read, and what `require_owner` raises.
     """
-    import highdicom
-
-    try:
-        seg = highdicom.seg.segread(path)
-    except Exception as error:  # highdicom raises many types on what is no SEG
+    if seg.get("SOPClassUID") not in SEGMENTATIONS:
         raise MaskError(
-            f"cannot be read as DICOM SEG ({error})",
+            "cannot be read as DICOM SEG (it is another kind of object)",
+            where=path,
+            remedy="use DICOM SEG, RTSTRUCT, .nii, .nii.gz, .nrrd, .seg.nrrd, .mha or .mhd",
+        )
+    frame_uid = str(seg.get("FrameOfReferenceUID", "") or "")
+    series_uids = _series_referred(seg)
+    require_owner(seg, series_uids, {frame_uid} - {""}, geometry, owner)
+    try:
+        return _Frames(path, seg, geometry, owner, series_uids, fill_between=fill_between).layers()
+    except MaskError:
+        raise
+    except Exception as error:  # pydicom and its decoders raise many types on what is no SEG
+        raise MaskError(
+            f"cannot be read as DICOM SEG ({' '.join(str(error).split())})",
             where=path,
             remedy="export the segmentation again",
         ) from error
-    frame_uid = str(seg.get("FrameOfReferenceUID", "") or "")
-    require_owner(seg, _series_referred(seg), {frame_uid} - {""}, geometry, owner)
-    try:
-        return list(_layers(seg))
-    except (ValueError, RuntimeError) as error:
+
+
+class _Frames:
+    """The frames of a SEG, by segment."""
+
+    def __init__(
+        self,
+        path: Path,
+        seg: Any,
+        geometry: VolumeGeometry,
+        owner: Owner,
+        series_uids: set[str],
+        *,
+        fill_between: bool,
+    ) -> None:
+        self._path, self._seg, self._geometry = path, seg, geometry
+        self._fill_between = fill_between
+        self._groups = list(seg.PerFrameFunctionalGroupsSequence)
+        shared = seg.get("SharedFunctionalGroupsSequence", None) or []
+        self._shared = shared[0] if shared else None
+        if len(self._groups) != int(seg.NumberOfFrames):
+            raise damaged(path, f"it describes {len(self._groups)} of {seg.NumberOfFrames} frames")
+        images = {uid for groups in self._groups for uid in _images_referred(groups)}
+        self._spacing_mm = owner.slice_spacing_mm(images, series_uids)
+
+    def layers(self) -> list[Layer]:
+        """Raises MaskError where frames are not parallel."""
+        seg = self._seg
+        items = {int(item.SegmentNumber): item for item in seg.SegmentSequence}
+        is_label_map = seg.get("SegmentationType") == "LABELMAP"
+        if is_label_map:
+            items.pop(0, None)  # the background
+        names = {
+            number: str(item.get("SegmentLabel", "") or f"label {number}")
+            for number, item in items.items()
+        }
+        program = _program(seg)
+        codes = {number: _coded(item, program) for number, item in items.items()}
+        drawn: dict[int, list[DrawnSlice]] = defaultdict(list)
+        plane: VolumeGeometry | None = None
+        for groups, pixels in zip(self._groups, self._pixels(), strict=True):
+            this_plane = self._plane(groups, pixels.shape)
+            plane = plane or this_plane
+            self._require_same(plane, this_plane)
+            number = 0 if is_label_map else self._segment_of(groups, names)
+            labels = pixels.astype(np.int32) if is_label_map else pixels.astype(np.int32) * number
+            found = boxed(labels, np.array(this_plane.origin_mm))
+            if found is not None:
+                drawn[number].append(found)
+        if plane is None:
+            raise damaged(self._path, "it holds no frame")
+        if is_label_map:
+            return [self._layer(drawn[0], plane, names, codes)]
+        return [
+            self._layer(drawn[number], plane, {number: name}, {number: codes[number]})
+            for number, name in names.items()
+        ]
+
+    def _layer(
+        self,
+        slices: Sequence[DrawnSlice],
+        plane: VolumeGeometry,
+        names: dict[int, str],
+        codes: dict[int, Coded],
+    ) -> Layer:
+        nothing = LabelVolume(
+            np.zeros((1, 1, 1), np.int32), replace(self._geometry, shape=(1, 1, 1))
+        )
+        if not slices:
+            return Layer((nothing,), names, codes)
+        try:
+            thickness_mm = self._thickness_mm(slices, plane)
+        except MaskError as error:
+            return Layer((nothing,), names, codes, error=error)
+        return Layer(slice_volumes(slices, plane, thickness_mm), names, codes)
+
+    def _pixels(self) -> Iterator[NDArray[np.generic]]:
+        """(y, x) of each frame: bool, or labels of a label map."""
+        from pydicom.pixels.utils import iter_pixels
+
+        seg = self._seg
+        kind = seg.get("SegmentationType")
+        least = _FRACTION_INSIDE * int(seg.MaximumFractionalValue) if kind == "FRACTIONAL" else 1
+        self._require_length()
+        for frame in iter_pixels(seg):
+            yield frame if kind == "LABELMAP" else frame >= least
+
+    def _require_length(self) -> None:
+        """Raises DamagedMask unless uncompressed pixel data are as long as the frames."""
+        seg = self._seg
+        if "PixelData" not in seg:
+            raise damaged(self._path, "it holds no pixel data")
+        if seg.file_meta.TransferSyntaxUID.is_encapsulated:
+            return
+        n_bits = int(seg.NumberOfFrames) * int(seg.Rows) * int(seg.Columns) * int(seg.BitsAllocated)
+        n_bytes = (n_bits + 7) // 8
+        if len(seg.PixelData) not in (n_bytes, n_bytes + n_bytes % 2):
+            raise damaged(
+                self._path, f"its pixel data are {len(seg.PixelData)} bytes, not {n_bytes}"
+            )
+
+    def _segment_of(self, groups: Any, names: dict[int, str]) -> int:
+        item = self._macro(groups, "SegmentIdentificationSequence")
+        number = int(item.ReferencedSegmentNumber)
+        if number not in names:
+            raise damaged(
+                self._path, f"a frame belongs to segment {number}, which it does not describe"
+            )
+        return number
+
+    def _macro(self, groups: Any, keyword: str) -> Any:
+        """The item of a functional group, of the frame or shared by all."""
+        for place in (groups, self._shared):
+            items = place.get(keyword, None) if place is not None else None
+            if items:
+                return items[0]
+        raise damaged(self._path, f"its frames have no {keyword}")
+
+    def _plane(self, groups: Any, shape: tuple[int, ...]) -> VolumeGeometry:
+        """A frame's rows and columns in space, one slice of no particular thickness."""
+        rows = [
+            float(x)
+            for x in self._macro(groups, "PlaneOrientationSequence").ImageOrientationPatient
+        ]
+        position = [
+            float(x) for x in self._macro(groups, "PlanePositionSequence").ImagePositionPatient
+        ]
+        y_mm, x_mm = (float(x) for x in self._macro(groups, "PixelMeasuresSequence").PixelSpacing)
+        normal = np.cross(rows[:3], rows[3:])
+        normal = normal / (np.linalg.norm(normal) or 1.0)
+        try:
+            return VolumeGeometry(
+                (1, shape[0], shape[1]),
+                (1.0, y_mm, x_mm),
+                (position[0], position[1], position[2]),
+                row_direction=(rows[0], rows[1], rows[2]),
+                column_direction=(rows[3], rows[4], rows[5]),
+                slice_direction=(float(normal[0]), float(normal[1]), float(normal[2])),
+            )
+        except GeometryError as error:
+            raise damaged(self._path, f"a frame has no place: {error}") from error
+
+    def _require_same(self, first: VolumeGeometry, other: VolumeGeometry) -> None:
+        if not replace(other, origin_mm=first.origin_mm).same_grid(first):
+            raise MaskError(
+                "has frames that are not parallel",
+                where=self._path,
+                remedy="export the segmentation on the slices of this study",
+            )
+
+    def _thickness_mm(self, slices: Sequence[DrawnSlice], plane: VolumeGeometry) -> float:
+        """How thick the segment's slices are.
+
+        Raises MaskError where nothing says it.
+        """
+        study = self._geometry
+        to_study = study.inverse_affine_lps
+        heights = np.array(
+            [(to_study[:3, :3] @ drawn.position_mm + to_study[:3, 3])[2] for drawn in slices]
+        )
+        is_parallel = abs(float(np.dot(plane.slice_direction, study.slice_direction))) > 1.0 - 1e-4
+        is_on_slices = is_parallel and bool(np.abs(heights - np.rint(heights)).max() <= _ON_SLICE)
+        given_mm = self._spacing_mm or self._spacing_between_slices()
+        if given_mm is not None:
+            return max(given_mm, study.spacing_mm[0]) if is_on_slices else given_mm
+        if is_on_slices or self._fill_between:
+            return study.spacing_mm[0]
         raise MaskError(
-            f"makes no volume ({error})", where=path, remedy="export the segmentation again"
-        ) from error
+            "does not say how far apart its slices are, and they are not those of this study",
+            where=self._path,
+            remedy="fill what lies between them with --fill-between",
+        )
+
+    def _spacing_between_slices(self) -> float | None:
+        spacing = self._macro(self._groups[0], "PixelMeasuresSequence").get("SpacingBetweenSlices")
+        return float(spacing) if spacing is not None and float(spacing) > 0.0 else None
 
 
-def _layers(seg: Any) -> Iterator[Layer]:
-    """Segments that may overlap one by one, so that never more than one is whole in memory."""
-    from highdicom.seg import SegmentationTypeValues
-
-    names = {
-        int(number): str(seg.get_segment_description(number).segment_label)
-        for number in seg.segment_numbers
-        if number != 0  # the background of a label map
-    }
-    if seg.segmentation_type == SegmentationTypeValues.LABELMAP:
-        yield Layer(_label_volume(seg.get_volume(combine_segments=True)), names)
-        return
-    fractional = seg.segmentation_type == SegmentationTypeValues.FRACTIONAL
-    least = _FRACTION_INSIDE * int(seg.MaximumFractionalValue) if fractional else 1
-    for number, name in names.items():
-        volume = seg.get_volume(segment_numbers=[number], rescale_fractional=False)
-        segment = _label_volume(volume, channel=0, least=least)
-        yield Layer(LabelVolume(segment.labels * number, segment.geometry), {number: name})
+def _images_referred(groups: Any) -> Iterator[str]:
+    """SOP Instance UIDs of the images that a frame was drawn on."""
+    for derivation in groups.get("DerivationImageSequence", None) or []:
+        for image in derivation.get("SourceImageSequence", None) or []:
+            yield str(image.get("ReferencedSOPInstanceUID", ""))
 
 
-def _label_volume(volume: Any, channel: int | None = None, least: float = 1) -> LabelVolume:
-    """Labels as stored, or 1 where a channel is at least so much."""
-    if volume is None:
-        raise ValueError("slices that are not parallel or not evenly spaced")
-    # highdicom's index is (slice, row, column); ours is (x, y, z).
-    affine = np.eye(4)
-    affine[:3] = volume.affine[:3][:, [2, 1, 0, 3]]
-    array = volume.array if channel is None else volume.array[..., channel] >= least
-    return cropped(array, VolumeGeometry.from_affine(affine, array.shape))
+def _coded(item: Any, program: str) -> Coded:
+    """What a segment is in a terminology."""
+    return Coded(
+        category=_code(item, "SegmentedPropertyCategoryCodeSequence"),
+        kind=_code(item, "SegmentedPropertyTypeCodeSequence"),
+        anatomy=_code(item, "AnatomicRegionSequence"),
+        program=program,
+    )
+
+
+def _program(seg: Any) -> str:
+    return f"{seg.get('Manufacturer', '') or ''} {seg.get('ContentLabel', '') or ''}".strip()
+
+
+def _code(item: Any, keyword: str) -> str:
+    codes = item.get(keyword, None) or []
+    if not codes:
+        return ""
+    scheme = str(codes[0].get("CodingSchemeDesignator", ""))
+    return f"{_SCHEMES.get(scheme, scheme)}:{codes[0].get('CodeValue', '')}"
 
 
 def _series_referred(seg: Any) -> set[str]:

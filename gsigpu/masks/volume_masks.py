@@ -2,25 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.errors import MaskError
-from gsigpu.masks.layers import LARGEST_LABEL, Layer
+from gsigpu.errors import MaskError, WrongPhase
+from gsigpu.masks.integrity import require_whole_volume
+from gsigpu.masks.label_names import names_beside
+from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner
 from gsigpu.masks.placement import cropped
+from gsigpu.masks.positions import PositionChoice, doubt, located, same_voxels
+from gsigpu.masks.volume_headers import read_volume_header
 from gsigpu.volume import VolumeGeometry
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+
+@dataclass(frozen=True, slots=True)
+class _SlicerSegments:
+    """Segments of a 3D Slicer segmentation, by layer and label."""
+
+    names: dict[int, dict[int, str]]
+    codes: dict[int, dict[int, Coded]]
 
 
-def read_volume_masks(path: Path) -> list[Layer]:
+def read_volume_masks(
+    path: Path, geometry: VolumeGeometry, owner: Owner, *, position: PositionChoice | None = None
+) -> tuple[list[Layer], str]:
     """The layers of a label volume; 3D Slicer's overlapping segments are channels of one.
 
-    Raises MaskError if it cannot be read, or does not hold labels.
+    position : what to take a doubtful position from
+    Returns also a note where `position` was needed. Raises MaskError if it cannot be read, or does not hold
+    labels, DamagedMask, UnclearPosition, and WrongPhase if it lies on the grid of another phase.
     """
+    header = read_volume_header(path)
+    require_whole_volume(path, header)
+    image = _image(path)
+    keys = set(image.GetMetaDataKeys())
+    segments = _slicer_segments(image, keys)
+    if image.GetNumberOfComponentsPerPixel() > 1 and not segments.names:
+        raise MaskError(
+            f"has {image.GetNumberOfComponentsPerPixel()} values per voxel",
+            where=path,
+            remedy="save a volume of labels",
+        )
+    grid, note = located(path, header, _grid(image), geometry, position)
+    _require_phase_of_grid(path, grid, geometry, owner)
+    import SimpleITK
+
+    values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
+    channels = values[..., None] if values.ndim == 3 else values
+    unnamed = {} if segments.names else (header.label_names or names_beside(path))
+    layers = []
+    for layer in range(channels.shape[-1]):
+        volume = cropped(_labels(channels[..., layer], path), grid)
+        names = segments.names.get(layer, {})
+        if unnamed:  # a data set names all its labels, and a file of it holds some
+            names = {
+                label: name
+                for label, name in unnamed.items()
+                if label in set(np.unique(volume.labels).tolist())
+            }
+        layers.append(Layer((volume,), names, segments.codes.get(layer, {})))
+    return layers, note
+
+
+def position_doubt(path: Path, geometry: VolumeGeometry) -> tuple[str, tuple[PositionChoice, ...]]:
+    """Why the position of a label volume is doubtful, and which choices there are; "" and none where it is not."""
+    return doubt(read_volume_header(path), _grid(_image(path)), geometry)
+
+
+def _image(path: Path) -> Any:
     import SimpleITK
 
     try:
@@ -36,45 +89,36 @@ def read_volume_masks(path: Path) -> list[Layer]:
         raise MaskError(
             f"has {image.GetDimension()} dimensions", where=path, remedy="save a volume of labels"
         )
-    keys = set(image.GetMetaDataKeys())
-    _require_position(image, keys, path)
-    names = _slicer_names(image, keys)
-    if image.GetNumberOfComponentsPerPixel() > 1 and not names:
-        raise MaskError(
-            f"has {image.GetNumberOfComponentsPerPixel()} values per voxel",
-            where=path,
-            remedy="save a volume of labels",
-        )
-    values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
-    channels = values[..., None] if values.ndim == 3 else values
+    return image
+
+
+def _grid(image: Any) -> VolumeGeometry:
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
-    geometry = VolumeGeometry.from_affine(affine, channels.shape[:3])
-    return [
-        Layer(cropped(_labels(channels[..., layer], path), geometry), names.get(layer, {}))
-        for layer in range(channels.shape[-1])
-    ]
+    x, y, z = image.GetSize()
+    return VolumeGeometry.from_affine(affine, (z, y, x))
 
 
-def _require_position(image: Any, keys: set[str], path: Path) -> None:
-    """Refuses a NIfTI without sform and qform and an NRRD without a space: SimpleITK puts them at 0."""
-    is_nowhere = (
-        all(image.GetMetaData(f"{form}_code") == "0" for form in ("qform", "sform"))
-        if {"qform_code", "sform_code"} <= keys
-        else path.name.lower().endswith(".nrrd") and "NRRD_space" not in keys
-    )
-    if is_nowhere:
-        raise MaskError(
-            "does not say where in the patient it lies",
-            where=path,
-            remedy="save it with its position: a NIfTI's sform or qform, an NRRD's space and directions",
-        )
+def _require_phase_of_grid(
+    path: Path, grid: VolumeGeometry, geometry: VolumeGeometry, owner: Owner
+) -> None:
+    """Refuses a mask whose voxels are those of another phase's images, and not of the measured ones."""
+    if owner.any_phase or not owner.phase or same_voxels(grid, geometry):
+        return
+    for uid, other in owner.grid_of_series.items():
+        phase = owner.phase_of_series.get(uid, "")
+        if phase not in ("", owner.phase) and same_voxels(grid, other):
+            raise WrongPhase(
+                f"lies on the grid of phase {phase}, and {owner.phase} is measured on another",
+                where=path,
+                remedy=f"measure --phase {phase}, or accept the shift between breaths with --any-mask-phase",
+            )
 
 
-def _slicer_names(image: Any, keys: set[str]) -> dict[int, dict[int, str]]:
-    """Layer -> label -> name, of a 3D Slicer segmentation; empty for any other file."""
-    names: dict[int, dict[int, str]] = {}
+def _slicer_segments(image: Any, keys: set[str]) -> _SlicerSegments:
+    """Names and terminology of a 3D Slicer segmentation; nothing for any other file."""
+    segments = _SlicerSegments({}, {})
     number = 0
     while f"Segment{number}_Name" in keys:
 
@@ -82,9 +126,25 @@ def _slicer_names(image: Any, keys: set[str]) -> dict[int, dict[int, str]]:
             return str(image.GetMetaData(prefix + what)) if prefix + what in keys else ""
 
         layer, label = int(value("Layer") or 0), int(value("LabelValue") or number + 1)
-        names.setdefault(layer, {})[label] = value("Name")
+        segments.names.setdefault(layer, {})[label] = value("Name")
+        segments.codes.setdefault(layer, {})[label] = _terminology(value("Tags"))
         number += 1
-    return names
+    return segments
+
+
+def _terminology(tags: str) -> Coded:
+    """What a segment's tags say: context~category~type~modifier~context~anatomy~modifier, codes as scheme^value^meaning."""
+    entry = next(
+        (tag.partition(":")[2] for tag in tags.split("|") if tag.startswith("TerminologyEntry:")),
+        "",
+    )
+    parts = [*entry.split("~"), *[""] * 7][:7]
+
+    def code(part: str) -> str:
+        scheme, _, rest = part.partition("^")
+        return f"{scheme}:{rest.partition('^')[0]}" if scheme and rest else ""
+
+    return Coded(category=code(parts[1]), kind=code(parts[2]), anatomy=code(parts[5]))
 
 
 def _labels(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
+from pydicom.dataset import Dataset
 
 from gsigpu.errors import (
+    DamagedMask,
     EmptyMask,
     GridMismatch,
     InputError,
@@ -98,29 +100,84 @@ def test_slices_without_a_contour_stay_empty(tmp_path):
     assert mask_set.warnings == ()
 
 
-@pytest.mark.parametrize(
-    ("heights", "n_slices"),
-    [((0.5, 1.0, 1.5, 2.0, 2.5, 3.0), 3), ((1.0, 3.0), 4)],
-    ids=["half", "double"],
-)
-def test_contours_at_another_slice_distance_are_resampled_and_told(tmp_path, heights, n_slices):
-    """Slabs of half (double) thickness: the study's slices whose centre lies in mask."""
+def test_contours_at_half_the_slice_distance_are_resampled_and_told(tmp_path):
+    """Slabs of half a slice: the study's slices whose centre lies in one."""
+    heights = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
     slab_ml = 20 * GRID.voxel_volume_ml * (heights[1] - heights[0])
     contours = [drawn_on_slice(INNER, z, GRID) for z in heights]
     mask_set = read(tmp_path, {1: ("lesion", contours)})
     (mask,) = mask_set.masks
-    assert mask.n_voxels == 20 * n_slices
+    assert mask.n_voxels == 20 * 3
     after_ml = mask.n_voxels * GRID.voxel_volume_ml
-    change = 100 * (after_ml / (len(heights) * slab_ml) - 1)
+    change = 100 * (after_ml / (len(heights) * slab_ml) - 1) + 0.0
     (warning,) = mask_set.warnings
     assert "lesion was resampled to the study's grid, nearest label" in warning
-    assert f"its volume changed by {change:+.1f} % to {after_ml:.2f} mL" in warning
+    assert f"its volume changed by {abs(change):+.1f} % to {after_ml:.2f} mL" in warning
 
 
-def test_contours_at_uneven_distances_are_refused(tmp_path):
-    contours = [drawn_on_slice(INNER, z, GRID) for z in (0.2, 1.2, 1.7, 2.1)]
-    with pytest.raises(InputError, match=r"structures\.dcm: lesion: has contours at uneven"):
-        read(tmp_path, {1: ("lesion", contours)})
+@pytest.mark.parametrize("slices", [(1, 3), (0, 2, 4), (0, 4), (0, 2, 3)])
+def test_a_contour_fills_its_own_slice_and_no_other(tmp_path, slices):
+    """Whatever the distances are; drawn on no two neighbours, it is told, and filled where asked."""
+    rois = {1: ("lesion", [drawn_on_slice(INNER, z, GRID) for z in slices])}
+    mask_set = read(tmp_path, rois)
+    labels = on_grid(mask_set)
+    assert np.flatnonzero(labels.any(axis=(1, 2))).tolist() == list(slices)
+    assert {int(n) for n in (labels == 1).sum(axis=(1, 2))} == {0, 20}
+    if slices != (0, 2, 3):
+        (warning,) = mask_set.warnings
+        assert f"drawn on {len(slices)} slices that are no neighbours" in warning
+        assert "--fill-between fills them" in warning
+    path = tmp_path / "structures.dcm"
+    whole = read_masks(path, GRID, fill_between=True)
+    n_between = slices[-1] - slices[0] + 1 - len(slices)
+    (warning,) = whole.warnings
+    assert f"{n_between} slices between drawn ones were filled" in warning
+    assert on_grid(whole).sum() == 20 * (slices[-1] - slices[0] + 1)
+
+
+def test_a_contour_on_a_series_of_the_study_is_as_thick_as_its_slices(tmp_path):
+    """Drawn on every slice of a reconstruction twice as thick as the one that is measured."""
+    thick = replace(GRID, shape=(3, 12, 17), spacing_mm=(8.0, 0.9, 1.3))
+    contours = [drawn_on_slice(INNER, z, GRID) for z in (0, 2, 4)]
+    owner = Owner(grid_of_series={"1.5.9": thick})
+    mask_set = read(tmp_path, {1: ("lesion", contours)}, series_uids=["1.5.9"], owner=owner)
+    assert np.flatnonzero(on_grid(mask_set).any(axis=(1, 2))).tolist() == [0, 1, 2, 3, 4]
+    # The same by the images alone that the contours name.
+    ds = structure_set({1: ("lesion", contours)})
+    for number, item in enumerate(ds.ROIContourSequence[0].ContourSequence):
+        image = Dataset()
+        image.ReferencedSOPInstanceUID = f"1.6.{number}"
+        item.ContourImageSequence = [image]
+    save(ds, tmp_path / "images.dcm")
+    by_image = replace(owner, series_of_image={"1.6.0": "1.5.9"})
+    assert on_grid(read_masks(tmp_path / "images.dcm", GRID, owner=by_image)).any(axis=(1, 2)).all()
+    # And on a series of the measured grid, they fill one slice each.
+    owner = Owner(grid_of_series={"1.5.9": GRID})
+    mask_set = read(tmp_path, {1: ("lesion", contours)}, series_uids=["1.5.9"], owner=owner)
+    assert np.flatnonzero(on_grid(mask_set).any(axis=(1, 2))).tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("heights", [(0.2, 1.2, 1.7, 2.1), (0.25, 2.25), (0.3, 1.6, 2.9)])
+def test_contours_between_the_slices_that_nothing_says_the_thickness_of_fail_alone(
+    tmp_path, heights
+):
+    contours = [drawn_on_slice(INNER, z, GRID) for z in heights]
+    mask_set = read(tmp_path, {1: ("odd", contours), 2: lesion()})
+    assert [mask.name for mask in mask_set.masks] == ["lesion"]
+    (problem,) = mask_set.problems
+    assert "structures.dcm: odd: has contours between the study's slices" in str(problem.error)
+    assert "--fill-between" in problem.error.remedy
+    filled = read_masks(tmp_path / "structures.dcm", GRID, fill_between=True)
+    assert {mask.name for mask in filled.masks} == {"odd", "lesion"}
+    assert filled.problems == ()
+
+
+@pytest.mark.parametrize("heights", [(0.3, 1.3, 2.3), (1.3,)])
+def test_contours_beside_the_slices_fill_the_nearest(tmp_path, heights):
+    mask_set = read(tmp_path, {1: ("lesion", [drawn_on_slice(INNER, z, GRID) for z in heights])})
+    filled = np.flatnonzero(on_grid(mask_set).any(axis=(1, 2))).tolist()
+    assert filled == [round(z) for z in heights]
+    assert "resampled" in mask_set.warnings[0]
 
 
 def test_a_circle_has_its_closed_form_area(tmp_path):
@@ -186,14 +243,37 @@ def test_what_is_broken_is_refused_by_name(tmp_path, change):
     else:
         del item.ReferencedROINumber
     save(ds, tmp_path / "structures.dcm")
-    with pytest.raises(InputError, match=r"structures\.dcm: cannot be read as RT Structure Set"):
-        read_masks(tmp_path / "structures.dcm", GRID)
+    if change == "number":
+        with pytest.raises(
+            InputError, match=r"structures\.dcm: cannot be read as RT Structure Set"
+        ):
+            read_masks(tmp_path / "structures.dcm", GRID)
+        return
+    mask_set = read_masks(tmp_path / "structures.dcm", GRID)
+    assert mask_set.masks == ()
+    (problem,) = mask_set.problems
+    assert isinstance(problem.error, DamagedMask)
+    assert "structures.dcm: lesion: is damaged (contour 1 cannot be read" in str(problem.error)
 
 
-def test_contours_across_the_slices_are_refused(tmp_path):
+def test_a_contour_with_fewer_points_than_it_says_fails_alone(tmp_path):
+    ds = structure_set({1: lesion(), 2: ("other", lesion(3)[1])})
+    item = ds.ROIContourSequence[0].ContourSequence[0]
+    item.ContourData = list(item.ContourData)[:-3]
+    save(ds, tmp_path / "structures.dcm")
+    mask_set = read_masks(tmp_path / "structures.dcm", GRID)
+    assert [mask.name for mask in mask_set.masks] == ["other"]
+    assert "has 3 points, not 4" in str(mask_set.problems[0].error)
+
+
+def test_contours_across_the_slices_fail_alone(tmp_path):
     sagittal = drawn_on_slice(INNER, 2, GRID).points_mm[:, ::-1]
-    with pytest.raises(InputError, match=r"structures\.dcm: lesion: .* not parallel to the slices"):
-        read(tmp_path, {1: ("lesion", [Drawn(sagittal)])})
+    mask_set = read(tmp_path, {1: ("odd", [Drawn(sagittal)]), 2: lesion()})
+    assert [mask.name for mask in mask_set.masks] == ["lesion"]
+    (problem,) = mask_set.problems
+    assert "structures.dcm: odd: has contours that are not parallel to the slices" in str(
+        problem.error
+    )
 
 
 def test_a_structure_outside_is_told_and_the_other_kept(tmp_path):

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from gsigpu.dicom.study.read_study import read_study
-from gsigpu.errors import EmptyMask, WrongPatient, WrongPhase
+from gsigpu.errors import DamagedMask, EmptyMask, WrongPatient, WrongPhase
 from gsigpu.masks import read_masks
 from gsigpu.masks.layers import Owner
 from gsigpu.volume import VolumeGeometry
@@ -148,3 +148,56 @@ def test_real_overlapping_segments_have_the_voxels_of_their_frames():
     for mask in mask_set.masks:
         times[mask.box] += mask.voxels
     assert times.max() > 1  # they do overlap
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("slices", [(1, 3), (0, 2, 4), (0, 4)])
+@pytest.mark.parametrize("has_spacing", [True, False])
+def test_a_frame_fills_its_own_slice_and_no_other(ct, tmp_path, kind, slices, has_spacing):
+    geometry, datasets = ct
+    labels = np.zeros(geometry.shape, np.uint8)
+    labels[list(slices), 3:8, 4:9] = 1
+    seg = segmentation(datasets, pixels_of(labels, kind, {1: "a"}), kind, {1: "a"})
+    if not has_spacing:
+        del seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    seg.save_as(tmp_path / "seg.dcm")
+    mask_set = read_masks(tmp_path / "seg.dcm", geometry)
+    np.testing.assert_array_equal(on_grid(mask_set, geometry), labels)
+    (warning,) = mask_set.warnings
+    assert "no neighbours" in warning
+    whole = read_masks(tmp_path / "seg.dcm", geometry, fill_between=True)
+    assert on_grid(whole, geometry).sum() == 25 * (slices[-1] - slices[0] + 1)
+
+
+def test_a_frame_on_a_series_of_the_study_is_as_thick_as_its_slices(ct, tmp_path):
+    """Drawn on a series twice as thick as the one that is measured: by the images that the frames name."""
+    geometry, datasets = ct
+    labels = np.zeros((3, *geometry.shape[1:]), np.uint8)
+    labels[:, 3:8, 4:9] = 1
+    seg = segmentation(datasets[::2], labels, "BINARY", {1: "a"})
+    del seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    seg.save_as(tmp_path / "seg.dcm")
+    own = [dataset.SOPInstanceUID for dataset in datasets[::2]]
+    thick = replace(geometry, shape=(3, *geometry.shape[1:]), spacing_mm=(8.0, 0.9, 1.3))
+    owner = Owner(grid_of_series={"thick": thick}, series_of_image=dict.fromkeys(own, "thick"))
+    mask_set = read_masks(tmp_path / "seg.dcm", geometry, owner=owner)
+    assert np.flatnonzero(on_grid(mask_set, geometry).any(axis=(1, 2))).tolist() == [0, 1, 2, 3, 4]
+    alone = read_masks(tmp_path / "seg.dcm", geometry)
+    assert np.flatnonzero(on_grid(alone, geometry).any(axis=(1, 2))).tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("change", ["frames", "pixels", "segment", "place"])
+def test_a_seg_that_does_not_hold_what_it_says_is_damaged(ct, tmp_path, change):
+    geometry, datasets = ct
+    seg = segmentation(datasets, chiral(), "BINARY", {1: "a", 2: "b"})
+    if change == "frames":
+        seg.PerFrameFunctionalGroupsSequence = seg.PerFrameFunctionalGroupsSequence[:-1]
+    elif change == "pixels":
+        seg.PixelData = seg.PixelData[:-2]
+    elif change == "segment":
+        seg.SegmentSequence = seg.SegmentSequence[:1]
+    else:
+        del seg.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence
+    pydicom.dcmwrite(tmp_path / "seg.dcm", seg)
+    with pytest.raises(DamagedMask, match=r"seg\.dcm: is damaged"):
+        read_masks(tmp_path / "seg.dcm", geometry)

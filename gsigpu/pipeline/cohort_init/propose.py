@@ -24,8 +24,8 @@ from gsigpu.dicom.study.classify import load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.errors import GsigpuError, InputError
+from gsigpu.masks.mask_files import VOLUME_SUFFIXES
 from gsigpu.masks.roles import Role, role_by_name
-from gsigpu.masks.volume_masks import VOLUME_SUFFIXES
 
 Progress = Callable[[int, int], None]
 

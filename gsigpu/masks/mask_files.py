@@ -1,0 +1,53 @@
+"""All the files that a mask is read from, and what they hold: what is hashed is what is read."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from gsigpu.errors import MaskError
+from gsigpu.masks.label_names import names_file
+from gsigpu.masks.volume_headers import read_volume_header
+
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+_BLOCK = 2**22
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file is a label volume by the end of its name."""
+    return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The file, the files of voxels that its header names, and the one that names its labels.
+
+    A header that cannot be read names none: reading the mask tells what is wrong with it.
+    """
+    if not is_volume(path):
+        return (path,)
+    try:
+        data_files = read_volume_header(path).data_files
+    except (MaskError, OSError):
+        data_files = ()
+    beside = names_file(path)
+    named = [*data_files, *(() if beside is None else (beside,))]
+    return tuple(dict.fromkeys([path, *named]))
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of all that a mask is read from; of the file's bytes alone where it is but one.
+
+    Raises OSError if one of them cannot be read.
+    """
+    digests = [_digest(part) for part in files_of(path)]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
