@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what the `tools` tests call: dciodvfy (dicom3tools), dcmtk and Orthanc, and the browser
+# Installs what the `tools` tests call: dciodvfy (dicom3tools), dcmtk, plastimatch and Orthanc, and the browser
 # that opens pages (chromium). g++ runs the kernels' sources.
 set -eu
 missing=""
 command -v dciodvfy >/dev/null || missing="$missing dicom3tools"
 command -v dcmdump >/dev/null || missing="$missing dcmtk"
 command -v chromium >/dev/null || missing="$missing chromium"
+command -v plastimatch >/dev/null || missing="$missing plastimatch"
 command -v g++ >/dev/null || missing="$missing g++"
 [ -x /usr/sbin/Orthanc ] || command -v Orthanc >/dev/null || missing="$missing orthanc"
 [ -z "$missing" ] && exit 0
