@@ -202,3 +202,7 @@ class DeviceOutOfMemory(BackendError):
 
 class MissingDependency(GsigpuError):
     """An optional package is not installed."""
+
+
+class GsigpuWarning(UserWarning):
+    """What a person should know though nothing failed; the command line prints it as a line on stderr."""

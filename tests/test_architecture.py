@@ -22,7 +22,7 @@ LAYERS = (
         "volume_files",
         "map_files",
         "file_state",
-        "staging",
+        "output",
         "viewer",
     ),
     ("maps", "physics", "regions", "cohort_statistics"),

@@ -2,7 +2,8 @@
 
 This module imports nothing heavy, because `main` must own Ctrl-C before the second of imports begins: an
 interrupt inside the import of a compiled extension may surface as any other error, or be swallowed.
-SIGTERM, by which a scheduler or `timeout` ends a job, is treated alike: nothing half-written stays.
+SIGTERM, by which a scheduler or `timeout` ends a job, and SIGHUP, by which a closed terminal does, are treated
+alike: nothing half-written stays.
 """
 
 import os
@@ -10,11 +11,13 @@ import signal
 import sys
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class _Interrupt:
-    """Ctrl-C or SIGTERM: leave at once while importing; raise KeyboardInterrupt in the command, and remember it; after
+    """A signal to end: leave at once while importing; raise KeyboardInterrupt in the command, and remember it; after
     the command, when the interpreter only tidies up, nothing.
     """
 
@@ -35,9 +38,11 @@ class _Interrupt:
 def main() -> None:
     """Entry point of the `gsigpu` program; its exit codes are told in `gsigpu.cli.app`."""
     interrupt = _Interrupt()
-    for one in _SIGNALS:
-        if signal.getsignal(one) is not signal.SIG_IGN:  # started with nohup or in a shell's `&`
-            signal.signal(one, interrupt)
+    for signal_number in _SIGNALS:
+        if (
+            signal.getsignal(signal_number) is not signal.SIG_IGN
+        ):  # started with nohup or in a shell's `&`
+            signal.signal(signal_number, interrupt)
     from gsigpu.cli.app import run
 
     try:
@@ -51,7 +56,7 @@ def main() -> None:
             sys.exit(interrupt.exit_code)
         raise
     finally:
-        # While it ends, the interpreter gives handlers of its own back to the system, which would kill.
+        # While it ends, the interpreter gives its handlers back to the system, which would kill.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -1,7 +1,8 @@
 """The commands and what they have in common.
 
 Results go to stdout, messages and progress to stderr. The exit code is 0 only on full success: 1 for an
-error of the input or the machine, 2 for a command line that cannot be understood, 130 for Ctrl-C, 143 for SIGTERM.
+error of the input or the machine, 2 for a command line that cannot be understood, 130 for Ctrl-C, 143 for SIGTERM,
+129 for SIGHUP.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -24,7 +26,7 @@ from gsigpu.cli import (
     review_command,
     scan,
 )
-from gsigpu.errors import GsigpuError
+from gsigpu.errors import GsigpuError, GsigpuWarning
 
 app = typer.Typer(
     name="gsigpu",
@@ -64,6 +66,8 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
 
     was_interrupted : whether Ctrl-C was pressed; an error after it is the interrupt in another dress
     """
+    warnings.simplefilter("always", GsigpuWarning)
+    warnings.showwarning = _show_warning
     debug = "--debug" in sys.argv
     sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
     try:
@@ -83,6 +87,22 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
             " run again with --debug and report the traceback",
             debug=debug,
         )
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Warnings of gsigpu as its other messages; those of libraries as Python shows them."""
+    if issubclass(category, GsigpuWarning):
+        typer.echo(f"gsigpu: warning: {message}", err=True)
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        (file or sys.stderr).write(text)
 
 
 def _fail(line: str, *, debug: bool) -> None:

@@ -31,13 +31,13 @@ def cohort_init(
 
     Example: gsigpu cohort init /data/export -o manifest.csv
     """
-    from gsigpu.pipeline.cohort_init.propose import propose_manifest
-    from gsigpu.staging import staged_files
+    from gsigpu.output.staging import staged_files
+    from gsigpu.pipeline.cohort_init.propose import is_manifest, propose_manifest
 
     watcher = TerminalWatcher({"init": "reading headers"})
     with watcher.stage("init") as progress:
         proposal = propose_manifest(folder, progress=progress)
-    with staged_files([out], overwrite=overwrite) as staged:
+    with staged_files([out], overwrite=overwrite, is_replaceable=is_manifest) as staged:
         (staged / out.name).write_text(proposal.as_csv(out.parent), "utf-8")
     warn(proposal.notes)
     if as_json:

@@ -131,11 +131,15 @@ def measure_command(
     Example: gsigpu measure /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o study-0042.csv
     """
     from gsigpu.masks.roles import merged, parse_roles, read_role_file
+    from gsigpu.output.staging import require_free
     from gsigpu.pipeline.measure.measure_study import measure_study
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
     from gsigpu.pipeline.measure.study_masks import MaskFiles
-    from gsigpu.pipeline.measure.write_measurement import files_beside, write_measurement
-    from gsigpu.staging import require_free
+    from gsigpu.pipeline.measure.write_measurement import (
+        files_beside,
+        was_measured,
+        write_measurement,
+    )
 
     settings = measure_options.measure_settings(
         slope=slope,
@@ -151,7 +155,9 @@ def measure_command(
     if plot and "profile" not in settings.regions.regions:
         raise SettingsError("--plot shows the profile", remedy="add profile to --regions")
     require_free(
-        files_beside(out, with_wide=wide, with_dicom=dicom, with_plot=plot), overwrite=overwrite
+        files_beside(out, with_wide=wide, with_dicom=dicom, with_plot=plot),
+        overwrite=overwrite,
+        is_replaceable=lambda path: was_measured(path, out),
     )
     role_maps = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
     if roles is not None:

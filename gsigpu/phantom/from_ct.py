@@ -38,12 +38,12 @@ from gsigpu.errors import (
     SettingsError,
     UnsupportedPixelData,
 )
+from gsigpu.output.staging import staged_folder
 from gsigpu.phantom.dicom_files import FileTemplate, encode_frame, phantom_uid
 from gsigpu.phantom.painting import Composition, Plane
 from gsigpu.phantom.phantom_settings import GSI_ENERGIES_KEV
 from gsigpu.phantom.truth import TRUTH_FILE, expected
 from gsigpu.physics import iodine_hu_per_mg_per_ml
-from gsigpu.staging import staged_folder
 from gsigpu.volume import Vector, VolumeGeometry
 
 PHASE = "PVP"
@@ -133,7 +133,9 @@ def write_spectral_from_ct(
         raise SettingsError("no energies", remedy="give one or more in keV")
     composition = _split(ct, regions, effective_kev, soft_tissue_hu)
     n_bytes = 2 * ct.hu.size * len(energies_kev)
-    with staged_folder(Path(out), overwrite=overwrite, mark=TRUTH_FILE, n_bytes=n_bytes) as folder:
+    with staged_folder(
+        Path(out), overwrite=overwrite, command="phantom --anatomy", n_bytes=n_bytes
+    ) as folder:
         truth = CtTruth(
             folder=folder,
             geometry=ct.geometry,

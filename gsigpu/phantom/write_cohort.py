@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from gsigpu.errors import SettingsError
+from gsigpu.output.staging import staged_folder
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.mask_files import mask_writers
 from gsigpu.phantom.phantom_settings import PRIMARIES, PhantomSettings
 from gsigpu.phantom.truth import PhantomTruth, expected, plan_phantom
 from gsigpu.phantom.write_phantom import Progress, write_phantom
-from gsigpu.staging import staged_folder
 
 MANIFEST_FILE = "manifest.csv"
 _TRUTH_FILE = "truth.csv"
@@ -130,7 +130,9 @@ def write_phantom_cohort(
         2 * math.prod(study.shape) * len(study.energies_kev) * len(study.phases)
         for study in (patient.truth.settings for patient in patients)
     )
-    with staged_folder(out, overwrite=overwrite, mark=MANIFEST_FILE, n_bytes=n_bytes) as folder:
+    with staged_folder(
+        out, overwrite=overwrite, command="phantom --cohort", n_bytes=n_bytes
+    ) as folder:
         for n_done, patient in enumerate(patients, start=1):
             place = folder / "studies" / patient.case_id
             write_phantom(place, patient.truth.settings, lesions=patient.truth.lesions)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from gsigpu.output.staging import staged_folder
 from gsigpu.phantom.dicom_files import phantom_uid
 from gsigpu.phantom.export_layout import Export
 from gsigpu.phantom.extras import write_extras
@@ -19,7 +20,6 @@ from gsigpu.phantom.mask_files import mask_writers
 from gsigpu.phantom.phantom_settings import PhantomSettings
 from gsigpu.phantom.slices import SliceWriter
 from gsigpu.phantom.truth import TRUTH_FILE, PhantomTruth, plan_phantom
-from gsigpu.staging import staged_folder
 
 Progress = Callable[[int, int], None]
 
@@ -45,7 +45,9 @@ def write_phantom(
     """
     out = Path(out)
     planned = plan_phantom(settings or PhantomSettings(), lesions=lesions)
-    with staged_folder(out, overwrite=overwrite, mark=TRUTH_FILE, n_bytes=_size(planned)) as folder:
+    with staged_folder(
+        out, overwrite=overwrite, command="phantom", n_bytes=_size(planned)
+    ) as folder:
         truth = replace(planned, folder=folder)
         study_uid = phantom_uid(truth.settings, truth.lesions, "study")
         export = Export(

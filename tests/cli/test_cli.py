@@ -241,10 +241,11 @@ def test_progress_on_a_terminal_only(study, tmp_path):
         *((delay_s, signal.SIGINT) for delay_s in (0.02, 0.2, 0.5, 1.0, 1.5, 2.5)),
         (0.2, signal.SIGTERM),
         (1.5, signal.SIGTERM),
+        (1.0, signal.SIGHUP),
     ],
 )
 def test_interrupt_leaves_nothing_behind(study, tmp_path, delay_s, stop):
-    """Ctrl-C, or a scheduler's SIGTERM, at any moment: its exit code, no traceback, no partial output."""
+    """Ctrl-C, a scheduler's SIGTERM, a closed terminal, at any moment: its exit code, no traceback, no partial output."""
     maps = tmp_path / "maps"
     # The word tells that Python itself has started; what it does before that is not ours.
     code = "from gsigpu.cli import main; print('started', flush=True); main()"
@@ -259,7 +260,7 @@ def test_interrupt_leaves_nothing_behind(study, tmp_path, delay_s, stop):
     assert left in ([], ["maps"])
     if left:  # it was faster: complete, and perhaps interrupted while it told so
         assert {path.name for path in maps.iterdir()} == {
-            "sigma-iodine", "residual", "provenance.json",
+            "sigma-iodine", "residual", "provenance.json", ".gsigpu.json",
         }  # fmt: skip
     # When SIGTERM strikes while the interpreter ends, it ends at once.
     if not left or run.returncode not in (0, -signal.SIGTERM):
@@ -281,7 +282,7 @@ def test_interrupt_in_another_dress_is_still_an_interrupt(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["gsigpu", "info"])
     before = {
         signal_number: signal.getsignal(signal_number)
-        for signal_number in (signal.SIGINT, signal.SIGTERM)
+        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         with pytest.raises(SystemExit) as left:

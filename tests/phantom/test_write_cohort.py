@@ -102,5 +102,5 @@ def test_what_makes_no_cohort_is_refused(cohort, tmp_path):
         write_phantom_cohort(cohort.folder, TINY)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(OutputError, match="holds no manifest"):
+    with pytest.raises(OutputError, match="was not written by gsigpu phantom"):
         write_phantom_cohort(tmp_path / "mine", TINY, overwrite=True)

@@ -121,7 +121,7 @@ def test_an_output_that_holds_something_is_refused(tmp_path):
     (out / "thesis.doc").write_text("years of work")
     with pytest.raises(OutputError, match="is there already"):
         write_phantom(out, tiny())
-    with pytest.raises(OutputError, match="holds no truth"):
+    with pytest.raises(OutputError, match="was not written by gsigpu phantom"):
         write_phantom(out, tiny(), overwrite=True)
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "thesis.doc"]
 

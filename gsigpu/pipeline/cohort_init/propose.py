@@ -72,6 +72,16 @@ class Proposal:
         return text.getvalue()
 
 
+def is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest as `gsigpu cohort init` writes it, by its first line."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = next(csv.reader(file), [])
+    except (OSError, ValueError, csv.Error):
+        return False
+    return list(COLUMNS) == first[: len(COLUMNS)]
+
+
 @dataclass
 class _StudyFolder:
     """A study in the tree."""

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
 from gsigpu.pipeline.cohort_run.flow_diagram import flow_of, save_flow
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
@@ -31,7 +32,6 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
 from gsigpu.pipeline.cohort_run.row_files import put, put_json, row_files
 from gsigpu.pipeline.cohort_run.row_results import FOOTER
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables, GroupSize
-from gsigpu.staging import staged_folder
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.measurement_table import COLUMNS, frame
 from gsigpu.version import __version__

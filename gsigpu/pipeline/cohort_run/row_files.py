@@ -20,23 +20,17 @@ import os
 import re
 import secrets
 import shutil
-import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from time import time
-
-import psutil
 
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.errors import InputError
+from gsigpu.output.leftovers import HOST, is_abandoned, is_unfinished_name
 from gsigpu.tables.manifest import ManifestRow
 
 _PARTIAL = re.compile(r"\.partial-[0-9a-f]{8}-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)\..*")
-_STAGED = re.compile(r"\..*\.(partial|old)-[0-9a-f]{8}")
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 # Limits, each with its reason.
-_STALE_S = 24 * 3600.0  # a partial file of another machine: no file takes a day to write
 _LONGEST_NAME = 100  # bytes: file systems allow 255, and archives of them often 100
 _READ_BYTES = 2**22  # per read call: larger blocks read no faster
 _KEY_LENGTH = 16  # 64 bits: two of a million keys are equal with a probability of 3e-8
@@ -195,25 +189,17 @@ def remove(paths: Iterable[Path]) -> None:
 def sweep(folder: Path) -> None:
     """Removes what a killed run left half-written in a folder."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if (match := _PARTIAL.fullmatch(path.name)) and _is_abandoned(path, match):
+        if (match := _PARTIAL.fullmatch(path.name)) and is_abandoned(
+            path, match["host"], int(match["pid"])
+        ):
             path.unlink(missing_ok=True)
-        elif _STAGED.fullmatch(path.name) and path.is_dir():
+        elif is_unfinished_name(path.name) and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_abandoned(path: Path, match: re.Match[str]) -> bool:
-    """Whether nobody writes to a partial file any more."""
-    if match["host"] == _HOST:
-        return int(match["pid"]) == os.getpid() or not psutil.pid_exists(int(match["pid"]))
-    try:
-        return time() - path.stat().st_mtime > _STALE_S
-    except OSError:
-        return False
 
 
 def put(path: Path, write: Callable[[Path], object]) -> None:
     """A file by `write(partial path)`, renamed into place when complete."""
-    partial = path.with_name(f".partial-{secrets.token_hex(4)}-{_HOST}-{os.getpid()}.{path.name}")
+    partial = path.with_name(f".partial-{secrets.token_hex(4)}-{HOST}-{os.getpid()}.{path.name}")
     try:
         write(partial)
         partial.replace(path)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from gsigpu.errors import SettingsError
+from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
 from gsigpu.pipeline.progress import SILENT, Watcher
@@ -24,7 +25,6 @@ from gsigpu.report.other_tables import frame_of_flow
 from gsigpu.report.page import Tables, render, source_name, tables_of
 from gsigpu.report.table_cells import with_unit
 from gsigpu.report.table_files import in_file_order, write_frames, write_tables, write_workbook
-from gsigpu.staging import staged_folder
 from gsigpu.tables.observations import Choice, Observations, read_observations
 from gsigpu.tables.summary_table import is_summary, read_summary
 from gsigpu.version import __version__
@@ -92,7 +92,7 @@ def cohort_stats(
     with staged_folder(
         out,
         overwrite=overwrite,
-        mark=_PROVENANCE,
+        command="cohort stats",
         n_bytes=_NEEDED_BYTES,
         protected=protected,
     ) as folder:

@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.dicom.study.read_study import read_study
+from gsigpu.output.staging import staged_folder
 from gsigpu.phantom import PhantomSettings, PhantomTruth, write_phantom
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.demo.demo_cohort import CohortDemo, run_cohort_demo
@@ -25,7 +26,6 @@ from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.pipeline.progress import Watcher
-from gsigpu.staging import staged_folder
 
 _PHASE = "PVP"
 _PICTURE = "maps.png"
@@ -63,7 +63,7 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
 
     Raises OutputError if `out` is taken.
     """
-    with staged_folder(out, overwrite=overwrite, mark=_PICTURE, n_bytes=1500 * 2**20) as folder:
+    with staged_folder(out, overwrite=overwrite, command="demo", n_bytes=1500 * 2**20) as folder:
         begun = perf_counter()
         with watcher.stage("phantom") as progress:
             truth = write_phantom(folder / "study", _SETTINGS, progress=progress)

@@ -21,11 +21,11 @@ from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.label_check import check_labels
 from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import DEFAULT_SLOPE, define_all
+from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.stream import StreamReport, run_on_cpu
 from gsigpu.pipeline.progress import SILENT, Watcher
-from gsigpu.staging import staged_folder
 from gsigpu.version import __version__
 
 DEFAULT_MAPS = ("lambda-hu", "iodine")
@@ -128,7 +128,7 @@ def map_study(
     ]
     n_bytes = _output_bytes(stack, len(planes), output_format)
     with staged_folder(
-        out, overwrite=overwrite, mark=_PROVENANCE, n_bytes=n_bytes, protected=[chosen.study.root]
+        out, command="map", overwrite=overwrite, n_bytes=n_bytes, protected=[chosen.study.root]
     ) as folder:
         with open_sink(output_format, folder, planes, stack) as sink:
             program = compile_program(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gsigpu.errors import OutputError
+from gsigpu.output.staging import staged_files
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.study_masks import MaskFiles
-from gsigpu.staging import staged_files
 from gsigpu.tables.measurement_table import require_suffix, wide, write_table
 from gsigpu.version import __version__
 
@@ -24,6 +25,7 @@ _BESIDE = {
     "plot": ".profile.png",
 }
 
+_COMMAND = "measure"
 _LIBRARIES = ("numpy", "scipy", "pydicom", "highdicom", "pandas", "xraydb")
 
 
@@ -48,6 +50,22 @@ def files_beside(
     ]
 
 
+def was_measured(path: Path, out: Path) -> bool:
+    """Whether a file that goes with the table `out` was written by `gsigpu measure`.
+
+    The provenance beside the table names the files of a measurement.
+    """
+    try:
+        record = json.loads(out.with_suffix(_BESIDE["json"]).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (
+        isinstance(record, dict)
+        and record.get("command") == _COMMAND
+        and path.name in record.get("files", ())
+    )
+
+
 def write_measurement(
     measurement: Measurement,
     out: Path,
@@ -62,8 +80,7 @@ def write_measurement(
 
     out : .csv or .parquet; beside it OUT.json with the provenance and, if asked, OUT.wide.csv, OUT.seg.dcm
         and OUT.sr.dcm, OUT.profile.png
-    overwrite : replace what is there; what went with an earlier table of that name and is not asked for now
-        goes too
+    overwrite : replace an earlier measurement of that name; what went with it and is not written now goes too
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
@@ -74,7 +91,10 @@ def write_measurement(
             raise OutputError(
                 "is a mask that was measured", where=path, remedy="choose another output"
             )
-    with staged_files(finals, overwrite=overwrite) as folder:
+    earlier = [path for path in {*beside.values()} - {*finals} if was_measured(path, out)]
+    with staged_files(
+        finals, overwrite=overwrite, is_replaceable=lambda path: was_measured(path, out)
+    ) as folder:
         staged = {what: folder / path.name for what, path in beside.items()}
         write_table(measurement.table, folder / out.name)
         if with_wide:
@@ -87,19 +107,27 @@ def write_measurement(
             from gsigpu.pipeline.measure.profile_plot import save_profiles
 
             save_profiles(staged["plot"], measurement)
-        text = json.dumps(provenance(measurement, masks), indent=2)
+        record = provenance(measurement, masks, files=[path.name for path in finals])
+        text = json.dumps(record, indent=2)
         staged["json"].write_text(text + "\n", "utf-8")
     if overwrite:  # what went with an earlier table would pass for this one's
-        for path in set(beside.values()) - set(finals):
+        for path in earlier:
             if path.resolve() not in read:
                 path.unlink(missing_ok=True)
     return [out, *finals[:-1]]
 
 
-def provenance(measurement: Measurement, masks: MaskFiles) -> dict[str, Any]:
-    """What the table was made from and how; plain data, without names or dates of the patient."""
+def provenance(
+    measurement: Measurement, masks: MaskFiles, *, files: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What the table was made from and how; plain data, without names or dates of the patient.
+
+    files : names of the files of the measurement, which a later one may replace
+    """
     return {
         "software": f"gsigpu {__version__}",
+        "command": _COMMAND,
+        "files": list(files),
         "versions": {name: version(name) for name in _LIBRARIES},
         "backend": "cpu",
         "case": asdict(measurement.labels),

@@ -13,6 +13,7 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import MaskError
 from gsigpu.maps.registry import DEFAULT_SLOPE
+from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import only_energies
 from gsigpu.pipeline.map.map_study import StackSource, label_warnings
 from gsigpu.pipeline.measure.measure_study import measure_study
@@ -23,7 +24,6 @@ from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.review.page_data import phase_entry, study_entry, write_regions
 from gsigpu.pipeline.review.page_volumes import page_definitions, write_volumes
 from gsigpu.pipeline.review.roi_template import roi_template
-from gsigpu.staging import staged_folder
 from gsigpu.version import __version__
 from gsigpu.viewer.page_files import PAGE, write_page
 
@@ -110,7 +110,7 @@ def review_study(
     with staged_folder(
         out,
         overwrite=overwrite,
-        mark=PAGE,
+        command="review",
         n_bytes=_predicted_bytes(stacks, len(definitions)),
         protected=[study.root],
     ) as folder:

@@ -257,7 +257,7 @@ def test_output_that_is_there_is_kept(phantom, tmp_path):
     with pytest.raises(OutputError, match="--overwrite"):
         map_study(phantom.dicom_folder, tmp_path / "maps", backend="cpu")
     assert (tmp_path / "maps" / "precious").read_text() == "mine"
-    with pytest.raises(OutputError, match="holds no provenance"):
+    with pytest.raises(OutputError, match="was not written by gsigpu map"):
         map_study(phantom.dicom_folder, tmp_path / "maps", overwrite=True, backend="cpu")
     assert (tmp_path / "maps" / "precious").read_text() == "mine"
 
@@ -266,7 +266,7 @@ def test_earlier_maps_are_overwritten_when_asked(phantom, tmp_path):
     map_study(phantom.dicom_folder, tmp_path / "maps", maps=["vnc"], backend="cpu")
     map_study(phantom.dicom_folder, tmp_path / "maps", overwrite=True, backend="cpu")
     assert {path.name for path in (tmp_path / "maps").iterdir()} == {
-        "lambda-hu", "iodine", "provenance.json",
+        "lambda-hu", "iodine", "provenance.json", ".gsigpu.json",
     }  # fmt: skip
 
 

@@ -536,7 +536,9 @@ def test_output_is_whole_or_not_there(measurement, files, tmp_path, monkeypatch)
     with pytest.raises(OutputError, match=r"t\.json.*there already"):
         write_measurement(measurement, tmp_path / "t.csv", masks=files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json"]
-    monkeypatch.setattr("gsigpu.pipeline.measure.write_measurement.provenance", lambda *_: 1 / 0)
+    monkeypatch.setattr(
+        "gsigpu.pipeline.measure.write_measurement.provenance", lambda *_, **__: 1 / 0
+    )
     with pytest.raises(ZeroDivisionError):
         write_measurement(measurement, tmp_path / "u.csv", masks=files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json"]
