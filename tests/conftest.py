@@ -21,7 +21,9 @@ def pytest_runtest_setup(item):
         if missing and os.environ.get("GSIGPU_REQUIRE_TOOLS") == "1":
             pytest.fail(f"required programs are missing: {', '.join(missing)}")
         if missing:
-            pytest.skip(f"needs {', '.join(missing)} (Debian packages dicom3tools, dcmtk and plastimatch)")
+            pytest.skip(
+                f"needs {', '.join(missing)} (Debian packages dicom3tools, dcmtk and plastimatch)"
+            )
     if item.get_closest_marker("browser") and shutil.which("chromium") is None:
         if os.environ.get("GSIGPU_REQUIRE_TOOLS") == "1":
             pytest.fail("required program is missing: chromium")

@@ -153,9 +153,7 @@ def whole(mask, geometry):
     return volume
 
 
-@pytest.mark.skipif(
-    shutil.which("plastimatch") is None, reason="needs plastimatch (Debian package)"
-)
+@pytest.mark.tools
 def test_filling_agrees_with_plastimatch(drawn, tmp_path):
     """Voxel by voxel but for centres on the outline. It joins nested contours, so rings are left to rt-utils."""
     folder, path, masks, geometry, _ = drawn
