@@ -20,9 +20,9 @@ from gsigpu.masks.dicom_integrity import require_whole_dicom
 from gsigpu.masks.fill_between import fill_between as filled_between
 from gsigpu.masks.fill_between import skipped_slices
 from gsigpu.masks.layers import Coded, Layer, Owner, with_file
-from gsigpu.masks.mask_files import VOLUME_SUFFIXES, content_digest, files_of, is_volume
 from gsigpu.masks.placement import Placed, place
 from gsigpu.masks.positions import PositionChoice
+from gsigpu.masks.read_files import VOLUME_SUFFIXES, content_digest, files_of, is_volume
 from gsigpu.masks.rtstruct import read_structures
 from gsigpu.masks.segmentation import SEGMENTATIONS, read_segmentation
 from gsigpu.masks.volume_masks import read_volume_masks

@@ -10,7 +10,7 @@ import SimpleITK
 from gsigpu.errors import DamagedMask, GsigpuError
 from gsigpu.masks import read_masks
 from gsigpu.masks.integrity import require_whole_volume
-from gsigpu.masks.mask_files import content_digest, files_of
+from gsigpu.masks.read_files import content_digest, files_of
 from gsigpu.masks.volume_headers import read_volume_header
 from tests.masks.test_read_masks import GRID, chiral, itk_image, on_grid, write
 from tests.support.dicom_files import save

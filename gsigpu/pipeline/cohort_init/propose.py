@@ -24,7 +24,7 @@ from gsigpu.dicom.study.classify import load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.errors import GsigpuError, InputError
-from gsigpu.masks.mask_files import VOLUME_SUFFIXES
+from gsigpu.masks.read_files import VOLUME_SUFFIXES
 from gsigpu.masks.roles import Role, role_by_name
 
 Progress = Callable[[int, int], None]
