@@ -17,9 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from gsigpu.cli import measure_options, options
-from gsigpu.cli.console import fail, split_list, table
+from gsigpu.cli.console import fail, table
 from gsigpu.errors import SettingsError
-from gsigpu.maps.registry import DEFAULT_SLOPE
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_run.run_cohort import CohortResult
@@ -78,16 +77,14 @@ def cohort_run(
     min_group_size: Annotated[
         int, typer.Option("--min-group-size", min=0, help="Only groups of so many patients.")
     ] = 0,
-    slope: measure_options.Slope = DEFAULT_SLOPE,
+    slope: measure_options.Slopes,
     rim: measure_options.Rim = "auto",
-    regions: measure_options.Regions = measure_options.ALL_REGIONS,
+    regions: measure_options.Regions,
     perilesional: measure_options.Perilesional = "0-5",
     parameters: Annotated[
-        str,
-        typer.Option(
-            "--parameters", help="Maps measured beside lambda-hu, by comma; names as of gsigpu map."
-        ),
-    ] = "iodine",
+        list[str],
+        options.list_option("--parameters", text=measure_options.MAPS_BESIDE, default="iodine"),
+    ],
     ct_value: measure_options.CtValue = "70",
     curve: measure_options.Curve = True,
     se: measure_options.StandardErrors = False,
@@ -95,8 +92,8 @@ def cohort_run(
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
     maps: Annotated[
-        str, typer.Option("--maps", help="Also write these maps of every row, by comma.")
-    ] = "",
+        list[str], options.list_option("--maps", text="Also write these maps of every row")
+    ],
     map_format: Annotated[
         str,
         typer.Option(
@@ -138,7 +135,7 @@ def cohort_run(
 
     settings = CohortSettings(
         measure=measure_options.measure_settings(
-            slope=slope,
+            slopes=slope,
             maps=parameters,
             ct_value=ct_value,
             curve=curve,
@@ -148,7 +145,7 @@ def cohort_run(
             perilesional=perilesional,
             se=se,
         ),
-        maps=tuple(split_list(maps)),
+        maps=tuple(maps),
         map_format=map_format,
         pictures=pictures,
         split_lesions=split_lesions,

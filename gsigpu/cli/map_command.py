@@ -11,7 +11,7 @@ import typer
 
 from gsigpu.backends.device import why_no_gpu
 from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers, table, warn
+from gsigpu.cli.console import TerminalWatcher, split_numbers, table, warn
 from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.pipeline.map.map_study import DEFAULT_MAPS, MapResult, map_study
 
@@ -44,28 +44,19 @@ def map_command(
         ),
     ],
     maps: Annotated[
-        str,
-        typer.Option(
+        list[str],
+        options.list_option(
             "--maps",
-            help="lambda-hu, lambda-hu[A-B], iodine, water, vnc, mono-E, electron-density, zeff, residual, sigma-lambda-hu, sigma-iodine; by comma.",
+            text="lambda-hu, lambda-hu[A-B], iodine, water, vnc, mono-E, electron-density, zeff, residual, sigma-lambda-hu, sigma-iodine",
+            default=",".join(DEFAULT_MAPS),
         ),
-    ] = ",".join(DEFAULT_MAPS),
+    ],
     slope: Annotated[
         str, typer.Option("--slope", help="What lambda-hu means: paper, A-B, A-B/D or fit:A-B.")
     ] = DEFAULT_SLOPE,
-    phase: Annotated[
-        str | None, typer.Option("--phase", help="Which phase, where the folder holds several.")
-    ] = None,
-    series: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--series",
-            help="Only series with this number, UID or words in the description; repeatable.",
-        ),
-    ] = None,
-    energies: Annotated[
-        str, typer.Option("--energies", metavar="KEV,KEV", help="Use only these energies.")
-    ] = "",
+    phase: options.Phase = None,
+    series: options.SeriesChoice,
+    energies: options.Energies,
     output_format: Annotated[
         Format,
         typer.Option(
@@ -76,9 +67,7 @@ def map_command(
     backend: Annotated[
         Backend, typer.Option("--backend", help="auto takes the GPU where one is usable.")
     ] = Backend.auto,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")
-    ] = None,
+    workers: options.Threads = None,
     energy: options.Energy = None,
     phase_of: options.PhaseOf = None,
     patterns: options.PatternFile = None,
@@ -97,10 +86,10 @@ def map_command(
     result = map_study(
         study,
         out,
-        maps=split_list(maps),
+        maps=maps,
         slope=slope,
         phase=phase,
-        series=series or (),
+        series=series,
         energies_kev=split_numbers(energies, "--energies"),
         output_format=output_format.value,
         backend=backend.value,

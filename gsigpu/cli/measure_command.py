@@ -14,7 +14,6 @@ import typer
 from gsigpu.cli import measure_options, options
 from gsigpu.cli.console import TerminalWatcher, fail, split_numbers, table, warn
 from gsigpu.errors import SettingsError
-from gsigpu.maps.registry import DEFAULT_SLOPE
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.measure.measurement import Measurement
@@ -41,28 +40,13 @@ def measure_command(
             help="Table to write, .csv or .parquet; OUT.json goes with it.",
         ),
     ],
-    slope: measure_options.Slope = DEFAULT_SLOPE,
+    slope: measure_options.Slopes,
     rim: measure_options.Rim = "auto",
-    phase: Annotated[
-        str | None, typer.Option("--phase", help="Which phase, where the folder holds several.")
-    ] = None,
-    liver_mask: Annotated[
-        Path | None, typer.Option("--liver-mask", metavar="FILE", help="The liver.")
-    ] = None,
-    vessel_mask: Annotated[
-        Path | None, typer.Option("--vessel-mask", metavar="FILE", help="Vessels of the liver.")
-    ] = None,
-    aorta_mask: Annotated[
-        Path | None, typer.Option("--aorta-mask", metavar="FILE", help="Aorta, for NIC.")
-    ] = None,
-    normal_mask: Annotated[
-        Path | None,
-        typer.Option(
-            "--normal-mask",
-            metavar="FILE",
-            help="Normal liver, instead of what the liver mask leaves.",
-        ),
-    ] = None,
+    phase: options.Phase = None,
+    liver_mask: measure_options.LiverMask = None,
+    vessel_mask: measure_options.VesselMask = None,
+    aorta_mask: measure_options.AortaMask = None,
+    normal_mask: measure_options.NormalMask = None,
     role: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,11 +64,12 @@ def measure_command(
     ] = None,
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
-    regions: measure_options.Regions = measure_options.ALL_REGIONS,
+    regions: measure_options.Regions,
     perilesional: measure_options.Perilesional = "0-5",
     maps: Annotated[
-        str, typer.Option("--maps", help="Maps beside lambda-hu, by comma; names as of gsigpu map.")
-    ] = "iodine",
+        list[str],
+        options.list_option("--maps", text=measure_options.MAPS_BESIDE, default="iodine"),
+    ],
     ct_value: measure_options.CtValue = "70",
     curve: measure_options.Curve = True,
     se: measure_options.StandardErrors = False,
@@ -108,16 +93,9 @@ def measure_command(
         bool,
         typer.Option("--plot", help="Also OUT.profile.png: λHU and iodine across the boundary."),
     ] = False,
-    series: Annotated[
-        list[str] | None,
-        typer.Option("--series", help="Only series with this number, UID or words; repeatable."),
-    ] = None,
-    energies: Annotated[
-        str, typer.Option("--energies", metavar="KEV,KEV", help="Use only these energies.")
-    ] = "",
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")
-    ] = None,
+    series: options.SeriesChoice,
+    energies: options.Energies,
+    workers: options.Threads = None,
     energy: options.Energy = None,
     phase_of: options.PhaseOf = None,
     patterns: options.PatternFile = None,
@@ -142,7 +120,7 @@ def measure_command(
     )
 
     settings = measure_options.measure_settings(
-        slope=slope,
+        slopes=slope,
         maps=maps,
         ct_value=ct_value,
         curve=curve,
@@ -180,7 +158,7 @@ def measure_command(
         settings=settings,
         labels=CaseLabels(case or folder.resolve().name, patient, group, reader),
         phase=phase,
-        series=series or (),
+        series=series,
         energies_kev=split_numbers(energies, "--energies"),
         n_workers=workers,
         watcher=watcher,

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gsigpu.cli.console import split_list
+from gsigpu.cli.options import list_option
 from gsigpu.errors import SettingsError
+from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.regions.region_layout import REGIONS
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.measure.measurement import MeasureSettings
 
-Slope = Annotated[
-    str,
-    typer.Option(
+Slopes = Annotated[
+    list[str],
+    list_option(
         "--slope",
-        help="Definitions of lambda_hu by comma, the first is the plain one: paper, A-B, A-B/D, fit:A-B.",
+        text="Definitions of lambda_hu, the first is the plain one: paper, A-B, A-B/D, fit:A-B",
+        default=DEFAULT_SLOPE,
     ),
 ]
 Rim = Annotated[
     str, typer.Option("--rim", help="auto (3 mm, at most half the depth), 2mm, or 30%.")
 ]
-ALL_REGIONS = ",".join(REGIONS)
-Regions = Annotated[str, typer.Option("--regions", help="Which regions, by comma.")]
+Regions = Annotated[
+    list[str], list_option("--regions", text="Which regions", default=",".join(REGIONS))
+]
 Perilesional = Annotated[
     str, typer.Option("--perilesional", metavar="MM-MM", help="Shell outside the boundary.")
 ]
@@ -45,6 +50,20 @@ VendorIodineUnit = Annotated[
 SplitLesions = Annotated[
     bool, typer.Option("--split-lesions", help="Every separate part of a label is a lesion.")
 ]
+LiverMask = Annotated[Path | None, typer.Option("--liver-mask", metavar="FILE", help="The liver.")]
+VesselMask = Annotated[
+    Path | None, typer.Option("--vessel-mask", metavar="FILE", help="Vessels of the liver.")
+]
+AortaMask = Annotated[
+    Path | None, typer.Option("--aorta-mask", metavar="FILE", help="Aorta, for NIC.")
+]
+NormalMask = Annotated[
+    Path | None,
+    typer.Option(
+        "--normal-mask", metavar="FILE", help="Normal liver, instead of what the liver mask leaves."
+    ),
+]
+MAPS_BESIDE = "Maps beside lambda-hu; names as of gsigpu map"
 AnyMaskPhase = Annotated[
     bool, typer.Option("--any-mask-phase", help="Accept masks drawn on another phase.")
 ]
@@ -52,17 +71,17 @@ AnyMaskPhase = Annotated[
 
 def measure_settings(
     *,
-    slope: str,
-    maps: str,
+    slopes: Sequence[str],
+    maps: Sequence[str],
     ct_value: str,
     curve: bool,
     vendor_iodine_unit: str,
-    regions: str,
+    regions: Sequence[str],
     rim: str,
     perilesional: str,
     se: bool,
 ) -> MeasureSettings:
-    """The options, understood.
+    """The settings that the options describe.
 
     Raises SettingsError.
     """
@@ -73,14 +92,14 @@ def measure_settings(
 
     return MeasureSettings(
         ParameterSettings(
-            slopes=tuple(split_list(slope)),
-            maps=tuple(split_list(maps)),
+            slopes=tuple(slopes),
+            maps=tuple(maps),
             ct_value=ct_value,
             curve=curve,
             vendor_iodine_unit=vendor_iodine_unit,
         ),
         RegionSettings(
-            regions=tuple(split_list(regions)),
+            regions=tuple(regions),
             rim=parse_rim(rim),
             perilesional_mm=parse_range(perilesional),
         ),

@@ -57,6 +57,19 @@ PatternFile = Annotated[
         help="More patterns for series descriptions, in front of the built-in ones (TOML).",
     ),
 ]
+Phase = Annotated[
+    str | None, typer.Option("--phase", help="Which phase, where the folder holds several.")
+]
+SeriesChoice = Annotated[
+    list[str],
+    list_option("--series", text="Only series with this number, UID or words in the description"),
+]
+Energies = Annotated[
+    list[str], list_option("--energies", metavar="KEV,KEV", text="Use only these energies")
+]
+Threads = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -49,15 +49,9 @@ def review_command(
     slope: Annotated[
         str, typer.Option("--slope", help="Definition of lambda-hu, as for gsigpu map.")
     ] = DEFAULT_SLOPE,
-    liver_mask: Annotated[
-        Path | None, typer.Option("--liver-mask", metavar="FILE", help="The liver.")
-    ] = None,
-    vessel_mask: Annotated[
-        Path | None, typer.Option("--vessel-mask", metavar="FILE", help="Vessels of the liver.")
-    ] = None,
-    aorta_mask: Annotated[
-        Path | None, typer.Option("--aorta-mask", metavar="FILE", help="Aorta.")
-    ] = None,
+    liver_mask: measure_options.LiverMask = None,
+    vessel_mask: measure_options.VesselMask = None,
+    aorta_mask: measure_options.AortaMask = None,
     any_mask_phase: measure_options.AnyMaskPhase = False,
     case: Annotated[
         str, typer.Option("--case", help="The case's name on the page; the folder's if not given.")
@@ -73,17 +67,9 @@ def review_command(
         str,
         typer.Option("--outside", help="What lies around the patient: blank, or keep."),
     ] = "blank",
-    series: Annotated[
-        list[str] | None,
-        typer.Option("--series", help="Only series with this number, UID or words; repeatable."),
-    ] = None,
-    energies: Annotated[
-        list[str],
-        options.list_option("--energies", metavar="KEV,KEV", text="Use only these energies."),
-    ],
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")
-    ] = None,
+    series: options.SeriesChoice,
+    energies: options.Energies,
+    workers: options.Threads = None,
     energy: options.Energy = None,
     phase_of: options.PhaseOf = None,
     patterns: options.PatternFile = None,
@@ -125,7 +111,7 @@ def review_command(
             maps=maps,
             slope=slope,
             case_id=case or folder.resolve().name,
-            series=series or (),
+            series=series,
             energies_kev=split_numbers(energies, "--energies"),
             with_identity=with_identity,
             inside_body=outside == "blank",

@@ -7,7 +7,9 @@ import sys
 import nibabel
 import numpy as np
 import pytest
+import typer
 
+from gsigpu.cli.app import app
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.tables.measurement_table import read_table
 
@@ -132,3 +134,30 @@ def test_bad_options_are_one_line_and_nothing_is_written(truth, tmp_path, words,
     (line,) = done.stderr.strip().splitlines()
     assert message in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "parameter"),
+    [
+        ("measure", "--slope", "slope"),
+        ("measure", "--maps", "maps"),
+        ("measure", "--regions", "regions"),
+        ("measure", "--energies", "energies"),
+        ("measure", "--series", "series"),
+        ("map", "--maps", "maps"),
+        ("map", "--energies", "energies"),
+        ("map", "--series", "series"),
+        ("run", "--slope", "slope"),
+        ("run", "--parameters", "parameters"),
+        ("run", "--regions", "regions"),
+        ("run", "--maps", "maps"),
+    ],
+)
+def test_commas_and_repeats_are_the_same(command, option, parameter):
+    commands = typer.main.get_command(app).commands
+    parser = commands["cohort"].commands[command] if command == "run" else commands[command]
+    given = {"measure": ["DIR", "-o", "t.csv"], "map": ["DIR", "-o", "out"], "run": ["m.csv", "-o", "out"]}  # fmt: skip
+    for words in (["a,b,c"], ["a", "b", "c"], ["a", "b,c"], [" a , b", "a", "c"]):
+        told = [part for word in words for part in (option, word)]
+        context = parser.make_context(command, [*given[command], *told])
+        assert context.params[parameter] == ["a", "b", "c"]
