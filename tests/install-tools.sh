@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the `tools` tests call: dciodvfy (dicom3tools), dcmtk, plastimatch and Orthanc, and the browser
-# that opens pages (chromium). g++ runs the kernels' sources.
+# Installs what the `tools` tests call: dciodvfy (dicom3tools), dcmtk, plastimatch, Orthanc with DICOMweb, the
+# browser that opens pages (chromium), and npm, which brings OHIF's page. g++ runs the kernels' sources.
 set -eu
 missing=""
 command -v dciodvfy >/dev/null || missing="$missing dicom3tools"
@@ -9,6 +9,8 @@ command -v chromium >/dev/null || missing="$missing chromium"
 command -v plastimatch >/dev/null || missing="$missing plastimatch"
 command -v g++ >/dev/null || missing="$missing g++"
 [ -x /usr/sbin/Orthanc ] || command -v Orthanc >/dev/null || missing="$missing orthanc"
+[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
+command -v npm >/dev/null || missing="$missing npm"
 [ -z "$missing" ] && exit 0
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     apt-get update -qq

@@ -1,13 +1,5 @@
 """What is written opens in an archive: Orthanc takes it, finds it in its study, and gives it back."""
 
-import json
-import os
-import shutil
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from io import BytesIO
 
 import numpy as np
@@ -20,6 +12,7 @@ from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
+from tests.support.archive import running_archive
 
 pytestmark = pytest.mark.tools
 
@@ -40,7 +33,6 @@ EXPECTED = {
     "seg": ("SEG", 1),
     "sr": ("SR", 1),
 }
-_START_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -64,59 +56,10 @@ def outputs(tmp_path_factory):
     }
 
 
-class Archive:
-    """Orthanc's REST interface."""
-
-    def __init__(self, port):
-        self.root = f"http://127.0.0.1:{port}"
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def get(self, path, data=None):
-        with self._opener.open(f"{self.root}{path}", data, timeout=30) as answer:
-            return answer.read()
-
-    def json(self, path, data=None):
-        return json.loads(self.get(path, data))
-
-
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    program = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        if os.environ.get("GSIGPU_REQUIRE_TOOLS") == "1":
-            pytest.fail("required program is missing: Orthanc")
-        pytest.skip("needs Orthanc (Debian package orthanc)")
-    folder = tmp_path_factory.mktemp("orthanc")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {
-        "StorageDirectory": str(folder / "db"),
-        "IndexDirectory": str(folder / "db"),
-        "HttpPort": port,
-        "HttpBindAddresses": ["127.0.0.1"],
-        "RemoteAccessAllowed": False,
-        "DicomServerEnabled": False,
-        "Plugins": [],
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
-        try:
-            archive = Archive(port)
-            deadline = time.monotonic() + _START_S
-            while True:
-                try:
-                    archive.get("/system")
-                    break
-                except (urllib.error.URLError, ConnectionError):
-                    if server.poll() is not None or time.monotonic() > deadline:
-                        pytest.fail(f"Orthanc does not start: {(folder / 'log').read_text()}")
-                    time.sleep(0.1)
-            yield archive
-        finally:
-            server.terminate()
-            server.wait(30)
+    with running_archive(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
 
 
 def test_orthanc_takes_every_output_into_the_study_of_its_source(outputs, archive):

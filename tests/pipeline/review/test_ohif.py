@@ -1,0 +1,138 @@
+"""What is written opens in OHIF before an archive: maps with their numbers, regions, colours."""
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.phantom import PhantomSettings, write_phantom
+from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure.measure_study import measure_study
+from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.write_measurement import write_measurement
+from tests.support.archive import running_archive
+from tests.support.browser import open_page
+from tests.support.ohif import ohif_before
+
+pytestmark = [pytest.mark.tools, pytest.mark.browser]
+
+SETTINGS = PhantomSettings(
+    shape=(10, 96, 96),
+    spacing_mm=(6.0, 4.0, 4.0),
+    n_lesions=1,
+    diameter_mm=(28.0, 30.0),
+    phases=("PVP",),
+    energies_kev=(60.0, 70.0, 100.0),
+    extras=(),
+)
+_LOADING_MS = 60_000
+# The page's tour for newcomers looks for elements that its own layout lacks.
+_TOUR = "advanceOn"
+_SHOWN = """() => {
+  for (const engine of window.cornerstone.getRenderingEngines())
+    for (const viewport of engine.getViewports()) {
+      const image = viewport.getCornerstoneImage?.();
+      if (image) return { id: image.imageId, rows: image.rows, columns: image.columns, values: Array.from(image.getPixelData()).slice(0, 4e6) };
+    }
+  return null;
+}"""
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("outputs")
+    phantom = write_phantom(folder / "phantom", SETTINGS)
+    study = read_study(phantom.dicom_folder)
+    for kind in ("ct", "rgb"):
+        map_study(study, folder / kind, maps=["lambda-hu"], output_format=kind, backend="cpu")
+    masks = MaskFiles((phantom.lesion_mask,), liver=phantom.liver_mask)
+    measurement = measure_study(study, masks)
+    write_measurement(measurement, folder / "m.csv", masks=masks, with_dicom=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def viewer(outputs, browser, tmp_path_factory):
+    """OHIF with the study and all that was made of it."""
+    with running_archive(tmp_path_factory.mktemp("orthanc"), dicomweb=True) as archive:
+        for path in sorted(outputs.rglob("*.dcm")):
+            archive.json("/instances", path.read_bytes())
+        study_uid = str(dcmread(next((outputs / "ct").rglob("*.dcm"))).StudyInstanceUID)
+        with (
+            ohif_before(archive) as address,
+            open_page(
+                browser, f"{address}/viewer?StudyInstanceUIDs={study_uid}", forgive=_TOUR
+            ) as page,
+        ):
+            page.wait_for_selector("[data-cy=study-browser-thumbnail]", timeout=_LOADING_MS)
+            page.wait_for_selector("canvas.cornerstone-canvas", timeout=_LOADING_MS)
+            page.add_locator_handler(
+                page.get_by_text("Skip all"), lambda: page.get_by_text("Skip all").click()
+            )
+            yield page
+
+
+def show(page, series_uid):
+    """Opens a series by a double click on its thumbnail."""
+    display_set = page.evaluate(
+        """(uid) => window.services.displaySetService.getActiveDisplaySets()
+             .find((set) => set.SeriesInstanceUID === uid).displaySetInstanceUID""",
+        series_uid,
+    )
+    page.locator(f"[id='thumbnail-{display_set}']").dblclick()
+
+
+def shown_image(page, series_uid):
+    """The image in the viewport, once it is of this series."""
+    page.wait_for_function(
+        f"(() => {{ const shown = ({_SHOWN})(); return shown && shown.id.includes('{series_uid}'); }})()",
+        timeout=_LOADING_MS,
+    )
+    return page.evaluate(_SHOWN)
+
+
+def headers(folder):
+    return {str(header.SOPInstanceUID): header for header in map(dcmread, folder.rglob("*.dcm"))}
+
+
+def test_the_archive_lists_every_series(viewer):
+    texts = viewer.locator(
+        "[data-cy=study-browser-thumbnail], [data-cy=study-browser-thumbnail-no-image]"
+    ).all_inner_texts()
+    kinds = sorted(text.split("\n")[0] for text in texts)
+    assert kinds == ["CT"] * 5 + ["SEG", "SR"]
+
+
+def test_the_map_shows_the_values_of_the_file(viewer, outputs):
+    files = headers(outputs / "ct")
+    first = next(iter(files.values()))
+    show(viewer, str(first.SeriesInstanceUID))
+    image = shown_image(viewer, first.SeriesInstanceUID)
+    header = files[image["id"].split("/instances/")[1].split("/")[0]]
+    exact = header.pixel_array * float(header.RescaleSlope) + float(header.RescaleIntercept)
+    values = np.array(image["values"]).reshape(image["rows"], image["columns"])
+    assert 0.2 < exact[40:52, 24:34].mean() < 3.0  # HU/keV of the liver
+    np.testing.assert_allclose(values, exact, atol=1e-4)
+
+
+def test_colours_open(viewer, outputs):
+    files = headers(outputs / "rgb")
+    first = next(iter(files.values()))
+    show(viewer, str(first.SeriesInstanceUID))
+    image = shown_image(viewer, first.SeriesInstanceUID)
+    assert len(image["values"]) == image["rows"] * image["columns"] * 3
+
+
+def test_regions_open_over_the_images(viewer, outputs):
+    show(viewer, str(dcmread(outputs / "m.seg.dcm").SeriesInstanceUID))
+    viewer.wait_for_selector("text=Do you want to open this Segmentation?", timeout=_LOADING_MS)
+    viewer.click("text=Yes")
+    viewer.wait_for_function(
+        "window.services.segmentationService.getSegmentations().length > 0", timeout=_LOADING_MS
+    )
+    labels = viewer.evaluate(
+        """() => window.services.segmentationService.getSegmentations().flatMap(
+             (segmentation) => Object.values(segmentation.segments).map((segment) => segment.label))"""
+    )
+    assert "lesion 1 core" in labels
+    assert "lesion 1 rim" in labels
