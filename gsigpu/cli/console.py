@@ -100,8 +100,8 @@ def split_numbers(texts: str | Sequence[str], option: str) -> list[float]:
         ) from error
 
 
-def split_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
-    """SERIES_UID=VALUE options.
+def split_pairs(pairs: Sequence[str], option: str, example: str) -> dict[str, str]:
+    """NAME=VALUE options.
 
     Raises SettingsError, naming the option.
     """
@@ -110,7 +110,7 @@ def split_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
         uid, equals, value = pair.rpartition("=")
         if not equals or not uid or not value:
             raise SettingsError(
-                f"{option} {pair!r} is not SERIES_UID=VALUE", remedy=f"write {option} 1.2.3=70"
+                f"{option} {pair!r} is not NAME=VALUE", remedy=f"write it like {option} {example}"
             )
         values[uid] = value
     return values

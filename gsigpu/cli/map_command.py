@@ -68,8 +68,9 @@ def map_command(
         Backend, typer.Option("--backend", help="auto takes the GPU where one is usable.")
     ] = Backend.auto,
     workers: options.Threads = None,
-    energy: options.Energy = None,
-    phase_of: options.PhaseOf = None,
+    energy: options.Energy,
+    phase_of: options.PhaseOf,
+    kind: options.KindOf,
     patterns: options.PatternFile = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT, once the new is complete.")
@@ -81,7 +82,9 @@ def map_command(
     Example: gsigpu map /data/study-0042 -o maps --phase PVP --slope 40-100
     """
     watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
-    study = options.read_folder(folder, watcher, energy, phase_of, patterns)
+    study = options.read_folder(
+        folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
+    )
     warn(study.warnings)  # now: they may be the reason of what fails below
     result = map_study(
         study,

@@ -96,8 +96,9 @@ def measure_command(
     series: options.SeriesChoice,
     energies: options.Energies,
     workers: options.Threads = None,
-    energy: options.Energy = None,
-    phase_of: options.PhaseOf = None,
+    energy: options.Energy,
+    phase_of: options.PhaseOf,
+    kind: options.KindOf,
     patterns: options.PatternFile = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT and what goes with it.")
@@ -151,7 +152,9 @@ def measure_command(
         any_phase=any_mask_phase,
     )
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
-    study = options.read_folder(folder, watcher, energy, phase_of, patterns)
+    study = options.read_folder(
+        folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
+    )
     measurement = measure_study(
         study,
         masks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,12 +43,20 @@ StudyFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder of a DICOM export.", show_default=False)
 ]
 Energy = Annotated[
-    list[str] | None,
-    typer.Option("--energy", metavar="SERIES_UID=KEV", help="Say a series' energy; repeatable."),
+    list[str],
+    list_option("--energy", metavar="SERIES=KEV", text="Give a series' energy."),
 ]
 PhaseOf = Annotated[
-    list[str] | None,
-    typer.Option("--phase-of", metavar="SERIES_UID=PHASE", help="Say a series' phase; repeatable."),
+    list[str],
+    list_option("--phase-of", metavar="SERIES=PHASE", text="Give a series' phase."),
+]
+KindOf = Annotated[
+    list[str],
+    list_option(
+        "--kind",
+        metavar="SERIES=KIND",
+        text="Give a series' kind: vmi, iodine, water, vnc, zeff, electron-density, conventional or other",
+    ),
 ]
 PatternFile = Annotated[
     Path | None,
@@ -76,40 +85,56 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def read_folder(
     folder: Path,
     watcher: TerminalWatcher,
-    energy: list[str] | None,
-    phase_of: list[str] | None,
+    *,
+    energy: list[str],
+    phase_of: list[str],
+    kind: list[str],
     patterns: Path | None,
 ) -> Study:
     """The study of a folder, with what the user told about its series.
 
     Raises SettingsError for an option that makes no sense, InputError for the folder.
     """
-    from gsigpu.dicom.study.classify import load_patterns
+    from gsigpu.dicom.study.patterns import load_patterns
     from gsigpu.dicom.study.read_study import read_study
 
+    table = load_patterns(patterns)
     with watcher.stage("scan") as progress:
         return read_study(
             folder,
             energy_overrides=_energies_given(energy),
-            phase_overrides=split_pairs(phase_of or [], "--phase-of"),
-            patterns=load_patterns(patterns),
+            phase_overrides=_phases_given(phase_of, table.phase_patterns),
+            kind_overrides=split_pairs(kind, "--kind", "300=conventional"),
+            patterns=table,
             progress=progress,
         )
 
 
-def _energies_given(pairs: list[str] | None) -> dict[str, float]:
-    """SeriesInstanceUID -> keV."""
+def _phases_given(
+    pairs: list[str], phase_patterns: tuple[tuple[str, re.Pattern[str]], ...]
+) -> dict[str, str]:
+    """Series -> phase; a word that means one of the known phases is that phase, any other stays as it is."""
+    from gsigpu.dicom.study.patterns import phase_meant
+
+    return {
+        series: phase_meant(word, phase_patterns) or word
+        for series, word in split_pairs(pairs, "--phase-of", "300=AP").items()
+    }
+
+
+def _energies_given(pairs: list[str]) -> dict[str, float]:
+    """Series -> keV."""
     from gsigpu.dicom.study.classify import HIGHEST_KEV, LOWEST_KEV
 
     energies = {}
-    for uid, value in split_pairs(pairs or [], "--energy").items():
+    for series, value in split_pairs(pairs, "--energy", "300=70").items():
         try:
-            energies[uid] = float(value)
+            energies[series] = float(value)
         except ValueError:
-            energies[uid] = math.nan
-        if not LOWEST_KEV <= energies[uid] <= HIGHEST_KEV:
+            energies[series] = math.nan
+        if not LOWEST_KEV <= energies[series] <= HIGHEST_KEV:
             raise SettingsError(
-                f"--energy {uid}={value} names no energy in {LOWEST_KEV:g}-{HIGHEST_KEV:g} keV",
-                remedy="write --energy 1.2.3=70",
+                f"--energy {series}={value} names no energy in {LOWEST_KEV:g}-{HIGHEST_KEV:g} keV",
+                remedy=f"write --energy {series}=70",
             )
     return energies

@@ -213,7 +213,7 @@ def _from_ct(
     geometry = usable[0].geometry
     assert geometry is not None
     regions = []
-    for place, value in split_pairs(discs, "--disc").items():
+    for place, value in split_pairs(discs, "--disc", "0,0,10=2.5").items():
         x_mm, y_mm, radius_mm = _three(place, "--disc")
         centre_mm = (x_mm, y_mm, geometry.origin_mm[2])
         (iodine_mg_per_ml,) = split_numbers(value, "--disc")

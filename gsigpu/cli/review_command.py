@@ -70,8 +70,9 @@ def review_command(
     series: options.SeriesChoice,
     energies: options.Energies,
     workers: options.Threads = None,
-    energy: options.Energy = None,
-    phase_of: options.PhaseOf = None,
+    energy: options.Energy,
+    phase_of: options.PhaseOf,
+    kind: options.KindOf,
     patterns: options.PatternFile = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a page that is there.")
@@ -101,7 +102,9 @@ def review_command(
     watcher = TerminalWatcher(
         {"scan": "reading headers", "measure": "measuring", "volumes": "computing maps"}
     )
-    study = options.read_folder(folder, watcher, energy, phase_of, patterns)
+    study = options.read_folder(
+        folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
+    )
     with page_folder(out) as place:
         result = review_study(
             study,

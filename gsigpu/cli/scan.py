@@ -15,8 +15,9 @@ from gsigpu.dicom.study.read_study import describe
 def scan(
     folder: options.StudyFolder,
     *,
-    energy: options.Energy = None,
-    phase_of: options.PhaseOf = None,
+    energy: options.Energy,
+    phase_of: options.PhaseOf,
+    kind: options.KindOf,
     patterns: options.PatternFile = None,
     why: Annotated[
         bool, typer.Option("--why", help="Show the evidence for every decision.")
@@ -28,7 +29,9 @@ def scan(
     Example: gsigpu scan /data/study-0042 --why
     """
     watcher = TerminalWatcher({"scan": "reading headers"})
-    study = options.read_folder(folder, watcher, energy, phase_of, patterns)
+    study = options.read_folder(
+        folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
+    )
     description = describe(study)
     if as_json:
         typer.echo(json.dumps(description, indent=2))
@@ -39,7 +42,7 @@ def scan(
             ["series", "kind", "keV", "phase", "slices", "grid", "spacing mm", "description"],
             [
                 [
-                    row["series_number"],
+                    int(row["name"]) if row["name"].isdigit() else row["name"],
                     row["kind"],
                     None if row["energy_kev"] is None else f"{row['energy_kev']:g}",
                     row["phase"],

@@ -11,6 +11,7 @@ Unsigned 16-bit data are shifted by -32768 to fit; `Plane.slope`, `Plane.interce
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -80,6 +81,9 @@ class Evidence:
     kvp: float | None = None
     mono_energy_kev: float | None = None  # (0018,937C)
     multienergy: str = ""  # (0018,9361) YES or NO
+    materials: tuple[
+        str, ...
+    ] = ()  # meanings of the coded materials that a multi-energy image shows or lacks
     rescale_type: str = ""
     derivation: str = ""
     acquisition_number: int | None = None
@@ -190,3 +194,5 @@ class Study:
     series: tuple[Series, ...]
     skipped: tuple[Skipped, ...] = ()
     warnings: tuple[str, ...] = field(default_factory=tuple)
+    # (phase, what its words look like): another word for a phase means what it meant to the scan.
+    phase_patterns: tuple[tuple[str, re.Pattern[str]], ...] = field(default=(), repr=False)

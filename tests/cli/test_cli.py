@@ -107,7 +107,11 @@ def test_map_json(study, tmp_path):
             1,
             "no series 1.2.3 in this folder",
         ),
-        (["map", "{study}", "-o", "{tmp}/m", "--energy", "70"], 1, "is not SERIES_UID=VALUE"),
+        (
+            ["map", "{study}", "-o", "{tmp}/m", "--energy", "70"],
+            1,
+            "is not NAME=VALUE; write it like --energy 300=70",
+        ),
         (["map", "{study}", "-o", "{tmp}/m", "--energies", "a"], 1, "is not a list of numbers"),
         (["phantom", "{tmp}/p", "--vendor", "acme"], 1, "acme"),
         (["map", "{study}"], 2, "--out"),

@@ -16,6 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from gsigpu.dicom.reading.coded_materials import MATERIAL_CODES, as_value, materials_of_dataset
+
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
@@ -56,6 +58,7 @@ KEPT_ELEMENTS: dict[int, str] = {
     0x00189361: "multienergy",
     MULTIENERGY_PROCESSING: "multienergy_processing",
     MULTIENERGY_CHARACTERISTICS: "multienergy_characteristics",
+    MATERIAL_CODES: "material_codes",  # the meanings alone, where a general reader parsed the sequences
     MONOENERGETIC_EQUIVALENT: "mono_energy",
     0x0020000D: "study_uid",
     0x0020000E: "series_uid",
@@ -183,8 +186,12 @@ def elements_of_dataset(ds: Dataset, transfer_syntax_uid: str) -> Elements:
                 values[number] = element.value[::-1] if turn else element.value
             elif number >> 16 & 1:
                 private[number] = element.value
+    values.pop(MATERIAL_CODES, None)  # a sequence of this tag at the top tells nothing
+    materials = materials_of_dataset(ds)  # last: parsing a sequence converts elements beside it
+    if materials:
+        values[MATERIAL_CODES] = as_value(materials)
     if energy_kev(values) is None:
-        for number in ENERGY_SEQUENCES:  # last: parsing a sequence converts elements beside it
+        for number in ENERGY_SEQUENCES:
             kev = _energy_in_sequence(ds, number)
             if kev is not None:
                 values[MONOENERGETIC_EQUIVALENT] = struct.pack("<d", kev)

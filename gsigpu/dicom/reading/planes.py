@@ -16,13 +16,17 @@ from typing import NamedTuple, TypeVar
 from pydicom.charset import convert_encodings, decode_bytes
 
 from gsigpu.dicom.model import Evidence, PixelFormat, Plane
+from gsigpu.dicom.reading.coded_materials import coded_materials
 from gsigpu.dicom.reading.elements import KEPT_ELEMENTS, PER_PLANE, Elements, energy_kev
+from gsigpu.dicom.reading.undeclared_text import decode_undeclared
 
 _TAG = {name: tag for tag, name in KEPT_ELEMENTS.items()}
 _POSITION, _SOP_INSTANCE, _INSTANCE_NUMBER = (
     _TAG[name] for name in ("position", "sop_instance_uid", "instance_number")
 )
 _TEXT_DELIMITERS = {ord("\\"), ord("^"), ord("=")}
+# How pydicom calls ISO_IR 100, and the default repertoire, which is ASCII alone.
+_LATIN, _ASCII_ALONE = ["latin_1"], ["iso8859"]
 
 Orientation = tuple[float, float, float, float, float, float]
 T = TypeVar("T")
@@ -268,6 +272,7 @@ def _evidence(elements: Elements) -> Evidence:
         kvp=_number(raw(_TAG["kvp"])),
         mono_energy_kev=energy_kev(elements.values),
         multienergy=text("multienergy"),
+        materials=coded_materials(elements.values, elements.transfer_syntax_uid),
         rescale_type=text("rescale_type"),
         derivation=text("derivation"),
         acquisition_number=integer(raw(_TAG["acquisition_number"])),
@@ -282,14 +287,14 @@ def _evidence(elements: Elements) -> Evidence:
 
 
 def _encodings(raw: bytes | None) -> list[str]:
-    """Python encodings of a Specific Character Set; Latin-1 where it is absent or unknown."""
-    if not raw:
-        return ["latin-1"]
+    """Python encodings of a Specific Character Set; none where it is absent or unknown."""
+    if not raw or not raw.strip(b"\0 "):
+        return []
     try:
         with _unwarned():
             return list(convert_encodings(_ascii(raw).split("\\")))
     except (LookupError, ValueError):
-        return ["latin-1"]
+        return []
 
 
 def _text(raw: bytes | None, encodings: list[str]) -> str:
@@ -297,6 +302,8 @@ def _text(raw: bytes | None, encodings: list[str]) -> str:
         return ""
     if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii").strip("\0 \r\n")
+    if not encodings or encodings in (_LATIN, _ASCII_ALONE):
+        return decode_undeclared(raw, says_latin=encodings == _LATIN).strip("\0 \r\n")
     try:
         with _unwarned():
             text = str(decode_bytes(raw, encodings, _TEXT_DELIMITERS))

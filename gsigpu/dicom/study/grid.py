@@ -23,9 +23,13 @@ from gsigpu.errors import (
 from gsigpu.volume import VolumeGeometry
 
 # ---- Tolerances. ----
-# A position may stand off its place by so much: scanners print 1e-3 mm or better, but some round to
-# 0.1 mm where the spacing is 0.625 mm.
-POSITION_TOLERANCE_MM = 0.05
+# A slice may stand off its place in the best regular grid by so much, along the normal and across
+# it: scanners print 1e-3 mm or better, but some round positions to 0.1 mm whatever the spacing.
+POSITION_TOLERANCE_MM = 0.1
+# ... and by no more than this part of the slice spacing, where that is less.
+POSITION_TOLERANCE_RATIO = 0.2
+# Off by less, positions are as printed and need no word; off by more, they are taken and told.
+PRINTED_PRECISION_MM = 0.011
 # Two slices nearer than this lie at the same place: the least spacing of any scanner is 0.1 mm.
 SAME_PLACE_MM = 0.01
 # Of a direction cosine, of the length of the normal and of the drift per mm of height (0.06 degrees):
@@ -33,12 +37,8 @@ SAME_PLACE_MM = 0.01
 DIRECTION_TOLERANCE = 1e-3
 # Pixel Spacing within a series: it is one number of the reconstruction, rounded alike in all files.
 PIXEL_SPACING_TOLERANCE_MM = 1e-4
-# Distances within this of a whole multiple of the spacing are gaps of missing slices, as a part of it.
-MULTIPLE_TOLERANCE = 0.02
-# A step shorter than so many of the smallest is one spacing, not a gap of missing slices.
+# Steps shorter than so many of the smallest are one spacing; longer ones are gaps of missing slices.
 SINGLE_STEP_RATIO = 1.5
-# Steps may differ by less than this part of the smallest: else a missing slice passes as jitter.
-STEP_SPREAD_RATIO = 0.5
 
 
 def grid_of(planes: Sequence[Plane]) -> tuple[VolumeGeometry, tuple[Plane, ...]]:
@@ -69,11 +69,11 @@ def grid_of(planes: Sequence[Plane]) -> tuple[VolumeGeometry, tuple[Plane, ...]]
     order = np.argsort(along_mm, kind="stable")
     ordered = tuple(planes[i] for i in order)
     along_mm, positions = along_mm[order], positions[order]
+    first_mm = along_mm[0]
     if len(planes) > 1:
         _require_distinct(ordered, along_mm)
-        _require_uniform(ordered, along_mm)
+        first_mm, spacing_z = _regular(ordered, along_mm)
         _require_no_shear(ordered, positions, along_mm, normal)
-        spacing_z = float((along_mm[-1] - along_mm[0]) / (len(planes) - 1))
     elif first.slice_thickness_mm is not None:
         spacing_z = first.slice_thickness_mm
     else:
@@ -86,7 +86,7 @@ def grid_of(planes: Sequence[Plane]) -> tuple[VolumeGeometry, tuple[Plane, ...]]
     return VolumeGeometry(
         shape=(len(planes), first.format.rows, first.format.columns),
         spacing_mm=(spacing_z, spacing_y, spacing_x),
-        origin_mm=_vector(positions[0]),
+        origin_mm=_vector(positions[0] + (first_mm - along_mm[0]) * normal),
         row_direction=_vector(row),
         column_direction=_vector(column),
         slice_direction=_vector(normal),
@@ -156,32 +156,57 @@ def _require_distinct(planes: Sequence[Plane], along_mm: NDArray[np.float64]) ->
     same = np.flatnonzero(np.diff(along_mm) < SAME_PLACE_MM)
     if same.size:
         first, second = planes[int(same[0])], planes[int(same[0]) + 1]
-        copied = first.sop_instance_uid == second.sop_instance_uid and first.frame == second.frame
+        copied = _is_copy(first, second)
         raise DuplicateSlices(
             f"{same.size} {'slices lie' if same.size > 1 else 'slice lies'} where another is,"
             f" {_name(first)} and {_name(second)}"
-            + (" are copies of one image" if copied else f" at {along_mm[int(same[0])]:.2f} mm"),
+            + (
+                " claim to be one image, but their files differ"
+                if copied
+                else f" at {along_mm[int(same[0])]:.2f} mm"
+            ),
             where=_series(first),
-            remedy="remove the copy"
+            remedy="compare the two files and remove the wrong one"
             if copied
             else "keep one reconstruction or acquisition in the folder",
         )
 
 
-def _require_uniform(planes: Sequence[Plane], along_mm: NDArray[np.float64]) -> None:
+def position_error_mm(geometry: VolumeGeometry, planes: Sequence[Plane]) -> float:
+    """How far the slice that is furthest off stands from its place in the grid, mm.
+
+    planes : in the order of the grid
+    """
+    normal = np.asarray(geometry.slice_direction)
+    positions = np.array([plane.position_mm for plane in planes])
+    regular_mm = np.arange(len(planes)) * geometry.spacing_mm[0]
+    off = positions - np.asarray(geometry.origin_mm) - regular_mm[:, None] * normal
+    return float(np.abs(off @ normal).max())
+
+
+def _regular(planes: Sequence[Plane], along_mm: NDArray[np.float64]) -> tuple[float, float]:
+    """Place of the first slice and spacing, mm, of the regular grid on which all slices lie.
+
+    Each step is counted in whole spacings; the grid is the straight line of least squares through
+    the places by their count.
+    """
     steps = np.diff(along_mm)
-    if (
-        np.ptp(steps) <= 2 * POSITION_TOLERANCE_MM + 1e-6
-        and np.ptp(steps) < STEP_SPREAD_RATIO * steps.min()
-    ):
-        return
-    typical = float(np.median(steps[steps < SINGLE_STEP_RATIO * steps.min()]))
-    multiples = np.rint(steps / typical)
-    if np.abs(steps - multiples * typical).max() <= np.maximum(
-        2 * POSITION_TOLERANCE_MM, MULTIPLE_TOLERANCE * typical
-    ):
-        n_missing = int((multiples - 1).sum())
-        gap = int(np.flatnonzero(multiples > 1)[0])
+    spacing = float(np.median(steps[steps < SINGLE_STEP_RATIO * steps.min()]))
+    counted = np.concatenate([[0.0], np.cumsum(np.maximum(np.rint(steps / spacing), 1.0))])
+    spacing, first_mm = (float(value) for value in np.polyfit(counted, along_mm, 1))
+    off_mm = np.abs(along_mm - first_mm - spacing * counted)
+    tolerance_mm = min(POSITION_TOLERANCE_MM, POSITION_TOLERANCE_RATIO * spacing)
+    if off_mm.max() > tolerance_mm:
+        worst = int(off_mm.argmax())
+        raise NonUniformSpacing(
+            f"slice distances vary from {steps.min():.3f} to {steps.max():.3f} mm; {_name(planes[worst])}"
+            f" is {off_mm[worst]:.2f} mm off its place, {tolerance_mm:.2g} mm are allowed",
+            where=_series(planes[0]),
+            remedy="use a reconstruction with one slice interval",
+        )
+    n_missing = round(float(counted[-1])) - len(steps)
+    if n_missing:
+        gap = int(np.flatnonzero(np.diff(counted) > 1)[0])
         raise MissingSlices(
             f"{n_missing} {'slices are' if n_missing > 1 else 'slice is'} missing,"
             f" the first between {_name(planes[gap])} at {along_mm[gap]:.2f} mm"
@@ -189,11 +214,10 @@ def _require_uniform(planes: Sequence[Plane], along_mm: NDArray[np.float64]) -> 
             where=_series(planes[0]),
             remedy="export the series again, whole",
         )
-    raise NonUniformSpacing(
-        f"slice distances vary from {steps.min():.3f} to {steps.max():.3f} mm",
-        where=_series(planes[0]),
-        remedy="use a reconstruction with one slice interval",
-    )
+    if off_mm.max() <= PRINTED_PRECISION_MM:
+        # First and last as they are: the same numbers for all series of a study.
+        return float(along_mm[0]), float((along_mm[-1] - along_mm[0]) / len(steps))
+    return first_mm, spacing
 
 
 def _require_no_shear(
@@ -216,6 +240,10 @@ def _require_no_shear(
         where=_series(planes[0]),
         remedy="reconstruct or resample the series without tilt",
     )
+
+
+def _is_copy(first: Plane, second: Plane) -> bool:
+    return first.sop_instance_uid == second.sop_instance_uid and first.frame == second.frame
 
 
 def _name(plane: Plane) -> str:

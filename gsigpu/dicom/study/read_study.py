@@ -8,12 +8,11 @@ as its `problem` instead of stopping everything else.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gsigpu.dicom.model import (
-    Evidence,
     HeaderScan,
     Plane,
     Series,
@@ -23,12 +22,17 @@ from gsigpu.dicom.model import (
 )
 from gsigpu.dicom.reading.elements import uid_name
 from gsigpu.dicom.reading.headers import scan_headers
-from gsigpu.dicom.study.classify import Classification, Patterns, classify, load_patterns
-from gsigpu.dicom.study.grid import grid_of
+from gsigpu.dicom.study.classify import Classification, classify
+from gsigpu.dicom.study.copies import without_copies
+from gsigpu.dicom.study.grid import PRINTED_PRECISION_MM, grid_of, position_error_mm
+from gsigpu.dicom.study.overrides import Override, Overrides, given, series_names
+from gsigpu.dicom.study.patterns import Patterns, load_patterns
 from gsigpu.dicom.study.phases import name_phases
-from gsigpu.errors import DuplicateSlices, GeometryError, GsigpuError, SettingsError
+from gsigpu.dicom.study.weak_energies import settle_energies
+from gsigpu.errors import DuplicateSlices, GeometryError, GsigpuError
 
 Progress = Callable[[int, int], None]
+_Label = tuple[SeriesKind, float | None, str]
 
 
 def read_study(
@@ -36,13 +40,17 @@ def read_study(
     *,
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
+    kind_overrides: Mapping[str, SeriesKind | str] | None = None,
     patterns: Patterns | None = None,
     progress: Progress | None = None,
 ) -> Study:
     """What a folder holds.
 
-    energy_overrides : SeriesInstanceUID -> keV, wins over all evidence
-    phase_overrides : SeriesInstanceUID -> phase
+    energy_overrides : series -> keV, wins over all evidence; a series is named by its SeriesInstanceUID, its
+        key, or its number, as `gsigpu scan` prints them
+    phase_overrides : series -> phase
+    kind_overrides : series -> kind
+    patterns : what words mean, from `load_patterns`; the built-in table if None
     Raises InputError if the folder cannot be read, SettingsError if an override names no series.
     """
     root = Path(root)
@@ -51,6 +59,7 @@ def read_study(
         scan_headers(root, progress=progress),
         energy_overrides=energy_overrides or {},
         phase_overrides=phase_overrides or {},
+        kind_overrides=kind_overrides or {},
         patterns=patterns or load_patterns(),
     )
 
@@ -62,21 +71,68 @@ def study_from_scan(
     energy_overrides: Mapping[str, float],
     phase_overrides: Mapping[str, str],
     patterns: Patterns,
+    kind_overrides: Mapping[str, SeriesKind | str] | None = None,
 ) -> Study:
     """The same, from headers that were read already."""
+    planes, n_copies = without_copies(scan.planes)
     by_uid: dict[str, list[Plane]] = defaultdict(list)
-    for plane in scan.planes:
+    for plane in planes:
         by_uid[plane.evidence.series_uid].append(plane)
-    _require_known([*energy_overrides, *phase_overrides], by_uid)
-    series: list[Series] = []
-    for uid, planes in by_uid.items():
-        classified = _classified(planes, patterns, energy_overrides.get(uid))
-        series.extend(_series_of(uid, planes, classified, phase_overrides.get(uid)))
-    series.sort(key=_order)
-    series, warnings = name_phases(series, set(phase_overrides))
-    return Study(
-        root, tuple(series), scan.skipped, (*warnings, *_damage_warnings(root, scan.skipped))
+    classified = _classified(planes, patterns)
+    plain = {uid: _series_of(uid, members, classified) for uid, members in by_uid.items()}
+    overrides = Overrides(energy_overrides, phase_overrides, kind_overrides or {}).resolved(
+        [member for members in plain.values() for member in members]
     )
+    series: list[Series] = []
+    phases_given: set[str] = set()
+    for uid, members in by_uid.items():
+        whole = overrides.of(uid)
+        parts = _series_of(uid, members, classified, whole) if whole else plain[uid]
+        for part in parts:
+            own = overrides.of(part.key) if part.key != uid else None
+            changed = given(part, own) if own else part
+            series.append(changed)
+            if (whole and whole.phase is not None) or (own and own.phase is not None):
+                phases_given.add(changed.key)
+    overrides.require_used({member.key for member in series})
+    series.sort(key=_order)
+    series, warnings = name_phases(series, phases_given)
+    return Study(
+        root,
+        tuple(series),
+        scan.skipped,
+        (
+            *warnings,
+            *_copy_warnings(n_copies),
+            *_position_warnings(series),
+            *_damage_warnings(root, scan.skipped),
+        ),
+        phase_patterns=patterns.phase_patterns,
+    )
+
+
+def _copy_warnings(n_copies: int) -> list[str]:
+    if not n_copies:
+        return []
+    files = "1 file is a copy" if n_copies == 1 else f"{n_copies} files are copies"
+    return [f"{files}, byte for byte, of others in the folder, and left out"]
+
+
+def _position_warnings(series: Sequence[Series]) -> list[str]:
+    """Positions rounded by the scanner, or one slice off its place: the grid taken is the nearest regular one."""
+    off_mm = [
+        position_error_mm(member.geometry, member.planes)
+        for member in series
+        if member.geometry is not None
+    ]
+    beyond = [error for error in off_mm if error > PRINTED_PRECISION_MM]
+    if not beyond:
+        return []
+    line = (
+        f"slices of {len(beyond)} series stand up to {max(beyond):.2f} mm off regular places, as after"
+        " rounding; the nearest regular grid is taken"
+    )
+    return [line]
 
 
 def _damage_warnings(root: Path, skipped: Sequence[Skipped]) -> list[str]:
@@ -90,15 +146,6 @@ def _damage_warnings(root: Path, skipped: Sequence[Skipped]) -> list[str]:
     return [f"{files} left out: {name}: {first.reason}" + (", ..." if len(damaged) > 1 else "")]
 
 
-def _require_known(uids: Iterable[str], known: Mapping[str, object]) -> None:
-    for uid in uids:
-        if uid not in known:
-            raise SettingsError(
-                f"no series {uid} in this folder",
-                remedy="gsigpu scan lists the series and their UIDs",
-            )
-
-
 def _order(series: Series) -> tuple[object, ...]:
     number = series.evidence.series_number
     return (
@@ -110,58 +157,52 @@ def _order(series: Series) -> tuple[object, ...]:
     )
 
 
-def _classified(
-    planes: Sequence[Plane], patterns: Patterns, override_kev: float | None
-) -> dict[Evidence, Classification]:
-    """One classification per distinct evidence; planes share those objects."""
-    classified = {}
-    for evidence in {id(plane.evidence): plane.evidence for plane in planes}.values():
-        classification = classify(evidence, patterns)
-        if override_kev is not None:
-            given = f"{override_kev:g} keV said by --energy"
-            classification = replace(
-                classification,
-                kind=SeriesKind.VMI,
-                energy_kev=override_kev,
-                problem=None,
-                evidence_used=(given, *classification.evidence_used),
-            )
-        classified[evidence] = classification
-    return classified
+def _classified(planes: Sequence[Plane], patterns: Patterns) -> Callable[[Plane], Classification]:
+    """One classification per distinct header; planes share those objects."""
+    headers = list({id(plane.evidence): plane.evidence for plane in planes}.values())
+    settled = settle_energies(headers, [classify(header, patterns) for header in headers])
+    known = {id(header): found for header, found in zip(headers, settled, strict=True)}
+
+    def of_plane(plane: Plane) -> Classification:
+        classification = known[id(plane.evidence)]
+        if plane.format.samples_per_pixel == 1:
+            return classification
+        why = "a colour picture: its pixels are no numbers"
+        return replace(
+            classification,
+            kind=SeriesKind.OTHER,
+            energy_kev=None,
+            evidence_used=(why, *classification.evidence_used),
+            problem=None,
+        )
+
+    return of_plane
 
 
 def _series_of(
     uid: str,
     planes: Sequence[Plane],
-    classified: Mapping[Evidence, Classification],
-    phase_override: str | None,
+    classification_of: Callable[[Plane], Classification],
+    override: Override | None = None,
 ) -> list[Series]:
     """The series that one DICOM series holds: one per kind, energy and phase."""
-    groups: dict[tuple[SeriesKind, float | None, str], list[Plane]] = defaultdict(list)
-    why: dict[tuple[SeriesKind, float | None, str], Classification] = {}
-    by_id = {id(evidence): classification for evidence, classification in classified.items()}
+    groups: dict[_Label, list[Plane]] = defaultdict(list)
+    why: dict[_Label, Classification] = {}
     for plane in planes:
-        classification = by_id.get(id(plane.evidence)) or classified[plane.evidence]
-        label = (
-            classification.kind,
-            classification.energy_kev,
-            phase_override if phase_override is not None else classification.phase,
-        )
+        classification = classification_of(plane)
+        if override is not None:
+            classification = override.applied(classification, plane.evidence)
+        label = (classification.kind, classification.energy_kev, classification.phase)
         groups[label].append(plane)
         why.setdefault(label, classification)
     series: list[Series] = []
-    for (kind, energy, phase), members in groups.items():
+    for label, members in groups.items():
+        kind, energy, phase = label
         key = uid
         if len(groups) > 1:
             key += f"#{energy:g}keV" if energy is not None else f"#{kind.value}"
-            if len({label[:2] for label in groups}) < len(groups):
+            if len({other[:2] for other in groups}) < len(groups):
                 key += f"#{phase or 'no-phase'}"
-        used = why[kind, energy, phase].evidence_used
-        if phase_override is not None:
-            used = (
-                *(line for line in used if not line.startswith("phase ")),
-                f"phase {phase} said by --phase-of",
-            )
         template = Series(
             key=key,
             kind=kind,
@@ -169,8 +210,8 @@ def _series_of(
             phase=phase,
             geometry=None,
             planes=(),
-            evidence_used=used,
-            problem=why[kind, energy, phase].problem,
+            evidence_used=why[label].evidence_used,
+            problem=why[label].problem,
         )
         series.extend(_on_grids(template, members))
     return series
@@ -198,6 +239,13 @@ def _on_grids(template: Series, planes: Sequence[Plane]) -> list[Series]:
         return parts
     except GeometryError as error:
         return [_with_problem(template, planes, error)]
+    except Exception as error:  # noqa: BLE001  a fault in one series must not take the others down
+        unexpected = GeometryError(
+            f"cannot be laid on a grid (unexpected {type(error).__name__}: {error})",
+            where=f"series {template.key}",
+            remedy="report it; the other series can be used",
+        )
+        return [_with_problem(template, planes, unexpected)]
     return [replace(template, geometry=geometry, planes=ordered)]
 
 
@@ -210,15 +258,19 @@ def describe(study: Study) -> dict[str, object]:
     skipped = Counter(file.reason for file in study.skipped)
     return {
         "root": str(study.root),
-        "series": [_describe_series(series) for series in study.series],
+        "series": [
+            _describe_series(series, name)
+            for series, name in zip(study.series, series_names(study.series), strict=True)
+        ],
         "skipped": dict(sorted(skipped.items())),
         "warnings": list(study.warnings),
     }
 
 
-def _describe_series(series: Series) -> dict[str, object]:
+def _describe_series(series: Series, name: str) -> dict[str, object]:
     grid, evidence = series.geometry, series.evidence
     return {
+        "name": name,
         "key": series.key,
         "series_uid": evidence.series_uid,
         "study_uid": evidence.study_uid,

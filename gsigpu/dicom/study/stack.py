@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
-from gsigpu.dicom.study.classify import load_patterns, phase_meant
+from gsigpu.dicom.study.overrides import series_names
+from gsigpu.dicom.study.patterns import phase_meant
 from gsigpu.errors import AmbiguousStack, EnergyConflict, GridMismatch, NoSpectralStack
 from gsigpu.volume import VolumeGeometry
 
@@ -19,7 +20,8 @@ def select_stack(
 
     phase : as `gsigpu scan` shows it, or another word for it (`portal`); None where the study
         holds one stack only
-    series : keep only series whose UID, number or part of the description is among these
+    series : keep only series whose key, UID, number or part of the description is among these; several may
+        stand in one text, by comma
     Series with a problem stay in the stack; who needs one raises its problem.
 
     Raises NoSpectralStack, or AmbiguousStack if more than one stack fits.
@@ -34,16 +36,16 @@ def select_stack(
         for member in study.series
         if member.kind is SeriesKind.VMI and member.energy_kev is None
     ]
-    chosen = [member for member in usable if _is_among(member, series)]
+    chosen = _among(usable, series, study)
     if phase is not None:
         known = sorted({member.phase or "(none)" for member in chosen})
-        names = {phase.lower(), phase_meant(phase, load_patterns()).lower()} - {""}
+        names = {phase.lower(), phase_meant(phase, study.phase_patterns).lower()} - {""}
         chosen = [member for member in chosen if member.phase.lower() in names]
         if not chosen and known:
             raise NoSpectralStack(
                 f"no monoenergetic series of phase {phase}; there are {', '.join(known)}",
                 where=study.root,
-                remedy="choose one of these with --phase, or name a series' phase with --phase-of",
+                remedy="choose one of these with --phase, or give a series' phase with --phase-of SERIES=AP",
             )
     if not chosen:
         if unclear and unclear[0].problem is not None:
@@ -89,12 +91,33 @@ def companions(study: Study, stack: SpectralStack, kind: SeriesKind) -> tuple[Se
     )
 
 
-def _is_among(series: Series, texts: Sequence[str]) -> bool:
+def _among(usable: Sequence[Series], texts: Sequence[str], study: Study) -> list[Series]:
+    """The series that any text names; a text that names none is split at its commas."""
+    if not texts:
+        return list(usable)
+    names = dict(
+        zip((member.key for member in study.series), series_names(study.series), strict=True)
+    )
+    chosen: set[str] = set()
+    for text in texts:
+        whole = [member.key for member in usable if _is_named(member, names[member.key], text)]
+        parts = [text] if whole else [part.strip() for part in text.split(",") if part.strip()]
+        for part in parts:
+            keys = [member.key for member in usable if _is_named(member, names[member.key], part)]
+            if not keys:
+                raise NoSpectralStack(
+                    f"no monoenergetic series is named by --series {part!r}",
+                    where=study.root,
+                    remedy="gsigpu scan lists the series: name one by number, UID or words of its description",
+                )
+            chosen.update(keys)
+    return [member for member in usable if member.key in chosen]
+
+
+def _is_named(series: Series, name: str, text: str) -> bool:
     evidence = series.evidence
-    return not texts or any(
-        text in (series.key, evidence.series_uid, str(evidence.series_number))
-        or (not text.isdigit() and text.lower() in evidence.series_description.lower())
-        for text in texts
+    return text in (name, series.key, evidence.series_uid, str(evidence.series_number)) or (
+        not text.isdigit() and text.lower() in evidence.series_description.lower()
     )
 
 
@@ -123,7 +146,7 @@ def _stacks_of(group: Sequence[Series]) -> list[SpectralStack]:
         pair = [member for member in group if member.energy_kev == twice][:2]
         raise AmbiguousStack(
             f"two series of phase {group[0].phase or '(none)'} are {twice:g} keV: {_name(pair[0])} and {_name(pair[1])}",
-            remedy="choose with --series, or correct a label with --energy SERIES_UID=KEV",
+            remedy="choose with --series, or correct a label with --energy SERIES=KEV",
         )
     return [stack for members in reconstructions.values() for stack in _stacks_of(members)]
 
@@ -221,7 +244,7 @@ def _no_stack(study: Study) -> NoSpectralStack:
     remedy = (
         "spectral base images hold no pixels that can be read: export monoenergetic series from the vendor's workstation"
         if base_images
-        else "export the monoenergetic series, or name one with --energy SERIES_UID=70"
+        else "export the monoenergetic series, or name one with --energy SERIES=70"
     )
     what = f"no monoenergetic series, but {held}" if held else "no CT series"
     return NoSpectralStack(what, where=study.root, remedy=remedy)

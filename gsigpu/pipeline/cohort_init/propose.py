@@ -20,7 +20,7 @@ from pydicom import Dataset, dcmread
 
 from gsigpu.dicom.model import SeriesKind, Study
 from gsigpu.dicom.reading.headers import files_below
-from gsigpu.dicom.study.classify import load_patterns
+from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.errors import GsigpuError, InputError

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from gsigpu.dicom.model import SeriesKind, Study
-from gsigpu.dicom.study.classify import load_patterns
+from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError
 from gsigpu.masks.roles import RoleMap, read_role_file

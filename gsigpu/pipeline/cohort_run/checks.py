@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gsigpu.backends import BackendName, choose
-from gsigpu.dicom.study.classify import load_patterns
+from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.writing.formats import FORMATS
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import define_all

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gsigpu.dicom.model import Evidence
-from gsigpu.dicom.study.classify import classify, load_patterns
+from gsigpu.dicom.study.classify import classify
+from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.errors import EnergyConflict, SettingsError
 
 PLAIN = Evidence(
@@ -14,7 +15,7 @@ PLAIN = Evidence(
     study_uid="1.2",
     series_uid="1.2.3",
     frame_of_reference_uid="1.9",
-    image_type=("DERIVED", "SECONDARY", "AXIAL"),
+    image_type=("ORIGINAL", "PRIMARY", "AXIAL"),  # with the voltage, an image of the whole spectrum
     kvp=80.0,
 )
 
@@ -52,7 +53,8 @@ def classified(**values):
         ("Z Effective", "zeff", None),
         ("Effective-Z", "zeff", None),
         ("Electron Density", "electron-density", None),
-        ("Rho/Z", "electron-density", None),
+        ("Rho/Z", "other", None),  # both halves of the pair are called so
+        ("RhoZ Rho", "electron-density", None),
         ("SBI", "other", None),
         # false friends
         ("Abdomen 70 kV", "conventional", None),
@@ -112,8 +114,8 @@ def test_two_phases_in_words_are_told():
         ({"mono_energy_kev": 65.0, "series_description": "whatever"}, "vmi", 65),
         ({"private": (("GEMS_X:20", "GSI 55 keV"),)}, "vmi", 55),
         ({"image_comments": "Mono 50 keV", "series_description": "GSI 40-140 keV"}, "vmi", 50),
-        ({"image_type": ("DERIVED", "SECONDARY", "AXIAL", "VMI"), "kvp": 70.0}, "vmi", 70),
-        ({"series_description": "Monoenergetic Plus", "kvp": 40.0}, "vmi", 40),
+        # KVP is settled among the series of an acquisition, not here
+        ({"image_type": ("DERIVED", "SECONDARY", "AXIAL", "VMI"), "kvp": 70.0}, "vmi", None),
         (
             {
                 "image_type": ("DERIVED", "PRIMARY", "AXIAL", "MAT_SPECIFIC"),
@@ -122,7 +124,32 @@ def test_two_phases_in_words_are_told():
             "iodine",
             None,
         ),
-        ({"image_type": ("DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED")}, "vnc", None),
+        # which material was removed must be told, by a code or a word
+        ({"image_type": ("DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED")}, "other", None),
+        (
+            {
+                "image_type": ("DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED"),
+                "materials": ("Iodine",),
+            },
+            "vnc",
+            None,
+        ),
+        (
+            {
+                "image_type": ("DERIVED", "PRIMARY", "AXIAL", "MAT_REMOVED"),
+                "series_description": "VNC",
+            },
+            "vnc",
+            None,
+        ),
+        (
+            {
+                "image_type": ("DERIVED", "PRIMARY", "AXIAL", "MAT_SPECIFIC"),
+                "materials": ("Iodine",),
+            },
+            "iodine",
+            None,
+        ),
         ({"image_type": ("DERIVED", "PRIMARY", "AXIAL", "EFF_ATOMIC_NUM")}, "zeff", None),
         (
             {"image_type": ("DERIVED", "PRIMARY", "AXIAL", "ELECTRON_DENSITY")},

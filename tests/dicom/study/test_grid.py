@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gsigpu.dicom.study.grid import grid_of
+from gsigpu.dicom.study.grid import (
+    POSITION_TOLERANCE_MM,
+    POSITION_TOLERANCE_RATIO,
+    PRINTED_PRECISION_MM,
+    grid_of,
+    position_error_mm,
+)
 from gsigpu.errors import (
     DuplicateSlices,
     GantryTilt,
@@ -83,7 +89,9 @@ def test_missing_slices(zs, message):
 
 
 def test_a_copied_file_and_a_second_image_at_one_place():
-    with pytest.raises(DuplicateSlices, match=r"a and b are copies of one image.*remove the copy"):
+    with pytest.raises(
+        DuplicateSlices, match=r"a and b claim to be one image, but their files differ.*remove"
+    ):
         grid_of([plane(0, name="a"), plane(0, name="b"), plane(1)])
     with pytest.raises(
         DuplicateSlices, match=r"1 slice lies where another is, a and b at 0\.00 mm"
@@ -140,3 +148,52 @@ def test_a_single_slice_has_its_thickness():
     assert grid_of([plane(3)])[0].spacing_mm == (2.5, 0.8, 0.7)
     with pytest.raises(GeometryError, match="Slice Thickness"):
         grid_of([plane(3, slice_thickness_mm=None)])
+
+
+@given(
+    st.integers(3, 40),
+    st.floats(0.3, 10.0),
+    st.data(),
+    st.floats(0.0, 0.3),
+)
+def test_one_slice_off_its_place_is_taken_or_refused_but_never_an_accident(
+    n_slices, spacing_mm, data, off_mm
+):
+    """Across the band where two tolerances once disagreed, wherever the slice lies."""
+    which = data.draw(st.integers(0, n_slices - 1))
+    zs = [z * spacing_mm + (off_mm if z == which else 0.0) for z in range(n_slices)]
+    planes = [plane(z, name=f"{i}") for i, z in enumerate(zs)]
+    # Least squares leaves a slice less than its own distance; the rest moves the grid.
+    allowed_mm = min(POSITION_TOLERANCE_MM, POSITION_TOLERANCE_RATIO * spacing_mm)
+    try:
+        grid, ordered = grid_of(planes)
+    except (NonUniformSpacing, MissingSlices, DuplicateSlices):
+        assert off_mm > 0.9 * allowed_mm
+        return
+    assert grid.shape[0] == n_slices
+    assert len(ordered) == n_slices
+    # However the grid is laid, nothing lies further off than is allowed.
+    assert position_error_mm(grid, ordered) <= allowed_mm + 1e-9
+
+
+@given(
+    st.integers(3, 60),
+    st.floats(0.3, 5.0),
+    st.floats(-500, 500),
+    st.sampled_from([0.1, 0.05, 0.01]),
+)
+def test_positions_rounded_to_a_tenth_of_a_millimetre_are_a_grid(n, spacing_mm, first_mm, step_mm):
+    zs = [round((first_mm + z * spacing_mm) / step_mm) * step_mm for z in range(n)]
+    grid, ordered = grid_of([plane(z, name=f"{i}") for i, z in enumerate(zs)])
+    assert grid.shape[0] == n
+    assert grid.spacing_mm[0] == pytest.approx(spacing_mm, abs=2 * step_mm / (n - 1))
+    assert position_error_mm(grid, ordered) <= step_mm
+
+
+@pytest.mark.parametrize("off_mm", [0.06, 0.08, 0.1])
+@pytest.mark.parametrize("which", [0, 3, 9])
+def test_a_slice_within_a_tenth_of_a_millimetre_is_taken(which, off_mm):
+    planes = [plane(z + (off_mm if z == which else 0.0), name=f"{z}") for z in range(10)]
+    grid, ordered = grid_of(planes)
+    assert grid.spacing_mm[0] == pytest.approx(1.0, abs=0.02)
+    assert PRINTED_PRECISION_MM < position_error_mm(grid, ordered) <= 0.1

@@ -1,12 +1,13 @@
 """From planes to series to the stack of one phase."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gsigpu.dicom.model import SeriesKind
-from gsigpu.dicom.study.classify import load_patterns
+from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.study.read_study import describe, study_from_scan
 from gsigpu.dicom.study.stack import companions, left_aside, select_stack
 from gsigpu.errors import (
@@ -18,15 +19,16 @@ from gsigpu.errors import (
     NoSpectralStack,
     SettingsError,
 )
-from tests.support.planes import evidence, plane, scan, series
+from tests.support.planes import FORMAT, evidence, plane, scan, series
 
 
-def study_of(*groups, energies=None, phases=None):
+def study_of(*groups, energies=None, phases=None, kinds=None):
     return study_from_scan(
         Path("study"),
         scan(*groups),
         energy_overrides=energies or {},
         phase_overrides=phases or {},
+        kind_overrides=kinds or {},
         patterns=load_patterns(),
     )
 
@@ -244,3 +246,214 @@ def test_description_is_plain_data_without_the_patient():
     text = json.dumps(describe(study))
     assert "PLANTED" not in text
     assert {series["energy_kev"] for series in json.loads(text)["series"]} == {40, 70, 100, None}
+
+
+def energies_of(study):
+    return {member.evidence.series_description: member.energy_kev for member in study.series}
+
+
+def test_kvp_counts_where_it_differs_between_the_monoenergetic_images_of_an_acquisition():
+    told = study_of(
+        series("GSI Mono a", "1.1", kvp=70.0),
+        series("GSI Mono b", "1.2", kvp=100.0),
+    )
+    assert energies_of(told) == {"GSI Mono a": 70.0, "GSI Mono b": 100.0}
+    assert all("KVP" in " ".join(member.evidence_used) for member in told.series)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        # the tube's voltage, the same for all
+        [("Mono a", {"kvp": 120.0}), ("Mono b", {"kvp": 120.0})],
+        [("Mono a", {"kvp": 100.0})],
+        # it differs, but between acquisitions
+        [("Mono a", {"kvp": 100.0}), ("Mono b", {"kvp": 120.0, "acquisition_number": 2})],
+        # it differs, but is not the energy where that is known
+        [("Mono a", {"kvp": 100.0}), ("Mono 70 keV", {"kvp": 120.0})],
+    ],
+)
+def test_a_tube_voltage_is_no_energy(groups):
+    study = study_of(*(series(text, f"1.{i}", **values) for i, (text, values) in enumerate(groups)))
+    unknown = [
+        member for member in study.series if "70 keV" not in member.evidence.series_description
+    ]
+    assert all(member.energy_kev is None for member in unknown)
+    assert all("--energy" in str(member.problem) for member in unknown)
+
+
+def test_energies_by_words_and_by_image_type_stand_beside_a_tube_voltage():
+    study = study_of(
+        series("Mono 40 keV", "1.40", kvp=120.0),
+        series("Abdomen", "1.70", kvp=120.0, image_type=("DERIVED", "SECONDARY", "VMI", "ME70KEV")),
+    )
+    assert select_stack(study).energies_kev == (40, 70)
+
+
+def test_a_protocols_energy_counts_for_the_only_series_that_has_no_other():
+    alone = study_of(series("VMI", "1.1", protocol="Liver 70 keV"))
+    assert energies_of(alone) == {"VMI": 70.0}
+    two = study_of(
+        series("VMI a", "1.1", protocol="Liver 70 keV"),
+        series("VMI b", "1.2", protocol="Liver 70 keV"),
+    )
+    assert energies_of(two) == {"VMI a": None, "VMI b": None}
+    taken = study_of(
+        series("VMI a", "1.1", protocol="Liver 70 keV"),
+        series("VMI 70", "1.2", protocol="Liver 70 keV"),
+    )
+    assert energies_of(taken) == {"VMI a": None, "VMI 70": 70.0}
+
+
+@pytest.mark.parametrize("name", ["HAP(Iodine)", "Iodine(HAP)", "Water(HAP)"])
+def test_the_name_of_a_material_pair_gives_no_phase(name):
+    study = study_of(*stack_of(""), series(name, "1.81"))
+    assert {member.phase for member in study.series} == {""}
+    assert study.warnings == ()
+
+
+def test_a_phase_from_a_material_map_spreads_with_a_warning():
+    study = study_of(*stack_of(""), series("PV Iodine(Water)", "1.81"))
+    assert {member.phase for member in study.series} == {"PVP"}
+    (line,) = study.warnings
+    assert "'PV Iodine(Water)'" in line
+    assert "--phase-of" in line
+    named = study_of(*stack_of("AP"), series("Mono 120 keV", "1.120"), series("PV Iodine", "1.81"))
+    assert select_stack(named).energies_kev == (40, 70, 100, 120)
+    assert named.warnings == ()
+
+
+def test_a_colour_picture_is_no_map():
+    (member,) = study_of(
+        [
+            plane(z, evidence("Iodine map", "1.81"), image=replace(FORMAT, samples_per_pixel=3))
+            for z in (0, 1, 2)
+        ]
+    ).series
+    assert member.kind is SeriesKind.OTHER
+    assert "colour" in member.evidence_used[0]
+
+
+def test_a_kind_may_be_given():
+    unknown = series("Spectral result 3", "1.1", series_number=5)
+    assert study_of(unknown).series[0].kind is SeriesKind.OTHER
+    for name in ("1.1", "5"):
+        (member,) = study_of(unknown, kinds={name: "conventional"}).series
+        assert member.kind is SeriesKind.CONVENTIONAL
+        assert member.evidence_used[0] == "kind conventional given by --kind"
+    (mono,) = study_of(unknown, kinds={"5": "vmi"}).series
+    assert "--energy" in str(mono.problem)
+    (mono,) = study_of(unknown, kinds={"5": "vmi"}, energies={"5": 70.0}).series
+    assert (mono.energy_kev, mono.problem) == (70.0, None)
+    with pytest.raises(SettingsError, match="names no kind; use vmi, iodine"):
+        study_of(unknown, kinds={"5": "nonsense"})
+    with pytest.raises(SettingsError, match="an energy and the kind iodine"):
+        study_of(unknown, kinds={"5": "iodine"}, energies={"1.1": 70.0})
+
+
+def two_acquisitions():
+    planes = []
+    for number in (1, 2):
+        header = evidence("Mono 70 keV", "1.5", series_number=3, acquisition_number=number)
+        planes += [plane(z, header, sop_instance_uid=f"{number}.{z}") for z in (0, 1, 2)]
+    return planes
+
+
+@pytest.mark.parametrize("prefix", ["1.5", "3"])
+def test_parts_of_a_series_are_named_by_the_key_that_scan_prints(prefix):
+    first, second = (f"{prefix}#acquisition{number}" for number in (1, 2))
+    study = study_of(two_acquisitions(), phases={first: "AP", second: "PVP"})
+    assert [member.phase for member in study.series] == ["AP", "PVP"]
+    assert select_stack(study, phase="PVP").series[0].evidence.acquisition_number == 2
+    names = [row["name"] for row in describe(study)["series"]]
+    assert names == ["3#acquisition1", "3#acquisition2"]
+    study = study_of(two_acquisitions(), energies={first: 50.0}, kinds={second: "other"})
+    assert [(member.kind.value, member.energy_kev) for member in study.series] == [
+        ("other", None),
+        ("vmi", 50.0),
+    ]
+
+
+def test_names_that_fit_no_series_or_several_are_refused():
+    study = [series("Mono 40 keV", "1.1"), series("Mono 70 keV", "1.2")]
+    with pytest.raises(SettingsError, match="no series 99 in this folder; gsigpu scan"):
+        study_of(*study, phases={"99": "AP"})
+    with pytest.raises(SettingsError, match="2 series 7 in this folder"):
+        study_of(*study, phases={"7": "AP"})
+    both = [
+        plane(z, evidence("GSI", "1.5", image_comments=f"Mono {kev} keV"))
+        for kev in (40, 70)
+        for z in (0, 1, 2)
+    ]
+    with pytest.raises(SettingsError, match="given as a whole too"):
+        study_of(both, phases={"1.5#40keV": "AP"}, energies={"1.5": 70.0})
+
+
+def test_every_text_of_a_series_filter_must_name_one():
+    study = study_of(*stack_of())
+    with pytest.raises(NoSpectralStack, match="no monoenergetic series is named by --series '99'"):
+        select_stack(study, series=["40", "99"])
+    assert select_stack(study, series=["40,100"]).energies_kev == (40, 100)
+    comma = study_of(series("Liver, 40 keV", "1.1"), series("Spleen, 70 keV", "1.2"))
+    assert select_stack(comma, series=["Liver, 40"]).energies_kev == (40,)
+
+
+@pytest.mark.parametrize(
+    "word", ["门脉期", "門脈相", "portalvenös", "фаза венозная", "temps portal"]
+)
+def test_a_phase_may_be_asked_for_in_any_language_of_the_table(word):
+    assert select_stack(study_of(*stack_of("AP"), *stack_of("PVP")), phase=word).phase == "PVP"
+
+
+def test_the_words_of_a_users_table_serve_for_the_phase_too(tmp_path):
+    table = tmp_path / "site.toml"
+    table.write_text('[[phase]]\nfield = "series_description"\nwords = ["ph2"]\nphase = "PVP"\n')
+    study = study_from_scan(
+        Path("study"),
+        scan(*stack_of("ph2"), *stack_of("AP")),
+        energy_overrides={},
+        phase_overrides={},
+        patterns=load_patterns(table),
+    )
+    assert select_stack(study, phase="ph2").phase == "PVP"
+
+
+def test_a_fault_in_one_series_is_that_series_problem(monkeypatch):
+    from gsigpu.dicom.study import read_study
+
+    def broken(planes):
+        if planes[0].evidence.series_description == "AP Mono 40 keV":
+            raise IndexError("index 0 is out of bounds")
+        return grid_of(planes)
+
+    grid_of = read_study.grid_of
+    monkeypatch.setattr(read_study, "grid_of", broken)
+    stack = select_stack(study_of(*stack_of()))
+    assert "unexpected IndexError" in str(stack.series[0].problem)
+    assert stack.series[1].problem is None
+
+
+def test_byte_identical_copies_are_dropped_and_told(tmp_path):
+    planes = []
+    for z in (0, 1, 2):
+        for name in (f"{z}", f"copy of {z}"):
+            path = tmp_path / name
+            path.write_bytes(b"DICM" + bytes([z]))
+            planes.append(plane(z, name=path))
+    study = study_of(planes)
+    assert [member.path.name for member in study.series[0].planes] == ["0", "1", "2"]
+    assert study.warnings == (
+        "3 files are copies, byte for byte, of others in the folder, and left out",
+    )
+    (tmp_path / "copy of 1").write_bytes(b"DICM other")
+    problem = study_of(planes).series[0].problem
+    assert isinstance(problem, DuplicateSlices)
+    assert "1 and copy of 1 claim to be one image, but their files differ" in str(problem)
+
+
+def test_positions_rounded_by_the_scanner_are_taken_and_told():
+    zs = [round(0.625 * z, 1) for z in range(40)]
+    study = study_of(*(series(f"Mono {kev} keV", zs=zs) for kev in (40, 70)))
+    assert all(member.problem is None for member in select_stack(study).series)
+    (line,) = study.warnings
+    assert "slices of 2 series stand up to 0.0" in line
