@@ -8,6 +8,7 @@ volume is never in memory.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ from gsigpu.dicom.writing.derived import (
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.errors import OutputError
-from gsigpu.map_files import MapFiles, PlaneFile, file_name, map_names
+from gsigpu.map_files import MapFiles, PlaneFile, map_names
 from gsigpu.maps.definitions import Code, MapDefinition
 from gsigpu.version import __version__
 
@@ -113,7 +114,7 @@ def _parametric_map(derived: DerivedSeries) -> Any:
                 voi_lut_function="LINEAR_EXACT",
             )
         ],
-        content_label=file_name(definition.parameter).upper()[:16],
+        content_label=_code_string(definition.parameter),
         content_description=definition.title[:64],
     )
     # highdicom dates what it makes and numbers it at random; here the same input gives the same bytes.
@@ -172,6 +173,15 @@ def _one_pixel(derived: DerivedSeries, z: int) -> FileDataset:
 def _position(plane: Plane) -> list[str]:
     assert plane.position_mm is not None
     return [decimal(value) for value in plane.position_mm]
+
+
+def _code_string(text: str) -> str:
+    """A text in the characters of a code string (CS, PS3.5 6.2): capitals, digits, underscore; 16 at most.
+
+    >>> _code_string("lambda_hu[60-100]"), _code_string("mono_55.5")
+    ('LAMBDA_HU_60_100', 'MONO_55_5')
+    """
+    return re.sub("[^A-Z0-9]+", "_", text.upper())[:16].strip("_")
 
 
 def _real_world_values(definition: MapDefinition) -> Any:

@@ -1,5 +1,6 @@
 """Maps as Parametric Maps, read back by highdicom and pydicom."""
 
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from gsigpu.dicom.writing.formats import open_sink
 from gsigpu.dicom.writing.pm import parametric_map_sink
 from gsigpu.errors import OutputError
 from gsigpu.maps.registry import define_all
@@ -97,3 +99,33 @@ def test_a_volume_longer_than_an_element_is_refused(written, tmp_path, monkeypat
     monkeypatch.setattr("gsigpu.dicom.writing.pm._LONGEST_VALUE", 1000)
     with pytest.raises(OutputError, match="--format ct"):
         parametric_map_sink(tmp_path, DEFINITIONS, written.stack)
+
+
+ODD_NAMES = (
+    "lambda-hu[60-100]",
+    "lambda-hu[60-100/60]",
+    "lambda-hu[fit:60-140]",
+    "sigma-lambda-hu[60-100]",
+    "mono-55.5",
+    "electron-density",
+    "residual",
+)
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("form", ["pm", "ct"])
+def test_every_name_of_a_map_can_be_written(tmp_path, form):
+    """Content Label is a code string: brackets, colons, dots and hyphens are none of its characters."""
+    stack = STACKS["oblique"](tmp_path / "study")
+    definitions = define_all(ODD_NAMES)
+    (tmp_path / "out").mkdir()
+    planes = np.zeros((len(definitions), *stack.geometry.shape[1:]))
+    with open_sink(form, tmp_path / "out", definitions, stack) as sink:
+        for z in range(stack.geometry.shape[0]):
+            sink.write(z, list(planes.astype(sink.dtype)))
+    files = [path for path in sorted((tmp_path / "out").rglob("*.dcm")) if "00002" not in path.name]
+    assert len(files) >= len(ODD_NAMES)
+    for path in files:
+        assert errors_found_by_dciodvfy(path) == []
+        if form == "pm":
+            assert re.fullmatch("[A-Z0-9_]{1,16}", dcmread(path).ContentLabel)
