@@ -30,6 +30,7 @@ from common import (
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
+from gsigpu.dicom.writing.content_names import names_of
 from gsigpu.dicom.writing.ct import ct_series
 from gsigpu.dicom.writing.derived import derive
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
@@ -87,9 +88,10 @@ def with_pydicom(stack: SpectralStack, image: np.ndarray, folder: Path) -> None:
     template = ct_series(folder / "header", [MAP], stack)[0].header(0)
     template.add_new("PixelData", "OW", b"")
     derived = derive([MAP], stack, sop_class_uid=template.SOPClassUID)[0]
+    names = names_of([b"pydicom"])
     for z, plane in enumerate(stack.series[0].planes):
         ds = copy.deepcopy(template)
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = derived.image_uid(z)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = names.image_uid(z)
         ds.InstanceNumber = z + 1
         ds.ImagePositionPatient = list(plane.position_mm)
         ds.SliceLocation = plane.position_mm[2]

@@ -37,6 +37,9 @@ class PlaneWriter(Protocol):
     def write(self, z: int, plane: NDArray[Any]) -> None:
         """Plane z."""
 
+    def finish(self) -> None:
+        """After the last plane of a run that went well: completes what depends on all of them."""
+
     def close(self) -> None:
         """After the last plane, or after an error."""
 
@@ -71,9 +74,14 @@ class MapFiles:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Closes the writers."""
-        for writer in self.writers:
-            writer.close()
+        """Completes the files, unless there was an error, and closes them."""
+        try:
+            if error is None:
+                for writer in self.writers:
+                    writer.finish()
+        finally:
+            for writer in self.writers:
+                writer.close()
 
 
 def map_names(definitions: Iterable[MapDefinition], *, suffix: str = "") -> dict[str, str]:
@@ -102,6 +110,14 @@ class PlaneFile:
         assert pixels.nbytes == self._n_plane_bytes
         place = z if self._order is None else self._order[z]
         self._write(self._start + place * self._n_plane_bytes, pixels)
+
+    def finish(self) -> None:
+        """Nothing to do."""
+
+    def rewrite_header(self, header: bytes) -> None:
+        """Another header of the same length."""
+        assert len(header) == self._start
+        self._write(0, memoryview(header))
 
     def _write(self, offset: int, data: memoryview) -> None:
         with self._lock:

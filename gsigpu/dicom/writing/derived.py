@@ -67,13 +67,12 @@ _CHECKED_VRS = ("DA", "TM", "CS")
 
 
 class DerivedSeries:
-    """One map as a new series of the source's study: what it is made of, and its identity.
+    """One map as a new series of the source's study: what it is made of.
 
     definition : the map
     stack : just the series that the map is computed from
-    uid : of the new series. It follows from the source images, the energies and the phase they were
-        taken for, the definition, the kind of object and the version of gsigpu, and nothing else.
-    number : Series Number, after the source's
+    identity : a UID of what the series is meant to be: source images, energies, phase, definition, kind of
+        object and version of gsigpu. What the series and its objects are called follows from their content.
     """
 
     def __init__(
@@ -83,19 +82,17 @@ class DerivedSeries:
         source: FileDataset,
         *,
         sop_class_uid: str,
-        index: int,
         beside: Sequence[MapDefinition] = (),
     ) -> None:
         """See `derive`, which makes these.
 
         source : the header to take patient and study from
-        index : position among the maps of this run
         """
         self.definition = definition
         self.stack = series_used(stack, (definition, *beside))
         self.sop_class_uid = sop_class_uid
         self._source = source
-        self.uid = derived_uid(
+        self.identity = derived_uid(
             "series",
             __version__,
             sop_class_uid,
@@ -107,8 +104,6 @@ class DerivedSeries:
                 for plane in series.planes
             ),
         )
-        source_number = self.stack.series[0].evidence.series_number or 0
-        self.number = 100 * (source_number if 0 < source_number < 10**7 else 900) + 1 + index
 
     @property
     def title(self) -> str:
@@ -125,18 +120,16 @@ class DerivedSeries:
             :1024
         ]
 
-    def image_uid(self, z: int) -> str:
-        """SOP Instance UID of slice z, or of the only object where all slices are in one file."""
-        return derived_uid("image", self.uid, z)
-
     def sources(self, z: int) -> tuple[Plane, ...]:
         """The source images of slice z, ascending in energy."""
         return tuple(series.planes[z] for series in self.stack.series)
 
-    def dataset(self, sop_instance_uid: str) -> FileDataset:
+    def dataset(self, sop_instance_uid: str, series_uid: str, number: str) -> FileDataset:
         """A new object of the series, with the modules that objects of all kinds share."""
         with quiet():
-            return self._dataset(sop_instance_uid)
+            ds = self._dataset(sop_instance_uid)
+            ds.SeriesInstanceUID, ds.SeriesNumber = UID(series_uid), number
+        return ds
 
     def _dataset(self, sop_instance_uid: str) -> FileDataset:
         evidence = self.stack.series[0].evidence
@@ -145,8 +138,6 @@ class DerivedSeries:
             evidence.frame_of_reference_uid or derived_uid("frame", evidence.series_uid)
         )
         ds.Modality = "CT"
-        ds.SeriesInstanceUID = UID(self.uid)
-        ds.SeriesNumber = self.number
         ds.SeriesDescription = self.title
         ds.DerivationDescription = self.derivation
         return ds
@@ -206,10 +197,9 @@ def derive(
             stack,
             source,
             sop_class_uid=sop_class_uid,
-            index=index,
             beside=beside,
         )
-        for index, definition in enumerate(definitions)
+        for definition in definitions
     ]
 
 

@@ -17,12 +17,21 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from highdicom.pm import ParametricMap, RealWorldValueMapping
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sr.coding import Code as PydicomCode
 from pydicom.uid import CTImageStorage, ParametricMapStorage
 
 from gsigpu.dicom.model import Plane, SpectralStack
+from gsigpu.dicom.writing.content_names import (
+    PLACEHOLDER_IMAGE_UID,
+    PLACEHOLDERS,
+    ContentNames,
+    header_digest,
+    names_of,
+    pixel_digest,
+)
 from gsigpu.dicom.writing.derived import (
     DerivedSeries,
     code_item,
@@ -35,7 +44,7 @@ from gsigpu.dicom.writing.derived import (
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.errors import OutputError
-from gsigpu.map_files import MapFiles, PlaneFile, map_names
+from gsigpu.map_files import MapFiles, PlaneFile, map_names, plane_bytes
 from gsigpu.maps.definitions import Code, MapDefinition
 from gsigpu.version import __version__
 
@@ -64,7 +73,7 @@ def parametric_map_sink(
     for derived in derive(definitions, stack, sop_class_uid=ParametricMapStorage):
         header, frame_of_slice = _encoded(derived)
         writers.append(
-            PlaneFile(
+            _ParametricMapFile(
                 folder / names[derived.definition.name],
                 header,
                 n_plane_bytes=rows * columns * 4,
@@ -72,6 +81,41 @@ def parametric_map_sink(
             )
         )
     return MapFiles(definitions, writers, suffix=".dcm")
+
+
+class _ParametricMapFile(PlaneFile):
+    """A Parametric Map whose names follow from its content, and take their places at the end."""
+
+    def __init__(
+        self, path: Path, header: bytes, *, n_plane_bytes: int, order: Sequence[int]
+    ) -> None:
+        super().__init__(path, header, n_plane_bytes=n_plane_bytes, order=order)
+        self._header = header
+        self._digests: dict[int, bytes] = {}
+
+    def write(self, z: int, plane: NDArray[Any]) -> None:
+        """Plane z."""
+        super().write(z, plane)
+        self._digests[z] = pixel_digest(plane_bytes(plane))
+
+    def finish(self) -> None:
+        """Names the object."""
+        planes = (self._digests[z] for z in sorted(self._digests))
+        names = names_of([header_digest(self._header), *planes])
+        self.rewrite_header(_renamed(self._header, names))
+
+
+def _renamed(header: bytes, names: ContentNames) -> bytes:
+    """A header with names in the places of the placeholders."""
+    number_tag = b"\x20\x00\x11\x00IS\x0a\x00"
+    for before, after in (
+        (PLACEHOLDERS.series_uid.encode(), names.series_uid.encode()),
+        (PLACEHOLDER_IMAGE_UID.encode(), names.image_uid(0).encode()),
+        (number_tag + PLACEHOLDERS.number.encode(), number_tag + names.number.encode()),
+    ):
+        assert before in header
+        header = header.replace(before, after)
+    return header
 
 
 def _encoded(derived: DerivedSeries) -> tuple[bytes, list[int]]:
@@ -92,13 +136,13 @@ def _encoded(derived: DerivedSeries) -> tuple[bytes, list[int]]:
 def _parametric_map(derived: DerivedSeries) -> Any:
     """The object with frames of one pixel."""
     definition, grid = derived.definition, derived.stack.geometry
-    shared = derived.dataset(derived.image_uid(0))
+    shared = derived.dataset(PLACEHOLDER_IMAGE_UID, PLACEHOLDERS.series_uid, PLACEHOLDERS.number)
     ds: Any = ParametricMap(
         source_images=[_one_pixel(derived, z) for z in range(grid.shape[0])],
         pixel_array=np.zeros((grid.shape[0], 1, 1), np.float32),
-        series_instance_uid=derived.uid,
-        series_number=derived.number,
-        sop_instance_uid=derived.image_uid(0),
+        series_instance_uid=PLACEHOLDERS.series_uid,
+        series_number=int(PLACEHOLDERS.number),
+        sop_instance_uid=PLACEHOLDER_IMAGE_UID,
         instance_number=1,
         manufacturer="gsigpu",
         manufacturer_model_name="gsigpu",
@@ -119,7 +163,7 @@ def _parametric_map(derived: DerivedSeries) -> Any:
     )
     # highdicom dates what it makes and numbers it at random; here the same input gives the same bytes.
     del ds.InstanceCreationDate, ds.InstanceCreationTime
-    dimensions_uid = derived_uid("dimensions", derived.uid)
+    dimensions_uid = derived_uid("dimensions", derived.identity)
     ds.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimensions_uid
     for item in ds.DimensionIndexSequence:
         item.DimensionOrganizationUID = dimensions_uid
@@ -159,9 +203,8 @@ def _complete_frames(ds: Dataset, derived: DerivedSeries) -> list[int]:
 def _one_pixel(derived: DerivedSeries, z: int) -> FileDataset:
     """A stand-in for the source slice at z: a CT image of one pixel, with all that highdicom reads."""
     plane, grid = derived.sources(z)[0], derived.stack.geometry
-    ds = derived.dataset(plane.sop_instance_uid)
+    ds = derived.dataset(plane.sop_instance_uid, plane.evidence.series_uid, PLACEHOLDERS.number)
     ds.SOPClassUID = CTImageStorage  # even if the source is multi-frame
-    ds.SeriesInstanceUID = plane.evidence.series_uid
     ds.Rows = ds.Columns = 1
     ds.SliceThickness = decimal(plane.slice_thickness_mm or grid.spacing_mm[0])
     ds.ImagePositionPatient = _position(plane)

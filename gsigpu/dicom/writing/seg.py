@@ -19,6 +19,7 @@ from pydicom.sr.coding import Code as PydicomCode
 from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from gsigpu.dicom.model import Plane, Series
+from gsigpu.dicom.writing.content_names import name_by_content
 from gsigpu.dicom.writing.derived import (
     code_item,
     quiet,
@@ -112,7 +113,7 @@ def write_segmentation(
                 )
             ],
             series_instance_uid=derived_uid("series", identity),
-            series_number=100 * (series.evidence.series_number or 900) + 90,
+            series_number=1,
             sop_instance_uid=derived_uid("image", identity),
             instance_number=1,
             manufacturer="gsigpu",
@@ -125,6 +126,7 @@ def write_segmentation(
         )
         _complete(ds, header, series, planes, identity)
         _add_frames(ds, segments, series.planes, slices, geometry)
+        name_by_content(ds)
         ds.save_as(path, enforce_file_format=True)
     del ds.PixelData
     return WrittenSegments(ds, header, series, tuple(slices), tracking)

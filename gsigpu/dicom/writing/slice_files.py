@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 
 from gsigpu.dicom.model import Plane
+from gsigpu.dicom.writing.content_names import (
+    PLACEHOLDER_IMAGE_UID,
+    PLACEHOLDERS,
+    ContentNames,
+    header_digest,
+    names_of,
+    pixel_digest,
+)
 from gsigpu.dicom.writing.derived import DerivedSeries, source_image_items
 from gsigpu.dicom.writing.template import HeaderTemplate, decimal
 from gsigpu.map_files import plane_bytes
@@ -24,7 +32,8 @@ class SliceFiles:
     """Writes the slices of one series, in any order and from several threads.
 
     A slice's header is the template with the values of the slice: `header` gives the same as pydicom
-    holds it, and the bytes written are those that pydicom would write.
+    holds it, and the bytes written are those that pydicom would write. The names of series and slices follow
+    from the content of all slices; `finish` writes them over their placeholders.
     """
 
     def __init__(
@@ -42,6 +51,8 @@ class SliceFiles:
         """
         self._folder, self._derived, self._describe = folder, derived, describe
         self._n_pixel_bytes, self._pixel_vr = n_pixel_bytes, pixel_vr
+        self._names: ContentNames | None = None
+        self._digests: dict[int, bytes] = {}
         n_slices = derived.stack.geometry.shape[0]
         self._templates = {
             _layout(derived.sources(z)): self._template(z)
@@ -53,17 +64,30 @@ class SliceFiles:
         """The file of slice z."""
         pixels = plane_bytes(plane)
         assert pixels.nbytes == self._n_pixel_bytes
+        header = self._filled(z)
+        self._digests[z] = header_digest(header) + pixel_digest(pixels)
+        self._write(z, os.O_CREAT | os.O_EXCL, [memoryview(header), pixels])
+
+    def finish(self) -> None:
+        """Names the series and its slices; call it once, after the last."""
+        self._names = names_of(self._digests[z] for z in sorted(self._digests))
+        for z in self._digests:
+            self._write(z, 0, [memoryview(self._filled(z))])
+
+    def close(self) -> None:
+        """Nothing to do: no file stays open."""
+
+    def _filled(self, z: int) -> bytes:
         template = self._templates[_layout(self._derived.sources(z))]
-        parts = [memoryview(template.fill(self._values(z))), pixels]
+        return template.fill(self._values(z))
+
+    def _write(self, z: int, flags: int, parts: list[memoryview]) -> None:
         path = self._folder / f"IM{z + 1:05d}.dcm"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        descriptor = os.open(path, os.O_WRONLY | flags | _BINARY, 0o666)
         try:
             _write_fully(descriptor, parts)
         finally:
             os.close(descriptor)
-
-    def close(self) -> None:
-        """Nothing to do: every file is complete when it is written."""
 
     def header(self, z: int) -> FileDataset:
         """The header of slice z, without pixel data."""
@@ -75,8 +99,11 @@ class SliceFiles:
         grid = self._derived.stack.geometry
         position = planes[0].position_mm
         assert position is not None
+        names = self._names or PLACEHOLDERS
         values = {
-            "uid": self._derived.image_uid(z),
+            "uid": PLACEHOLDER_IMAGE_UID if self._names is None else self._names.image_uid(z),
+            "uid of series": names.series_uid,
+            "series number": names.number,
             "instance number": str(z + 1),
             "position": "\\".join(map(decimal, position)),
             "location": decimal(float(np.dot(position, grid.slice_direction))),
@@ -100,7 +127,7 @@ class SliceFiles:
 
     def _dataset(self, z: int, values: dict[str, str]) -> FileDataset:
         planes, grid = self._derived.sources(z), self._derived.stack.geometry
-        ds = self._derived.dataset(values["uid"])
+        ds = self._derived.dataset(values["uid"], values["uid of series"], values["series number"])
         ds.InstanceNumber = values["instance number"]
         ds.SourceImageSequence = source_image_items(
             planes,
@@ -136,7 +163,7 @@ def _marker(name: str, i: int) -> str:
     """A value of the right kind that stands nowhere else in a header."""
     if name == "position":
         return "-4242.4242\\4242.4242\\1"
-    if name == "uid" or name.startswith("source"):
+    if name.startswith(("uid", "source")):
         return f"9.9.9.{i}.424242"
     return f"{1424242000 + i}"
 

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, SegmentationStorage
 
+from gsigpu.dicom.writing.content_names import name_by_content
 from gsigpu.dicom.writing.derived import code_item, quiet, shared_dataset
 from gsigpu.dicom.writing.seg import WrittenSegments, pydicom_code
 from gsigpu.dicom.writing.template import decimal
@@ -115,7 +116,7 @@ def write_report(
             evidence=[*unique.values(), seg],
             content=content,
             series_instance_uid=derived_uid("series", identity),
-            series_number=100 * (segments.series.evidence.series_number or 900) + 91,
+            series_number=1,
             sop_instance_uid=derived_uid("image", identity),
             instance_number=1,
             manufacturer="gsigpu",
@@ -124,6 +125,7 @@ def write_report(
         )
         _complete(ds, segments)
         _add_numbers(ds, regions)
+        name_by_content(ds)
         ds.save_as(path, enforce_file_format=True)
 
 

@@ -42,9 +42,11 @@ def write(folder, stack, names=NAMES):
     folder.mkdir()
     maps = {
         definition.name: float_map(
-            stack, seed, largest=LARGEST.get(definition.name, 1000 * definition.step)
+            stack,
+            ALL_NAMES.index(definition.name) if definition.name in ALL_NAMES else 99,
+            largest=LARGEST.get(definition.name, 1000 * definition.step),
         )
-        for seed, definition in enumerate(definitions)
+        for definition in definitions
     }
     stored = {
         definition.name: quantise(maps[definition.name], definition.step)[0]
