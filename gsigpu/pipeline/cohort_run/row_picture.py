@@ -6,14 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gsigpu.dicom.reading.hu_planes import read_planes
-from gsigpu.dicom.reading.pixels import PlaneReader
-from gsigpu.maps.plan import maps_of_hu, plan_maps
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.slice_maps import slice_maps
 
 _BODY_HU = -300.0
-_ANATOMY_KEV = 70.0
 
 
 def save_picture(path: Path, measurement: Measurement) -> None:
@@ -23,19 +20,8 @@ def save_picture(path: Path, measurement: Measurement) -> None:
         (mask.lesion.mask for mask in measurement.layout.lesions), key=lambda mask: mask.n_voxels
     )
     z = largest.origin[0] + int(largest.voxels.sum(axis=(1, 2)).argmax())
-    definitions = [
-        definition
-        for definition in measurement.measurand.definitions
-        if definition.name in ("lambda-hu", "iodine")
-    ]
-    plan = plan_maps(definitions, stack.energies_kev)
-    shown = min(range(len(stack.series)), key=lambda i: abs(stack.energies_kev[i] - _ANATOMY_KEV))
-    needed = sorted({stack.energies_kev.index(kev) for kev in plan.energies_kev} | {shown})
-    hu = read_planes(PlaneReader(), [stack.series[i].planes[z] for i in needed])
-    anatomy = hu[needed.index(shown)]
-    maps = maps_of_hu(
-        plan, hu[[needed.index(stack.energies_kev.index(kev)) for kev in plan.energies_kev]]
-    )
+    planes = slice_maps(measurement, z)
+    anatomy = planes.anatomy
     body_mask = np.nan_to_num(anatomy, nan=-1000.0) > _BODY_HU
     outline = np.zeros(anatomy.shape, bool)
     for lesion in measurement.layout.lesions:
@@ -46,7 +32,7 @@ def save_picture(path: Path, measurement: Measurement) -> None:
     panels = [
         Panel(
             anatomy,
-            f"VMI {stack.energies_kev[shown]:g} keV",
+            f"VMI {planes.anatomy_kev:g} keV",
             "HU",
             ANATOMY_WINDOW,
             "gray",
@@ -54,7 +40,7 @@ def save_picture(path: Path, measurement: Measurement) -> None:
         ),
         *(
             Panel(
-                maps[definition.name],
+                plane,
                 definition.title.replace("Lambda HU", "λHU"),
                 definition.unit.display,
                 definition.window,
@@ -63,7 +49,7 @@ def save_picture(path: Path, measurement: Measurement) -> None:
                 shown_mask=body_mask,
                 outline_mask=outline,
             )
-            for definition in definitions
+            for definition, plane in planes.maps
         ),
     ]
     save_panels(

@@ -1,0 +1,165 @@
+"""Small pictures of lesions for the gallery: anatomy, λHU and iodine side by side, core and rim in outline.
+
+A card is made of pixels alone; names and values stand beside it in the page. Windows are fixed, so that
+cards of different patients compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import zoom
+
+from gsigpu.pictures import ANATOMY_WINDOW
+from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.slice_maps import SliceMaps, slice_maps
+from gsigpu.regions.region_mask import RegionMask
+
+# The side of a panel: a lesion of 30 mm with as much liver around it.
+_FIELD_MM = 80.0
+PANEL_PIXELS = 160
+_JPEG_QUALITY = 88
+# Okabe and Ito's orange and sky blue, told apart by every reader.
+_OUTLINES = {"core": (230, 159, 0), "rim": (86, 180, 233)}
+
+
+@dataclass(frozen=True, slots=True)
+class LesionCard:
+    """The picture of a lesion.
+
+    lesion_id : as in the tables
+    image : (PANEL_PIXELS, 3 * PANEL_PIXELS, 3) uint8; anatomy, λHU, iodine from the left
+    slice_number : from 1
+    """
+
+    lesion_id: str
+    image: NDArray[np.uint8]
+    slice_number: int
+
+
+def lesion_cards(measurement: Measurement) -> list[LesionCard]:
+    """A card of every lesion that was laid out, in the slice where it is largest."""
+    regions: dict[str, dict[str, RegionMask]] = {}
+    for region in measurement.layout.regions:
+        if region.lesion_id and region.region in _OUTLINES:
+            regions.setdefault(region.lesion_id, {})[region.region] = region.mask
+    planes: dict[int, SliceMaps] = {}
+    cards = []
+    for laid_out in measurement.layout.lesions:
+        mask = laid_out.lesion.mask
+        voxels = np.asarray(mask.voxels)
+        z = mask.origin[0] + int(voxels.sum(axis=(1, 2)).argmax())
+        if z not in planes:
+            planes[z] = slice_maps(measurement, z)
+        cards.append(
+            LesionCard(
+                lesion_id=laid_out.lesion.lesion_id,
+                image=_card(
+                    planes[z],
+                    mask,
+                    regions.get(laid_out.lesion.lesion_id, {}),
+                    measurement.stack.geometry.spacing_mm[1:],
+                ),
+                slice_number=z + 1,
+            )
+        )
+    return cards
+
+
+def write_card(path: Path, card: LesionCard) -> None:
+    """Writes the picture as JPEG."""
+    path.write_bytes(imagecodecs.jpeg8_encode(card.image, level=_JPEG_QUALITY))
+
+
+def _card(
+    planes: SliceMaps,
+    mask: RegionMask,
+    regions: dict[str, RegionMask],
+    pixel_spacing_mm: Sequence[float],
+) -> NDArray[np.uint8]:
+    local = planes.z - mask.origin[0]
+    rows, columns = np.nonzero(np.asarray(mask.voxels)[local])
+    centre = (mask.origin[1] + rows.mean(), mask.origin[2] + columns.mean())
+    anatomy = _grey(planes.anatomy)
+    panels = [anatomy]
+    for definition, plane in planes.maps:
+        panels.append(_coloured(plane, definition.window, definition.colormap))
+    outlines = [
+        (_on_slice(regions[name], planes.z, planes.anatomy.shape), colour)
+        for name, colour in _OUTLINES.items()
+        if name in regions
+    ]
+    return np.concatenate(
+        [_panel(panel, outlines, centre, pixel_spacing_mm) for panel in panels], axis=1
+    )
+
+
+def _grey(plane: NDArray[Any]) -> NDArray[np.uint8]:
+    centre, width = ANATOMY_WINDOW
+    scaled = np.clip((np.nan_to_num(plane, nan=-1e4) - centre) / width + 0.5, 0.0, 1.0)
+    return np.repeat(np.rint(255 * scaled).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _coloured(plane: NDArray[Any], window: tuple[float, float], name: str) -> NDArray[np.uint8]:
+    from matplotlib import colormaps
+
+    centre, width = window
+    scaled = np.clip((np.nan_to_num(plane, nan=-1e9) - centre) / width + 0.5, 0.0, 1.0)
+    return np.asarray(colormaps[name](scaled, bytes=True))[..., :3]
+
+
+def _on_slice(mask: RegionMask, z: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A region on one slice of the grid."""
+    plane = np.zeros(shape, dtype=bool)
+    sides = mask.box
+    if sides[0].start <= z < sides[0].stop:
+        plane[sides[1], sides[2]] = np.asarray(mask.voxels)[z - sides[0].start]
+    return plane
+
+
+def _panel(
+    picture: NDArray[np.uint8],
+    outlines: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
+    centre: tuple[float, float],
+    pixel_spacing_mm: Sequence[float],
+) -> NDArray[np.uint8]:
+    """A square of `_FIELD_MM` around a place, enlarged, with outlines one pixel wide."""
+    halves = [max(1, round(_FIELD_MM / 2 / size)) for size in pixel_spacing_mm]
+    lows = [round(place) - half for place, half in zip(centre, halves, strict=True)]
+    square = _cropped(picture, lows, halves)
+    factors = [PANEL_PIXELS / side for side in square.shape[:2]]
+    large = zoom(square, (*factors, 1), order=1, grid_mode=True, mode="nearest")
+    panel = np.ascontiguousarray(large[:PANEL_PIXELS, :PANEL_PIXELS])
+    for mask, colour in outlines:
+        inside = zoom(
+            _cropped(mask, lows, halves), factors, order=0, grid_mode=True, mode="nearest"
+        )[:PANEL_PIXELS, :PANEL_PIXELS]
+        panel[_edge(inside)] = colour
+    return panel
+
+
+def _cropped(plane: NDArray[Any], lows: Sequence[int], halves: Sequence[int]) -> NDArray[Any]:
+    """From `lows` on, twice `halves` wide; zero beyond the plane."""
+    square = np.zeros((2 * halves[0], 2 * halves[1], *plane.shape[2:]), plane.dtype)
+    sides = [
+        (max(0, low), min(size, low + 2 * half))
+        for low, half, size in zip(lows, halves, plane.shape[:2], strict=True)
+    ]
+    (top, bottom), (left, right) = sides
+    square[top - lows[0] : bottom - lows[0], left - lows[1] : right - lows[1]] = plane[
+        top:bottom, left:right
+    ]
+    return square
+
+
+def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels of a mask with a neighbour outside."""
+    padded = np.pad(mask, 1)
+    inner = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]  # fmt: skip
+    return np.asarray(mask & ~inner, dtype=bool)

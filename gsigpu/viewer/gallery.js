@@ -1,0 +1,99 @@
+"use strict";
+/* The cohort's lesions as cards: filtered, sorted, and decided on. Decisions stay in this browser until they are
+   saved as a table for `gsigpu cohort run --exclusions` and `gsigpu cohort stats --exclusions`. */
+
+const Gallery = (() => {
+  const { cards, run } = window.gsigpuCards;
+  const byId = (id) => document.getElementById(id);
+  const STORE = `gsigpu-decisions-${run}`;
+  const DECISIONS = ["", "rejected", "redraw"];
+  const SORTS = [["", "as in the manifest"], ["lambda_hu core", "λHU, core"], ["lambda_hu rim", "λHU, rim"], ["iodine core", "iodine, core"], ["iodine rim", "iodine, rim"], ["diameter", "diameter"], ["volume", "volume"]];
+  const COLUMNS = ["case_id", "lesion_id", "phase", "reader", "decision", "reason"];
+  const articles = new Map();
+  let decisions = {};
+
+  const keyOf = (card) => [card.case, card.phase, card.reader, card.lesion].join("|");
+  const valueOf = (card, name) => (name === "diameter" ? card.diameter_mm : name === "volume" ? card.volume_ml : card.values[name] ?? null);
+  const shown = (value, places) => (value === null || value === undefined ? "–" : value.toFixed(places).replace("-", "−"));
+
+  function remember() { try { localStorage.setItem(STORE, JSON.stringify(decisions)); } catch { /* a browser may keep nothing for files: the decisions live as long as the page */ } }
+  function recall() { try { decisions = JSON.parse(localStorage.getItem(STORE)) || {}; } catch { decisions = {}; } }
+
+  function element(name, text, className) { const made = document.createElement(name); if (text !== undefined) made.textContent = text; if (className) made.className = className; return made; }
+
+  function article(card) {
+    const made = element("article"), key = keyOf(card), decision = decisions[key] || { decision: "", reason: "" };
+    made.id = card.id;
+    made.className = decision.decision;
+    const heading = element("h2", `${card.case}, lesion ${card.lesion}`);
+    heading.append(element("span", [card.group, card.phase, card.reader, `slice ${card.slice}`].filter(Boolean).join(" · ")));
+    const image = element("img");
+    image.loading = "lazy"; image.decoding = "async"; image.src = card.image; image.alt = `${card.case}, lesion ${card.lesion}: CT value, λHU and iodine with core and rim`;
+    const values = element("dl");
+    for (const [name, places, unit] of [["lambda_hu", 3, "λHU, HU/keV"], ["iodine", 2, "iodine, mg/mL"], ["ct_value", 0, "CT value, HU"]])
+      for (const region of ["core", "rim"]) values.append(element("dt", `${unit}, ${region}`), element("dd", shown(card.values[`${name} ${region}`], places)));
+    values.append(element("dt", "diameter, mm"), element("dd", shown(card.diameter_mm, 1)), element("dt", "volume, mL"), element("dd", shown(card.volume_ml, 2)));
+    const decide = element("div", undefined, "decide"), choice = element("select"), reason = element("input");
+    for (const name of DECISIONS) choice.add(new Option(name || "accepted", name));
+    choice.value = decision.decision; choice.setAttribute("aria-label", "Decision"); reason.placeholder = "reason"; reason.value = decision.reason; reason.setAttribute("aria-label", "Reason");
+    const note = () => { decisions[key] = { decision: choice.value, reason: reason.value.trim() }; if (!choice.value) delete decisions[key]; made.className = choice.value; remember(); count(); };
+    choice.addEventListener("change", note); reason.addEventListener("change", note);
+    decide.append(choice, reason);
+    made.append(heading, image, values);
+    if (card.flags.length) made.append(element("p", `⚠ ${card.flags.join(", ")}`, "flags"));
+    if (card.page) { const link = element("a", "Open the study"); link.href = `${card.page}#${encodeURIComponent(card.lesion)}`; made.append(link); }
+    made.append(decide);
+    return made;
+  }
+
+  function matches(card) {
+    const is = (id, value) => byId(id).value === "" || byId(id).value === value;
+    const words = byId("name").value.trim().toLowerCase();
+    return is("group", card.group) && is("phase", card.phase) && is("reader", card.reader) && (byId("flag").value === "" || card.flags.includes(byId("flag").value)) &&
+      (byId("decision").value === "" || (decisions[keyOf(card)]?.decision || "accepted") === byId("decision").value) && (!words || `${card.case} ${card.lesion}`.toLowerCase().includes(words));
+  }
+
+  function visible() {
+    const chosen = cards.filter(matches), name = byId("sort").value, sign = byId("descending").checked ? -1 : 1;
+    if (!name) return sign < 0 ? chosen.reverse() : chosen;
+    const known = chosen.filter((card) => valueOf(card, name) !== null), unknown = chosen.filter((card) => valueOf(card, name) === null);
+    return [...known.sort((a, b) => sign * (valueOf(a, name) - valueOf(b, name))), ...unknown];
+  }
+
+  function count() {
+    const shownCards = byId("cards").childElementCount, rejected = Object.values(decisions).filter((entry) => entry.decision === "rejected").length, redraw = Object.values(decisions).filter((entry) => entry.decision === "redraw").length;
+    byId("count").textContent = `${shownCards} of ${cards.length} lesions shown; ${rejected} rejected, ${redraw} to be redrawn`;
+  }
+
+  function fill() { byId("cards").replaceChildren(...visible().map((card) => { if (!articles.has(card)) articles.set(card, article(card)); return articles.get(card); })); count(); }
+
+  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  function csv() {
+    const rows = cards.filter((card) => decisions[keyOf(card)]).map((card) => { const { decision, reason } = decisions[keyOf(card)]; return [card.case, card.lesion, card.phase, card.reader, decision, reason]; });
+    return [COLUMNS, ...rows].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+  }
+
+  function save() {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+    link.download = "exclusions.csv"; link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  function choices(id, values) { const select = byId(id); select.add(new Option("all", "")); for (const value of [...new Set(values)].filter(Boolean)) select.add(new Option(value, value)); select.addEventListener("change", fill); }
+
+  function start() {
+    recall();
+    choices("group", cards.map((card) => card.group)); choices("phase", cards.map((card) => card.phase)); choices("reader", cards.map((card) => card.reader));
+    choices("flag", cards.flatMap((card) => card.flags).sort()); choices("decision", ["accepted", "rejected", "redraw"]);
+    for (const [value, text] of SORTS) byId("sort").add(new Option(text, value));
+    for (const id of ["sort", "descending"]) byId(id).addEventListener("change", fill);
+    byId("name").addEventListener("input", fill);
+    byId("save").addEventListener("click", save);
+    fill();
+    if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+  }
+
+  addEventListener("DOMContentLoaded", start);
+  return { cards, csv, visible, decisions: () => decisions };
+})();
