@@ -7,7 +7,7 @@ keeps bytes 0-127 and moves 128-255 to U+F780-U+F7FF; only what would end or bre
 escaped.
 
 A plane of int16 is stored as all low bytes, then all high bytes (the high ones hardly vary), and
-compressed with zlib, which every current browser decompresses by itself. Planes are cropped to a box.
+compressed with deflate, which every current browser decompresses by itself. Planes are cropped to a box.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def packed(plane: NDArray[Any]) -> bytes:
         data = np.ascontiguousarray(little.view(np.uint8).reshape(-1, 2).T).tobytes()
     else:
         data = np.ascontiguousarray(plane, dtype=np.uint8).tobytes()
-    return bytes(imagecodecs.zlib_encode(data, level=_LEVEL))
+    return bytes(imagecodecs.deflate_encode(data, level=_LEVEL))
 
 
 def slice_script(key: str, planes: Sequence[NDArray[Any]], origin: tuple[int, int]) -> bytes:
