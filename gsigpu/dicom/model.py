@@ -7,6 +7,8 @@ The monoenergetic series of one phase form a `SpectralStack`.
 Stored values. Whatever the file holds (signed or unsigned, 12 bits in 16), readers deliver int16.
 Unsigned 16-bit data are shifted by -32768 to fit; `Plane.slope`, `Plane.intercept` and
 `Plane.padding` already speak of the delivered values: HU = slope * delivered + intercept.
+
+No `repr` tells whose images these are: no patient ID, no UID, no path. They end up in logs and notebooks.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from html import escape
 from pathlib import Path
 
 from gsigpu.errors import GsigpuError
+from gsigpu.file_state import FileState
 from gsigpu.volume import Vector, VolumeGeometry
 
 
@@ -59,6 +63,20 @@ class PixelFormat:
 
 
 @dataclass(frozen=True, slots=True)
+class OddPadding:
+    """Padding that is no single range of delivered values; the reader delivers -32768 in its place.
+
+    values : closed range of delivered values that mean "no data"
+    words : closed range of 16-bit words of the file that mean it, bits above High Bit included
+    only_if_in_corner : `values` count only where a corner of the image holds one
+    """
+
+    values: tuple[int, int] | None = None
+    words: tuple[int, int] | None = None
+    only_if_in_corner: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Evidence:
     """The header values that tell what a series is. One object serves all its planes.
 
@@ -96,8 +114,12 @@ class Evidence:
     private: tuple[tuple[str, str], ...] = ()  # (("GEMS_PARM_01:10xx", value), ...)
     n_frames: int = 1
 
+    def __repr__(self) -> str:
+        """Without identity."""
+        return f"<Evidence: {self.modality or 'no modality'}, {self.manufacturer or 'no manufacturer'}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Plane:
     """One two-dimensional image and where its pixels lie.
 
@@ -106,9 +128,11 @@ class Plane:
     orientation : row and column direction cosines; None where the header has none
     pixel_spacing_mm : (between rows, between columns)
     slope, intercept, padding : of the delivered int16 values; `padding` is the closed range that
-        means "no data", None where the header names none
+        means "no data", None where nothing does
+    odd_padding : what else means it, and is made -32768 when the plane is read
     pixel_offset, pixel_length : where an uncompressed plane's bytes lie in the file;
         offset -1: only a general reader can find them
+    state : of the file when its header was read; None where nobody read one, and nothing is checked
     """
 
     path: Path
@@ -126,9 +150,15 @@ class Plane:
     pixel_length: int
     frame: int = 0
     instance_number: int | None = None
+    odd_padding: OddPadding | None = None
+    state: FileState | None = None
+
+    def __repr__(self) -> str:
+        """Without identity."""
+        return f"<Plane: {self.format.rows} x {self.format.columns}, frame {self.frame + 1}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Skipped:
     """A file that is not an image of a study, and why; `damaged` if it should have been one."""
 
@@ -136,8 +166,12 @@ class Skipped:
     reason: str
     damaged: bool = False
 
+    def __repr__(self) -> str:
+        """Without the file's name, nor the reason, which may quote its header."""
+        return f"<Skipped: {'damaged' if self.damaged else 'no image'}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class HeaderScan:
     """All planes of a folder, in no particular order, and the files that hold none."""
 
@@ -145,8 +179,15 @@ class HeaderScan:
     skipped: tuple[Skipped, ...]
     n_files: int
 
+    def __repr__(self) -> str:
+        """Counts."""
+        return (
+            f"<HeaderScan: {len(self.planes)} planes and {len(self.skipped)} other files"
+            f" among {self.n_files} files>"
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Series:
     """Planes of one kind, energy, phase and grid, ordered along the slice direction.
 
@@ -171,8 +212,19 @@ class Series:
         """Header values of the first plane."""
         return self.planes[0].evidence
 
+    @property
+    def title(self) -> str:
+        """Kind, energy and phase in words: `vmi, 70 keV, PVP`."""
+        energy = "" if self.energy_kev is None else f"{self.energy_kev:g} keV"
+        return ", ".join(part for part in (str(self.kind), energy, self.phase) if part)
 
-@dataclass(frozen=True, slots=True)
+    def __repr__(self) -> str:
+        """Without identity."""
+        problem = "" if self.problem is None else f"; problem: {self.problem.code}"
+        return f"<Series: {self.title}; {len(self.planes)} slices{problem}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class SpectralStack:
     """Monoenergetic series of one phase on one grid, ascending in energy."""
 
@@ -185,8 +237,14 @@ class SpectralStack:
         """(E,) ascending, keV."""
         return tuple(float(series.energy_kev or 0.0) for series in self.series)
 
+    def __repr__(self) -> str:
+        """Without identity."""
+        energies = ", ".join(f"{kev:g}" for kev in self.energies_kev)
+        shape = " x ".join(map(str, self.geometry.shape))
+        return f"<SpectralStack: {self.phase or 'no phase'}; {energies} keV; {shape}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Study:
     """What a folder holds, as far as a spectral analysis cares."""
 
@@ -196,3 +254,55 @@ class Study:
     warnings: tuple[str, ...] = field(default_factory=tuple)
     # (phase, what its words look like): another word for a phase means what it meant to the scan.
     phase_patterns: tuple[tuple[str, re.Pattern[str]], ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        """Without identity."""
+        counts = (
+            f"{len(self.series)} series",
+            f"{len(self.skipped)} skipped files",
+            f"{len(self.warnings)} warnings",
+        )
+        return f"<Study: {', '.join(counts)}>"
+
+    def _repr_html_(self) -> str:
+        """A table of the series, for a notebook; without identity."""
+        rows = "".join(_html_row("td", _cells(series)) for series in self.series)
+        damaged = sum(skipped.damaged for skipped in self.skipped)
+        caption = (
+            f"{len(self.series)} series, {len(self.skipped)} skipped files ({damaged} damaged)"
+        )
+        return (
+            f"<table><caption>{caption}</caption>"
+            f"<thead>{_html_row('th', _HTML_COLUMNS)}</thead><tbody>{rows}</tbody></table>"
+        )
+
+
+_HTML_COLUMNS = (
+    "number",
+    "kind",
+    "keV",
+    "phase",
+    "slices",
+    "grid (z, y, x)",
+    "spacing (mm)",
+    "problem",
+)
+
+
+def _cells(series: Series) -> tuple[str, ...]:
+    number = series.evidence.series_number
+    grid = series.geometry
+    return (
+        "" if number is None else str(number),
+        str(series.kind),
+        "" if series.energy_kev is None else f"{series.energy_kev:g}",
+        series.phase,
+        str(len(series.planes)),
+        "" if grid is None else " x ".join(map(str, grid.shape)),
+        "" if grid is None else " x ".join(f"{mm:g}" for mm in grid.spacing_mm),
+        "" if series.problem is None else series.problem.code,
+    )
+
+
+def _html_row(tag: str, cells: tuple[str, ...]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    generate_uid,
+)
 
 ROOT = "1.2.826.0.1.3680043.8.498."
 
@@ -91,4 +100,21 @@ def save(ds: FileDataset, path: Path) -> Path:
     """Write as a DICOM file, folders made as needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def save_encoded(ds: FileDataset, path: Path, *, claimed: str, written_as: str) -> Path:
+    """Encode the dataset in one way under a Transfer Syntax that may claim another.
+
+    claimed, written_as : UIDs of uncompressed transfer syntaxes
+    """
+    buffer = DicomBytesIO()
+    buffer.write(bytes(128) + b"DICM")
+    ds.file_meta.TransferSyntaxUID = UID(claimed)
+    write_file_meta_info(buffer, ds.file_meta, enforce_standard=True)
+    buffer.is_implicit_VR = written_as == ImplicitVRLittleEndian
+    buffer.is_little_endian = written_as != ExplicitVRBigEndian
+    write_dataset(buffer, ds)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
     return path

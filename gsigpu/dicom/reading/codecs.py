@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from gsigpu.dicom.model import PixelFormat
+from gsigpu.dicom.reading.frame_headers import (
+    check_jpeg_2000,
+    check_jpeg_lossless,
+    check_jpeg_ls,
+    check_rle,
+)
 from gsigpu.errors import TruncatedPixelData, UnsupportedPixelData
 
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
@@ -28,16 +34,12 @@ HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
 HTJ2K = "1.2.840.10008.1.2.4.203"
 
 
-# JPEG, JPEG-LS and JPEG 2000 all end like this; the bytes cannot occur in their coded data.
-_END_OF_IMAGE = b"\xff\xd9"
 _RLE_PADDING = 64
-_JPEG_SCAN = 0xDA
-# What may stand before the scan: SOF3, DHT, COM, APPn.
-_JPEG_PLAIN_MARKERS = frozenset({0xC3, 0xC4, 0xFE, *range(0xE0, 0xF0)})
 
 
 def _rle(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     dtype = np.dtype(f"<u{image.bits_allocated // 8}")
+    check_rle(encoded, dtype.itemsize)
     stored = out if dtype.itemsize == 2 else np.empty(out.shape, dtype)
     target = memoryview(cast("Any", stored)).cast("B")
     try:
@@ -52,49 +54,34 @@ def _rle(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[
     return stored
 
 
-def _jpeg_lossless(encoded: bytes, _image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
-    if not _is_plain_jpeg_lossless(encoded):
-        raise UnsupportedPixelData("JPEG Lossless with point transform or restart markers")
-    return _into(out, imagecodecs.ljpeg_decode, encoded)
+def _jpeg_lossless(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+    """By libjpeg-turbo.
 
-
-def _is_plain_jpeg_lossless(encoded: bytes) -> bool:
-    """Whether the decoder gives what is meant: it ignores restarts and the point transform.
-
-    The last byte of a scan header holds the point transform in its lower half (ITU-T T.81 B.2.3).
+    imagecodecs' `ljpeg_decode`, which is liblj92, is as fast, but a damaged byte can kill the process.
     """
-    position = 2
-    while encoded[position : position + 1] == b"\xff":
-        marker = encoded[position + 1]
-        end = position + 2 + int.from_bytes(encoded[position + 2 : position + 4], "big")
-        if marker == _JPEG_SCAN:
-            return encoded[end - 1] & 0x0F == 0
-        if marker not in _JPEG_PLAIN_MARKERS:
-            return False
-        position = end
-    return False
+    check_jpeg_lossless(encoded, image.rows, image.columns)
+    return _into(out, imagecodecs.jpeg8_decode, encoded)
 
 
-def _jpeg_ls(encoded: bytes, _image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+def _jpeg_ls(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+    check_jpeg_ls(encoded, image.rows, image.columns)
     return _into(out, imagecodecs.jpegls_decode, encoded)
 
 
-def _jpeg_2000(encoded: bytes, _image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+def _jpeg_2000(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     """By OpenJPEG, high-throughput frames too.
 
     imagecodecs' `htj2k_decode`, which is OpenJPH, is faster by a third, but loses the errors it
     meets: a damaged frame comes back half decoded, as if nothing were wrong.
     """
+    check_jpeg_2000(encoded, image.rows, image.columns)
     return _into(out, imagecodecs.jpeg2k_decode, encoded, numthreads=1)
 
 
 def _into(
     out: NDArray[np.int16], decode: Callable[..., Any], encoded: bytes, **options: int
 ) -> NDArray[Any]:
-    """Decoded straight into `out`, whatever the sign; elsewhere if its shape or size is another."""
-    # Some decoders fill up what is missing at the end of a frame, and say nothing.
-    if not encoded.rstrip(b"\0").endswith(_END_OF_IMAGE):
-        raise TruncatedPixelData("end marker is missing")
+    """Decoded straight into `out`, whatever the sign; elsewhere if its type is another."""
     try:
         decoded = decode(encoded, out=out, **options)
     except ValueError:
@@ -115,7 +102,7 @@ class Codec(NamedTuple):
 
 
 _RLE = Codec(_rle, "DICOMRLE")
-_JPEG = Codec(_jpeg_lossless, "LJPEG")
+_JPEG = Codec(_jpeg_lossless, "JPEG8")
 _JPEG_LS = Codec(_jpeg_ls, "JPEGLS")
 _JPEG_2000 = Codec(_jpeg_2000, "JPEG2K")
 
@@ -141,7 +128,8 @@ def decode_frame(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> 
         than copying it
     Returns `out`, or another array where the frame is of 8 bits or not what the header says.
     Raises UnsupportedPixelData where imagecodecs cannot decode what may still be good data,
-    TruncatedPixelData where the end is missing, and whatever the codec raises on broken data.
+    TruncatedPixelData where the end is missing, PixelDataError where its header is not that of the
+    image, and whatever the codec raises on broken data.
     """
     try:
         decoded = CODECS[image.transfer_syntax_uid].decode(encoded, image, out)

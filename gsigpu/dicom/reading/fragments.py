@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from gsigpu.errors import TruncatedPixelData, UnsupportedPixelData
 
@@ -23,7 +23,7 @@ class FrameIndex:
 
     frames: tuple[tuple[tuple[int, int], ...], ...]
 
-    def read(self, file: BinaryIO, frame: int) -> bytes:
+    def read(self, file: FileIO, frame: int) -> bytes:
         """The encoded bytes of a frame."""
         parts = []
         for offset, length in self.frames[frame]:
@@ -32,7 +32,7 @@ class FrameIndex:
         return b"".join(parts)
 
 
-def index_frames(file: BinaryIO, path: Path, offset: int, n_frames: int) -> FrameIndex:
+def index_frames(file: FileIO, path: Path, offset: int, n_frames: int) -> FrameIndex:
     """Finds the fragments of each frame.
 
     offset : where the value of Pixel Data begins
@@ -68,7 +68,7 @@ def index_frames(file: BinaryIO, path: Path, offset: int, n_frames: int) -> Fram
     )
 
 
-def _items(file: BinaryIO, path: Path, offset: int) -> list[tuple[int, int]]:
+def _items(file: FileIO, path: Path, offset: int) -> list[tuple[int, int]]:
     """(offset, length) of the value of each item."""
     items: list[tuple[int, int]] = []
     size = file.seek(0, 2)

@@ -39,6 +39,7 @@ _KEPT_TEMPLATES = 8
 _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = frozenset(b"OB OW OF OD OL OV UN SQ UT UC UR SV UV".split())
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+_PIXEL_VRS = (b"OB", b"OW")
 _EXPLICIT = struct.Struct("<HH2sH").unpack_from
 _IMPLICIT = struct.Struct("<HHL").unpack_from
 _LONG = struct.Struct("<L").unpack_from
@@ -142,7 +143,7 @@ class HeaderWalker:
         if syntax not in _UNDERSTOOD:
             raise _Odd
         explicit = syntax != IMPLICIT_VR_LITTLE_ENDIAN
-        position, end, last_tag = spans[-1].end, len(buffer), -1
+        position, end, last_tag, n_meta = spans[-1].end, len(buffer), -1, len(spans)
         while position + 12 <= end:
             start = position
             group, element, vr, length = _EXPLICIT(buffer, start)
@@ -152,6 +153,8 @@ class HeaderWalker:
             last_tag = tag
             value = start + 8
             if not explicit:
+                if len(spans) == n_meta and (vr in _LONG_VRS or vr in _SHORT_VRS):
+                    raise _Odd  # the file is explicit, whatever its transfer syntax claims
                 length = _LONG(buffer, start + 4)[0]
             elif vr in _LONG_VRS:
                 length = _LONG(buffer, value)[0]
@@ -159,6 +162,8 @@ class HeaderWalker:
             elif vr not in _SHORT_VRS:
                 raise _Odd
             if tag == PIXEL_DATA:
+                if (vr in _PIXEL_VRS) != explicit:
+                    raise _Odd
                 spans.append(_Span(tag=tag, start=start, value=value, end=value))
                 return _Header(
                     buffer=buffer,

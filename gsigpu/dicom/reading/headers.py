@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -23,14 +24,19 @@ from pydicom.uid import (
 
 from gsigpu.dicom.model import HeaderScan, Plane, Skipped
 from gsigpu.dicom.reading import elements as el
+from gsigpu.dicom.reading.bounded_file import MOST_HEADER_BYTES, BoundedFile, NoHeader
 from gsigpu.dicom.reading.elements import Elements
 from gsigpu.dicom.reading.header_walk import HeaderWalker
 from gsigpu.dicom.reading.multiframe import InconsistentFrames, frames_of
+from gsigpu.dicom.reading.pixel_location import MisplacedPixelData, check_end, find_pixel_data
 from gsigpu.dicom.reading.planes import IncompleteImage, PlaneDecoder, integer
+from gsigpu.dicom.reading.siblings import NOT_DICOM, mark_damaged_siblings
 from gsigpu.errors import InputError
+from gsigpu.file_state import FileState
 
 Progress = Callable[[int, int], None]
 
+_PREAMBLE = 132
 # Philips Medical Systems, and its CT division in Haifa.
 _PHILIPS_ROOTS = ("1.3.46.670589.", "1.2.840.113704.")
 _MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -54,7 +60,8 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
         scanner.add(path)
     if progress is not None:
         progress(len(paths), len(paths))
-    return HeaderScan(tuple(scanner.planes), tuple(scanner.skipped), len(paths))
+    skipped = mark_damaged_siblings(scanner.planes, scanner.skipped)
+    return HeaderScan(tuple(scanner.planes), tuple(skipped), len(paths))
 
 
 def files_below(root: Path) -> list[str]:
@@ -81,9 +88,10 @@ def files_below(root: Path) -> list[str]:
             listed.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.is_dir():
+                    kind = _kind_of(entry)
+                    if kind == "folder":
                         (links if entry.is_symlink() else folders).append(entry.path)
-                    elif entry.is_file() or _dangles(entry):
+                    elif kind == "file":
                         files.append(entry.path)
         except OSError as error:
             raise InputError(
@@ -92,8 +100,16 @@ def files_below(root: Path) -> list[str]:
     return sorted(files)
 
 
-def _dangles(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and not Path(entry.path).exists()
+def _kind_of(entry: os.DirEntry[str]) -> Literal["folder", "file", "other"]:
+    """A link that leads nowhere, or round in a circle, is a file, which then cannot be read."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        return "file" if entry.is_symlink() and not Path(entry.path).exists() else "other"
+    except OSError:
+        return "file"
 
 
 class _Scanner:
@@ -109,10 +125,11 @@ class _Scanner:
         path = Path(name)
         try:
             with open(name, "rb", buffering=0) as file:  # noqa: PTH123  the same, faster
+                state = FileState.of(file)
                 self.planes.extend(
                     [
-                        self._decoder.plane(path, elements, frame=frame)
-                        for frame, elements in enumerate(self._elements(file))
+                        self._decoder.plane(path, elements, frame=frame, state=state)
+                        for frame, elements in enumerate(self._elements(file, state.size))
                     ]
                 )
         except NotAnImage as reason:
@@ -123,13 +140,15 @@ class _Scanner:
             reason_told = f"cannot be read ({error.strerror or error})"
             self.skipped.append(Skipped(path, reason_told, damaged=True))
 
-    def _elements(self, file: BinaryIO) -> list[Elements]:
+    def _elements(self, file: FileIO, size: int) -> list[Elements]:
         """Of each frame."""
         elements = self._walker.read(file)
         if elements is None or _sop_class(elements) in _MULTI_FRAME:
             file.seek(0)
             return frames_by_pydicom(file)
         _refuse_unless_ct(elements)
+        if elements.pixel_length >= 0 and elements.pixel_offset + elements.pixel_length != size:
+            _check_end(file, elements, size, little=True)
         return [elements]
 
 
@@ -141,33 +160,62 @@ class DamagedImage(Exception):
     """Why a file that should give planes gives none; never leaves the scan."""
 
 
-def frames_by_pydicom(file: BinaryIO) -> list[Elements]:
+def frames_by_pydicom(file: FileIO) -> list[Elements]:
     """The elements of each frame of an open file, by the general reader.
 
     Raises DamagedImage if that cannot read it either, NotAnImage if it is no CT image.
     """
-    if not file.read(1):
+    start = file.read(_PREAMBLE)
+    if not start:
         raise DamagedImage("empty file")
+    if start[128:] != b"DICM" and not _begins_like_a_dataset(start):
+        raise NotAnImage(NOT_DICOM)
     file.seek(0)
+    bounded = BoundedFile(file)
     try:
         with warnings.catch_warnings():
             # A skipped or odd header is reported by its consequence.
             warnings.simplefilter("ignore")
-            ds = dcmread(file, stop_before_pixels=True, force=True)
-            _refuse_unless_image(ds)
-            implicit, little = ds.original_encoding
+            ds = dcmread(
+                bounded,
+                stop_before_pixels=True,
+                force=True,
+                defer_size=MOST_HEADER_BYTES,
+            )
+            _refuse_unless_image(ds, has_magic=start[128:] == b"DICM")
+            little = bool(ds.original_encoding[1])
             syntax = str(ds.file_meta.get("TransferSyntaxUID", "") or _guessed_syntax(ds))
             elements = el.elements_of_dataset(ds, syntax)
             _refuse_unless_ct(elements)
             if syntax != el.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
-                _find_pixel_data(file, elements, implicit=bool(implicit), little=bool(little))
+                place = find_pixel_data(file, little=little)
+                if place is not None:
+                    elements.pixel_offset, elements.pixel_length = place
+                    _check_end(file, elements, file.seek(0, os.SEEK_END), little=little)
             return frames_of(ds, elements) if _sop_class(elements) in _MULTI_FRAME else [elements]
-    except NotAnImage:
+    except (NotAnImage, DamagedImage):
         raise
-    except InconsistentFrames as error:
+    except (InconsistentFrames, NoHeader) as error:
         raise DamagedImage(str(error)) from error
     except Exception as error:  # pydicom raises anything on a broken header
         raise DamagedImage(f"broken DICOM header ({type(error).__name__}: {error})") from error
+
+
+def _begins_like_a_dataset(start: bytes) -> bool:
+    """Whether a file without preamble may be DICOM: an element of group 2 or 8, of either byte order.
+
+    Anything else is left alone: reading it as if it were takes as long as the file is.
+    """
+    return start[:2] in (b"\2\0", b"\x08\0", b"\0\2", b"\0\x08") and len(start) > 8
+
+
+def _check_end(file: FileIO, elements: Elements, size: int, *, little: bool) -> None:
+    if elements.pixel_length < 0:
+        return
+    try:
+        check_end(file, elements.pixel_offset, elements.pixel_length, size, little=little)
+    except MisplacedPixelData as error:
+        raise DamagedImage(str(error)) from error
 
 
 def _guessed_syntax(ds: Dataset) -> str:
@@ -178,37 +226,22 @@ def _guessed_syntax(ds: Dataset) -> str:
     return el.EXPLICIT_VR_LITTLE_ENDIAN if little else el.EXPLICIT_VR_BIG_ENDIAN
 
 
-def _find_pixel_data(file: BinaryIO, elements: Elements, *, implicit: bool, little: bool) -> None:
-    """Note where Pixel Data begins; pydicom left the file in front of group 7FE0."""
-    order: Literal["big", "little"] = "little" if little else "big"
-    while len(head := file.read(8)) == 8:
-        tag = int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:4], order)
-        if tag >> 16 != 0x7FE0:
-            return
-        if implicit:
-            length = int.from_bytes(head[4:8], order)
-        elif head[4:6] in (b"UL", b"US"):
-            length = int.from_bytes(head[6:8], order)
-        else:
-            length = int.from_bytes(file.read(4), order)
-        if tag == el.PIXEL_DATA:
-            elements.pixel_offset = file.tell()
-            elements.pixel_length = -1 if length == 0xFFFFFFFF else length
-            return
-        if length == 0xFFFFFFFF:
-            return
-        file.seek(length, os.SEEK_CUR)
-
-
 def _sop_class(elements: Elements) -> str:
     return elements.values.get(0x00080016, b"").rstrip(b"\0 ").decode("ascii", "replace")
 
 
-def _refuse_unless_image(ds: Dataset) -> None:
-    if "SOPClassUID" not in ds and "TransferSyntaxUID" not in ds.file_meta:
-        raise NotAnImage("not DICOM")
+def _refuse_unless_image(ds: Dataset, *, has_magic: bool) -> None:
+    """Of a file that is DICOM, but does not tell its class, the meta information may."""
     if "DirectoryRecordSequence" in ds:
         raise NotAnImage("DICOMDIR")
+    if "SOPClassUID" in ds:
+        return
+    meta_class = str(ds.file_meta.get("MediaStorageSOPClassUID", ""))
+    if meta_class and meta_class != CTImageStorage and meta_class not in _MULTI_FRAME:
+        raise NotAnImage(_what_else(meta_class))
+    if has_magic or "TransferSyntaxUID" in ds.file_meta:
+        raise DamagedImage("its DICOM header is cut off or overwritten: no SOP class")
+    raise NotAnImage(NOT_DICOM)
 
 
 def _refuse_unless_ct(elements: Elements) -> None:

@@ -2,36 +2,40 @@
 
 What a plane delivers is defined in gsigpu.dicom.model: int16, whatever the file stores. The bytes of
 an uncompressed plane go straight from the file into the caller's buffer; compressed frames are
-decoded by imagecodecs from their fragments; all else is pydicom's.
+decoded by imagecodecs from their fragments, once their headers are checked; all else is pydicom's, and
+where that may call a native decoder, in a child process, since damaged data can crash one.
+
+A file is read only in the state in which its header was read (gsigpu.file_state).
 """
 
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
 
 from gsigpu.dicom.model import PixelFormat, Plane
 from gsigpu.dicom.reading.codecs import CODECS, decode_frame
 from gsigpu.dicom.reading.elements import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     uid_name,
 )
 from gsigpu.dicom.reading.fragments import FrameIndex, index_frames
-from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
+from gsigpu.dicom.reading.isolated import DecoderCrashed, stored_values, stored_values_isolated
+from gsigpu.errors import FileChanged, PixelDataError, TruncatedPixelData, UnsupportedPixelData
+from gsigpu.file_state import FileState, open_unchanged
 
 _NATIVE = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+_UNCOMPRESSED = (*_NATIVE, EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
 # Offset tables of multi-frame files; a stack of eleven energies has eleven such files open at a time.
 _KEPT_INDICES = 64
 
@@ -43,7 +47,7 @@ class PlaneReader:
     """
 
     def __init__(self) -> None:
-        self._indices: OrderedDict[Path, FrameIndex] = OrderedDict()
+        self._indices: OrderedDict[tuple[Path, FileState | None], FrameIndex] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, planes: Sequence[Plane], out: NDArray[np.int16]) -> None:
@@ -51,7 +55,8 @@ class PlaneReader:
 
         planes : n planes of the same rows and columns
         out : (n, rows, columns) int16, C-contiguous, overwritten
-        Raises TruncatedPixelData, UnsupportedPixelData or PixelDataError, naming the file.
+        Raises TruncatedPixelData, UnsupportedPixelData or PixelDataError, naming the file; FileChanged
+        if it is not the file whose header was read.
         """
         for plane, target in zip(planes, out, strict=True):
             self.read_plane(plane, target)
@@ -71,9 +76,9 @@ class PlaneReader:
             if _is_plain(plane):
                 self._read_native(plane, out)
             elif plane.pixel_length < 0 and image.transfer_syntax_uid in CODECS:
-                _deliver(self._decode(plane, out), image, out, plane.path)
+                _deliver(self._decode(plane, out), plane, out)
             else:
-                _deliver(_with_pydicom(plane), image, out, plane.path)
+                _deliver(_with_pydicom(plane), plane, out)
         except OSError as error:
             raise PixelDataError(
                 f"cannot be read ({error.strerror or error})",
@@ -86,17 +91,23 @@ class PlaneReader:
         image = plane.format
         if plane.pixel_length < image.n_bytes:
             raise _truncated(plane, plane.pixel_length)
+        if plane.state and plane.pixel_offset + plane.pixel_length > plane.state.size:
+            raise TruncatedPixelData(
+                f"the file ends after {plane.state.size - plane.pixel_offset}"
+                f" of {plane.pixel_length} bytes of pixel data",
+                where=plane.path,
+                remedy=_AGAIN,
+            )
         target = memoryview(cast("Any", out)).cast("B")
-        with plane.path.open("rb", buffering=0) as file:
+        with open_unchanged(plane.path, plane.state) as file:
             file.seek(plane.pixel_offset)
             n_read = _read_fully(file, target)
         if n_read < image.n_bytes:
             raise _truncated(plane, n_read)
-        if image.bits_stored < 16 or image.bias:
-            _unpack(out.view(np.uint16), image, out)
+        _unpack_plane(out.view(np.uint16), plane, out)
 
     def _decode(self, plane: Plane, out: NDArray[np.int16]) -> NDArray[Any]:
-        with plane.path.open("rb", buffering=0) as file:
+        with open_unchanged(plane.path, plane.state) as file:
             encoded = self._index(plane, file).read(file, plane.frame)
         if not encoded:
             raise _truncated(plane, 0)
@@ -117,20 +128,25 @@ class PlaneReader:
                 remedy=_AGAIN,
             ) from error
 
-    def _index(self, plane: Plane, file: BinaryIO) -> FrameIndex:
+    def _index(self, plane: Plane, file: FileIO) -> FrameIndex:
         if plane.evidence.n_frames == 1:
             return index_frames(file, plane.path, plane.pixel_offset, 1)
+        key = plane.path, plane.state
         with self._lock:
-            known = self._indices.get(plane.path)
+            known = self._indices.get(key)
             if known is None:
                 known = index_frames(file, plane.path, plane.pixel_offset, plane.evidence.n_frames)
-                self._indices[plane.path] = known
+                self._indices[key] = known
                 if len(self._indices) > _KEPT_INDICES:
                     self._indices.popitem(last=False)
             return known
 
 
 _AGAIN = "export or transfer the file again"
+# What the values of an image are if they are numbers.
+# Delivered in place of odd padding; a plane that has such counts it as padding.
+_NO_DATA = np.int16(-32768)
+_GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 def _check_format(plane: Plane) -> None:
@@ -141,6 +157,12 @@ def _check_format(plane: Plane) -> None:
             f"{image.samples_per_pixel} samples per pixel",
             where=plane.path,
             remedy="a CT image has one",
+        )
+    if image.photometric not in _GREY:
+        raise UnsupportedPixelData(
+            f"Photometric Interpretation {image.photometric[:16]!r}",
+            where=plane.path,
+            remedy="the values of a CT image are MONOCHROME2",
         )
     if image.bits_allocated not in (8, 16):
         raise UnsupportedPixelData(
@@ -192,16 +214,21 @@ def _truncated(plane: Plane, n_bytes: int) -> TruncatedPixelData:
 
 def _with_pydicom(plane: Plane) -> NDArray[Any]:
     """Stored values of the frame by pydicom's readers and decoders."""
+    frame = plane.frame if plane.evidence.n_frames > 1 else None
+    syntax = plane.format.transfer_syntax_uid
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # padding bytes and the like; what matters is the result
-            ds = dcmread(plane.path, force=True)
-            if "TransferSyntaxUID" not in ds.file_meta:
-                ds.file_meta.TransferSyntaxUID = UID(plane.format.transfer_syntax_uid)
-            frame = plane.frame if plane.evidence.n_frames > 1 else None
-            return pixel_array(ds, index=frame, raw=True)
+        if syntax in _UNCOMPRESSED:
+            with open_unchanged(plane.path, plane.state) as file:
+                return stored_values(file, syntax, frame)
+        return stored_values_isolated(plane.path, plane.state, syntax, frame)
+    except FileChanged:
+        raise
+    except DecoderCrashed as error:
+        raise PixelDataError(
+            f"{uid_name(syntax)} data of frame {plane.frame + 1} crash their decoder ({error})",
+            where=plane.path,
+            remedy=_AGAIN,
+        ) from error
     except Exception as error:  # pydicom and its plugins raise anything
         raise _as_ours(error, plane) from error
 
@@ -221,23 +248,44 @@ def _as_ours(error: Exception, plane: Plane) -> PixelDataError:
     return PixelDataError(f"cannot be decoded ({words})", where=plane.path, remedy=_AGAIN)
 
 
-def _deliver(decoded: NDArray[Any], image: PixelFormat, out: NDArray[np.int16], path: Path) -> None:
+def _deliver(decoded: NDArray[Any], plane: Plane, out: NDArray[np.int16]) -> None:
     """Decoded values of whatever integer type into the int16 buffer, where they may be already."""
+    image = plane.format
     if decoded.shape != out.shape:
         raise PixelDataError(
             f"decodes to {' x '.join(map(str, decoded.shape))} pixels, the header says {image.rows} x {image.columns}",
-            where=path,
+            where=plane.path,
             remedy=_AGAIN,
+        )
+    if decoded.dtype.kind not in "iu" or decoded.dtype.itemsize > 2:
+        raise UnsupportedPixelData(
+            f"decodes to {decoded.dtype}", where=plane.path, remedy="CT images have 16 bits at most"
         )
     if decoded.dtype.itemsize == 2:
         native = decoded.astype(decoded.dtype.newbyteorder("="), copy=False)
-        _unpack(native.view(np.uint16), image, out)
-    elif decoded.dtype.itemsize == 1:
-        _unpack(decoded.astype(np.int16).view(np.uint16), image, out)
+        _unpack_plane(native.view(np.uint16), plane, out)
     else:
-        raise UnsupportedPixelData(
-            f"decodes to {decoded.dtype}", where=path, remedy="CT images have 16 bits at most"
-        )
+        _unpack_plane(decoded.astype(np.int16).view(np.uint16), plane, out)
+
+
+def _unpack_plane(words: NDArray[np.uint16], plane: Plane, out: NDArray[np.int16]) -> None:
+    """Words of the file, which may lie in `out`, into the values that the model delivers."""
+    odd = plane.odd_padding
+    if odd is None:
+        _unpack(words, plane.format, out)
+        return
+    is_padding = np.zeros(out.shape, np.bool_)
+    if odd.words is not None:
+        is_padding |= (words >= odd.words[0]) & (words <= odd.words[1])
+    _unpack(words, plane.format, out)
+    if odd.values is not None:
+        has_value = (out >= odd.values[0]) & (out <= odd.values[1])
+        if (
+            not odd.only_if_in_corner
+            or has_value[:: out.shape[0] - 1 or 1, :: out.shape[1] - 1 or 1].any()
+        ):
+            is_padding |= has_value
+    out[is_padding] = _NO_DATA
 
 
 def _unpack(stored: NDArray[np.uint16], image: PixelFormat, out: NDArray[np.int16]) -> None:

@@ -15,10 +15,11 @@ from typing import NamedTuple, TypeVar
 
 from pydicom.charset import convert_encodings, decode_bytes
 
-from gsigpu.dicom.model import Evidence, PixelFormat, Plane
+from gsigpu.dicom.model import Evidence, OddPadding, PixelFormat, Plane
 from gsigpu.dicom.reading.coded_materials import coded_materials
 from gsigpu.dicom.reading.elements import KEPT_ELEMENTS, PER_PLANE, Elements, energy_kev
 from gsigpu.dicom.reading.undeclared_text import decode_undeclared
+from gsigpu.file_state import FileState
 
 _TAG = {name: tag for tag, name in KEPT_ELEMENTS.items()}
 _POSITION, _SOP_INSTANCE, _INSTANCE_NUMBER = (
@@ -46,6 +47,7 @@ class _Values(NamedTuple):
     slope: float
     intercept: float
     padding: tuple[int, int] | None
+    odd_padding: OddPadding | None = None
 
 
 def _tags(*names: str) -> tuple[int, ...]:
@@ -57,10 +59,21 @@ _FORMAT_TAGS = _tags(
     "rows", "columns", "bits_allocated", "bits_stored", "high_bit", "pixel_representation",
     "samples_per_pixel", "photometric",
 )  # fmt: skip
+_FORMAT_NAMES = {
+    "rows": "Rows",
+    "columns": "Columns",
+    "bits_allocated": "Bits Allocated",
+    "bits_stored": "Bits Stored",
+    "pixel_representation": "Pixel Representation",
+    "samples_per_pixel": "Samples per Pixel",
+}
 _VALUE_TAGS = _tags("slope", "intercept", "padding", "padding_limit", "rescale_type")
 # Scanners fill what lies outside the reconstruction circle with -2000, -3024, -8192 and the like, and
-# some do not say so. Air is -1000 HU, and no noise of an abdomen's surroundings reaches this.
+# some do not say so, or name another value. Air is -1000 HU, and no noise of an abdomen's surroundings
+# reaches this.
 _NO_TISSUE_HU = -1500.0
+# A declared padding value that does not fit the stored width may mean this: not without more evidence.
+_TISSUE_HU = (-200.0, 400.0)
 _EVIDENCE_TAGS = tuple(
     tag
     for tag in KEPT_ELEMENTS
@@ -84,10 +97,13 @@ class PlaneDecoder:
         self._known: dict[tuple[object, ...], object] = {}
         self._common_of: dict[tuple[object, ...], _Common] = {}
 
-    def plane(self, path: Path, elements: Elements, *, frame: int = 0) -> Plane:
+    def plane(
+        self, path: Path, elements: Elements, *, frame: int = 0, state: FileState | None = None
+    ) -> Plane:
         """The plane that `elements` describes: of a file, or of one `frame` of a multi-frame file.
 
-        Raises IncompleteImage if rows, columns or bits are missing.
+        state : of the file when `elements` were read
+        Raises IncompleteImage if an element is missing without which its values would be guessed.
         """
         get = elements.values.get
         image, evidence, place, delivered = self._common(elements)
@@ -108,10 +124,12 @@ class PlaneDecoder:
             slope=delivered.slope,
             intercept=delivered.intercept,
             padding=delivered.padding,
+            odd_padding=delivered.odd_padding,
             pixel_offset=offset,
             pixel_length=length,
             frame=frame,
             instance_number=integer(get(_INSTANCE_NUMBER)),
+            state=state,
         )
 
     def _common(self, elements: Elements) -> _Common:
@@ -172,21 +190,41 @@ def _short(raw: bytes | None, *, signed: bool = False) -> int | None:
 
 
 def _format(elements: Elements) -> PixelFormat:
+    """Raises IncompleteImage where a required (type 1) element is missing: a default would be a guess."""
     raw = {KEPT_ELEMENTS[tag]: elements.values.get(tag) for tag in _FORMAT_TAGS}
-    rows, columns, allocated = (_short(raw[name]) for name in ("rows", "columns", "bits_allocated"))
-    if not rows or not columns or not allocated:
-        raise IncompleteImage("CT image without Rows, Columns or Bits Allocated")
-    stored = _short(raw["bits_stored"]) or allocated
+
+    def required(name: str) -> int:
+        number = _short(raw[name])
+        if number is None:
+            raise IncompleteImage(f"CT image without {_FORMAT_NAMES[name]}")
+        return number
+
+    rows, columns, allocated, stored = map(
+        required, ("rows", "columns", "bits_allocated", "bits_stored")
+    )
+    for name, number in zip(_FORMAT_NAMES, (rows, columns, allocated, stored), strict=False):
+        if number == 0:
+            raise IncompleteImage(f"CT image whose {_FORMAT_NAMES[name]} is 0")
+    representation = required("pixel_representation")
+    if representation not in (0, 1):
+        raise IncompleteImage(
+            f"CT image whose Pixel Representation is {representation}, not 0 or 1"
+        )
+    samples = required("samples_per_pixel")
+    photometric = _ascii(raw["photometric"])
+    if not photometric:
+        raise IncompleteImage("CT image without Photometric Interpretation")
+    high_bit = _short(raw["high_bit"])
     return PixelFormat(
         transfer_syntax_uid=elements.transfer_syntax_uid,
         rows=rows,
         columns=columns,
         bits_allocated=allocated,
         bits_stored=stored,
-        high_bit=_short(raw["high_bit"]) or stored - 1,
-        signed=_short(raw["pixel_representation"]) == 1,
-        samples_per_pixel=_short(raw["samples_per_pixel"]) or 1,
-        photometric=_ascii(raw["photometric"]) or "MONOCHROME2",
+        high_bit=stored - 1 if high_bit is None else high_bit,
+        signed=representation == 1,
+        samples_per_pixel=samples,
+        photometric=photometric,
     )
 
 
@@ -211,15 +249,71 @@ def _values(elements: Elements, image: PixelFormat) -> _Values:
             raise IncompleteImage("CT image whose Rescale Slope is 0")
     else:  # colours, which are never used
         slope, intercept = 1.0, 0.0
+    undeclared = _undeclared_padding(slope, intercept, rescale_type)
+    padding, odd = _padding(image, padding_raw, limit_raw, undeclared, slope, intercept)
+    return _Values(slope=slope, intercept=intercept, padding=padding, odd_padding=odd)
+
+
+def _padding(
+    image: PixelFormat,
+    padding_raw: bytes | None,
+    limit_raw: bytes | None,
+    undeclared: tuple[int, int] | None,
+    slope: float,
+    intercept: float,
+) -> tuple[tuple[int, int] | None, OddPadding | None]:
+    """The range of delivered values that means "no data", and what else does.
+
+    undeclared : what means it whatever the header declares: a declared value may never occur
+    """
     first = _short(padding_raw, signed=image.signed)
-    if first is None:
-        return _Values(slope, intercept, _unsaid_padding(slope, intercept, rescale_type))
+    if first is None or image.bits_stored > 16:  # refused when it is read
+        return undeclared, None
     last = _short(limit_raw, signed=image.signed)
     low, high = sorted((first, first if last is None else last))
-    return _Values(slope, intercept, _representable(low - image.bias, high - image.bias))
+    least, most = _stored_range(image)
+    if least <= low and high <= most:
+        declared = low - image.bias, high - image.bias
+        union = _union(declared, undeclared)
+        if union is not None:
+            return union, None
+        return undeclared, OddPadding(values=declared)
+    # Wider than the stored values: the file's words hold it in bits above High Bit, or it was cut to
+    # the stored width when it was written, as two's complement.
+    wrapped = _wrapped(low, image), _wrapped(high, image)
+    values = wrapped if wrapped[0] <= wrapped[1] else (wrapped[1], wrapped[1])
+    hu = sorted(slope * value + intercept for value in values)
+    odd = OddPadding(
+        values=values,
+        words=(low & 0xFFFF, high & 0xFFFF) if low & 0xFFFF <= high & 0xFFFF else None,
+        only_if_in_corner=hu[0] <= _TISSUE_HU[1] and hu[1] >= _TISSUE_HU[0],
+    )
+    return undeclared or (-32768, -32768), odd
 
 
-def _unsaid_padding(
+def _stored_range(image: PixelFormat) -> tuple[int, int]:
+    """Least and greatest stored value."""
+    n_values = 1 << image.bits_stored
+    return (-n_values // 2, n_values // 2 - 1) if image.signed else (0, n_values - 1)
+
+
+def _wrapped(value: int, image: PixelFormat) -> int:
+    """A value cut to the stored width."""
+    n_values = 1 << image.bits_stored
+    wrapped = value % n_values
+    return wrapped - n_values if image.signed and wrapped >= n_values // 2 else wrapped
+
+
+def _union(first: tuple[int, int], second: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Both ranges as one; None where values lie between them."""
+    if second is None:
+        return first
+    if max(first[0], second[0]) > min(first[1], second[1]) + 1:
+        return None
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
+def _undeclared_padding(
     slope: float, intercept: float, rescale_type: bytes | None
 ) -> tuple[int, int] | None:
     """Delivered values so low that they are no HU; None where the unit is another."""

@@ -88,7 +88,7 @@ def test_what_a_plane_says(tmp_path):
     [
         ({"slope": 1, "intercept": -1024}, (-32768, -476)),  # -476 - 1024 = -1500 HU
         ({"slope": 0.5, "intercept": 0}, (-32768, -3000)),
-        ({"slope": 1, "intercept": -1024, "PixelPaddingValue": -2000}, (-2000, -2000)),
+        ({"slope": 1, "intercept": -1024, "PixelPaddingValue": -2000}, (-32768, -476)),
         ({"slope": 0.1, "intercept": 0, "RescaleType": "MGML"}, None),
         ({"slope": -1, "intercept": 0}, None),
         ({"slope": 1, "intercept": -40000}, (-32768, 32767)),
@@ -108,7 +108,7 @@ def test_real_ge_headers():
     planes = sorted(scan.planes, key=lambda plane: plane.path.name)
     assert [plane.path.name for plane in planes] == ["01.dcm", "02.dcm", "03.dcm"]
     assert [plane.position_mm[2] for plane in planes] == [-126.690002, -127.690002, -128.690002]
-    assert planes[0].padding == (-2000, -2000)
+    assert planes[0].padding == (-32768, -476)  # -2000 is declared, and lies in it
     assert planes[0].format.transfer_syntax_uid == ImplicitVRLittleEndian
     assert planes[0].evidence is planes[2].evidence
     reasons = {skipped.path.name: skipped.reason for skipped in scan.skipped}
@@ -208,7 +208,7 @@ def test_big_endian_gives_the_same_plane():
     buffer.seek(0)
     walked, parsed = both_planes(buffer)
     assert walked is None
-    assert (parsed.padding, parsed.evidence.mono_energy_kev) == ((-2000, -2000), 40.0)
+    assert (parsed.padding, parsed.evidence.mono_energy_kev) == ((-32768, -1500), 40.0)
     assert (parsed.format.rows, parsed.format.columns) == (
         little.format.rows,
         little.format.columns,

@@ -1,0 +1,144 @@
+"""What a compressed frame says of itself, read before a decoder is trusted with it.
+
+A native decoder allocates what the frame's header claims, and may do worse with markers that make no
+sense. So the markers are walked here first: the size must be that of the image, with one component,
+and the frame must end with its end marker. What lies behind that marker is padding of any kind (PS3.5
+A.4 pads to an even length; encoders do so with 00 or FF, or with more).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
+
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_SOF3_LOSSLESS, _SOF55_JPEG_LS = 0xC3, 0xF7
+_TABLES, _RESTARTS, _JPEG_LS_PRESETS = 0xC4, 0xDD, 0xF8
+_COMMENTS = frozenset({0xFE, *range(0xE0, 0xF0)})
+# What may stand before the scan where the decoder gives what is meant.
+_JPEG_MARKERS = _COMMENTS | {_SOF3_LOSSLESS, _TABLES}
+_JPEG_LS_MARKERS = _COMMENTS | {_SOF55_JPEG_LS, _JPEG_LS_PRESETS, _RESTARTS}
+_CODESTREAM = b"\xff\x4f\xff\x51"  # SOC, and SIZ, which must follow
+_JP2_BOX = b"\0\0\0\x0cjP  "
+_START_OF_DATA = b"\xff\x93"
+_END_OF_IMAGE = b"\xff\xd9"
+
+
+class FrameHeader(NamedTuple):
+    """Of a frame of one component."""
+
+    rows: int
+    columns: int
+    bits: int
+
+
+def check_jpeg_lossless(encoded: bytes, rows: int, columns: int) -> None:
+    """Raise unless a JPEG Lossless frame is whole, of this size, and of the plain kind.
+
+    Raises PixelDataError where the markers make no sense, TruncatedPixelData without an end marker,
+    and UnsupportedPixelData with restart markers or a point transform, which another decoder may know.
+    """
+    for marker in _checked_segments(encoded, _JPEG_MARKERS, _SOF3_LOSSLESS, rows, columns):
+        # The last byte of a scan header holds the point transform in its lower half (T.81 B.2.3).
+        if marker.code == _SCAN and marker.body[-1] & 0x0F:
+            raise UnsupportedPixelData("JPEG Lossless with point transform")
+
+
+def check_jpeg_ls(encoded: bytes, rows: int, columns: int) -> None:
+    """Raise unless a JPEG-LS frame is whole and of this size; as `check_jpeg_lossless` does."""
+    _checked_segments(encoded, _JPEG_LS_MARKERS, _SOF55_JPEG_LS, rows, columns)
+
+
+def check_jpeg_2000(encoded: bytes, rows: int, columns: int) -> None:
+    """Raise unless a JPEG 2000 codestream is whole and of this size, for OpenJPEG to decode."""
+    start = encoded.find(_CODESTREAM) if encoded.startswith(_JP2_BOX) else 0
+    if start < 0 or encoded[start : start + 4] != _CODESTREAM or len(encoded) < start + 50:
+        raise PixelDataError("does not begin like JPEG 2000")
+    # SIZ (T.800 A.5.1): capabilities, then sizes and offsets of the image and of its tiles.
+    right, bottom, left, top, tile_x, tile_y = struct.unpack_from(">6L", encoded, start + 8)
+    (n_components,) = struct.unpack_from(">H", encoded, start + 40)
+    _check_size(bottom - top, right - left, n_components, rows, columns)
+    if not tile_x or not tile_y or -(-right // tile_x) * -(-bottom // tile_y) > rows * columns:
+        raise PixelDataError("claims more tiles than pixels")
+    data = encoded.find(_START_OF_DATA, start)
+    if data < 0 or encoded.rfind(_END_OF_IMAGE) < data:
+        raise TruncatedPixelData("end marker is missing")
+
+
+def check_rle(encoded: bytes, n_segments: int) -> None:
+    """Raise unless an RLE frame has a header of this many segments that lie in it (PS3.5 G.5)."""
+    if len(encoded) < 64:
+        raise TruncatedPixelData(f"{len(encoded)} bytes are no RLE header")
+    claimed, *offsets = struct.unpack_from("<16L", encoded)
+    if claimed != n_segments:
+        raise PixelDataError(f"claims {claimed} RLE segments, not {n_segments}")
+    used = offsets[:n_segments]
+    if used[0] != 64 or sorted(used) != used:
+        raise PixelDataError("RLE segments in no order")
+    if used[-1] >= len(encoded):
+        raise TruncatedPixelData(f"{len(encoded)} bytes end before the last RLE segment")
+
+
+class _Segment(NamedTuple):
+    code: int
+    body: bytes
+
+
+def _checked_segments(
+    encoded: bytes, allowed: frozenset[int] | set[int], frame_code: int, rows: int, columns: int
+) -> list[_Segment]:
+    segments, data = _segments(encoded, allowed)
+    frames = [segment.body for segment in segments if segment.code == frame_code]
+    if len(frames) != 1 or len(frames[0]) < 6:
+        raise PixelDataError(f"has {len(frames)} frame headers")
+    bits, n_rows, n_columns, n_components = struct.unpack_from(">BHHB", frames[0])
+    _check_size(n_rows, n_columns, n_components, rows, columns)
+    if not 2 <= bits <= 16:
+        raise PixelDataError(f"claims {bits} bits")
+    if len(segments[-1].body) < 6:
+        raise PixelDataError("has a scan header of no length")
+    # Coded data hold no end marker; 0xFF is followed by a byte, or bit, of zero there.
+    if encoded.find(_END_OF_IMAGE, data) < 0:
+        raise TruncatedPixelData("end marker is missing")
+    return segments
+
+
+def _segments(encoded: bytes, allowed: frozenset[int] | set[int]) -> tuple[list[_Segment], int]:
+    """The marker segments up to the scan header, and where the coded data begin behind it."""
+    if encoded[:2] != bytes((0xFF, _START)):
+        raise PixelDataError("does not begin with a start marker")
+    segments: list[_Segment] = []
+    position = 2
+    while True:
+        while encoded[position : position + 2] == b"\xff\xff":  # fill bytes (T.81 B.1.1.2)
+            position += 1
+        head = encoded[position : position + 4]
+        if len(head) < 4:
+            raise TruncatedPixelData("ends within its markers")
+        length = int.from_bytes(head[2:], "big")
+        if head[0] != 0xFF or length < 2:
+            raise PixelDataError("markers make no sense")
+        code = head[1]
+        if code != _SCAN and code not in allowed:
+            if 0xC0 <= code <= 0xFE and code not in (_START, _END):
+                name = "restart markers" if code == _RESTARTS else f"marker FF{code:02X}"
+                raise UnsupportedPixelData(f"JPEG with {name}")
+            raise PixelDataError(f"marker FF{code:02X} makes no sense")
+        body = encoded[position + 4 : position + 2 + length]
+        if len(body) < length - 2:
+            raise TruncatedPixelData("ends within its markers")
+        segments.append(_Segment(code=code, body=body))
+        position += 2 + length
+        if code == _SCAN:
+            return segments, position
+
+
+def _check_size(n_rows: int, n_columns: int, n_components: int, rows: int, columns: int) -> None:
+    if (n_rows, n_columns) != (rows, columns):
+        raise PixelDataError(
+            f"decodes to {n_rows} x {n_columns} pixels, the header says {rows} x {columns}"
+        )
+    if n_components != 1:
+        raise PixelDataError(f"has {n_components} components")
