@@ -158,6 +158,38 @@ def test_padding_behind_a_frame_does_no_harm(uid, n_padding):
     np.testing.assert_array_equal(out, SMOOTH)
 
 
+@pytest.mark.parametrize(
+    "padding", [b"\xff", b"\xff\0", b"\xff\xff\xff", b"\0\xff", b"made by", bytes(70)]
+)
+@pytest.mark.parametrize("uid", [*LOSSLESS, *LOSSY])
+def test_whatever_pads_a_frame_is_read_as_pydicom_reads_it(tmp_path, uid, padding):
+    """NEMA's compressed CT reference images end FF D9 FF."""
+    if uid == codecs.RLE_LOSSLESS:
+        pytest.skip("has no end marker; padding is zeros")
+    path = file_of((LOSSLESS | LOSSY)[uid](SMOOTH) + padding, uid, tmp_path / "a")
+    np.testing.assert_array_equal(read(tmp_path)[0], pixel_array(dcmread(path), raw=True))
+
+
+@pytest.mark.parametrize("uid", LOSSLESS)
+def test_an_end_marker_in_a_comment_is_no_end(tmp_path, uid):
+    if uid == codecs.RLE_LOSSLESS:
+        pytest.skip("has no comments")
+    frame = LOSSLESS[uid](SMOOTH)
+    comment = b"\xff\xd9 is an end marker"
+    if uid in (codecs.JPEG_LOSSLESS, codecs.JPEG_LS_LOSSLESS):
+        head, code = frame[:2], b"\xff\xfe"
+    else:  # SIZ must follow the start
+        length = 4 + int.from_bytes(frame[4:6], "big")
+        head, code, comment = frame[:length], b"\xff\x64", b"\0\1" + comment
+    segment = code + (len(comment) + 2).to_bytes(2, "big") + comment
+    whole = head + segment + frame[len(head) :]
+    file_of(whole, uid, tmp_path / "in" / "a")
+    np.testing.assert_array_equal(read(tmp_path / "in")[0], SMOOTH)
+    file_of(whole[: -len(frame) // 4], uid, tmp_path / "in" / "a")
+    with pytest.raises(PixelDataError):
+        read(tmp_path / "in")
+
+
 def test_frames_of_eight_bits_in_a_header_of_sixteen(tmp_path):
     image = np.random.default_rng(1).integers(0, 256, SHAPE).astype(np.uint8)
     frame = imagecodecs.jpegls_encode(image)
