@@ -23,6 +23,7 @@ from pydicom.valuerep import validate_value
 
 from gsigpu.dicom.model import Evidence, Plane, Series, SpectralStack
 from gsigpu.dicom.writing.uids import derived_uid
+from gsigpu.file_state import open_unchanged
 from gsigpu.maps.definitions import Code, MapDefinition
 from gsigpu.version import __version__
 
@@ -283,20 +284,24 @@ def quiet() -> Iterator[None]:
 
 
 def source_header(series: Sequence[Series]) -> FileDataset:
-    """What is looked at of the first series' first file; lossy if that of any series is."""
-    with quiet():
-        headers = [
-            dcmread(
-                source_series.planes[0].path,
-                stop_before_pixels=True,
-                force=True,
-                specific_tags=[*_REQUIRED, *_OPTIONAL, *_LOOKED_AT],
-            )
-            for source_series in series
-        ]
+    """What is looked at of the first series' first file; lossy if that of any series is.
+
+    Raises FileChanged if a file is not the one that was scanned.
+    """
+    headers = [_header_of(source_series.planes[0]) for source_series in series]
     return next(
         (header for header in headers if header.get("LossyImageCompression") == "01"), headers[0]
     )
+
+
+def _header_of(plane: Plane) -> FileDataset:
+    with quiet(), open_unchanged(plane.path, plane.state) as file:
+        return dcmread(
+            file,
+            stop_before_pixels=True,
+            force=True,
+            specific_tags=[*_REQUIRED, *_OPTIONAL, *_LOOKED_AT],
+        )
 
 
 def _copied(source: Dataset, keyword: str) -> str:

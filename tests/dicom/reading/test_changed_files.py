@@ -14,8 +14,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from gsigpu.dicom.model import Series, SeriesKind
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.dicom.writing.derived import source_header
 from gsigpu.errors import FileChanged
 from tests.support.dicom_files import ct_dataset, save, save_encoded
 from tests.support.enhanced import enhanced_ct
@@ -122,3 +124,14 @@ def test_a_file_read_by_name_is_checked_in_the_child_process_too(tmp_path):
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(FileChanged, match="slice-5"):
         read(planes)
+
+
+def test_the_header_that_a_derived_series_copies_is_that_of_the_scan(tmp_path):
+    """Patient and study of a new series come from a second look at a source file."""
+    path = save(ct_dataset(VOLUME[0]), tmp_path / "slice-5")
+    (plane,) = scan_headers(tmp_path).planes
+    series = Series("1.2", SeriesKind.VMI, 70.0, "", None, (plane,))
+    assert source_header([series]).PatientID == "P1"
+    save(ct_dataset(VOLUME[0], PatientID="Q1"), path)
+    with pytest.raises(FileChanged, match="slice-5"):
+        source_header([series])

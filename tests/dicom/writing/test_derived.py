@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import select_stack
 from gsigpu.dicom.writing.formats import FORMATS, open_sink, planes_for
 from gsigpu.maps.registry import define_all
 from tests.support.dicom_files import uid
@@ -53,8 +55,9 @@ def plant_private(study):
 
 @pytest.mark.parametrize("output_format", FORMATS)
 def test_nothing_identifying_but_what_the_modules_need(tmp_path, output_format):
-    stack = oblique_stack(tmp_path / "study", **PLANTED)
+    oblique_stack(tmp_path / "study", **PLANTED)
     plant_private(tmp_path / "study")
+    stack = select_stack(read_study(tmp_path / "study"))
     files = write(tmp_path / "out", stack, output_format)
     assert files
     for path in files:
