@@ -478,6 +478,8 @@ def test_partial_output_of_a_killed_run_is_told_at_the_next(tmp_path):
         (".out.partial-01234567-fedcba98-1", 2 * 86400, True),
         (".notes.partial-of-mine", 0, False),
     ],
+    # Processes of one test run must give a case the same name.
+    ids=["running", "killed", "killed later", "elsewhere", "elsewhere, old", "another's file"],
 )
 def test_only_runs_that_ended_are_told_of(tmp_path, name, age_s, is_told):
     (tmp_path / name).mkdir()
