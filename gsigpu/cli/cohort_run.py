@@ -21,7 +21,7 @@ from gsigpu.cli.console import fail, table
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gsigpu.pipeline.cohort_run.run_cohort import CohortResult
+    from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
     from gsigpu.pipeline.cohort_run.run_state import RunState
 
 _SHOWN_RUNNING = 8

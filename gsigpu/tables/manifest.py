@@ -1,31 +1,38 @@
 """The cohort manifest: one row per measurement, that is per case, phase and reader.
 
     case_id, patient_id, group, phase, study, mask          required
-    reader, liver_mask, vessel_mask, aorta_mask, normal_mask, roles, sex, age, confirmed, slope   optional
+    reader, liver_mask, vessel_mask, aorta_mask, normal_mask, roles, series, energies, sex, age, confirmed,
+    slope                                                   optional
+    any other column                                        carried through to the tables
 
-Paths are relative to the manifest; several masks of lesions are separated by ";", and one may be a folder. The whole manifest is
-checked before anything starts, and all that is wrong with it is told at once.
+CSV (commas, semicolons or tabs; UTF-8, with or without a byte order mark), Parquet or Excel; the index that pandas
+writes is left out. Paths are relative to the manifest; several masks of lesions, series and energies are separated by
+";", and a mask may be a folder. The whole manifest is checked before anything starts, and all that is wrong with it is
+told at once.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gsigpu.errors import GsigpuError, InputError
+from gsigpu.errors import GsigpuError, InputError, MissingDependency
 from gsigpu.maps.slope import parse_slope
 
 REQUIRED = ("case_id", "patient_id", "group", "phase", "study", "mask")
 OPTIONAL = (
-    "reader", "liver_mask", "vessel_mask", "aorta_mask", "normal_mask", "roles", "sex", "age",
-    "confirmed", "slope",
+    "reader", "liver_mask", "vessel_mask", "aorta_mask", "normal_mask", "roles", "series", "energies",
+    "sex", "age", "confirmed", "slope",
 )  # fmt: skip
 _PATHS = ("liver_mask", "vessel_mask", "aorta_mask", "normal_mask", "roles")
 _YES_NO = {
@@ -43,6 +50,10 @@ class ManifestRow:
     masks : of lesions
     confirmed : by pathology; None where nobody says
     slope : what plain λHU means for this row; "" for the run's
+    series, energies : which stack of the study, and which of its energies in keV; all that go together if empty
+    extra : further columns of the manifest and their cells
+    missing : inputs that are not there, where the run goes on without them
+    hidden : what pseudonyms stand for, to be kept out of every text
     """
 
     line: int
@@ -62,6 +73,15 @@ class ManifestRow:
     age: float | None = None
     confirmed: bool | None = None
     slope: str = ""
+    series: tuple[str, ...] = ()
+    energies: tuple[float, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without anybody's identity: it may end in a log."""
+        return f"ManifestRow(line {self.line})"
 
     @property
     def name(self) -> str:
@@ -91,19 +111,23 @@ class ManifestProblems(InputError):
         return type(self), (Path(self.where or ""), self.problems)
 
 
-def read_manifest(path: Path) -> list[ManifestRow]:
-    """The rows of a manifest, CSV or Parquet.
+def read_manifest(path: Path, *, skip_missing: bool = False) -> list[ManifestRow]:
+    """The rows of a manifest.
 
+    skip_missing : a row whose study or mask is not there is no problem of the manifest; `missing` names them
     Raises ManifestProblems with everything that is wrong, InputError if the file cannot be read.
     """
     header, records = _read(path)
+    header, records = _without_index(header, records)
     missing = [name for name in REQUIRED if name not in header]
     problems = [f"no column {name}" for name in missing]
     problems += [
-        f"unknown column {name!r}; rename or remove it"
+        f"unknown column {name!r}: {likely!r} is meant? Rename it"
         for name in header
-        if name not in (*REQUIRED, *OPTIONAL)
+        if (likely := _misspelt(name))
     ]
+    if "" in header:
+        problems.append(f"column {header.index('') + 1} has no name")
     problems += [
         f"column {name} stands there twice" for name, n in Counter(header).items() if n > 1
     ]
@@ -116,7 +140,9 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         if len(cells) != len(header):
             problems.append(f"line {line}: {len(cells)} cells under {len(header)} columns")
             continue
-        row, row_problems = _row(line, dict(zip(header, cells, strict=True)), path.parent)
+        row, row_problems = _row(
+            line, dict(zip(header, cells, strict=True)), path.parent, skip_missing=skip_missing
+        )
         problems += [f"line {line}: {text}" for text in row_problems]
         if row is not None:
             rows.append(row)
@@ -124,6 +150,29 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     if problems:
         raise ManifestProblems(path, problems)
     return rows
+
+
+def _without_index(
+    header: list[str], records: list[tuple[int, list[str]]]
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Without the first column where it is the index that pandas writes: no name, and numbers that rise."""
+    if not header or header[0] not in ("", "Unnamed: 0", "__index_level_0__", "index"):
+        return header, records
+    numbers = [cells[0] for _, cells in records if cells]
+    if not all(number.isdigit() for number in numbers):
+        return header, records
+    return header[1:], [(line, cells[1:]) for line, cells in records]
+
+
+def _misspelt(name: str) -> str:
+    """The known column that a name is but for case, blanks and underscores; "" for one that is known, or further."""
+    known = {_bare(column): column for column in (*REQUIRED, *OPTIONAL)}
+    likely = known.get(_bare(name), "")
+    return likely if likely != name else ""
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -138,6 +187,8 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
                 (line, [_text(cell) for cell in cells])
                 for line, cells in enumerate(values, start=2)
             ]
+        if path.suffix.lower() in (".xlsx", ".xlsm"):
+            return _read_excel(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
@@ -154,12 +205,36 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise InputError(
             f"cannot be read ({' '.join(str(error).split())})",
             where=path,
-            remedy="save it as CSV in UTF-8, or as Parquet",
+            remedy="save it as CSV in UTF-8, as Excel or as Parquet",
         ) from error
 
 
+def _read_excel(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The first sheet."""
+    try:
+        from openpyxl import load_workbook
+        from openpyxl.utils.exceptions import InvalidFileException
+    except ImportError as error:
+        raise MissingDependency(
+            "Excel files need openpyxl",
+            where=path,
+            remedy="pip install openpyxl, or save it as CSV",
+        ) from error
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+        lines = [[_text(cell) for cell in row] for row in book.worksheets[0].values]
+        book.close()
+    except (InvalidFileException, BadZipFile, KeyError) as error:
+        raise ValueError(f"no Excel file: {error}") from error
+    width = max((n for n, name in enumerate(lines[0], start=1) if name), default=0) if lines else 0
+    header = lines[0][:width] if lines else []
+    return header, [
+        (number, cells[:width]) for number, cells in enumerate(lines[1:], start=2) if any(cells)
+    ]
+
+
 def _text(value: object) -> str:
-    """A cell of a Parquet file; numbers that a missing value made decimal are whole again."""
+    """A cell of a Parquet or Excel file; numbers that a missing value made decimal are whole again."""
     if value is None or value != value:  # noqa: PLR0124  # NaN
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -167,15 +242,30 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
-def _row(line: int, cells: dict[str, str], folder: Path) -> tuple[ManifestRow | None, list[str]]:
+def _row(
+    line: int, cells: dict[str, str], folder: Path, *, skip_missing: bool
+) -> tuple[ManifestRow | None, list[str]]:
     """A row, or None, and what is wrong with it."""
-    problems = [f"{name} is empty" for name in REQUIRED if not cells[name]]
+    problems = [
+        f"{name} is empty"
+        for name in REQUIRED
+        if not cells[name] and not (skip_missing and name in ("study", "mask"))
+    ]
+    missing = [name for name in ("study", "mask") if skip_missing and not cells[name]]
 
     def existing(name: str, text: str, is_there: Callable[[Path], bool]) -> Path:
         # From anywhere, as a worker of a cluster may be; and one spelling for one folder.
         path = Path(os.path.abspath(folder / text))  # noqa: PTH100  # keeps links as they are
-        if text and not is_there(path):
-            problems.append(f"{name} {text!r} is not there")
+        try:
+            is_missing = bool(text) and not is_there(path)
+        except OSError as error:
+            problems.append(f"{name} {text!r} cannot be looked at ({error.strerror})")
+            return path
+        if is_missing:
+            if skip_missing:
+                missing.append(name)
+            else:
+                problems.append(f"{name} {text!r} is not there")
         return path
 
     study = existing("study", cells["study"], Path.is_dir)
@@ -184,7 +274,10 @@ def _row(line: int, cells: dict[str, str], folder: Path) -> tuple[ManifestRow | 
         for name in cells["mask"].split(";")
         if name.strip()
     )
-    paths = {name: existing(name, cells[name], Path.is_file) for name in _PATHS if cells.get(name)}
+    paths: dict[str, Any] = {
+        name: existing(name, cells[name], _is_no_folder) for name in _PATHS if cells.get(name)
+    }
+    energies = _energies(cells.get("energies", ""), problems)
     sex = cells.get("sex", "").upper()[:1]
     if sex not in ("", "M", "F", "O"):
         problems.append(f"sex {cells['sex']!r} is none of M, F, O")
@@ -214,10 +307,35 @@ def _row(line: int, cells: dict[str, str], folder: Path) -> tuple[ManifestRow | 
             age=age,
             confirmed=_YES_NO[confirmed],
             slope=slope,
+            series=tuple(filter(None, (uid.strip() for uid in cells.get("series", "").split(";")))),
+            energies=energies,
+            extra=tuple(
+                (name, text) for name, text in cells.items() if name not in (*REQUIRED, *OPTIONAL)
+            ),
+            missing=tuple(dict.fromkeys(missing)),
             **paths,
         ),
         [],
     )
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Whether a file is there, of whatever kind."""
+    return path.exists() and not path.is_dir()
+
+
+def _energies(text: str, problems: list[str]) -> tuple[float, ...]:
+    """keV, separated by ";"."""
+    energies = []
+    for word in filter(None, (part.strip() for part in text.split(";"))):
+        try:
+            kev = float(word.lower().removesuffix("kev"))
+        except ValueError:
+            kev = 0.0
+        if not kev > 0.0:
+            problems.append(f"energy {word!r} is no energy in keV; write 40;70;100")
+        energies.append(kev)
+    return tuple(energies)
 
 
 def _age(text: str, problems: list[str]) -> float | None:
@@ -260,8 +378,31 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
         for name, value in (("group", row.group), ("sex", row.sex)):
             if value:
                 of_patient[row.patient_id][name].setdefault(value, row.line)
+    yield from _alike_groups(rows)
+    yield from _shared_masks(rows)
     for known in of_patient.values():
         for name, lines in known.items():
             if len(lines) > 1:
                 where = " and ".join(f"{line} ({value})" for value, line in lines.items())
                 yield f"one patient has several values of {name}, lines {where}"
+
+
+def _alike_groups(rows: list[ManifestRow]) -> Iterator[str]:
+    """Groups whose names differ in case or blanks alone."""
+    spellings: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in rows:
+        spellings[" ".join(row.group.split()).casefold()].setdefault(row.group, row.line)
+    for lines in spellings.values():
+        if len(lines) > 1:
+            where = " and ".join(f"{group!r} (line {line})" for group, line in lines.items())
+            yield f"one group or several? {where} differ in case or blanks alone; write them alike"
+
+
+def _shared_masks(rows: list[ManifestRow]) -> Iterator[str]:
+    """Mask files of lesions that two patients name."""
+    patient_of_mask: dict[Path, tuple[str, int]] = {}
+    for row in rows:
+        for path in row.masks:
+            patient, line = patient_of_mask.setdefault(path, (row.patient_id, row.line))
+            if patient != row.patient_id:
+                yield f"line {row.line}: its mask is that of another patient on line {line}"

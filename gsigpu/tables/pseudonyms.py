@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from gsigpu.errors import InputError
-from gsigpu.tables.manifest import ManifestRow
+from gsigpu.tables.manifest import ManifestProblems, ManifestRow
 
 _SHORTEST_KEY = 16  # bytes: a shorter key can be guessed
+_SHORTEST_IDENTIFIER = 3  # characters: a shorter one stands in every word
+_SHORTEST_HIDDEN = 2  # characters: a single one stands in every text
 _DIGITS = 16  # 64 bits: among a million patients two share one with a probability of 3e-8
 
 
@@ -38,17 +40,36 @@ class Pseudonyms:
         return "p-" + hmac.digest(self._key, text, hashlib.sha256).hex()[:_DIGITS]
 
     def rows(self, rows: Sequence[ManifestRow]) -> list[ManifestRow]:
-        """The rows with pseudonyms for patients, and for cases whose identifiers hold the patient's.
+        """The rows with pseudonyms for patients, cases and readers, and without further columns.
 
-        An identifier counts as held whatever its case and whatever stands between its letters and digits.
+        What they stand for is in `hidden`. Raises ManifestProblems if a group or phase holds an identifier.
         """
         renamed = []
+        problems = []
         for row in rows:
-            case_id = row.case_id
-            bare = _bare(row.patient_id)
-            if bare and bare in _bare(case_id):
-                case_id = "c-" + self.of(f"case\0{case_id}").removeprefix("p-")
-            renamed.append(replace(row, patient_id=self.of(row.patient_id), case_id=case_id))
+            identifiers = [_bare(text) for text in (row.patient_id, row.case_id)]
+            problems += [
+                f"line {row.line}: {name} holds the row's identifier, which --pseudonymise hides"
+                for name in ("group", "phase")
+                if any(
+                    len(bare) >= _SHORTEST_IDENTIFIER and bare in _bare(getattr(row, name))
+                    for bare in identifiers
+                )
+            ]
+            hidden = (row.patient_id, row.case_id, row.reader, *(text for _, text in row.extra))
+            renamed.append(
+                replace(
+                    row,
+                    patient_id=self.of(row.patient_id),
+                    case_id="c-" + self.of(f"case\0{row.case_id}").removeprefix("p-"),
+                    reader=row.reader
+                    and "r-" + self.of(f"reader\0{row.reader}").removeprefix("p-"),
+                    extra=(),
+                    hidden=tuple(text for text in hidden if len(text) >= _SHORTEST_HIDDEN),
+                )
+            )
+        if problems:
+            raise ManifestProblems(Path("manifest"), problems)
         return renamed
 
 

@@ -2,109 +2,268 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
-import traceback
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from gsigpu.dicom.model import SeriesKind, Study
 from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.study.read_study import read_study
-from gsigpu.errors import GsigpuError
+from gsigpu.errors import GsigpuError, InputError
 from gsigpu.masks.roles import RoleMap, read_role_file
-from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome, StudyTask
+from gsigpu.pipeline.cohort_run.cohort_task import (
+    DONE,
+    LEFT,
+    SKIPPED,
+    STOPPED,
+    RowOutcome,
+    StudyTask,
+)
+from gsigpu.pipeline.cohort_run.doubled_lesions import without_doubled
+from gsigpu.pipeline.cohort_run.failure_kinds import (
+    PASSING,
+    is_disk_full,
+    is_passing_reason,
+    kind_of,
+)
+from gsigpu.pipeline.cohort_run.mask_grids import grid_of_mask, grid_of_study
 from gsigpu.pipeline.cohort_run.redaction import Redactor, redactor_for
+from gsigpu.pipeline.cohort_run.row_failure import failure_told, record_failure
 from gsigpu.pipeline.cohort_run.row_files import (
-    FAILURE_SUFFIXES,
+    RECORD_FORM,
     RowFiles,
     put,
     put_json,
-    put_text,
     remove,
     row_files,
-    row_key,
-    study_fingerprint,
     sweep,
 )
 from gsigpu.pipeline.cohort_run.row_results import without_uids, write_row
+from gsigpu.pipeline.cohort_run.row_state import RowLookup, StudyState
+from gsigpu.pipeline.cohort_run.run_token import NotOwner, require_owner
 from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.measure.measure_study import measure_study
-from gsigpu.pipeline.measure.measurement import MeasureSettings
+from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.tables.manifest import ManifestRow
-from gsigpu.version import __version__
 
-_OUT_OF_MEMORY = "out of memory; give the run fewer --workers, or the machine more memory"
+# Waits before a row is tried again that failed by something that may pass: a switch or a server that restarts.
+_WAITS_S = (1.0, 4.0)
 
-
-# (row number, stage): told before each stage, so that who watches knows where a worker died.
-TellStage = Callable[[int, str], None]
+# (row number, stage, inputs): told before each stage, so that who watches knows where a worker died; what is known
+# of the inputs goes along once.
+TellStage = Callable[[int, str, dict[str, Any] | None], None]
 TellOutcome = Callable[[RowOutcome], None]
 
 
-def survey(task: StudyTask) -> tuple[list[RowOutcome], StudyTask]:
-    """What is known of a study's rows without reading a header, and the task that is left of it."""
-    outcomes: list[RowOutcome] = []
-    rows, keys = [], []
-    digest, problem = "", None
-    try:
-        digest = study_fingerprint(task.rows[0].study, by_content=task.by_content)
-    except (GsigpuError, OSError) as error:
-        problem = error
-    settings_key = task.settings.key
-    for row in task.rows:
-        if problem is not None:
-            outcomes.append(_failed(row_files(task.out, row), row, "inputs", problem, None, {}))
-            continue
-        key = row_key(row, settings_key, digest, __version__)
-        known = _known(row_files(task.out, row, key), row, retry_only=task.retry_only)
-        if known is None:
-            rows.append(row)
-            keys.append(key)
-        else:
-            outcomes.append(known)
-    return outcomes, replace(task, rows=tuple(rows), keys=tuple(keys))
+def run_study(task: StudyTask, tell_stage: TellStage, tell_outcome: TellOutcome) -> None:
+    """Measures the rows of a study that are not done yet; never raises for what is wrong with one of them."""
+    case = _Case(task, tell_stage)
+    for number, row in enumerate(task.rows):
+        tell_outcome(case.outcome(number, row))
 
 
-def _known(files: RowFiles, row: ManifestRow, *, retry_only: bool) -> RowOutcome | None:
-    """What is on disk of a row under its key."""
-    if files.table.exists():
-        return RowOutcome(row, "skipped", files.key)
-    if retry_only:
-        return None if files.failures() else RowOutcome(row, "left", files.key)
-    if files.failure.exists():
-        record = json.loads(files.failure.read_text("utf-8"))
+@dataclass
+class _Attempt:
+    """Where the work at a row is, for the record of its failure."""
+
+    clock: _Clock
+    files: RowFiles
+    inputs: dict[str, Any]
+    redact: Redactor | None = None
+
+
+class _Case:
+    """The study of a task: its state on disk looked at once, its headers read once, for all its rows."""
+
+    def __init__(self, task: StudyTask, tell_stage: TellStage) -> None:
+        self._task, self._tell_stage = task, tell_stage
+        self._state = StudyState(task.rows[0].study, by_content=task.by_content)
+        self._lookup = RowLookup(task, self._state)
+        self._reading = _Reading(task.settings.patterns)
+
+    def outcome(self, number: int, row: ManifestRow) -> RowOutcome:
+        """What comes of a row."""
+        attempt = _Attempt(_Clock(number, self._tell_stage), row_files(self._task.out, row), {})
+        for wait_s in (*_WAITS_S, None):
+            try:
+                return self._tried(row, attempt, is_last=wait_s is None)
+            except NotOwner:
+                return RowOutcome(row=row, status=STOPPED, reason="a later run owns the results")
+            except _TryAgain:
+                pass
+            except Exception as error:  # noqa: BLE001  # a broken case fails alone, whatever breaks it
+                attempt.clock.stop()
+                if is_disk_full(error):
+                    return RowOutcome(row=row, status=STOPPED, reason="the disk is full")
+                if wait_s is None or kind_of(error) != PASSING or isinstance(error, MemoryError):
+                    return self._failed(row, attempt, error)
+            attempt.clock.stage("wait")
+            time.sleep(wait_s or 0.0)
+            self._reading = _Reading(self._task.settings.patterns)
+        raise AssertionError  # the last attempt returns
+
+    def _tried(self, row: ManifestRow, attempt: _Attempt, *, is_last: bool) -> RowOutcome:
+        """One attempt. Raises _TryAgain if lesions could not be measured now."""
+        clock = attempt.clock
+        clock.stage("inputs")
+        if row.missing:
+            raise InputError(
+                f"{' and '.join(row.missing)} not there",
+                where=f"line {row.line} of the manifest",
+                remedy="correct the manifest",
+            )
+        with _as_input_error():
+            attempt.files, attempt.inputs = self._lookup.files(row)
+            known, damaged = self._lookup.known(attempt.files, row)
+        if known is not None:
+            clock.stop()
+            return replace(known, damaged=damaged)
+        if self._task.survey_only:
+            return RowOutcome(row=row, status=LEFT, key=attempt.files.key, damaged=damaged)
+        record = {**self._state.as_dict(), "inputs": attempt.inputs}
+        clock.tell_inputs({"key": attempt.files.key, "record": record})
+        clock.stage("scan")
+        study = self._reading.study(row)
+        task_is_pseudonymous = self._task.settings.pseudonymous
+        attempt.redact = redactor_for(row, study, pseudonymous=task_is_pseudonymous)
+        if task_is_pseudonymous and attempt.redact(row.group + row.phase) != row.group + row.phase:
+            raise InputError(
+                "group or phase holds words that the headers use for the patient",
+                where=f"line {row.line} of the manifest",
+                remedy="correct the manifest",
+            )
+        self._measure(row, study, attempt, is_last=is_last)
         return RowOutcome(
             row=row,
-            status="failed",
-            key=files.key,
-            stage=record["stage"],
-            reason=record["reason"],
-            fresh=False,
+            status=DONE,
+            key=attempt.files.key,
+            seconds=dict(clock.seconds),
+            inputs=attempt.inputs,
+            damaged=damaged,
         )
-    return None
 
+    def _measure(self, row: ManifestRow, study: Study, attempt: _Attempt, *, is_last: bool) -> None:
+        task, settings, clock, files = self._task, self._task.settings, attempt.clock, attempt.files
+        files.folder.mkdir(parents=True, exist_ok=True)
+        sweep(files.folder)
+        clock.stage("measure")
+        masks = _mask_files(row, task)
+        measurement = measure_study(
+            study,
+            masks,
+            settings=_with_slope(settings.measure, row.slope),
+            labels=CaseLabels(row.case_id, row.patient_id, row.group, row.reader, row.phase),
+            phase=phase_in(study, row.phase),
+            series=row.series,
+            energies_kev=row.energies,
+            n_workers=1,
+        )
+        measurement, warnings = without_doubled(measurement, is_allowed=settings.allow_overlap)
+        clock.stop()
+        # The stages of measure itself, instead of their sum.
+        clock.seconds.pop("measure", None)
+        for name, seconds in measurement.seconds.items():
+            clock.seconds[name] = clock.seconds.get(name, 0.0) + seconds
+        clock.name = ""
+        if not is_last and any(kind_of(f.error) == PASSING for f in measurement.failures):
+            raise _TryAgain
+        attempt.inputs |= {
+            "grid": grid_of_study(measurement.stack.geometry),
+            "mask_grids": [grid_of_mask(path) for path in row.masks],
+        }
+        self._write(row, study, attempt, measurement, masks, warnings)
 
-def run_study(task: StudyTask, tell_stage: TellStage, tell_outcome: TellOutcome) -> None:
-    """Measures the rows of a study; never raises for what is wrong with one of them."""
-    reading = _Reading(task.settings.patterns)
-    for number, (row, key) in enumerate(zip(task.rows, task.keys, strict=True)):
-        clock = _Clock(number, tell_stage)
-        files = row_files(task.out, row, key)
-        redactor: Redactor | None = None
+    def _write(
+        self,
+        row: ManifestRow,
+        study: Study,
+        attempt: _Attempt,
+        measurement: Measurement,
+        masks: MaskFiles,
+        warnings: list[str],
+    ) -> None:
+        task, settings, clock, files = self._task, self._task.settings, attempt.clock, attempt.files
+        redact = attempt.redact
+        assert redact is not None
+        if settings.maps:
+            clock.stage("maps")
+            warnings = [*warnings, *_write_maps(task, row, study, files, redact)]
+        if settings.pictures:
+            from gsigpu.pipeline.cohort_run.row_picture import save_picture
+
+            clock.stage("picture")
+            put(files.picture, lambda partial: save_picture(partial, measurement))
+        clock.stage("write")
+        require_owner(task.out, task.token, task.shard)
+        write_row(
+            files,
+            measurement,
+            masks,
+            redact,
+            warnings=[*measurement.warnings, *warnings],
+            study={**self._state.as_dict(), "inputs": attempt.inputs},
+            pseudonymous=settings.pseudonymous,
+        )
+        remove([files.failure, files.log, *files.under_other_keys()])
+        clock.stop()
+
+    def _failed(self, row: ManifestRow, attempt: _Attempt, error: Exception) -> RowOutcome:
+        files, seconds = attempt.files, attempt.clock.seconds
+        if files.table.exists() and kind_of(error) == PASSING:
+            # Some of its lesions are measured, the rest is tried again at the next run.
+            return RowOutcome(row=row, status=SKIPPED, key=files.key, inputs=attempt.inputs)
+        settings, study = self._task.settings, self._reading.known
+        with contextlib.suppress(
+            Exception
+        ):  # of a study that cannot be looked at there is no state
+            if study is not None:
+                grids = {stack.geometry for stack in study.series if stack.geometry is not None}
+                attempt.inputs |= {"grids": [grid_of_study(grid) for grid in grids]}
+        redact = attempt.redact or redactor_for(row, study, pseudonymous=settings.pseudonymous)
+        reason, details = failure_told(error, redact)
         try:
-            clock.stage("scan")
-            study = reading.study(row)
-            redactor = redactor_for(row, study)
-            _run_row(task, row, study, clock, files, redactor)
-        except Exception as error:  # noqa: BLE001  # a broken case fails alone, whatever breaks it
-            clock.stop()
-            tell_outcome(_failed(files, row, clock.name, error, reading.known, clock.seconds))
-        else:
-            tell_outcome(RowOutcome(row=row, status="done", key=key, seconds=dict(clock.seconds)))
+            state = self._state.as_dict()
+        except (GsigpuError, OSError):
+            state = {"form": RECORD_FORM, "stat": "", "content": ""}
+        try:
+            require_owner(self._task.out, self._task.token, self._task.shard)
+        except NotOwner:
+            return RowOutcome(row=row, status=STOPPED, reason="a later run owns the results")
+        return record_failure(
+            files,
+            row,
+            stage=attempt.clock.name,
+            reason=reason,
+            kind=kind_of(error),
+            details=details,
+            seconds=seconds,
+            record={**state, "inputs": attempt.inputs},
+        )
+
+
+class _TryAgain(Exception):
+    """Something failed that may pass."""
+
+
+@contextlib.contextmanager
+def _as_input_error() -> Any:
+    """Errors of the system while inputs are looked at, as errors that name the file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror or error})",
+            where=error.filename,
+            remedy="check the file, its permissions and its disk",
+        ) from error
 
 
 class _Reading:
@@ -120,11 +279,22 @@ class _Reading:
             raise self._error
         if self.known is None:
             try:
-                self.known = read_study(row.study, patterns=load_patterns(self._patterns))
+                study = read_study(row.study, patterns=load_patterns(self._patterns))
+                _require_readable(study)
             except GsigpuError as error:
                 self._error = error
                 raise
+            self.known = study
         return self.known
+
+
+def _require_readable(study: Study) -> None:
+    """Raises InputError if the disk would not give some of the files: without them slices would be missing."""
+    reasons = [skipped.reason for skipped in study.skipped if is_passing_reason(skipped.reason)]
+    if reasons:
+        raise InputError(
+            f"{len(reasons)} files {reasons[0]}", where=study.root, remedy="check the disk"
+        ) from OSError(errno.EIO, reasons[0])
 
 
 class _Clock:
@@ -139,7 +309,10 @@ class _Clock:
     def stage(self, name: str) -> None:
         self.stop()
         self.name = name
-        self._tell(self._number, name)
+        self._tell(self._number, name, None)
+
+    def tell_inputs(self, inputs: dict[str, Any]) -> None:
+        self._tell(self._number, self.name, inputs)
 
     def stop(self) -> None:
         now = perf_counter()
@@ -148,67 +321,31 @@ class _Clock:
         self._begun = now
 
 
-def _run_row(
-    task: StudyTask,
-    row: ManifestRow,
-    study: Study,
-    clock: _Clock,
-    files: RowFiles,
-    redact: Redactor,
-) -> None:
-    settings = task.settings
-    files.folder.mkdir(parents=True, exist_ok=True)
-    sweep(files.folder)
-    clock.stage("measure")
-    masks = MaskFiles(
+def _mask_files(row: ManifestRow, task: StudyTask) -> MaskFiles:
+    return MaskFiles(
         row.masks,
         liver=row.liver_mask,
         vessels=row.vessel_mask,
         aorta=row.aorta_mask,
         normal=row.normal_mask,
         roles=RoleMap() if row.roles is None else read_role_file(row.roles),
-        split=settings.split_lesions,
-        any_phase=settings.any_mask_phase,
+        split=task.settings.split_lesions,
+        any_phase=task.settings.any_mask_phase,
     )
-    measurement = measure_study(
-        study,
-        masks,
-        settings=_with_slope(settings.measure, row.slope),
-        labels=CaseLabels(row.case_id, row.patient_id, row.group, row.reader, row.phase),
-        phase=phase_in(study, row.phase),
-        n_workers=1,
-    )
-    clock.stop()
-    # The stages of measure itself, instead of their sum.
-    clock.seconds.pop("measure", None)
-    for name, seconds in measurement.seconds.items():
-        clock.seconds[name] = clock.seconds.get(name, 0.0) + seconds
-    clock.name = ""
-    if settings.maps:
-        clock.stage("maps")
-        _write_maps(task, row, study, files, redact)
-    if settings.pictures:
-        from gsigpu.pipeline.cohort_run.row_picture import save_picture
-
-        clock.stage("picture")
-        put(files.picture, lambda partial: save_picture(partial, measurement))
-    clock.stage("write")
-    write_row(files, measurement, masks, redact, pseudonymous=settings.pseudonymous)
-    remove([files.failure, files.log, *files.under_other_keys()])
-    clock.stop()
 
 
 def _write_maps(
     task: StudyTask, row: ManifestRow, study: Study, files: RowFiles, redact: Redactor
-) -> None:
-    """Maps of the row's phase; free text in their provenance redacted."""
+) -> list[str]:
+    """Maps of the row's phase; free text in their provenance redacted. Returns warnings."""
     settings = task.settings
-    map_study(
+    result = map_study(
         study,
         files.maps,
         maps=settings.maps,
         slope=row.slope or settings.measure.parameters.slopes[0],
         phase=phase_in(study, row.phase),
+        series=row.series,
         output_format=settings.map_format,  # type: ignore[arg-type]  # checked by map_study
         backend=task.backend,  # type: ignore[arg-type]  # checked by map_study
         n_workers=1,
@@ -217,6 +354,7 @@ def _write_maps(
     path = files.maps / "provenance.json"
     record = redact.record(json.loads(path.read_text("utf-8")))
     put_json(path, without_uids(record) if settings.pseudonymous else record)
+    return list(result.warnings)
 
 
 def _with_slope(settings: MeasureSettings, slope: str) -> MeasureSettings:
@@ -231,49 +369,3 @@ def phase_in(study: Study, phase: str) -> str | None:
     """The manifest's phase, or None where the study holds one stack whose phase nothing says."""
     phases = {series.phase for series in study.series if series.kind is SeriesKind.VMI}
     return None if phases == {""} else phase
-
-
-def _failed(
-    files: RowFiles,
-    row: ManifestRow,
-    stage: str,
-    error: Exception,
-    study: Study | None,
-    seconds: dict[str, float],
-) -> RowOutcome:
-    if isinstance(error, MemoryError):
-        reason = _OUT_OF_MEMORY
-    elif isinstance(error, GsigpuError):
-        reason = str(error)
-    else:
-        reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-    details = "" if isinstance(error, GsigpuError) else "".join(traceback.format_exception(error))
-    redact = redactor_for(row, study)
-    return record_failure(files, row, stage, redact(reason), redact(details), seconds)
-
-
-def record_failure(
-    files: RowFiles,
-    row: ManifestRow,
-    stage: str,
-    reason: str,
-    details: str,
-    seconds: dict[str, float],
-) -> RowOutcome:
-    """Keeps a failure and its log, instead of earlier ones; a result of other inputs stays until there is a new one."""
-    files.folder.mkdir(parents=True, exist_ok=True)
-    remove(path for path in files.under_other_keys() if path.name.endswith(FAILURE_SUFFIXES))
-    put_text(
-        files.log,
-        f"case {row.case_id}, phase {row.phase}, reader {row.reader or '(none)'}\n"
-        f"failed in {stage}: {reason}\n{details}",
-    )
-    put_json(files.failure, {"case_id": row.case_id, "stage": stage, "reason": reason})
-    return RowOutcome(
-        row=row,
-        status="failed",
-        key=files.key,
-        stage=stage,
-        reason=reason,
-        seconds=dict(seconds),
-    )

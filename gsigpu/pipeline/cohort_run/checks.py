@@ -27,6 +27,12 @@ class CohortOptions:
     retry_failed : take up rows that failed before, and no others
     by_content : know inputs by their content instead of their times
     backend : for maps
+    skip_missing : a study or mask that is not there is that row's failure, not the end of the manifest
+    change_settings : take other settings and rules than those that the run was begun with
+    prune : remove the results of rows that are not in the manifest any more
+    shard : (i, n), do the i-th of n parts of the rows and no tables
+    join : measure nothing; make the tables of what shards left
+    limit : measure at most so many rows, 0 for all
     """
 
     workers: int | None = None
@@ -36,6 +42,30 @@ class CohortOptions:
     retry_failed: bool = False
     by_content: bool = False
     backend: BackendName = "auto"
+    skip_missing: bool = False
+    change_settings: bool = False
+    prune: bool = False
+    shard: tuple[int, int] | None = None
+    join: bool = False
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError for a shard that is none, and for what does not go together."""
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            raise SettingsError(
+                f"shard {self.shard[0]}/{self.shard[1]} is none",
+                remedy="write --shard 1/8 to --shard 8/8",
+            )
+        if self.shard is not None and (self.join or self.prune or self.scheduler):
+            raise SettingsError(
+                "a shard makes no tables, removes nothing and uses no cluster",
+                remedy="leave out --join, --prune and --scheduler",
+            )
+
+    @property
+    def shard_name(self) -> str:
+        """`i-of-n`, "" for a whole run."""
+        return "" if self.shard is None else f"{self.shard[0]}-of-{self.shard[1]}"
 
 
 def check_settings(

@@ -1,7 +1,8 @@
 """From the tables of single rows to the tables of the cohort.
 
 They are made of what is on disk when a run ends, row by row in the order of the manifest, so that they are the
-same however often the run was broken off. Only the rows of this manifest, under their present keys, are read.
+same however often the run was broken off. Only the rows of this manifest, under their present keys, are read. What is
+there already and unchanged is not made again; what somebody edited or removed is.
 """
 
 from __future__ import annotations
@@ -9,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gsigpu.output.staging import staged_folder
-from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
+from gsigpu.pipeline.cohort_run.cohort_task import DONE, FAILED, SKIPPED, RowOutcome
+from gsigpu.pipeline.cohort_run.failure_kinds import PASSING
 from gsigpu.pipeline.cohort_run.flow_diagram import flow_of, save_flow
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     Exclusion,
@@ -29,30 +28,47 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
     exclusion_table,
     patients_by_group,
 )
-from gsigpu.pipeline.cohort_run.row_files import put, put_json, row_files
+from gsigpu.pipeline.cohort_run.measurement_blocks import (
+    MEASUREMENTS_CSV,
+    DamagedTables,
+    TableRow,
+    extra_name,
+    file_state,
+    is_whole,
+    write_measurements,
+)
+from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, put, put_json, row_files
 from gsigpu.pipeline.cohort_run.row_results import FOOTER
+from gsigpu.pipeline.cohort_run.row_warnings import COLUMNS as WARNING_COLUMNS
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables, GroupSize
 from gsigpu.tables.manifest import ManifestRow
-from gsigpu.tables.measurement_table import COLUMNS, frame
 from gsigpu.version import __version__
 
-FAILURE_COLUMNS = ("case_id", "stage", "reason", "phase", "reader", "lesion_id", "line", "log")
+FAILURE_COLUMNS = (
+    "case_id", "stage", "reason", "phase", "reader", "lesion_id", "line", "log", "kind",
+)  # fmt: skip
 RESULTS_FILE = "results.json"
-# Rows of a table, before a group of them is written.
-_ROW_GROUP = 200_000
+_LISTS = ("failures.csv", "exclusions.csv", "warnings.csv", "flow.svg", "flow.png")
 
 
 @dataclass(frozen=True, slots=True)
 class _Footer:
-    """What a row's table says of itself."""
+    """What a row's table says of itself.
+
+    failures : lesion, reason, kind; warnings : lesion, kind, text
+    """
 
     lesions: frozenset[str]
     diameters_mm: dict[str, float]
-    failures: list[tuple[str, str]]
+    failures: list[dict[str, str]]
+    warnings: list[tuple[str, str, str]]
 
     @property
     def measured(self) -> frozenset[str]:
-        return self.lesions - {lesion_id for lesion_id, _ in self.failures}
+        return self.lesions - {failure["lesion_id"] for failure in self.failures}
+
+
+_Footers = Mapping[ManifestRow, _Footer]
 
 
 def write_tables(
@@ -64,20 +80,21 @@ def write_tables(
     n_manifest_rows: int,
     progress: Callable[[], None] = lambda: None,
 ) -> CohortTables:
-    """measurements/, measurements.csv, failures.csv, exclusions.csv and the flow diagram.
+    """measurements/, measurements.csv, failures.csv, exclusions.csv, warnings.csv and the flow diagram.
 
     outcomes : of all rows, in the order of the manifest
     excluded : before measuring
     progress : called with every row
-    Nothing is written where all is there already.
+    Nothing is written where all is there already. Raises DamagedTables if tables of rows cannot be read back.
     """
-    digest = _digest(outcomes, excluded, rules)
-    known = _known(out, digest)
+    done = [outcome for outcome in outcomes if outcome.status in (DONE, SKIPPED)]
+    digest = _digest(out, outcomes, excluded, rules, progress)
+    record = _read_results(out)
+    known = _known(out, digest, record)
     if known is not None:
         return known
     (out / RESULTS_FILE).unlink(missing_ok=True)
-    done = [outcome for outcome in outcomes if outcome.status in ("done", "skipped")]
-    footers = {outcome.row: _footer(_table_path(out, outcome)) for outcome in done}
+    footers = _read_footers(out, done, progress)
     kept, later = after_measuring(
         [outcome.row for outcome in done],
         {row: footer.lesions for row, footer in footers.items()},
@@ -85,25 +102,36 @@ def write_tables(
         rules,
     )
     exclusions = [*excluded, *later]
-    left_out = {
-        (exclusion.row.case_id, exclusion.lesion_id)
-        for exclusion in exclusions
-        if exclusion.lesion_id
-    }
+    left_out: dict[ManifestRow, set[str]] = {}
+    for exclusion in exclusions:
+        if exclusion.lesion_id:
+            left_out.setdefault(exclusion.row, set()).add(exclusion.lesion_id)
     kept_set = set(kept)
-    n_values = _write_measurements(
-        out, [outcome for outcome in done if outcome.row in kept_set], left_out, progress
+    table_rows = [
+        TableRow(
+            row=outcome.row,
+            table=_table_path(out, outcome),
+            left_out=frozenset(left_out.get(outcome.row, ())),
+        )
+        for outcome in done
+        if outcome.row in kept_set
+    ]
+    blocks = write_measurements(
+        out, table_rows, _extra_columns(outcomes), record.get("blocks", ()), progress
     )
     failures = _failures(out, outcomes, footers)
+    warnings = _warnings(outcomes, footers)
     _put_csv(out / "failures.csv", failures)
     _put_csv(out / "exclusions.csv", exclusion_table(exclusions))
+    _put_csv(out / "warnings.csv", warnings)
     tables = CohortTables(
         n_rows=len(kept),
-        n_values=n_values,
+        n_values=sum(block["n_values"] for block in blocks),
         n_failed=int((failures.lesion_id == "").sum()),
         n_failed_lesions=int((failures.lesion_id != "").sum()),
-        exclusions=_by_rule(exclusions),
+        exclusions=_counts(exclusion.rule for exclusion in exclusions),
         groups=tuple(_groups(kept, footers, left_out)),
+        warnings=_counts(warnings.kind),
     )
     save_flow(
         out,
@@ -113,185 +141,201 @@ def write_tables(
             rules,
             tables,
             n_manifest_rows=n_manifest_rows,
-            n_lesions=len(_lesions(footers)),
+            n_lesions=len(_lesions(footers, footers, {})),
         ),
     )
-    put_json(out / RESULTS_FILE, {"digest": digest, **asdict(tables)})
+    csv_state = file_state(out / MEASUREMENTS_CSV)
+    put_json(
+        out / RESULTS_FILE,
+        {
+            "form": RECORD_FORM,
+            "digest": digest,
+            "tables": asdict(tables),
+            "files": {name: file_state(out / name) for name in (MEASUREMENTS_CSV, *_LISTS)},
+            "blocks": [{**block, "csv": csv_state} for block in blocks],
+        },
+    )
     return tables
 
 
 def _digest(
-    outcomes: Sequence[RowOutcome], excluded: Sequence[Exclusion], rules: InclusionRules
+    out: Path,
+    outcomes: Sequence[RowOutcome],
+    excluded: Sequence[Exclusion],
+    rules: InclusionRules,
+    progress: Callable[[], None],
 ) -> str:
-    digest = hashlib.sha256(json.dumps([__version__, asdict(rules)]).encode())
+    """Changes when something that the tables are made of does."""
+    digest = hashlib.sha256(json.dumps([__version__, RECORD_FORM, asdict(rules)]).encode())
     for outcome in outcomes:
-        what = "done" if outcome.status == "skipped" else outcome.status
-        line = (
-            outcome.row.line,
-            outcome.row.name,
-            what,
-            outcome.key,
-            outcome.stage,
-            outcome.reason,
-        )
-        digest.update(json.dumps(line).encode())
-    for other in excluded:
-        line = (other.row.line, other.row.name, other.rule, other.reason, "", "")
-        digest.update(json.dumps(line).encode())
+        progress()
+        row = outcome.row
+        is_done = outcome.status in (DONE, SKIPPED)
+        state = file_state(_table_path(out, outcome), with_ctime=False) if is_done else []
+        what = "done" if is_done else outcome.status
+        labels = (row.line, row.name, row.patient_id, row.group, row.extra)
+        content = (*labels, what, outcome.key, outcome.stage, outcome.reason, outcome.kind, state)
+        digest.update(json.dumps(content).encode("utf-8", "surrogateescape"))
+    for exclusion in excluded:
+        row = exclusion.row
+        why = (exclusion.rule, exclusion.reason)
+        left_out = (row.line, row.name, row.patient_id, row.group, *why)
+        digest.update(json.dumps(left_out).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _known(out: Path, digest: str) -> CohortTables | None:
-    """The tables that are there, if they are those of this digest."""
+def _read_results(out: Path) -> dict[str, Any]:
+    """What was written last; nothing where that cannot be understood."""
     try:
-        record: dict[str, Any] = json.loads((out / RESULTS_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+        record = json.loads((out / RESULTS_FILE).read_text("utf-8"))
+        is_known = record["form"] == RECORD_FORM
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return record if is_known else {}
+
+
+def _known(out: Path, digest: str, record: Mapping[str, Any]) -> CohortTables | None:
+    """The tables that are there, if they are those of this digest and nobody touched them."""
+    if record.get("digest") != digest:
         return None
-    there = ("measurements", "measurements.csv", "failures.csv", "exclusions.csv", "flow.svg")
-    if record.pop("digest", "") != digest or not all((out / name).exists() for name in there):
+    files = record["files"]
+    if any(file_state(out / name) != state for name, state in files.items()):
         return None
-    groups = tuple(GroupSize(**group) for group in record.pop("groups"))
-    return CohortTables(**record, groups=groups)
+    if not is_whole(out, record["blocks"]):
+        return None
+    tables = dict(record["tables"])
+    groups = tuple(GroupSize(**group) for group in tables.pop("groups"))
+    return CohortTables(**{**tables, "groups": groups, "is_new": False})
 
 
 def _table_path(out: Path, outcome: RowOutcome) -> Path:
     return row_files(out, outcome.row, outcome.key).table
 
 
+def _read_footers(
+    out: Path, done: Sequence[RowOutcome], progress: Callable[[], None]
+) -> dict[ManifestRow, _Footer]:
+    """Raises DamagedTables with all that cannot be read."""
+    footers: dict[ManifestRow, _Footer] = {}
+    damaged = []
+    for outcome in done:
+        progress()
+        try:
+            footers[outcome.row] = _footer(_table_path(out, outcome))
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            damaged.append(outcome.row)
+    if damaged:
+        raise DamagedTables(damaged)
+    return footers
+
+
 def _footer(path: Path) -> _Footer:
     metadata = pq.read_metadata(path)
     record = json.loads((metadata.metadata or {})[FOOTER])
-    failures = [(str(lesion_id), str(reason)) for lesion_id, reason in record["failures"]]
-    return _Footer(frozenset(record["lesions"]), record["diameters_mm"], failures)
+    return _Footer(
+        lesions=frozenset(record["lesions"]),
+        diameters_mm=record["diameters_mm"],
+        failures=record["failures"],
+        warnings=[tuple(warning) for warning in record["warnings"]],
+    )
 
 
-def _write_measurements(
-    out: Path,
-    done: Sequence[RowOutcome],
-    left_out: set[tuple[str, str]],
-    progress: Callable[[], None],
-) -> int:
-    """The table of the cohort, in Parquet by phase and as one CSV; returns how many values it holds.
-
-    One row's table is in memory at a time.
-    """
-    schema = pa.Schema.from_pandas(frame([]), preserve_index=False).remove_metadata()
-    without_phase = pa.schema([field for field in schema if field.name != "phase"])
-    n_values = 0
-    dropped: dict[str, set[str]] = {}
-    for case_id, lesion_id in left_out:
-        dropped.setdefault(case_id, set()).add(lesion_id)
-
-    def write_csv(partial: Path) -> None:
-        nonlocal n_values
-        with (
-            staged_folder(out / "measurements", overwrite=True) as folder,
-            partial.open("w", encoding="utf-8", newline="") as csv,
-            ExitStack() as stack,
-        ):
-            frame([]).to_csv(csv, index=False, lineterminator="\n")
-            writers: dict[str, _PartWriter] = {}
-            for outcome in done:
-                progress()
-                table = pq.read_table(_table_path(out, outcome)).to_pandas()[list(COLUMNS)]
-                if outcome.row.case_id in dropped:
-                    table = table[~table.lesion_id.isin(dropped[outcome.row.case_id])]
-                table.to_csv(csv, index=False, header=False, lineterminator="\n")
-                if outcome.row.phase not in writers:
-                    path = folder / f"phase={quote(outcome.row.phase, safe='')}" / "part-0.parquet"
-                    writers[outcome.row.phase] = stack.enter_context(
-                        _PartWriter(path, without_phase)
-                    )
-                content = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
-                writers[outcome.row.phase].add(content.drop_columns("phase"))
-                n_values += len(table)
-
-    put(out / "measurements.csv", write_csv)
-    return n_values
+def _extra_columns(outcomes: Sequence[RowOutcome]) -> list[str]:
+    names = (extra_name(name) for outcome in outcomes for name, _ in outcome.row.extra)
+    return list(dict.fromkeys(names))
 
 
-class _PartWriter:
-    """A Parquet file that grows by row groups of a good size."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        path.parent.mkdir()
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
-        self._waiting: list[pa.Table] = []
-
-    def __enter__(self) -> _PartWriter:
-        return self
-
-    def add(self, table: pa.Table) -> None:
-        self._waiting.append(table)
-        if sum(table.num_rows for table in self._waiting) >= _ROW_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting))
-            self._waiting = []
-
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-        self._writer.close()
-
-
-def _failures(
-    out: Path, outcomes: Sequence[RowOutcome], footers: dict[ManifestRow, _Footer]
-) -> pd.DataFrame:
+def _failures(out: Path, outcomes: Sequence[RowOutcome], footers: _Footers) -> pd.DataFrame:
     """Rows that failed, and lesions of rows that did not."""
 
-    def entries() -> Iterator[tuple[object, ...]]:
+    def entries() -> Iterator[dict[str, object]]:
         for outcome in outcomes:
             row = outcome.row
-            if outcome.status == "failed":
-                log = row_files(out, row, outcome.key).log.relative_to(out).as_posix()
-                yield (
-                    row.case_id,
-                    outcome.stage,
-                    outcome.reason,
-                    row.phase,
-                    row.reader,
-                    "",
-                    row.line,
-                    log,
-                )
-            for lesion_id, reason in footers[row].failures if row in footers else ():
-                yield row.case_id, "measure", reason, row.phase, row.reader, lesion_id, row.line, ""
+            entry: dict[str, object] = {
+                "case_id": row.case_id,
+                "phase": row.phase,
+                "reader": row.reader,
+            }
+            entry |= {"line": row.line, "lesion_id": "", "log": ""}
+            if outcome.status == FAILED:
+                log = row_files(out, row, outcome.key).log
+                yield {
+                    **entry,
+                    "stage": outcome.stage,
+                    "reason": outcome.reason,
+                    "kind": outcome.kind,
+                    "log": log.relative_to(out).as_posix() if log.exists() else "",
+                }
+            for failure in footers[row].failures if row in footers else ():
+                yield {**entry, "stage": "measure", **failure}
 
     return pd.DataFrame(entries(), columns=list(FAILURE_COLUMNS))
 
 
-def _lesions(footers: Mapping[ManifestRow, _Footer]) -> set[tuple[str, str]]:
-    """Lesions that were measured, of whatever phase and reader, by case."""
+def _warnings(outcomes: Sequence[RowOutcome], footers: _Footers) -> pd.DataFrame:
+    """What `gsigpu measure` would have said of each row."""
+
+    def entries() -> Iterator[dict[str, object]]:
+        for outcome in outcomes:
+            row = outcome.row
+            labels = {"case_id": row.case_id, "phase": row.phase, "reader": row.reader}
+            for lesion_id, kind, text in footers[row].warnings if row in footers else ():
+                yield {**labels, "lesion_id": lesion_id, "kind": kind, "text": text}
+            for failure in footers[row].failures if row in footers else ():
+                if failure["kind"] == PASSING:
+                    text = f"not measured: {failure['reason']}; the next run tries again"
+                    yield {
+                        **labels,
+                        "lesion_id": failure["lesion_id"],
+                        "kind": PASSING,
+                        "text": text,
+                    }
+
+    return pd.DataFrame(entries(), columns=list(WARNING_COLUMNS))
+
+
+def _lesions(
+    rows: Sequence[ManifestRow] | _Footers,
+    footers: _Footers,
+    left_out: Mapping[ManifestRow, set[str]],
+) -> set[tuple[str, str]]:
+    """Lesions that were measured and not excluded, of whatever phase and reader, by case."""
     return {
-        (row.case_id, lesion_id) for row, footer in footers.items() for lesion_id in footer.measured
+        (row.case_id, lesion_id)
+        for row in rows
+        for lesion_id in footers[row].measured - left_out.get(row, set())
     }
 
 
-def _by_rule(exclusions: Sequence[Exclusion]) -> dict[str, int]:
+def _counts(words: Any) -> dict[str, int]:
+    """Words and how often each is there, in order of first appearance."""
     counts: dict[str, int] = {}
-    for exclusion in exclusions:
-        counts[exclusion.rule] = counts.get(exclusion.rule, 0) + 1
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
     return counts
 
 
 def _groups(
     kept: Sequence[ManifestRow],
-    footers: dict[ManifestRow, _Footer],
-    left_out: set[tuple[str, str]],
+    footers: _Footers,
+    left_out: Mapping[ManifestRow, set[str]],
 ) -> Iterator[GroupSize]:
     """Groups in order of first appearance."""
+    rows_of: dict[str, list[ManifestRow]] = {}
+    for row in kept:
+        rows_of.setdefault(row.group, []).append(row)
     for group, patients in patients_by_group(kept).items():
-        rows = [row for row in kept if row.group == group]
-        lesions = _lesions({row: footers[row] for row in rows})
+        rows = rows_of[group]
         yield GroupSize(
             group=group,
             n_patients=len(patients),
             n_cases=len({row.case_id for row in rows}),
-            n_lesions=len(lesions - left_out),
+            n_lesions=len(_lesions(rows, footers, left_out)),
         )
 
 
 def _put_csv(path: Path, table: pd.DataFrame) -> None:
     put(path, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"))
+
+
+__all__ = ["FAILURE_COLUMNS", "RESULTS_FILE", "DamagedTables", "write_tables"]

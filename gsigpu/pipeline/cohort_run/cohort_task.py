@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from gsigpu.pipeline.cohort_run.row_files import (
-    NO_KEY,
-    file_digest,
-)
+from gsigpu.pipeline.cohort_run.row_files import NO_KEY, file_digest
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.tables.manifest import ManifestRow
+from gsigpu.version import __version__
+
+# What a row came to: measured now; measured before; failed; not tried, where only failed rows or only some are;
+# stopped, because the disk is full or a later run owns the results.
+DONE, SKIPPED, FAILED, LEFT, STOPPED = "done", "skipped", "failed", "left", "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,9 @@ class CohortSettings:
     map_format : as of `gsigpu map`; those of DICOM carry the patient's identity, as a PACS needs it
     pictures : of each row
     split_lesions, any_mask_phase : as of `gsigpu measure`
+    allow_overlap : measure lesions that lie almost wholly in another, which are refused otherwise
     patterns : a file of patterns for series descriptions
-    pseudonymous : leave the UIDs of DICOM objects out of provenance
+    pseudonymous : leave out everything that leads to a patient
     """
 
     measure: MeasureSettings = field(default_factory=MeasureSettings)
@@ -33,6 +37,7 @@ class CohortSettings:
     pictures: bool = False
     split_lesions: bool = False
     any_mask_phase: bool = False
+    allow_overlap: bool = False
     patterns: Path | None = None
     pseudonymous: bool = False
 
@@ -48,34 +53,44 @@ class StudyTask:
     """The rows of one study folder.
 
     out : the run's folder
-    keys : of the rows, where they are known
     retry_only : take up rows that failed before, and no others
+    survey_only : measure nothing, tell what is on disk
     by_content : see study_fingerprint
     backend : for maps
     memory_limit : bytes that a worker may use; 0 for as much as there is
+    token, shard : of the run that owns the results, see gsigpu.pipeline.cohort_run.run_token
+    version : of the program that made the task
     """
 
     out: Path
     rows: tuple[ManifestRow, ...]
     settings: CohortSettings
-    keys: tuple[str, ...] = ()
     retry_only: bool = False
+    survey_only: bool = False
     by_content: bool = False
     backend: str = "auto"
     timeout_s: float | None = None
     memory_limit: int = 0
+    token: str = ""
+    shard: str = ""
+    version: str = __version__
+
+    def __repr__(self) -> str:
+        """Without anybody's identity: Dask writes it into its logs."""
+        return f"StudyTask({len(self.rows)} rows)"
 
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
     """What came of a row.
 
-    status : `done` now; `skipped` because it was done before; `failed`; `left`, where only failed rows are
-        taken up and this one was never tried
+    status : DONE, SKIPPED, FAILED, LEFT or STOPPED
     key : of its files
-    stage, reason : of a failure
+    stage, reason, kind : of a failure, see gsigpu.pipeline.cohort_run.failure_kinds
     fresh : whether a failure is of this run
     seconds : by stage
+    inputs : of the row, to be compared with those of others: digests and grids of its masks, grid of its study
+    damaged : what to tell of files that could not be read back
     """
 
     row: ManifestRow
@@ -83,8 +98,15 @@ class RowOutcome:
     key: str = NO_KEY
     stage: str = ""
     reason: str = ""
+    kind: str = ""
     fresh: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without anybody's identity."""
+        return f"RowOutcome(line {self.row.line}, {self.status})"
 
 
 def by_study(rows: Sequence[ManifestRow]) -> list[tuple[ManifestRow, ...]]:

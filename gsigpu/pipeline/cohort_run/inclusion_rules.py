@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class InclusionRules:
     """What the source study asked for; each rule off by default.
 
     confirmed_only : rows whose `confirmed` is yes
-    max_diameter_mm : lesions up to this longest axial diameter, measured; 30 in the source study
+    max_diameter_mm : lesions up to this longest axial diameter, measured; 30 in the source study; None or
+        infinity for no limit
     min_group_size : groups of so many patients or more
     """
 
@@ -34,6 +36,8 @@ class InclusionRules:
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what includes nothing."""
+        if self.max_diameter_mm == math.inf:
+            object.__setattr__(self, "max_diameter_mm", None)
         if self.max_diameter_mm is not None and not self.max_diameter_mm > 0.0:
             raise SettingsError(
                 f"largest diameter {self.max_diameter_mm:g} mm leaves no lesion",
@@ -76,26 +80,23 @@ def after_measuring(
 
     rows : that were measured
     lesions : of each row, with those that could not be measured
-    A lesion is excluded from all phases and readers of its case when it is too large in one of them: the
-    same lesion is in the table or not.
+    A lesion is excluded from the row in which it is too large, and from no other: the label 1 of another reader's
+    or another phase's mask need not be the same lesion. One mask for two phases has one diameter in both.
     """
     excluded = []
-    too_large: dict[tuple[str, str], tuple[float, ManifestRow]] = {}
-    if rules.max_diameter_mm is not None:
-        for row in rows:
-            for lesion_id, mm in diameters_mm[row].items():
-                known = too_large.get((row.case_id, lesion_id))
-                if mm > rules.max_diameter_mm and (known is None or mm > known[0]):
-                    too_large[row.case_id, lesion_id] = mm, row
-        for (_, lesion_id), (mm, row) in too_large.items():
-            where = ", ".join(filter(None, (row.phase, row.reader and f"reader {row.reader}")))
-            reason = (
-                f"longest axial diameter {mm:.1f} mm ({where}) above {rules.max_diameter_mm:g} mm"
-            )
-            excluded.append(Exclusion(row, DIAMETER, reason, lesion_id))
+    too_large: dict[ManifestRow, set[str]] = {}
+    for row in rows if rules.max_diameter_mm is not None else ():
+        for lesion_id, mm in diameters_mm[row].items():
+            if mm > (rules.max_diameter_mm or 0.0):
+                too_large.setdefault(row, set()).add(lesion_id)
+                where = ", ".join(filter(None, (row.phase, row.reader and f"reader {row.reader}")))
+                reason = f"longest axial diameter {mm:.1f} mm ({where}) above {rules.max_diameter_mm:g} mm"
+                excluded.append(
+                    Exclusion(row=row, rule=DIAMETER, reason=reason, lesion_id=lesion_id)
+                )
     kept = []
     for row in rows:
-        if too_large and all((row.case_id, lesion_id) in too_large for lesion_id in lesions[row]):
+        if row in too_large and lesions[row] <= too_large[row]:
             excluded.append(Exclusion(row, NO_LESION, "all its lesions are excluded"))
         else:
             kept.append(row)
@@ -130,11 +131,18 @@ def exclusion_table(exclusions: Iterable[Exclusion]) -> pd.DataFrame:
     """exclusions.csv; `line` is that of the manifest."""
     return pd.DataFrame(
         [
-            (
-                exclusion.row.case_id, exclusion.lesion_id, exclusion.rule, exclusion.reason, exclusion.row.patient_id,
-                exclusion.row.group, exclusion.row.phase, exclusion.row.reader, exclusion.row.line,
-            )
+            {
+                "case_id": exclusion.row.case_id,
+                "lesion_id": exclusion.lesion_id,
+                "rule": exclusion.rule,
+                "reason": exclusion.reason,
+                "patient_id": exclusion.row.patient_id,
+                "group": exclusion.row.group,
+                "phase": exclusion.row.phase,
+                "reader": exclusion.row.reader,
+                "line": exclusion.row.line,
+            }
             for exclusion in exclusions
         ],
         columns=list(COLUMNS),
-    )  # fmt: skip
+    )

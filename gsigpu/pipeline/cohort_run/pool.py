@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from gsigpu.errors import BackendError, InputError, MissingDependency, OutputError
-from gsigpu.pipeline.cohort_run.isolation import begin_children, end_children, release_idle
+from gsigpu.pipeline.cohort_run.child_process import begin_children, end_children, release_idle
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 

@@ -1,7 +1,9 @@
-"""Keeps who a study is of out of everything that is written about it.
+"""The one gate for text about a study: what leaves a worker has passed a `Redactor`.
 
 What is written are the identifiers of the manifest. Free text (reasons, warnings, logs, names of regions)
-passes a `Redactor`: paths become what they are of, and what the headers call the patient is taken out.
+passes here: paths and names of files become what they are of, and what the headers call the patient is taken out.
+A pseudonymous run leaves out more: UIDs, every text of the headers, messages of errors that gsigpu did not word
+itself, and what libraries print.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydicom import dcmread
+
 from gsigpu.dicom.model import Study
 from gsigpu.dicom.reading.headers import files_below
+from gsigpu.dicom.writing.derived import quiet
 from gsigpu.dicom.writing.identity import identity_of
 from gsigpu.errors import InputError
 from gsigpu.pipeline.cohort_run.row_files import named_files
@@ -25,24 +30,42 @@ REMOVED = "[removed]"
 _MARK = "\0"
 # Limits, each with its reason.
 _SHORT = 4  # shorter words of plain letters or digits ("Li", "7") are removed only where they stand alone
+_LONGEST_PLAIN_NAME = (
+    12  # letters of a folder's name that may be a word of a message ("baseline", "dicom")
+)
 _SHORTEST_NUMBER = 3  # a number of two digits leads to nobody, and stands everywhere
 # Values that say what was done; none of them comes from a header's text.
 _KEPT = {
-    "case", "sop_instance_uids", "uid", "study_uid", "frame_of_reference_uid", "software", "versions",
-    "settings", "definitions", "backend", "kind", "sha256", "role", "formula", "unit", "weights",
+    "sop_instance_uids", "uid", "study_uid", "frame_of_reference_uid", "software", "versions",
+    "settings", "backend", "kind", "sha256", "role", "unit", "weights",
 }  # fmt: skip
+# Records whose names come from headers, too.
+_NAMED_BY_HEADERS = "definitions"
+_UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){4,}(?![\w.])")
+_TEXT_VRS = {"PN", "LO", "SH", "LT", "ST", "UT", "UC"}
+# Of a trace: where in the program it was, and nothing that a value could be printed in.
+_STACK_LINE = re.compile(
+    r"^(?:Fatal Python error: [\w ]+|(?:Current t|T)hread 0x.*|\s*File \"[^\"]*/(?:gsigpu|site-packages|lib/python"
+    r"[\d.]*)/[^\"]*\", line \d+,? in \S+|Traceback \(most recent call (?:first|last)\):)"
+)
 
 
 class Redactor:
     """Takes identity out of text.
 
-    identity : words that the headers give, see gsigpu.dicom.writing.identity
+    identity : words that the headers give, see gsigpu.dicom.writing.identity, and that the manifest hides
     study : the folder; its files are called by their number in the order of their names
     named : other files, and what to call them
+    pseudonymous : leave out UIDs and messages that nobody here worded
     """
 
     def __init__(
-        self, identity: Iterable[str], study: Path, named: Sequence[tuple[Path, str]]
+        self,
+        identity: Iterable[str],
+        study: Path,
+        named: Sequence[tuple[Path, str]],
+        *,
+        pseudonymous: bool = False,
     ) -> None:
         """Compiles what to look for."""
         words = {form for word in identity for form in _forms(word)}
@@ -57,6 +80,8 @@ class Redactor:
             for path, called in named
             for spelling in (*_spellings(path), path.name)
         ]
+        self._pseudonymous = pseudonymous
+        self._bare_names: re.Pattern[str] | None = None
 
     def __call__(self, text: str) -> str:
         """The text without identity."""
@@ -64,14 +89,52 @@ class Redactor:
             text = self._without_study(text)
         for spelling, called in self._named:
             text = text.replace(spelling, called)
+        text = self._without_names(text)
         text = self._words.sub(REMOVED, text) if self._words else text
+        if self._pseudonymous:
+            text = _UID.sub("[uid]", text)
         return re.sub(f"{_MARK}(\\d+){_MARK}", r"study/file-\1", text)
 
-    def _without_study(self, text: str) -> str:
+    def exception(self, error: BaseException) -> str:
+        """What to tell of an error that gsigpu did not raise on purpose."""
+        words = f"unexpected {type(error).__name__}"
+        return words if self._pseudonymous else self(f"{words}: {' '.join(str(error).split())}")
+
+    def trace(self, text: str) -> str:
+        """A traceback, or what a worker wrote to its standard error."""
+        if not self._pseudonymous:
+            return self(text)
+        return "".join(
+            f"{match[0]}\n" for line in text.splitlines() if (match := _STACK_LINE.match(line))
+        )
+
+    def _without_names(self, text: str) -> str:
+        """Without the bare names of the study's files and folders."""
+        if self._bare_names is None:
+            names = {
+                part
+                for path in self._files()
+                for part in Path(os.path.relpath(path, self._study)).parts
+            }
+            names |= set(self._study.parts) - {os.sep, ".", ".."}
+            told = sorted(
+                (name for name in names if len(name) > _LONGEST_PLAIN_NAME or not name.isalpha()),
+                key=lambda name: (-len(name), name),
+            )
+            told = [name for name in told if len(name) >= _SHORT]
+            self._bare_names = re.compile(
+                rf"(?<![\w.-])(?:{'|'.join(map(re.escape, told))})(?![\w-])" if told else r"(?!)"
+            )
+        return self._bare_names.sub("study file", text)
+
+    def _files(self) -> list[str]:
         try:
-            files = files_below(self._study)
-        except InputError:
-            files = []
+            return files_below(self._study)
+        except (InputError, OSError):
+            return []
+
+    def _without_study(self, text: str) -> str:
+        files = self._files()
         numbered = [(name, f"{_MARK}{i}{_MARK}") for i, name in enumerate(files, start=1)]
         for name, called in sorted(numbered, key=lambda pair: -len(pair[0])):
             for spelling in (name, os.path.realpath(name)) if name not in text else (name,):
@@ -84,7 +147,11 @@ class Redactor:
         """Plain data with its free text redacted; labels that the manifest gave, and UIDs, stay."""
         if isinstance(content, dict):
             return {
-                name: value if name in _KEPT else self.record(value)
+                name: value
+                if name in _KEPT
+                else {self(key): self.record(entry) for key, entry in value.items()}
+                if name == _NAMED_BY_HEADERS
+                else self.record(value)
                 for name, value in content.items()
             }
         if isinstance(content, list | tuple):
@@ -92,25 +159,58 @@ class Redactor:
         return self(content) if isinstance(content, str) else content
 
 
-def redactor_for(row: ManifestRow, study: Study | None = None) -> Redactor:
-    """From a file of each patient, study and scanner of a study that was read, else from all files; and masks."""
-    named = named_files(row)
+def redactor_for(
+    row: ManifestRow, study: Study | None = None, *, pseudonymous: bool = False
+) -> Redactor:
+    """From a file of each patient, study and scanner of a study that was read, else from all files; and masks.
+
+    pseudonymous : from a file of each series of a study that was read
+    """
+    named: list[tuple[Path, str]] = []
+    for path, called in named_files(row):
+        named.append((path, called))
+        if path.is_dir():
+            named += [
+                (Path(name), f"{called}/file-{i}") for i, name in enumerate(files_below(path), 1)
+            ]
     if study is None:
         try:
             files = [Path(name) for name in files_below(row.study)]
-        except InputError:
+        except (InputError, OSError):
             files = []
     else:
         with_planes = [series for series in study.series if series.planes]
         files = list(
             {
-                (e.patient_id, e.study_uid, e.manufacturer, e.model): series.planes[0].path
+                (
+                    (e.series_uid if pseudonymous else ""),
+                    e.patient_id, e.study_uid, e.manufacturer, e.model,
+                ): series.planes[0].path
                 for series in with_planes
                 for e in [series.evidence]
             }.values()
-        )
-    files += [Path(name) for path, _ in named if path.exists() for name in files_below(path)]
-    return Redactor(identity_of(files), row.study, named)
+        )  # fmt: skip
+    files += [path for path, _ in named if path.is_file()]
+    words = [*identity_of(files), *row.hidden]
+    if pseudonymous:
+        words += header_texts(files)
+    return Redactor(words, row.study, named, pseudonymous=pseudonymous)
+
+
+def header_texts(files: Iterable[Path]) -> list[str]:
+    """Every text of the headers: whoever wrote it may have written a name."""
+    texts: dict[str, None] = {}
+    for path in files:
+        try:
+            with quiet():
+                header = dcmread(path, stop_before_pixels=True)
+                for element in header.iterall():
+                    if element.VR in _TEXT_VRS:
+                        values = element.value if element.VM > 1 else [element.value]
+                        texts |= dict.fromkeys(str(value).strip() for value in values or ())
+        except Exception:  # noqa: BLE001, S112  # pydicom raises anything on a broken header
+            continue
+    return [text for text in texts if len(text) >= _SHORT]
 
 
 def _spellings(path: Path) -> tuple[str, ...]:
@@ -127,7 +227,10 @@ def _forms(word: str) -> set[str]:
         for character in unicodedata.normalize("NFKD", word)
         if not unicodedata.combining(character)
     )
+    bare = re.sub(r"[\W_]+", "", word)
     forms = {word, unicodedata.normalize("NFC", word), unicodedata.normalize("NFD", word), plain}
+    if len(bare) > _SHORT and not bare.isalpha():
+        forms.add(bare)
     return {*forms, *(form.encode("utf-8").decode("latin-1") for form in forms)}
 
 

@@ -1,41 +1,54 @@
 """Where a cohort run keeps what it knows, and how each file gets there whole.
 
     OUT/cases/NAME/KEY.parquet        the measurement table of one row of the manifest: where it is, all is
+    OUT/cases/NAME/KEY.study.json     the state of the study that it was measured from
     OUT/cases/NAME/KEY.json           how it came about
+    OUT/cases/NAME/KEY.lesions.json   lesions that could not be measured, where there are any
     OUT/cases/NAME/KEY.png, KEY.maps/ if asked
-    OUT/cases/NAME/KEY.failed.json    stage and reason of a row that failed, KEY.log what it has to say
-    OUT/measurements/phase=PVP/part-0.parquet, measurements.csv, failures.csv, exclusions.csv, flow.svg,
-    flow.png, results.json            made of the above at the end of a run
-    OUT/run.json, run.log, status.json, .lock
+    OUT/cases/NAME/KEY.failed.json    stage and reason of a row that failed, KEY.log the details
+    OUT/measurements/phase=PVP/part-00000.parquet, measurements.csv, failures.csv, exclusions.csv,
+    warnings.csv, flow.svg, flow.png, results.json    made of the above at the end of a run
+    OUT/damaged/                      files that could not be read back
+    OUT/run.json, run.log, status.json, patterns.toml, .run.json, .token, .lock
 
-KEY follows from the row's inputs and the settings: a row is done when its table is there under its key.
-Every file is written beside its place and renamed, so that what is there is whole at any moment.
+KEY follows from the settings and the row's masks, and from nothing that only names the row (case, patient, group,
+reader, further columns). A row is done when its table is there under its key and its study is the one beside it.
+Every file is written beside its place, forced to the disk and renamed, so that what is there is whole at any
+moment, also after a power cut.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gsigpu.dicom.reading.headers import files_below
-from gsigpu.errors import InputError
 from gsigpu.output.leftovers import HOST, is_abandoned, is_unfinished_name
 from gsigpu.tables.manifest import ManifestRow
 
+_PARQUET = b"PAR1"
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 _PARTIAL = re.compile(r"\.partial-[0-9a-f]{8}-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)\..*")
 # Limits, each with its reason.
 _LONGEST_NAME = 100  # bytes: file systems allow 255, and archives of them often 100
 _READ_BYTES = 2**22  # per read call: larger blocks read no faster
+_GZIP_FIXED = 10  # bytes of a gzip header before its optional parts
 _KEY_LENGTH = 16  # 64 bits: two of a million keys are equal with a probability of 3e-8
 NO_KEY = "unread"
 FAILURE_SUFFIXES = (".failed.json", ".log")
+# Of what a row leaves: counted up when its files mean something else than before.
+RECORD_FORM = 2
+DAMAGED_FOLDER = "damaged"
 
 
 def named_files(row: ManifestRow) -> list[tuple[Path, str]]:
@@ -72,7 +85,7 @@ def study_fingerprint(study: Path, *, by_content: bool = False) -> str:
     The inode's time is among them, which no program can set back: a file that was changed and given its
     old date is seen. by_content : names and contents instead, for an archive that is copied about; this
     reads every byte.
-    Raises InputError if the folder cannot be listed.
+    Raises InputError if the folder cannot be listed, OSError if a file cannot be read.
     """
     digest = hashlib.sha256()
     for name in files_below(study):
@@ -86,32 +99,57 @@ def study_fingerprint(study: Path, *, by_content: bool = False) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, or of the names and contents in a folder; what cannot be read has a word."""
+    """SHA-256 of a file's content, or of the names and contents in a folder.
+
+    The header of a gzip file holds a name and a time, so it does not count: equal volumes have equal digests.
+    Raises OSError if a file cannot be read, InputError if a folder cannot be listed.
+    """
     digest = hashlib.sha256()
-    try:
-        if path.is_dir():
-            for name in files_below(path):
-                relative = os.path.relpath(name, path)
-                digest.update(
-                    f"{relative}\0{file_digest(Path(name))}\n".encode("utf-8", "surrogateescape")
-                )
-            return digest.hexdigest()
-        with path.open("rb") as file:
-            while block := file.read(_READ_BYTES):
-                digest.update(block)
-    except (OSError, InputError):
-        return "unreadable"
+    if path.is_dir():
+        for name in files_below(path):
+            relative = os.path.relpath(name, path)
+            digest.update(
+                f"{relative}\0{file_digest(Path(name))}\n".encode("utf-8", "surrogateescape")
+            )
+        return digest.hexdigest()
+    with path.open("rb") as file:
+        block = file.read(_READ_BYTES)
+        digest.update(block[_gzip_header_length(block) :])
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
     return digest.hexdigest()
 
 
-def row_key(row: ManifestRow, settings_key: str, study_digest: str, version: str) -> str:
-    """16 hexadecimal digits that change when an input or a setting does.
+def _gzip_header_length(block: bytes) -> int:
+    """Bytes of a gzip header (RFC 1952), 0 where there is none.
 
-    Where a file lies is no input, what it holds is.
+    >>> import gzip
+    >>> _gzip_header_length(gzip.compress(b"x")), _gzip_header_length(b"no gzip")
+    (10, 0)
     """
-    labels = (row.case_id, row.patient_id, row.group, row.phase, row.reader, row.slope)
-    files = [f"{called} {file_digest(path)}" for path, called in named_files(row)]
-    text = json.dumps([version, settings_key, labels, files, study_digest])
+    if block[:3] != b"\x1f\x8b\x08" or len(block) < _GZIP_FIXED:
+        return 0
+    flags, at = block[3], _GZIP_FIXED
+    if flags & 4:  # extra field
+        at += 2 + int.from_bytes(block[at : at + 2], "little")
+    for flag in (8, 16):  # name, comment
+        if flags & flag:
+            at = block.find(b"\0", at) + 1
+            if not at:
+                return 0
+    return at + 2 if flags & 2 else at
+
+
+def row_key(row: ManifestRow, settings_key: str, file_digests: Sequence[str], version: str) -> str:
+    """16 hexadecimal digits that change when a setting, a mask, the program or the form of records does.
+
+    file_digests : of `named_files`, in their order
+    Where a file lies is no input, what it holds is. What a row is called is none either.
+    """
+    chosen = (row.phase, row.slope, row.series, row.energies)
+    called = [name for _, name in named_files(row)]
+    files = [f"{name} {digest}" for name, digest in zip(called, file_digests, strict=True)]
+    text = json.dumps([version, RECORD_FORM, settings_key, chosen, files])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_KEY_LENGTH]
 
 
@@ -135,6 +173,16 @@ class RowFiles:
     def provenance(self) -> Path:
         """How they came about."""
         return self.named(".json")
+
+    @property
+    def study(self) -> Path:
+        """The state of the study that was measured."""
+        return self.named(".study.json")
+
+    @property
+    def lesions(self) -> Path:
+        """Lesions that could not be measured, where there are any."""
+        return self.named(".lesions.json")
 
     @property
     def failure(self) -> Path:
@@ -168,8 +216,10 @@ class RowFiles:
         ]
 
     def failures(self) -> list[Path]:
-        """Records of failures, under whatever key."""
-        return list(self.folder.glob("*.failed.json")) if self.folder.is_dir() else []
+        """Records of failures, of the row or of its lesions, under whatever key."""
+        if not self.folder.is_dir():
+            return []
+        return [*self.folder.glob("*.failed.json"), *self.folder.glob("*.lesions.json")]
 
 
 def row_files(root: Path, row: ManifestRow, key: str = NO_KEY) -> RowFiles:
@@ -197,21 +247,91 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def put(path: Path, write: Callable[[Path], object]) -> None:
-    """A file by `write(partial path)`, renamed into place when complete."""
+def put(path: Path, write: Callable[[Path], object], *, is_durable: bool = True) -> None:
+    """A file by `write(partial path)`, renamed into place when complete.
+
+    is_durable : on the disk before this returns, so that no power cut leaves an empty file under its name
+    """
     partial = path.with_name(f".partial-{secrets.token_hex(4)}-{HOST}-{os.getpid()}.{path.name}")
     try:
         write(partial)
+        if is_durable:
+            _sync(partial)
         partial.replace(path)
+        if is_durable:
+            _sync(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
-def put_text(path: Path, text: str) -> None:
+def _sync(path: Path) -> None:
+    """Forces a file, or the entries of a folder, to the disk; where a file system cannot, it has said so."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def put_text(path: Path, text: str, *, is_durable: bool = True) -> None:
     """A text file, whole or not there."""
-    put(path, lambda partial: partial.write_text(text, "utf-8"))
+    put(path, lambda partial: partial.write_text(text, "utf-8"), is_durable=is_durable)
 
 
-def put_json(path: Path, content: object) -> None:
+def put_json(path: Path, content: object, *, is_durable: bool = True) -> None:
     """A JSON file, whole or not there."""
-    put_text(path, json.dumps(content, indent=1) + "\n")
+    put_text(path, json.dumps(content, indent=1) + "\n", is_durable=is_durable)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A record as `put_json` wrote it; None where there is none.
+
+    Raises DamagedRecord if it cannot be understood, OSError if it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise DamagedRecord(path) from error
+    if not isinstance(content, dict):
+        raise DamagedRecord(path)
+    return content
+
+
+class DamagedRecord(Exception):
+    """A file of a run that cannot be read back; `path` is where it lies."""
+
+    def __init__(self, path: Path) -> None:
+        """The message is the path."""
+        super().__init__(str(path))
+        self.path = path
+
+
+def set_aside(out: Path, path: Path) -> str:
+    """Moves a damaged file of a run out of the way; returns what to tell a person."""
+    folder = out / DAMAGED_FOLDER
+    folder.mkdir(exist_ok=True)
+    inner = path.relative_to(out)
+    target = folder / f"{'~'.join(inner.parts[-2:])}.{secrets.token_hex(3)}"
+    path.replace(target)
+    return (
+        f"{inner.as_posix()} was damaged and is set aside as {target.relative_to(out).as_posix()}"
+    )
+
+
+def whole_parquet(path: Path) -> bool:
+    """Whether a file begins and ends as a Parquet file does, which one that was cut does not."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size < 2 * len(_PARQUET) + 4:
+            return False
+        file.seek(-8, os.SEEK_END)
+        tail = file.read(8)
+        file.seek(0)
+        footer_bytes = int.from_bytes(tail[:4], "little")
+        return tail[4:] == _PARQUET == file.read(4) and footer_bytes + 12 <= size

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gsigpu.pipeline.cohort_run.failure_kinds import kind_of
 from gsigpu.pipeline.cohort_run.redaction import Redactor
-from gsigpu.pipeline.cohort_run.row_files import (
-    RowFiles,
-    put,
-    put_json,
-)
+from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, RowFiles, put, put_json
+from gsigpu.pipeline.cohort_run.row_warnings import kind_of_warning, lesion_of_warning
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import provenance
@@ -33,34 +31,74 @@ def write_row(
     masks: MaskFiles,
     redact: Redactor,
     *,
+    warnings: Sequence[str],
+    study: dict[str, Any],
     pseudonymous: bool,
 ) -> None:
-    """Provenance, then the table: where the table is, all is."""
+    """Provenance, the state of the study, then the table: where the table is, all is.
+
+    warnings : of the row, as they were raised
+    study : its state and the inputs of the row, see gsigpu.pipeline.cohort_run.row_state
+    """
     record = redact.record(provenance(measurement, masks))
+    # What the row is called is the manifest's affair, and may change without a new measurement.
+    record["case"] = {"phase": measurement.labels.phase}
+    record["form"] = RECORD_FORM
     put_json(files.provenance, without_uids(record) if pseudonymous else record)
     table = measurement.table
     table["lesion_id"] = _each(table["lesion_id"], lambda text: _label(text, redact))
     # The only definitions with words of a header: those that name a series.
-    named_mask = table.parameter.str.startswith("iodine[vendor") | table.definition.str.startswith(
-        "conventional series"
-    )
-    table.loc[named_mask, "definition"] = _each(table.loc[named_mask, "definition"], redact)
+    names_series = table.parameter.str.startswith(
+        "iodine[vendor"
+    ) | table.definition.str.startswith("conventional series")
+    table.loc[names_series, "definition"] = _each(table.loc[names_series, "definition"], redact)
+    failures = [
+        {
+            "lesion_id": _label(failure.lesion_id, redact),
+            "reason": redact(str(failure.error)),
+            "kind": kind_of(failure.error),
+        }
+        for failure in measurement.failures
+    ]
     footer = {
+        "form": RECORD_FORM,
         "lesions": [lesion_id for lesion_id in table["lesion_id"].unique().tolist() if lesion_id],
         "diameters_mm": {
             row.lesion_id: row.value
             for row in table[table.parameter == "longest_axial_diameter"].itertuples()
         },
-        "failures": [
-            (_label(failure.lesion_id, redact), redact(str(failure.error)))
-            for failure in measurement.failures
-        ],
+        "failures": failures,
+        "warnings": _warnings(measurement, warnings, redact),
     }
     content = pa.Table.from_pandas(table, preserve_index=False)
-    content = content.replace_schema_metadata(
-        {**(content.schema.metadata or {}), FOOTER: json.dumps(footer).encode()}
+    content = content.replace_schema_metadata({FOOTER: json.dumps(footer).encode()})
+    files.table.unlink(missing_ok=True)  # an older one would pass for that of the new state
+    put_json(files.study, study)
+    if failures:
+        put_json(files.lesions, {"failures": failures})
+    else:
+        files.lesions.unlink(missing_ok=True)
+    put(
+        files.table,
+        lambda partial: pq.write_table(
+            content, partial, compression="zstd", write_page_checksum=True
+        ),
     )
-    put(files.table, lambda partial: pq.write_table(content, partial, compression="zstd"))
+
+
+def _warnings(
+    measurement: Measurement, warnings: Sequence[str], redact: Redactor
+) -> list[tuple[str, str, str]]:
+    """(lesion, kind, text) of each."""
+    lesion_ids = [placed.lesion.lesion_id for placed in measurement.layout.lesions]
+    return [
+        (
+            _label(lesion_of_warning(text, lesion_ids), redact),
+            kind_of_warning(text),
+            redact(" ".join(text.split())),
+        )
+        for text in dict.fromkeys(warnings)
+    ]
 
 
 def _each(column: pd.Series[str], change: Callable[[str], str]) -> pd.Series[str]:

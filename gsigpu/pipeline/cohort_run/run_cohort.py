@@ -2,83 +2,65 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
-from gsigpu.errors import BackendError, InputError, OutputError
-from gsigpu.pipeline.cohort_run.case import record_failure, survey
-from gsigpu.pipeline.cohort_run.checks import CohortOptions, check_settings
-from gsigpu.pipeline.cohort_run.cohort_tables import write_tables
-from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings, RowOutcome, StudyTask, by_study
+from gsigpu.errors import BackendError, OutputError
+from gsigpu.pipeline.cohort_run.checks import CohortOptions
+from gsigpu.pipeline.cohort_run.child_process import release_idle
+from gsigpu.pipeline.cohort_run.cohort_plan import CohortPlan, plan_cohort, settle
+from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
+from gsigpu.pipeline.cohort_run.cohort_tables import DamagedTables, write_tables
+from gsigpu.pipeline.cohort_run.cohort_task import (
+    LEFT,
+    STOPPED,
+    CohortSettings,
+    RowOutcome,
+    StudyTask,
+    by_study,
+)
 from gsigpu.pipeline.cohort_run.disk_room import (
     SPARE_BYTES,
     free_bytes,
-    predicted_bytes,
     require_room,
     written_bytes,
 )
-from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules, before_measuring
+from gsigpu.pipeline.cohort_run.failure_kinds import PASSING, is_disk_full
+from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.cohort_run.isolation import run_isolated
-from gsigpu.pipeline.cohort_run.pool import (
-    Pool,
-    dask_pool,
-    gpu_devices,
-    local_pool,
-    pool_size,
-    require_outside,
+from gsigpu.pipeline.cohort_run.pool import Pool, dask_pool, gpu_devices, local_pool, pool_size
+from gsigpu.pipeline.cohort_run.prune import prune
+from gsigpu.pipeline.cohort_run.row_conflicts import without_foreign_masks
+from gsigpu.pipeline.cohort_run.row_failure import record_failure
+from gsigpu.pipeline.cohort_run.row_files import row_files, set_aside, sweep
+from gsigpu.pipeline.cohort_run.run_lock import locked
+from gsigpu.pipeline.cohort_run.run_record import (
+    RunRecord,
+    end_call,
+    new_call,
+    read_record,
+    record_locked,
+    write_record,
 )
-from gsigpu.pipeline.cohort_run.row_files import put_json, row_files, row_name, sweep
 from gsigpu.pipeline.cohort_run.run_state import RunState, telling
+from gsigpu.pipeline.cohort_run.run_token import take_over
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables
-from gsigpu.tables.manifest import ManifestRow, read_manifest
-from gsigpu.tables.pseudonyms import Pseudonyms, read_key
-from gsigpu.version import __version__
+from gsigpu.tables.manifest import ManifestRow
 
 Watch = Callable[[RunState], None]
-RUN_FILE, _LOCK_FILE = "run.json", ".lock"
 # Intervals, each with its reason.
 _LOOK_S = 0.5  # between two looks at the tasks: a view that follows
 _ROOM_EVERY_S = (
     10.0  # between two looks at the disk: what is written meanwhile fits into the spare room
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CohortResult:
-    """What a run did.
-
-    n_done : now; n_skipped : done before; n_failed : whose failures are in failures.csv; n_left : not tried
-    predicted_bytes, written_bytes : what it would add to the disk, and what it did
-    """
-
-    out: Path
-    n_rows: int
-    n_done: int
-    n_skipped: int
-    n_failed: int
-    n_left: int
-    tables: CohortTables
-    seconds: float
-    rows_per_hour: float
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    predicted_bytes: int = 0
-    written_bytes: int = 0
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing failed and nothing is left."""
-        return not (self.n_failed or self.n_left or self.tables.n_failed_lesions)
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain data for `--json`."""
-        return {**asdict(self), "out": str(self.out)}
+# A table that is damaged again right after it was measured anew lies on a disk that is not to be trusted.
+_MOST_REPAIRS = 3
 
 
 def run_cohort(
@@ -89,71 +71,62 @@ def run_cohort(
     rules: InclusionRules | None = None,
     options: CohortOptions | None = None,
     pseudonymise: Path | None = None,
+    named: Collection[str] | None = None,
     watch: Watch = lambda _state: None,
 ) -> CohortResult:
     """Measures every row of a manifest that is not done yet, and makes the tables of the cohort.
 
     manifest : see gsigpu.tables.manifest
     out : a folder; what an earlier run left in it is taken up
-    pseudonymise : a file with a key; patients are then called by keyed hashes
+    settings, rules : of the run; what was recorded at its first call if None, and the defaults then
+    named : which fields of them are asked for (`measure.parameters.slopes`, `rules.max_diameter_mm`); all if None
+    pseudonymise : a file with a key; patients, cases and readers are then called by keyed hashes
     watch : called about twice a second with the state
 
     A row that fails is in failures.csv, and stops nothing else. Raises InputError (ManifestProblems with all
     that is wrong), SettingsError, OutputError and BackendError before anything starts, and OutputError when
-    the disk runs full.
+    the disk runs full. SettingsError also where other settings are asked for than those that were recorded,
+    without `options.change_settings`.
     """
-    manifest, out = Path(manifest), Path(out).absolute()
-    settings, rules = settings or CohortSettings(), rules or InclusionRules()
-    if settings.patterns is not None:
-        settings = replace(settings, patterns=settings.patterns.absolute())
-    options = options or CohortOptions()
-    pseudonyms = None if pseudonymise is None else read_key(pseudonymise)
-    check_settings(settings, options, rules, is_pseudonymous=pseudonyms is not None)
-    settings = replace(settings, pseudonymous=pseudonyms is not None)
-    rows = read_manifest(manifest)
-    require_outside(out, {row.study for row in rows})
-    if pseudonymise is not None and pseudonymise.resolve().is_relative_to(out.resolve()):
-        raise InputError(
-            "the key lies in the output", where=pseudonymise, remedy="move it elsewhere"
-        )
-    if pseudonyms is not None:
-        rows = pseudonyms.rows(rows)
-    n_manifest_rows = len(rows)
-    rows, excluded = before_measuring(rows, rules)
+    plan = plan_cohort(
+        manifest,
+        out,
+        settings=settings,
+        rules=rules,
+        options=options,
+        pseudonymise=pseudonymise,
+        named=named,
+    )
+    out = plan.out
     was_bytes = written_bytes(out)
-    n_bytes = predicted_bytes([row for row in rows if not _was_begun(out, row)], settings)
-    require_room(out, n_bytes)
-    record = _record(settings, rules, pseudonyms, n_bytes)
-    with _own(out, record):
-        tasks = [
-            StudyTask(
-                out=out,
-                rows=members,
-                settings=settings,
-                retry_only=options.retry_failed,
-                by_content=options.by_content,
-                backend=options.backend,
-                timeout_s=options.timeout_s,
-                memory_limit=options.memory_limit,
-            )
-            for members in by_study(rows)
-        ]
-        state = RunState(out, len(rows))
-        with telling(state, watch):
-            with _pool(options, settings, len(tasks), out) as pool:
-                state.begin(pool.name)
-                outcomes = _work(pool, tasks, state, watch)
-            order = {row: number for number, row in enumerate(rows)}
-            outcomes.sort(key=lambda outcome: order[outcome.row])
-            tables = write_tables(
-                out, outcomes, excluded, rules,
-                n_manifest_rows=n_manifest_rows, progress=state.keep,
-            )  # fmt: skip
-            n_written = written_bytes(out) - was_bytes
-            state.log(f"disk: {n_written / 1e6:.1f} MB more, {n_bytes / 1e6:.1f} MB predicted")
+    require_room(out, plan.predicted_bytes)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "cases").mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written ({error.strerror})", where=out, remedy="write elsewhere"
+        ) from error
+    with locked(out, plan.options.shard_name) as warnings, _clear_when_full(out):
+        sweep(out)
+        plan, call = _record(plan, settings, rules, named)
+        run = _Run(plan, RunState(out, len(plan.rows), shard=plan.options.shard_name), watch)
+        try:
+            tables = run.all()
+        except BaseException as error:
+            how = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+            with _ignored_when_full():
+                end_call(out, call, how, run.counts())
+            raise
+        n_written = written_bytes(out) - was_bytes
+        run.state.log(
+            f"disk: {n_written / 1e6:.1f} MB more, {plan.predicted_bytes / 1e6:.1f} MB predicted"
+        )
+        end_call(out, call, "finished", run.counts())
+    state = run.state
     return CohortResult(
         out=out,
-        n_rows=len(rows),
+        n_rows=len(plan.rows),
         n_done=state.n_done,
         n_skipped=state.n_skipped,
         n_failed=state.n_failed,
@@ -162,84 +135,190 @@ def run_cohort(
         seconds=monotonic() - state.begun,
         rows_per_hour=state.rate_per_hour,
         stage_seconds=dict(state.seconds),
-        predicted_bytes=n_bytes,
+        predicted_bytes=plan.predicted_bytes,
         written_bytes=n_written,
+        changes=tuple(plan.changes),
+        damaged=(*plan.damaged, *run.damaged),
+        pruned=tuple(run.pruned),
+        warnings=tuple(warnings),
     )
 
 
-@contextmanager
-def _own(out: Path, record: dict[str, object]) -> Iterator[None]:
-    """The output folder, for this run alone.
-
-    record : of the run, for run.json
-    Raises OutputError if it holds something else, or another run is at work on it.
-    """
-    remedy = "choose another output"
-    if out.exists() and not out.is_dir():
-        raise OutputError("is no folder", where=out, remedy=remedy)
-    if out.is_dir():
-        known = out / RUN_FILE
-        # A run that was killed before it wrote its record leaves files with a dot at most.
-        if not known.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
-            raise OutputError("holds something else", where=out, remedy=remedy)
-        if (
-            known.exists()
-            and json.loads(known.read_text("utf-8")).get("pseudonyms") != record["pseudonyms"]
-        ):
-            raise OutputError(
-                "holds a run with other names for its patients (--pseudonymise)",
-                where=out,
-                remedy="give the same key as then, or choose another output",
-            )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / _LOCK_FILE).open("w")
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written ({error.strerror})", where=out, remedy="write elsewhere"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(
-                "another run is at work on it",
-                where=out,
-                remedy="wait for it: gsigpu cohort status",
-            ) from error
-        sweep(out)
-        put_json(out / RUN_FILE, record)
-        yield
-
-
-def _was_begun(out: Path, row: ManifestRow) -> bool:
-    return (out / "cases" / row_name(row)).is_dir()
-
-
 def _record(
-    settings: CohortSettings,
-    rules: InclusionRules,
-    pseudonyms: Pseudonyms | None,
-    n_bytes: int,
-) -> dict[str, object]:
-    """run.json."""
-    settings_record = asdict(settings)
-    settings_record["patterns"] = settings.patterns is not None
-    return {
-        "software": f"gsigpu {__version__}",
-        "pseudonyms": pseudonyms and pseudonyms.fingerprint,
-        "settings": settings_record,
-        "rules": asdict(rules),
-        "predicted_bytes": n_bytes,
-    }
+    plan: CohortPlan,
+    settings: CohortSettings | None,
+    rules: InclusionRules | None,
+    named: Collection[str] | None,
+) -> tuple[CohortPlan, dict[str, Any]]:
+    """Writes run.json with this call; the plan as it is then, and the call's entry in the history.
+
+    Another shard may have begun the run since the plan was made, so the record is read again.
+    """
+    options = plan.options
+    with record_locked(plan.out):
+        recorded, _ = read_record(plan.out)
+        if recorded is not None and plan.recorded is None:
+            plan = replace(plan, recorded=recorded)
+            new_settings, new_rules, changes = settle(
+                recorded, settings, rules, options=options, named=named, pseudonyms=plan.pseudonyms
+            )
+            plan = replace(plan, settings=new_settings, rules=new_rules, changes=changes)
+        what = f"shard {options.shard_name}" if options.shard else "join" if options.join else "run"
+        told = {
+            name: value
+            for name, value in asdict(options).items()
+            if value and name not in ("shard", "join")
+        }
+        call = new_call(what, told, plan.changes)
+        written = write_record(
+            plan.out,
+            RunRecord(
+                settings=plan.settings,
+                rules=plan.rules,
+                pseudonyms=plan.pseudonyms,
+                calls=(*(recorded.calls if recorded is not None else ()), call),
+            ),
+            predicted_bytes=plan.predicted_bytes,
+        )
+    return replace(plan, settings=written.settings), call
+
+
+class _Run:
+    """A call at work: its outcomes so far, and what else there is to tell."""
+
+    def __init__(self, plan: CohortPlan, state: RunState, watch: Watch) -> None:
+        self.plan, self.state, self._watch = plan, state, watch
+        self.outcomes: list[RowOutcome] = []
+        self.damaged: list[str] = []
+        self.pruned: list[str] = []
+        self._token = take_over(plan.out, plan.options.shard_name)
+
+    def counts(self) -> dict[str, int]:
+        """For the history of calls."""
+        state = self.state
+        return {
+            "n_done": state.n_done,
+            "n_skipped": state.n_skipped,
+            "n_failed": state.n_failed,
+            "n_left": state.n_left,
+        }
+
+    def all(self) -> CohortTables | None:
+        """Measures, and makes the tables; None for a shard."""
+        plan, state = self.plan, self.state
+        with telling(state, self._watch):
+            if plan.options.prune:
+                self.pruned = prune(plan.out, plan.all_rows)
+                state.log(f"pruned: {len(self.pruned)} rows that are not in the manifest any more")
+            if plan.changes:
+                state.log(f"{len(plan.changes)} settings changed, see run.json")
+            self._measure(plan.tasks, with_pool_name=True)
+            for row in plan.left:
+                outcome = RowOutcome(row=row, status=LEFT)
+                state.add(outcome)
+                self.outcomes.append(outcome)
+            for told in (*plan.damaged, *self.damaged):
+                state.log(told)
+            return None if plan.options.shard is not None else self._tables()
+
+    def _measure(self, rows: Sequence[tuple[ManifestRow, ...]], *, with_pool_name: bool) -> None:
+        plan, state = self.plan, self.state
+        tasks = [self._task(members) for members in rows]
+        with _pool(plan, len(tasks)) as pool:
+            if with_pool_name:
+                state.begin(pool.name)
+            outcomes = _work(pool, tasks, state, self._watch)
+        self.outcomes += outcomes
+        self.damaged += [told for outcome in outcomes for told in outcome.damaged]
+
+    def _task(self, rows: tuple[ManifestRow, ...]) -> StudyTask:
+        options = self.plan.options
+        return StudyTask(
+            out=self.plan.out,
+            rows=rows,
+            settings=self.plan.settings,
+            retry_only=options.retry_failed,
+            survey_only=options.join,
+            by_content=options.by_content,
+            backend=options.backend,
+            timeout_s=options.timeout_s,
+            memory_limit=options.memory_limit,
+            token=self._token,
+            shard=options.shard_name,
+        )
+
+    def _tables(self) -> CohortTables:
+        """The tables; what cannot be read back is set aside and measured again."""
+        plan, state = self.plan, self.state
+        order = {row: number for number, row in enumerate(plan.rows)}
+        for n_repairs in range(_MOST_REPAIRS + 1):
+            self.outcomes.sort(key=lambda outcome: order[outcome.row])
+            outcomes = without_foreign_masks(self.outcomes)
+            state.recount(outcomes)
+            state.activity = "making the tables"
+            state.keep(now=True)
+            try:
+                return write_tables(
+                    plan.out, outcomes, plan.excluded, plan.rules,
+                    n_manifest_rows=len(plan.all_rows), progress=self._tick,
+                )  # fmt: skip
+            except DamagedTables as error:
+                if n_repairs == _MOST_REPAIRS:
+                    raise OutputError(
+                        f"{len(error.rows)} results cannot be read back, again and again",
+                        where=plan.out,
+                        remedy="write to another disk",
+                    ) from error
+                state.activity = "measuring"
+                self._repair(error.rows)
+        raise AssertionError  # the last round returns or raises
+
+    def _tick(self) -> None:
+        self.state.keep()
+        self._watch(self.state)
+
+    def _repair(self, rows: Sequence[ManifestRow]) -> None:
+        lost = set(rows)
+        for outcome in self.outcomes:
+            if outcome.row in lost:
+                files = row_files(self.plan.out, outcome.row, outcome.key)
+                if files.table.exists():
+                    told = set_aside(self.plan.out, files.table)
+                    self.damaged.append(told)
+                    self.state.log(told)
+        self.outcomes = [outcome for outcome in self.outcomes if outcome.row not in lost]
+        self._measure(by_study(list(rows)), with_pool_name=False)
 
 
 @contextmanager
-def _pool(
-    options: CohortOptions, settings: CohortSettings, n_tasks: int, out: Path
-) -> Iterator[Pool]:
+def _clear_when_full(out: Path) -> Iterator[None]:
+    """A full disk, whoever meets it, as an error that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise _disk_is_full(out) from error
+        raise
+
+
+@contextmanager
+def _ignored_when_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+
+
+def _disk_is_full(out: Path) -> OutputError:
+    return OutputError("the disk is full", where=out, remedy="free space, and run again to go on")
+
+
+@contextmanager
+def _pool(plan: CohortPlan, n_tasks: int) -> Iterator[Pool]:
+    options, settings = plan.options, plan.settings
     if options.scheduler:
-        with dask_pool(options.scheduler, out) as pool:
+        with dask_pool(options.scheduler, plan.out) as pool:
             yield pool
         return
     devices = gpu_devices() if settings.maps and options.backend != "cpu" else ()
@@ -251,7 +330,10 @@ def _pool(
 def _work(
     pool: Pool, tasks: Sequence[StudyTask], state: RunState, watch: Watch
 ) -> list[RowOutcome]:
-    """Runs the tasks; returns the outcomes of all rows as they come."""
+    """Runs the tasks; returns the outcomes of all rows as they come.
+
+    Raises OutputError when a worker finds the disk full, or the results taken over by a later run.
+    """
     work = partial(run_isolated, tell=state.tell) if pool.is_local else run_isolated
     waiting = iter(tasks)
     running: dict[Future[list[RowOutcome]], StudyTask] = {}
@@ -271,6 +353,12 @@ def _work(
             settled = _settled(future, task)
             state.running.pop(task.rows[0].study, None)
             for outcome in settled:
+                if outcome.status == STOPPED:
+                    if outcome.reason == "the disk is full":
+                        raise _disk_is_full(state.out)
+                    raise OutputError(
+                        outcome.reason, where=state.out, remedy="let the later run finish"
+                    )
                 state.add(outcome)
             outcomes += settled
         state.keep()
@@ -292,16 +380,23 @@ def _settled(future: Future[list[RowOutcome]], task: StudyTask) -> list[RowOutco
     except Exception as error:
         if type(error).__name__ != "KilledWorker":
             raise
-        outcomes, rest = survey(task)
-        for row, key in zip(rest.rows, rest.keys, strict=True):
-            files = row_files(task.out, row, key)
-            reason = "the Dask workers that took it up died one after the other"
-            outcomes.append(record_failure(files, row, "worker", reason, "", {}))
-        return outcomes
+        outcomes = run_isolated(replace(task, survey_only=True))
+        release_idle()
+        reason = "the Dask workers that took it up died one after the other"
+        return [
+            outcome
+            if outcome.status != LEFT
+            else record_failure(
+                row_files(task.out, outcome.row, outcome.key),
+                outcome.row,
+                stage="worker",
+                reason=reason,
+                kind=PASSING,
+            )
+            for outcome in outcomes
+        ]
 
 
 def _require_some_room(out: Path) -> None:
     if free_bytes(out) < SPARE_BYTES // 4:
-        raise OutputError(
-            "the disk is full", where=out, remedy="free space, and run again to go on"
-        )
+        raise _disk_is_full(out)

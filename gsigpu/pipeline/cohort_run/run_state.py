@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from gsigpu.errors import InputError
-from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
+from gsigpu.pipeline.cohort_run.cohort_task import DONE, FAILED, LEFT, SKIPPED, RowOutcome
 from gsigpu.pipeline.cohort_run.row_files import put_json
 from gsigpu.tables.manifest import ManifestRow
 
@@ -24,11 +24,15 @@ _STATUS_EVERY_S = 2.0  # a person who watches sees it move; a shared disk does n
 _LOG_EVERY_S = 60.0  # a night is 500 lines
 SILENT_S = 30.0  # 15 missed updates: the run is taken for dead
 _SHOWN_RUNNING = 16  # as many rows as a screen has room for
+_COUNTERS = {SKIPPED: "n_skipped", DONE: "n_done", FAILED: "n_failed", LEFT: "n_left"}
 
 
 @dataclass
 class RunState:
     """Counts of a run.
+
+    shard : `i-of-n` of a run that does a part of the rows; "" for the whole
+    activity : what it does at present
 
     n_rows : of the manifest, after exclusion
     n_skipped : done before; n_failed : of this run and, where they are not tried again, of earlier ones
@@ -36,7 +40,9 @@ class RunState:
 
     out: Path
     n_rows: int
+    shard: str = ""
     pool: str = ""
+    activity: str = "measuring"
     n_skipped: int = 0
     n_done: int = 0
     n_failed: int = 0
@@ -61,13 +67,20 @@ class RunState:
 
     def add(self, outcome: RowOutcome) -> None:
         """A row is settled."""
-        counted = {"skipped": "n_skipped", "done": "n_done", "failed": "n_failed", "left": "n_left"}
-        name = counted[outcome.status]
+        name = _COUNTERS[outcome.status]
         setattr(self, name, getattr(self, name) + 1)
         if outcome.status == "done" or (outcome.status == "failed" and outcome.fresh):
             self._n_worked += 1
         for stage, seconds in outcome.seconds.items():
             self.seconds[stage] += seconds
+
+    def recount(self, outcomes: Sequence[RowOutcome]) -> None:
+        """The outcomes of all rows, after a look at them together."""
+        for name in _COUNTERS.values():
+            setattr(self, name, 0)
+        for outcome in outcomes:
+            name = _COUNTERS[outcome.status]
+            setattr(self, name, getattr(self, name) + 1)
 
     @property
     def n_settled(self) -> int:
@@ -101,6 +114,8 @@ class RunState:
         running = sorted(self.running.values(), key=lambda entry: entry[2])[:_SHOWN_RUNNING]
         return {
             "state": state,
+            "activity": self.activity,
+            "shard": self.shard,
             "started": self.started,
             "updated": _now(),
             "process": os.getpid(),
@@ -126,15 +141,22 @@ class RunState:
         at = monotonic()
         if now or at - self._status_at >= _STATUS_EVERY_S:
             self._status_at = at
-            put_json(self.out / STATUS_FILE, self.as_dict(state))
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk stops the run elsewhere, with a clear word
+                put_json(status_file(self.out, self.shard), self.as_dict(state), is_durable=False)
         if at - self._log_at >= _LOG_EVERY_S:
             self._log_at = at
             self.log(progress_line(self.as_dict(state)))
 
     def log(self, line: str) -> None:
         """A line of run.log, with the time."""
-        with (self.out / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(f"{_now()}  {line}\n")
+        part = f" [{self.shard}]" if self.shard else ""
+        with (
+            contextlib.suppress(OSError),
+            (self.out / LOG_FILE).open("a", encoding="utf-8") as file,
+        ):
+            file.write(f"{_now()} {part} {line}\n")
 
 
 def progress_line(status: dict[str, Any]) -> str:
@@ -171,23 +193,67 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
 
 
+def status_file(out: Path, shard: str = "") -> Path:
+    """Where a run, or a shard of one, tells how far it is."""
+    return out / (f"status-{shard}.json" if shard else STATUS_FILE)
+
+
 def read_status(out: Path) -> dict[str, Any]:
     """What a run told last, from any process; `state` is "gone" where it ended without a word.
 
+    Where shards are at work or have been since, `shards` holds what each told and the counts are their sums.
     Raises InputError if the folder holds no run.
     """
-    path = out / STATUS_FILE
+    told = [
+        status
+        for path in (status_file(out), *sorted(out.glob("status-*.json")))
+        if (status := _read_one(path)) is not None
+    ]
+    if not told:
+        damaged = (out / STATUS_FILE).exists()
+        raise InputError(
+            "its status cannot be read" if damaged else "holds no cohort run",
+            where=out,
+            remedy="run again, which writes it anew"
+            if damaged
+            else "name the folder that -o named",
+        )
+    whole = [status for status in told if not status["shard"]]
+    shards = [status for status in told if status["shard"]]
+    if whole and (not shards or whole[0]["started"] >= max(one["started"] for one in shards)):
+        return whole[0]
+    return _joined(shards)
+
+
+def _read_one(path: Path) -> dict[str, Any] | None:
     try:
         status: dict[str, Any] = json.loads(path.read_text("utf-8"))
         updated = datetime.fromisoformat(status["updated"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            "holds no cohort run", where=out, remedy="name the folder that -o named"
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
     silent_s = (datetime.now(UTC) - updated).total_seconds()
     if status["state"] == "running" and silent_s > SILENT_S:
         status["state"] = "gone"
+    status.setdefault("shard", "")
     return status
+
+
+def _joined(shards: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Shards as one status: the worst state, the sums of the counts."""
+    states = [status["state"] for status in shards]
+    order = ("running", "gone", "stopped", "interrupted", "finished")
+    joined = dict(shards[0])
+    joined["state"] = min(states, key=order.index)
+    for name in ("n_rows", "n_done", "n_skipped", "n_failed", "n_left", "rows_per_hour"):
+        joined[name] = sum(status[name] for status in shards)
+    joined["elapsed_s"] = max(status["elapsed_s"] for status in shards)
+    joined["left_s"] = max((status["left_s"] or 0.0 for status in shards), default=None)
+    joined["updated"] = max(status["updated"] for status in shards)
+    joined["seconds"] = dict(sum((Counter(status["seconds"]) for status in shards), Counter()))
+    joined["running"] = [row for status in shards for row in status["running"]]
+    joined["workers"] = f"{len(shards)} shards"
+    joined["shards"] = list(shards)
+    return joined
 
 
 @contextlib.contextmanager

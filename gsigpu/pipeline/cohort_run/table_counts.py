@@ -21,6 +21,8 @@ class CohortTables:
 
     n_failed, n_failed_lesions : in failures.csv
     exclusions : by rule, how many entries
+    warnings : by kind, how many entries of warnings.csv
+    is_new : whether anything was written; False where all was there already
     """
 
     n_rows: int
@@ -29,3 +31,5 @@ class CohortTables:
     n_failed_lesions: int
     exclusions: dict[str, int]
     groups: tuple[GroupSize, ...]
+    warnings: dict[str, int]
+    is_new: bool = True

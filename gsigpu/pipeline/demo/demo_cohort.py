@@ -13,9 +13,10 @@ import pandas as pd
 from gsigpu.cohort_statistics.roc.curve import Direction
 from gsigpu.phantom import PRIMARIES, PhantomCohort, PhantomCohortSettings, write_phantom_cohort
 from gsigpu.phantom.write_phantom import Progress
+from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
-from gsigpu.pipeline.cohort_run.run_cohort import CohortResult, run_cohort
+from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
 from gsigpu.pipeline.cohort_run.run_state import RunState
 from gsigpu.pipeline.cohort_stats.write_statistics import CohortStatistics, cohort_stats
 from gsigpu.pipeline.demo.demo_truth import TruthComparison

@@ -1,0 +1,92 @@
+"""What runs in a child process: tasks in, messages out, until its parent is gone."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import select
+import signal
+import sys
+import threading
+from typing import Any
+
+from gsigpu.physics import iodine_water_hu
+from gsigpu.pipeline.cohort_run.case import run_study
+from gsigpu.pipeline.cohort_run.child_process import GRACE_S, Call, receive, send
+from gsigpu.pipeline.cohort_run.cohort_task import StudyTask
+
+_PR_SET_PDEATHSIG = 1  # of prctl(2): the system kills a process whose parent has died
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ends this process when its parent dies, whatever it hangs in.
+
+    Linux kills it; elsewhere, and where the parent is gone already, a thread waits for the pipe's end.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """An orphan would hang for ever on what hangs, or finish what nobody waits for."""
+    poll = select.poll()
+    poll.register(0, 0)  # nothing is asked for but the hang-up, which is always told
+    poll.poll()
+    os._exit(1)
+
+
+def _warm_up() -> None:
+    """What is imported at its first use, so that it counts as no case's time."""
+    import SimpleITK  # noqa: F401
+
+    iodine_water_hu((70.0,), water_mg_per_ml=1000.0, iodine_mg_per_ml=1.0)
+
+
+def serve(parent: int) -> None:
+    """The child: tasks in, messages out, until its parent is gone."""
+    faulthandler.enable()
+    _die_with_parent(parent)
+    requests = sys.stdin.buffer
+    # What a library prints must not fall into the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    while True:
+        try:
+            request = receive(requests)
+        except EOFError:
+            return
+        if isinstance(request, Call):
+            send(answers, _answer(request))
+        else:
+            _serve_task(request, answers)
+        send(answers, None)
+
+
+def _answer(call: Call) -> tuple[bool, Any]:
+    try:
+        return False, call.function(*call.arguments)
+    except Exception as error:  # noqa: BLE001  # raised where it was called
+        return True, error
+
+
+def _serve_task(task: StudyTask, answers: Any) -> None:
+    if not task.survey_only:
+        send(answers, (0, "start", None))
+        _warm_up()
+    if task.timeout_s is not None:
+        clock_s = task.timeout_s * len(task.rows) + GRACE_S
+        faulthandler.dump_traceback_later(clock_s, exit=True)
+    run_study(
+        task,
+        lambda row, stage, inputs: send(answers, (row, stage, inputs)),
+        lambda outcome: send(answers, outcome),
+    )
+    faulthandler.cancel_dump_traceback_later()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

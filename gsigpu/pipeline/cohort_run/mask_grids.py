@@ -1,0 +1,70 @@
+"""On which study's grid a mask was drawn, as far as grids tell.
+
+A mask whose voxels are not those of its own study, and are exactly those of another study of the manifest, was given
+to the wrong row. Grids are compared by what no flip or permutation of axes changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.masks.volume_masks import VOLUME_SUFFIXES
+from gsigpu.volume import VolumeGeometry
+
+# Of two grids that are one.
+_SAME_CENTRE_MM = 0.1  # formats round positions to 0.01 or 0.001 mm
+_SAME_SPACING = 1e-3  # relative: NIfTI holds float32
+
+Grid = dict[str, Any]
+
+
+def grid_of_study(geometry: VolumeGeometry) -> Grid:
+    """Shape, spacing and centre, as plain data."""
+    affine = np.asarray(geometry.affine_lps, np.float64)
+    return _grid(geometry.shape[::-1], affine)
+
+
+def grid_of_mask(path: Path) -> Grid | None:
+    """That of a label volume, by its header; None for what has no grid of its own (DICOM, folders)."""
+    if not path.name.lower().endswith(VOLUME_SUFFIXES) or not path.is_file():
+        return None
+    import SimpleITK
+
+    library: Any = SimpleITK
+    reader = library.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:  # what cannot be read is told where it is measured
+        return None
+    n = int(reader.GetDimension())
+    size = list(reader.GetSize())
+    if n < 3 or any(extent != 1 for extent in size[3:]):
+        return None
+    directions = np.array(reader.GetDirection()).reshape(n, n)[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = directions * np.array(reader.GetSpacing())[:3]
+    affine[:3, 3] = np.array(reader.GetOrigin())[:3]
+    return _grid(size[:3], affine)
+
+
+def _grid(shape_xyz: Sequence[int], affine: NDArray[np.float64]) -> Grid:
+    middle = (np.array(shape_xyz) - 1) / 2
+    centre = affine[:3, :3] @ middle + affine[:3, 3]
+    sides = sorted(
+        zip(np.linalg.norm(affine[:3, :3], axis=0).tolist(), map(int, shape_xyz), strict=True)
+    )
+    return {"sides": [list(side) for side in sides], "centre": centre.tolist()}
+
+
+def is_same_grid(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two grids have the same voxels, in whatever order of the axes."""
+    return all(
+        n == m and abs(a - b) <= _SAME_SPACING * b
+        for (a, n), (b, m) in zip(one["sides"], other["sides"], strict=True)
+    ) and bool(np.allclose(one["centre"], other["centre"], rtol=0.0, atol=_SAME_CENTRE_MM))

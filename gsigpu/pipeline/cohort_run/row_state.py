@@ -1,0 +1,203 @@
+"""What is on disk of a row, and whether it is still true of its inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gsigpu.pipeline.cohort_run.cohort_task import FAILED, LEFT, SKIPPED, RowOutcome, StudyTask
+from gsigpu.pipeline.cohort_run.failure_kinds import PASSING
+from gsigpu.pipeline.cohort_run.row_files import (
+    RECORD_FORM,
+    DamagedRecord,
+    RowFiles,
+    file_digest,
+    named_files,
+    put_json,
+    read_json,
+    row_files,
+    row_key,
+    set_aside,
+    study_fingerprint,
+    whole_parquet,
+)
+from gsigpu.tables.manifest import ManifestRow
+
+
+class StudyState:
+    """The state of a study folder: looked at once for all its rows, and its contents only if asked."""
+
+    def __init__(self, folder: Path, *, by_content: bool) -> None:
+        self._folder, self._by_content = folder, by_content
+        self._stat = self._content = ""
+
+    @property
+    def stat(self) -> str:
+        """Names, sizes and times of its files."""
+        self._stat = self._stat or study_fingerprint(self._folder)
+        return self._stat
+
+    @property
+    def content(self) -> str:
+        """Names and contents of its files; "" unless they count."""
+        if self._by_content and not self._content:
+            self._content = study_fingerprint(self._folder, by_content=True)
+        return self._content
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a record."""
+        return {"form": RECORD_FORM, "stat": self.stat, "content": self.content}
+
+    def is_that_of(self, record: dict[str, Any]) -> bool:
+        """Whether a record was made of the same study."""
+        if record.get("form") != RECORD_FORM:
+            return False
+        if record.get("stat") == self.stat:
+            return True
+        return bool(self.content) and record.get("content") == self.content
+
+    def is_newer_than(self, record: dict[str, Any]) -> bool:
+        """Whether a record of the same study lacks what is known of it now."""
+        stat_changed = record.get("stat") != self.stat
+        return stat_changed or bool(self.content and record.get("content") != self.content)
+
+
+class RowLookup:
+    """What is on disk of the rows of a run.
+
+    Results are found under the row's name; a row that is called otherwise since gets those of its inputs from
+    wherever they lie.
+    """
+
+    def __init__(self, task: StudyTask, state: StudyState) -> None:
+        self._task, self._state = task, state
+        self._settings_key = task.settings.key
+
+    def files(self, row: ManifestRow) -> tuple[RowFiles, dict[str, Any]]:
+        """The files of a row under its key, and its masks' digests.
+
+        Raises OSError and InputError if a mask cannot be read.
+        """
+        named = named_files(row)
+        digests = [file_digest(path) for path, _ in named]
+        key = row_key(row, self._settings_key, digests, self._task.version)
+        return row_files(self._task.out, row, key), {"masks": digests[: len(row.masks)]}
+
+    def known(self, files: RowFiles, row: ManifestRow) -> tuple[RowOutcome | None, tuple[str, ...]]:
+        """The outcome that is on disk, None where the row must be measured; and what was damaged."""
+        damaged: list[str] = []
+        outcome = self._measured(files, row, damaged)
+        if outcome is None and not files.table.exists():
+            outcome = self._adopted(files, row, damaged)
+        if outcome is None:
+            outcome = self._failed(files, row, damaged)
+        if outcome is None and self._task.retry_only and not files.failures():
+            outcome = RowOutcome(row=row, status=LEFT, key=files.key)
+        return outcome, tuple(damaged)
+
+    def _measured(self, files: RowFiles, row: ManifestRow, damaged: list[str]) -> RowOutcome | None:
+        """A table that is whole, of this study, and has nothing that is to be tried again."""
+        if not files.table.exists():
+            return None
+        if not whole_parquet(files.table):
+            damaged.append(set_aside(self._task.out, files.table))
+            return None
+        record = self._record(files.study, damaged)
+        if record is None or not self._state.is_that_of(record):
+            return None
+        lesions = self._record(files.lesions, damaged)
+        if lesions is not None and not self._task.survey_only:
+            is_passing = any(entry["kind"] == PASSING for entry in lesions["failures"])
+            if is_passing or self._task.retry_only:
+                return None
+        if self._state.is_newer_than(record):
+            with contextlib.suppress(OSError):  # it costs a look into the files next time, no more
+                put_json(files.study, {**record, **self._state.as_dict()})
+        return RowOutcome(row=row, status=SKIPPED, key=files.key, inputs=dict(record["inputs"]))
+
+    def _failed(self, files: RowFiles, row: ManifestRow, damaged: list[str]) -> RowOutcome | None:
+        """A failure that is not to be tried again."""
+        record = self._record(files.failure, damaged)
+        if record is None or self._task.retry_only or not self._state.is_that_of(record):
+            return None
+        if record["kind"] == PASSING and not self._task.survey_only:
+            return None
+        return RowOutcome(
+            row=row,
+            status=FAILED,
+            key=files.key,
+            stage=record["stage"],
+            reason=record["reason"],
+            kind=record["kind"],
+            fresh=False,
+            inputs=dict(record["inputs"]),
+        )
+
+    def _record(self, path: Path, damaged: list[str]) -> dict[str, Any] | None:
+        try:
+            return read_json(path)
+        except DamagedRecord:
+            damaged.append(set_aside(self._task.out, path))
+            return None
+
+    def _adopted(self, files: RowFiles, row: ManifestRow, damaged: list[str]) -> RowOutcome | None:
+        """Results of the same inputs and settings under another name, linked to this one."""
+        for folder in _folders_by_key(self._task).get(files.key, ()):
+            if folder == files.folder:
+                continue
+            other = RowFiles(folder, files.key)
+            outcome = self._measured(other, row, damaged)
+            if outcome is not None:
+                _link(other, files)
+                return outcome
+        return None
+
+
+_FOLDERS: dict[tuple[Path, str], dict[str, list[Path]]] = {}
+
+
+def _folders_by_key(task: StudyTask) -> dict[str, list[Path]]:
+    """Key -> folders with a table under it; listed once per run and process."""
+    place = (task.out, task.token)
+    if place not in _FOLDERS:
+        _FOLDERS.clear()
+        folders: dict[str, list[Path]] = {}
+        cases = task.out / "cases"
+        for folder in sorted(cases.iterdir()) if cases.is_dir() else ():
+            with contextlib.suppress(OSError):  # one that cannot be listed has nothing to give
+                for name in os.listdir(folder):  # noqa: PTH208  # of thousands
+                    if name.endswith(".parquet") and not name.startswith("."):
+                        folders.setdefault(name.removesuffix(".parquet"), []).append(folder)
+        _FOLDERS[place] = folders
+    return _FOLDERS[place]
+
+
+def _link(other: RowFiles, files: RowFiles) -> None:
+    """Gives a row the files of another, the table last."""
+    files.folder.mkdir(parents=True, exist_ok=True)
+    for source in (
+        other.provenance,
+        other.lesions,
+        other.picture,
+        other.maps,
+        other.study,
+        other.table,
+    ):
+        if not source.exists():
+            continue
+        target = files.folder / source.name
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True, copy_function=_link_file)
+        else:
+            target.unlink(missing_ok=True)
+            _link_file(source, target)
+
+
+def _link_file(source: Path | str, target: Path | str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)

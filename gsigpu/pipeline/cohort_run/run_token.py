@@ -1,0 +1,56 @@
+"""Which run owns the results in a folder.
+
+A run writes a random token beside its results and gives it to its tasks. A task looks at it before it puts anything
+into place: one that still runs elsewhere after its run was lost, while a later run has begun, finds another token
+and leaves the results alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from gsigpu.pipeline.cohort_run.row_files import put_text
+
+_FILE = ".token"
+
+
+class NotOwner(Exception):
+    """A later run owns the results."""
+
+
+def take_over(out: Path, shard: str = "") -> str:
+    """Makes this run the owner of a folder, or of one shard of it; returns its token.
+
+    shard : `i-of-n`, "" for the whole
+    """
+    whole = _read(out, "")
+    token = f"{secrets.token_hex(8)}"
+    if not shard:
+        put_text(out / _FILE, token)
+        return token
+    put_text(out / f"{_FILE}-{shard}", token)
+    return f"{whole}/{token}"
+
+
+def require_owner(out: Path, token: str, shard: str = "") -> None:
+    """Raises NotOwner if the token of a task is not that of the folder any more."""
+    if token and token != _current(out, shard):
+        raise NotOwner
+
+
+def _current(out: Path, shard: str) -> str:
+    whole = _read(out, "")
+    return f"{whole}/{_read(out, shard)}" if shard else whole
+
+
+def _read(out: Path, shard: str) -> str:
+    try:
+        return (out / (f"{_FILE}-{shard}" if shard else _FILE)).read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def was_taken(out: Path) -> bool:
+    """Whether a run, or a shard of one, ever owned a folder."""
+    return any(out.glob(f"{_FILE}*"))
