@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, Group
@@ -17,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from gsigpu.cli import measure_options, options
-from gsigpu.cli.console import fail, table
+from gsigpu.cli.console import fail, table, warn
+from gsigpu.cli.options import given_options
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -28,12 +30,37 @@ _SHOWN_RUNNING = 8
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
+# Option -> the field of the run's settings or rules that it sets.
+_FIELDS = {
+    "slope": "measure.parameters.slopes",
+    "parameters": "measure.parameters.maps",
+    "ct_value": "measure.parameters.ct_value",
+    "curve": "measure.parameters.curve",
+    "vendor_iodine_unit": "measure.parameters.vendor_iodine_unit",
+    "rim": "measure.regions.rim",
+    "regions": "measure.regions.regions",
+    "perilesional": "measure.regions.perilesional_mm",
+    "se": "measure.with_se",
+    "split_lesions": "split_lesions",
+    "any_mask_phase": "any_mask_phase",
+    "allow_overlap": "allow_overlap",
+    "maps": "maps",
+    "map_format": "map_format",
+    "pictures": "pictures",
+    "patterns": "patterns",
+    "confirmed_only": "rules.confirmed_only",
+    "max_diameter": "rules.max_diameter_mm",
+    "min_group_size": "rules.min_group_size",
+}
+
+
 def cohort_run(
+    context: typer.Context,
     manifest: Annotated[
         Path,
         typer.Argument(
             metavar="MANIFEST",
-            help="CSV or Parquet: case_id, patient_id, group, phase, study, mask, and more.",
+            help="CSV, Excel or Parquet: case_id, patient_id, group, phase, study, mask, and more.",
             show_default=False,
         ),
     ],
@@ -52,6 +79,13 @@ def cohort_run(
         str,
         typer.Option("--scheduler", metavar="tcp://…", help="Use a running Dask cluster instead."),
     ] = "",
+    shard: Annotated[
+        str,
+        typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts, and no tables."),
+    ] = "",
+    join: Annotated[
+        bool, typer.Option("--join", help="Measure nothing; make the tables of what shards left.")
+    ] = False,
     timeout: Annotated[
         float | None,
         typer.Option("--timeout", min=0.1, metavar="SECONDS", help="For a row of the manifest."),
@@ -60,18 +94,44 @@ def cohort_run(
         str,
         typer.Option("--memory-limit", metavar="4GB", help="A worker that takes more is stopped."),
     ] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, metavar="N", help="Begin at most N new rows.")
+    ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, tell what would be done, stop.")
+    ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Take up the rows that failed, and no others.")
     ] = False,
+    skip_missing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-missing", help="A study or mask that is not there fails its row, not the run."
+        ),
+    ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Remove the results of rows that left the manifest."),
+    ] = False,
+    change_settings: Annotated[
+        bool,
+        typer.Option(
+            "--change-settings",
+            help="Take other rules and settings than the run was begun with; those not named stay.",
+        ),
+    ] = False,
     confirmed_only: Annotated[
-        bool, typer.Option("--confirmed-only", help="Only rows whose `confirmed` is yes.")
+        bool,
+        typer.Option(
+            "--confirmed-only/--no-confirmed-only", help="Only rows whose `confirmed` is yes."
+        ),
     ] = False,
     max_diameter: Annotated[
         float | None,
         typer.Option(
             "--max-diameter",
             metavar="MM",
-            help="Only lesions up to this longest axial diameter; 30 in the source study.",
+            help="Only lesions up to this longest axial diameter; 30 in the source study, inf for all.",
         ),
     ] = None,
     min_group_size: Annotated[
@@ -91,6 +151,13 @@ def cohort_run(
     vendor_iodine_unit: measure_options.VendorIodineUnit = "",
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overlap/--no-allow-overlap",
+            help="Measure lesions that lie almost wholly in another.",
+        ),
+    ] = False,
     maps: Annotated[
         list[str], options.list_option("--maps", text="Also write these maps of every row")
     ],
@@ -103,14 +170,17 @@ def cohort_run(
     ] = "nifti",
     backend: Annotated[str, typer.Option("--backend", help="For maps: auto, cpu or gpu.")] = "auto",
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Also a picture of every row's largest lesion.")
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures", help="Also a picture of every row's largest lesion."
+        ),
     ] = False,
     pseudonymise: Annotated[
         Path | None,
         typer.Option(
             "--pseudonymise",
             metavar="KEYFILE",
-            help="Call patients by hashes under the key in this file.",
+            help="Call patients, cases and readers by hashes under the key in this file.",
         ),
     ] = None,
     content: Annotated[
@@ -125,12 +195,13 @@ def cohort_run(
 ) -> None:
     """Measure every study of a manifest; go on where an earlier run ended.
 
+    Rules and settings belong to the run: a later call goes on with those of the first.
+
     Example: gsigpu cohort run manifest.csv -o cohort --confirmed-only --max-diameter 30
     """
     from gsigpu.pipeline.cohort_run.checks import CohortOptions
     from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
     from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
-    from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
     from gsigpu.tables.manifest import ManifestProblems
 
     settings = CohortSettings(
@@ -150,37 +221,80 @@ def cohort_run(
         pictures=pictures,
         split_lesions=split_lesions,
         any_mask_phase=any_mask_phase,
+        allow_overlap=allow_overlap,
         patterns=patterns,
     )
+    rules = InclusionRules(
+        confirmed_only=confirmed_only,
+        max_diameter_mm=max_diameter,
+        min_group_size=min_group_size,
+    )
+    how = CohortOptions(
+        workers=workers,
+        scheduler=scheduler,
+        timeout_s=timeout,
+        memory_limit=_bytes(memory_limit),
+        retry_failed=retry_failed,
+        by_content=content,
+        backend=backend,  # type: ignore[arg-type]  # checked by choose
+        skip_missing=skip_missing,
+        change_settings=change_settings,
+        prune=prune,
+        shard=_shard(shard),
+        join=join,
+        limit=limit,
+    )
+    asked: dict[str, Any] = {
+        "settings": settings,
+        "rules": rules,
+        "options": how,
+        "pseudonymise": pseudonymise,
+        "named": {_FIELDS[name] for name in given_options(context) if name in _FIELDS},
+    }
     try:
-        with _view() as watch:
-            result = run_cohort(
-                manifest,
-                out,
-                settings=settings,
-                rules=InclusionRules(
-                    confirmed_only=confirmed_only,
-                    max_diameter_mm=max_diameter,
-                    min_group_size=min_group_size,
-                ),
-                options=CohortOptions(
-                    workers=workers,
-                    scheduler=scheduler,
-                    timeout_s=timeout,
-                    memory_limit=_bytes(memory_limit),
-                    retry_failed=retry_failed,
-                    by_content=content,
-                    backend=backend,  # type: ignore[arg-type]  # checked by choose
-                ),
-                pseudonymise=pseudonymise,
-                watch=watch,
-            )
+        if dry_run:
+            _tell_plan(manifest, out, asked, as_json=as_json)
+            return
+        result = _run(manifest, out, asked)
     except ManifestProblems as error:
         fail([f"{error.where}: {problem}" for problem in error.problems])
         return
+    warn([*result.warnings, *(f"{out}: {told}" for told in result.damaged)])
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else summary(result, out))
     if not result.is_complete:
         fail(_what_is_wrong(result, out))
+
+
+def _run(manifest: Path, out: Path, asked: dict[str, Any]) -> CohortResult:
+    from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
+
+    with _view() as watch:
+        return run_cohort(manifest, out, watch=watch, **asked)
+
+
+def _tell_plan(manifest: Path, out: Path, asked: dict[str, Any], *, as_json: bool) -> None:
+    """What a call would do."""
+    from gsigpu.pipeline.cohort_run.child_process import release_idle
+    from gsigpu.pipeline.cohort_run.cohort_plan import plan_cohort
+
+    try:
+        plan = plan_cohort(manifest, out, **asked)
+    finally:
+        release_idle()
+    if as_json:
+        typer.echo(json.dumps(plan.as_dict(), indent=2))
+        return
+    n_rows = sum(map(len, plan.tasks))
+    rules = Counter(exclusion.rule for exclusion in plan.excluded)
+    lines = [
+        f"rows     {n_rows} of {len(plan.tasks)} studies, {plan.n_begun} of them begun before"
+        + (f"; {len(plan.left)} not tried" if plan.left else ""),
+        *(f"excluded {n} by {rule}" for rule, n in rules.items()),
+        *(f"changes  {change}" for change in plan.changes),
+        f"disk     about {plan.predicted_bytes / 2**20:.0f} MiB more",
+        "nothing was done (--dry-run)",
+    ]
+    typer.echo("\n".join(lines))
 
 
 def summary(result: CohortResult, out: Path) -> str:
@@ -192,12 +306,23 @@ def summary(result: CohortResult, out: Path) -> str:
         f"rows     {result.n_rows}: {result.n_done} measured in {clock(result.seconds)},"
         f" {result.n_skipped} before, {result.n_failed} failed"
         + (f", {result.n_left} not tried" if result.n_left else ""),
+        *(f"changed  {change}" for change in result.changes),
     ]
+    if result.pruned:
+        lines.append(f"removed  {len(result.pruned)} results of rows that left the manifest")
+    if tables is None:
+        return "\n".join(
+            [*lines, f"when all shards are done: gsigpu cohort run MANIFEST -o {out} --join"]
+        )
     if tables.exclusions:
         told = ", ".join(f"{n} by {rule}" for rule, n in tables.exclusions.items())
         lines.append(f"excluded {told}; {out}/exclusions.csv, {out}/flow.svg")
+    if tables.warnings:
+        told = ", ".join(f"{n} {kind}" for kind, n in tables.warnings.items())
+        lines.append(f"warnings {told}; {out}/warnings.csv")
+    what = "wrote   " if tables.is_new else "kept    "
     lines += [
-        f"wrote    {out}/measurements.csv and {out}/measurements/: {tables.n_values} values of {tables.n_rows} rows",
+        f"{what} {out}/measurements.csv and {out}/measurements/: {tables.n_values} values of {tables.n_rows} rows",
         "",
         table(
             ["group", "patients", "cases", "lesions"],
@@ -212,18 +337,36 @@ def summary(result: CohortResult, out: Path) -> str:
 
 def _what_is_wrong(result: CohortResult, out: Path) -> list[str]:
     lines = []
-    if result.n_failed:
+    if result.n_failed and result.tables is None:
+        lines.append(f"{result.n_failed} of {result.n_rows} rows failed; --join lists them")
+    elif result.n_failed:
         lines.append(
             f"{result.n_failed} of {result.n_rows} rows failed: {out}/failures.csv says why;"
             " mend them and run again, or add --retry-failed"
         )
-    if result.tables.n_failed_lesions:
+    if result.tables is not None and result.tables.n_failed_lesions:
         lines.append(
             f"{result.tables.n_failed_lesions} lesions of other rows could not be measured: {out}/failures.csv says why"
         )
     if result.n_left:
-        lines.append(f"{result.n_left} rows were not tried yet: run again without --retry-failed")
+        lines.append(
+            f"{result.n_left} rows were not tried yet: run again without --retry-failed, --limit and --join"
+        )
     return lines
+
+
+def _shard(text: str) -> tuple[int, int] | None:
+    """A part of a whole, I/N.
+
+    >>> _shard("2/8")
+    (2, 8)
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if match is None:
+        raise SettingsError(f"--shard {text!r} is none", remedy="write --shard 1/8 to --shard 8/8")
+    return int(match[1]), int(match[2])
 
 
 @contextmanager

@@ -41,14 +41,19 @@ Curve = Annotated[
 ]
 StandardErrors = Annotated[
     bool,
-    typer.Option("--se", help="Standard errors of the means, for noise that is correlated."),
+    typer.Option(
+        "--se/--no-se", help="Standard errors of the means, for noise that is correlated."
+    ),
 ]
 VendorIodineUnit = Annotated[
     str,
     typer.Option("--vendor-iodine-unit", help="Of the scanner's iodine series: mg/mL or 100ug/mL."),
 ]
 SplitLesions = Annotated[
-    bool, typer.Option("--split-lesions", help="Every separate part of a label is a lesion.")
+    bool,
+    typer.Option(
+        "--split-lesions/--no-split-lesions", help="Every separate part of a label is a lesion."
+    ),
 ]
 LiverMask = Annotated[Path | None, typer.Option("--liver-mask", metavar="FILE", help="The liver.")]
 VesselMask = Annotated[
@@ -65,7 +70,10 @@ NormalMask = Annotated[
 ]
 MAPS_BESIDE = "Maps beside lambda-hu; names as of gsigpu map"
 AnyMaskPhase = Annotated[
-    bool, typer.Option("--any-mask-phase", help="Accept masks drawn on another phase.")
+    bool,
+    typer.Option(
+        "--any-mask-phase/--no-any-mask-phase", help="Accept masks drawn on another phase."
+    ),
 ]
 
 

@@ -39,6 +39,16 @@ def list_option(
     )
 
 
+def given_options(context: typer.Context) -> list[str]:
+    """The parameters of a command that were given on the command line, by name; the others have their defaults."""
+    return [
+        name
+        for name in context.params
+        if (source := context.get_parameter_source(name)) is not None
+        and source.name not in ("DEFAULT", "DEFAULT_MAP")
+    ]
+
+
 StudyFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder of a DICOM export.", show_default=False)
 ]

@@ -129,10 +129,23 @@ def test_inclusion_rules(cohort, finished):
     cohort.write()
     diameters = read_table(out / "measurements.csv").query("parameter == 'longest_axial_diameter'")
     limit = diameters.value.drop_duplicates().mean()  # of the two sizes that the copies share
-    code, output = quick(
-        "run", cohort.manifest, "-o", out, "--confirmed-only", "--max-diameter", limit,
-    )  # fmt: skip
+    words = ("run", cohort.manifest, "-o", out, "--confirmed-only", "--max-diameter", limit)
+    refused = CliRunner().invoke(app, ["cohort", *map(str, words)])
+    assert refused.exit_code == 1
+    assert "--change-settings" in str(refused.exception)
+    assert f"rules.max_diameter_mm {limit:g} (recorded: none)" in str(refused.exception)
+    code, output = quick(*words, "--change-settings")
     assert code == 0, output
+    # A later call goes on with them.
+    kept = (out / "measurements.csv").read_bytes()
+    code, output = quick("run", cohort.manifest, "-o", out, "--retry-failed")
+    assert code == 0, output
+    assert "kept" in output
+    assert (out / "measurements.csv").read_bytes() == kept
+    calls = json.loads((out / "run.json").read_text())["calls"]
+    assert [call["how"] for call in calls[-2:]] == ["finished", "finished"]
+    assert len(calls[-2]["changed_settings"]) == 2
+    assert calls[-1]["options"] == {"retry_failed": True, "backend": "auto"}
     excluded = pd.read_csv(out / "exclusions.csv")
     assert excluded.query("rule == 'confirmed-only'").case_id.tolist() == ["C04"]
     large = diameters.query("value > @limit and case_id != 'C04'")
@@ -147,7 +160,10 @@ def test_inclusion_rules(cohort, finished):
     assert "not confirmed by pathology" in picture
     assert f"above {limit:g} mm" in picture
 
-    code, output = quick("run", cohort.manifest, "-o", out, "--min-group-size", 2)
+    code, output = quick(
+        "run", cohort.manifest, "-o", out, "--min-group-size", 2, "--change-settings",
+        "--no-confirmed-only", "--max-diameter", "inf",
+    )  # fmt: skip
     assert code == 0
     assert "0 values" in output  # one patient in each group
     assert set(pd.read_csv(out / "exclusions.csv").rule) == {"min-group-size"}

@@ -1,6 +1,7 @@
 """A cohort of tiny studies, and ways to break one in the worker."""
 
 import csv
+import gzip
 import json
 import shutil
 
@@ -23,7 +24,7 @@ COLUMNS = (
 # Imported by Python itself when a worker starts; does to a case what its name in the file says.
 _FAULTS = """
 import json, os, sys
-if "gsigpu.pipeline.cohort_run.isolation" in " ".join(sys.orig_argv):
+if "gsigpu.pipeline.cohort_run.child_main" in " ".join(sys.orig_argv):
     import signal, time
     from gsigpu.errors import GsigpuError
     from gsigpu.pipeline.cohort_run import case
@@ -65,6 +66,14 @@ def write_template(folder):
     return write_phantom(folder / "template", TINY)
 
 
+def name_mask(path, name):
+    """Writes a name into a mask's header: masks of two patients are never the same file."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    description = slice(148, 228)  # `descrip` of NIfTI-1
+    content[description] = name.encode().ljust(80, b"\0")
+    path.write_bytes(gzip.compress(bytes(content), mtime=0))
+
+
 class Cohort:
     """Studies under a folder, and their manifest."""
 
@@ -74,6 +83,7 @@ class Cohort:
         for number in range(1, n_cases + 1):
             name = f"C{number:02d}"
             shutil.copytree(truth.folder, folder / name)
+            name_mask(folder / name / "masks/lesions.nii.gz", name)
             self.rows.append(
                 {
                     "case_id": name,

@@ -17,6 +17,7 @@ def folder(tmp_path):
     (tmp_path / "s2").mkdir()
     (tmp_path / "m1.nii").touch()
     (tmp_path / "m2.nii").touch()
+    (tmp_path / "m3.nii").touch()
     return tmp_path
 
 
@@ -34,7 +35,7 @@ def test_what_a_row_says(folder):
         "\ufeff" + HEADER,
         "c1,p1,lung,PVP,s1,m1.nii;m2.nii,A,045Y,Yes,40-100",
         "",
-        'c2,p2,"lung,\nleft",AP,s2,m2.nii,,,,',
+        'c2,p2,"lung,\nleft",AP,s2,m3.nii,,,,',
         "c3,p1,lung,AP,s2/../s1,m2.nii,,61.0,0,",
     )
     path.write_text("\n".join(lines), "utf-8")

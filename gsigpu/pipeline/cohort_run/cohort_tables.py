@@ -171,7 +171,7 @@ def _digest(
         progress()
         row = outcome.row
         is_done = outcome.status in (DONE, SKIPPED)
-        state = file_state(_table_path(out, outcome), with_ctime=False) if is_done else []
+        state = file_state(_table_path(out, outcome)) if is_done else []
         what = "done" if is_done else outcome.status
         labels = (row.line, row.name, row.patient_id, row.group, row.extra)
         content = (*labels, what, outcome.key, outcome.stage, outcome.reason, outcome.kind, state)

@@ -22,8 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from gsigpu.pipeline.cohort_run.row_files import put
 from gsigpu.output.staging import staged_folder
+from gsigpu.pipeline.cohort_run.row_files import put
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.measurement_table import COLUMNS
 from gsigpu.version import __version__
@@ -63,7 +63,7 @@ class TableRow:
         content = [
             labels,
             row.extra,
-            file_state(self.table, with_ctime=False),
+            file_state(self.table),
             sorted(self.left_out),
         ]
         return hashlib.sha256(json.dumps(content).encode("utf-8", "surrogateescape")).hexdigest()
@@ -78,14 +78,13 @@ class DamagedTables(Exception):
         self.rows = list(rows)
 
 
-def file_state(path: Path, *, with_ctime: bool = True) -> list[int]:
-    """Size, time of change and inode: an edit changes one of them. Empty where there is no file."""
+def file_state(path: Path) -> list[int]:
+    """Size and time of change: an edit changes one of them, a copy of the whole folder neither. Empty without a file."""
     try:
         stat = path.stat()
     except OSError:
         return []
-    state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-    return [*state, stat.st_ctime_ns] if with_ctime else state
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def write_measurements(

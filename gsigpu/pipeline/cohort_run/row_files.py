@@ -1,15 +1,15 @@
 """Where a cohort run keeps what it knows, and how each file gets there whole.
 
     OUT/cases/NAME/KEY.parquet        the measurement table of one row of the manifest: where it is, all is
-    OUT/cases/NAME/KEY.study.json     the state of the study that it was measured from
+    OUT/cases/NAME/KEY.study          the state of the study that it was measured from
     OUT/cases/NAME/KEY.json           how it came about
-    OUT/cases/NAME/KEY.lesions.json   lesions that could not be measured, where there are any
+    OUT/cases/NAME/KEY.lesions        lesions that could not be measured, where there are any
     OUT/cases/NAME/KEY.png, KEY.maps/ if asked
     OUT/cases/NAME/KEY.failed.json    stage and reason of a row that failed, KEY.log the details
     OUT/measurements/phase=PVP/part-00000.parquet, measurements.csv, failures.csv, exclusions.csv,
     warnings.csv, flow.svg, flow.png, results.json    made of the above at the end of a run
     OUT/damaged/                      files that could not be read back
-    OUT/run.json, run.log, status.json, patterns.toml, .run.json, .token, .lock
+    OUT/run.json, run.copy.json, run.log, status.json, patterns.toml, token, strays.json, .lock
 
 KEY follows from the settings and the row's masks, and from nothing that only names the row (case, patient, group,
 reader, further columns). A row is done when its table is there under its key and its study is the one beside it.
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from gsigpu.dicom.reading.headers import files_below
+from gsigpu.masks.mask_files import files_of
 from gsigpu.output.leftovers import HOST, is_abandoned, is_unfinished_name
 from gsigpu.tables.manifest import ManifestRow
 
@@ -101,6 +102,8 @@ def study_fingerprint(study: Path, *, by_content: bool = False) -> str:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, or of the names and contents in a folder.
 
+    A mask that is read from several files (a header and its voxels, names of labels) is all of them.
+
     The header of a gzip file holds a name and a time, so it does not count: equal volumes have equal digests.
     Raises OSError if a file cannot be read, InputError if a folder cannot be listed.
     """
@@ -112,11 +115,15 @@ def file_digest(path: Path) -> str:
                 f"{relative}\0{file_digest(Path(name))}\n".encode("utf-8", "surrogateescape")
             )
         return digest.hexdigest()
-    with path.open("rb") as file:
-        block = file.read(_READ_BYTES)
-        digest.update(block[_gzip_header_length(block) :])
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
+    parts = files_of(path)
+    for part in parts:
+        if len(parts) > 1:
+            digest.update(f"\0{part.name}\n".encode("utf-8", "surrogateescape"))
+        with part.open("rb") as file:
+            block = file.read(_READ_BYTES)
+            digest.update(block[_gzip_header_length(block) :])
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
     return digest.hexdigest()
 
 
@@ -177,12 +184,12 @@ class RowFiles:
     @property
     def study(self) -> Path:
         """The state of the study that was measured."""
-        return self.named(".study.json")
+        return self.named(".study")
 
     @property
     def lesions(self) -> Path:
         """Lesions that could not be measured, where there are any."""
-        return self.named(".lesions.json")
+        return self.named(".lesions")
 
     @property
     def failure(self) -> Path:
@@ -219,7 +226,7 @@ class RowFiles:
         """Records of failures, of the row or of its lesions, under whatever key."""
         if not self.folder.is_dir():
             return []
-        return [*self.folder.glob("*.failed.json"), *self.folder.glob("*.lesions.json")]
+        return [*self.folder.glob("*.failed.json"), *self.folder.glob("*.lesions")]
 
 
 def row_files(root: Path, row: ManifestRow, key: str = NO_KEY) -> RowFiles:

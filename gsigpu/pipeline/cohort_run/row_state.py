@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from gsigpu.pipeline.cohort_run.row_files import (
     read_json,
     row_files,
     row_key,
+    row_name,
     set_aside,
     study_fingerprint,
     whole_parquet,
@@ -156,17 +158,28 @@ class RowLookup:
         return None
 
 
+_STRAYS = "strays.json"
 _FOLDERS: dict[tuple[Path, str], dict[str, list[Path]]] = {}
 
 
+def write_strays(out: Path, rows: Sequence[ManifestRow]) -> None:
+    """Lists the folders of results that are of no row of the manifest, for rows that are called otherwise now."""
+    known = {row_name(row) for row in rows}
+    strays = sorted(folder.name for folder in (out / "cases").iterdir() if folder.name not in known)
+    if strays:
+        put_json(out / _STRAYS, {"folders": strays}, is_durable=False)
+    else:
+        (out / _STRAYS).unlink(missing_ok=True)
+
+
 def _folders_by_key(task: StudyTask) -> dict[str, list[Path]]:
-    """Key -> folders with a table under it; listed once per run and process."""
+    """Key -> folders of no row with a table under it; listed once per run and process."""
     place = (task.out, task.token)
     if place not in _FOLDERS:
         _FOLDERS.clear()
         folders: dict[str, list[Path]] = {}
-        cases = task.out / "cases"
-        for folder in sorted(cases.iterdir()) if cases.is_dir() else ():
+        strays = read_json(task.out / _STRAYS) or {"folders": []}
+        for folder in (task.out / "cases" / name for name in strays["folders"]):
             with contextlib.suppress(OSError):  # one that cannot be listed has nothing to give
                 for name in os.listdir(folder):  # noqa: PTH208  # of thousands
                     if name.endswith(".parquet") and not name.startswith("."):

@@ -12,6 +12,7 @@ _KINDS = (
     ("resampled", re.compile(r"resampled")),
     ("overlap", re.compile(r"overlap")),
     ("doubled-name", re.compile(r"second lesion")),
+    ("gaps", re.compile(r"no neighbours|fill-between|were filled")),
     ("outside-study", re.compile(r"outside the study")),
     ("uncertain-role", re.compile(r"taken for a lesion|does not say")),
     ("separate-parts", re.compile(r"separate parts")),

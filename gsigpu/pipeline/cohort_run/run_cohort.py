@@ -39,6 +39,7 @@ from gsigpu.pipeline.cohort_run.prune import prune
 from gsigpu.pipeline.cohort_run.row_conflicts import without_foreign_masks
 from gsigpu.pipeline.cohort_run.row_failure import record_failure
 from gsigpu.pipeline.cohort_run.row_files import row_files, set_aside, sweep
+from gsigpu.pipeline.cohort_run.row_state import write_strays
 from gsigpu.pipeline.cohort_run.run_lock import locked
 from gsigpu.pipeline.cohort_run.run_record import (
     RunRecord,
@@ -88,21 +89,33 @@ def run_cohort(
     the disk runs full. SettingsError also where other settings are asked for than those that were recorded,
     without `options.change_settings`.
     """
-    plan = plan_cohort(
-        manifest,
-        out,
-        settings=settings,
-        rules=rules,
-        options=options,
-        pseudonymise=pseudonymise,
-        named=named,
-    )
+    try:
+        plan = plan_cohort(
+            manifest,
+            out,
+            settings=settings,
+            rules=rules,
+            options=options,
+            pseudonymise=pseudonymise,
+            named=named,
+        )
+        return _run_plan(plan, settings, rules, named, watch)
+    finally:
+        release_idle()
+
+
+def _run_plan(
+    plan: CohortPlan,
+    settings: CohortSettings | None,
+    rules: InclusionRules | None,
+    named: Collection[str] | None,
+    watch: Watch,
+) -> CohortResult:
     out = plan.out
     was_bytes = written_bytes(out)
     require_room(out, plan.predicted_bytes)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "cases").mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"cannot be written ({error.strerror})", where=out, remedy="write elsewhere"
@@ -110,6 +123,7 @@ def run_cohort(
     with locked(out, plan.options.shard_name) as warnings, _clear_when_full(out):
         sweep(out)
         plan, call = _record(plan, settings, rules, named)
+        (out / "cases").mkdir(exist_ok=True)
         run = _Run(plan, RunState(out, len(plan.rows), shard=plan.options.shard_name), watch)
         try:
             tables = run.all()
@@ -192,6 +206,7 @@ class _Run:
         self.damaged: list[str] = []
         self.pruned: list[str] = []
         self._token = take_over(plan.out, plan.options.shard_name)
+        write_strays(plan.out, plan.all_rows)
 
     def counts(self) -> dict[str, int]:
         """For the history of calls."""

@@ -7,6 +7,7 @@ else is refused until that is said by name (`--change-settings`).
 from __future__ import annotations
 
 import fcntl
+import os
 import secrets
 import shutil
 import types
@@ -33,9 +34,8 @@ from gsigpu.version import __version__
 
 RUN_FILE = "run.json"
 # The same again: settings cannot be computed anew, as a table can.
-_COPY = ".run.json"
+_COPY = "run.copy.json"
 _PATTERNS = "patterns.toml"
-_RECORD_LOCK = ".lock-record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +244,14 @@ def write_record(
 @contextmanager
 def record_locked(out: Path) -> Iterator[None]:
     """The record for this process alone, for the moment of reading and writing it: shards begin side by side."""
-    with (out / _RECORD_LOCK).open("a") as lock:
+    folder = os.open(out, os.O_RDONLY)
+    try:
         # Where a file system has no locks, the folder's owner file keeps whole runs apart.
         with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def new_call(what: str, options: Mapping[str, Any], changes: list[str]) -> dict[str, Any]:

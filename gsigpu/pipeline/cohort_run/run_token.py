@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gsigpu.pipeline.cohort_run.row_files import put_text
 
-_FILE = ".token"
+_FILE = "token"
 
 
 class NotOwner(Exception):

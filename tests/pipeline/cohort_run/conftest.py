@@ -23,11 +23,15 @@ def faults(tmp_path, monkeypatch):
 @pytest.fixture
 def inline(monkeypatch):
     """Rows are measured in this process: for what isolation has no part in."""
-    from gsigpu.pipeline.cohort_run.case import run_study, survey
+    from gsigpu.pipeline.cohort_run.case import run_study
 
     def run_inline(task, tell):
-        outcomes, rest = survey(task)
-        run_study(rest, lambda number, stage: tell(rest.rows[number], stage), outcomes.append)
+        outcomes = []
+        run_study(task, lambda number, stage, _: tell(task.rows[number], stage), outcomes.append)
         return outcomes
 
+    def call_inline(function, *arguments, **_):
+        return function(*arguments)
+
     monkeypatch.setattr("gsigpu.pipeline.cohort_run.run_cohort.run_isolated", run_inline)
+    monkeypatch.setattr("gsigpu.pipeline.cohort_run.cohort_plan.call_isolated", call_inline)

@@ -57,7 +57,7 @@ def test_a_worker_killed_in_mid_run(cluster, make_cohort, faults, tmp_path):
     def kill_one(state):
         if state.n_done >= 1 and not children:
             children.extend(psutil.Process(workers[0].pid).children(recursive=True))
-            assert any("isolation" in " ".join(child.cmdline()) for child in children)
+            assert any("child_main" in " ".join(child.cmdline()) for child in children)
             workers[0].kill()
 
     options = CohortOptions(scheduler=address, timeout_s=60.0)

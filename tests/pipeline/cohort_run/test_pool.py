@@ -1,10 +1,11 @@
 """How many workers, which GPU each has, and what a run tells of itself."""
 
 import json
+import math
 
 import pytest
 
-from gsigpu.pipeline.cohort_run import isolation, pool
+from gsigpu.pipeline.cohort_run import child_process, pool
 from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     InclusionRules,
@@ -85,14 +86,14 @@ def test_each_child_has_a_gpu_of_its_own(monkeypatch):
             self.device = device
             started.append(self)
 
-    monkeypatch.setattr(isolation, "_Child", Child)
-    isolation.begin_children(("0", "1"))
+    monkeypatch.setattr(child_process, "Child", Child)
+    child_process.begin_children(("0", "1"))
     for _ in range(3):
-        isolation._child()
+        child_process.idle_or_new()
     assert [child.device for child in started] == ["0", "1", "0"]
-    isolation._CHILDREN.alive -= {started[0], started[2]}  # both died
-    assert isolation._child().device == "0"
-    isolation._CHILDREN.alive.clear()
+    child_process.CHILDREN.alive -= {started[0], started[2]}  # both died
+    assert child_process.idle_or_new().device == "0"
+    child_process.CHILDREN.alive.clear()
 
 
 def test_gpus_are_called_as_the_user_called_them(monkeypatch):
@@ -139,18 +140,30 @@ def test_rules():
     ]  # fmt: skip
 
 
-def test_a_lesion_is_in_all_phases_or_in_none():
+def test_a_lesion_is_too_large_where_it_was_measured():
+    """Labels of two readers or phases need not be the same lesion."""
     ap, pvp, other = row("c1", phase="AP"), row("c1", phase="PVP"), row("c2", patient="p2")
-    lesions = {ap: {"1", "2"}, pvp: {"1", "2"}, other: {"1"}}
-    diameters = {ap: {"1": 29.0, "2": 20.0}, pvp: {"1": 31.0, "2": 21.0}, other: {"1": 40.0}}
-    rules = InclusionRules(max_diameter_mm=30.0, min_group_size=2)
-    kept, excluded = after_measuring([ap, pvp, other], lesions, diameters, rules)
+    of_reader = row("c1", phase="PVP", reader="B")
+    rows = [ap, pvp, of_reader, other]
+    lesions = {ap: {"1", "2"}, pvp: {"1", "2"}, of_reader: {"1"}, other: {"1"}}
+    diameters = {
+        ap: {"1": 29.0, "2": 20.0},
+        pvp: {"1": 31.0, "2": 21.0},
+        of_reader: {"1": 21.6},
+        other: {"1": 40.0},
+    }
+    kept, excluded = after_measuring(
+        rows, lesions, diameters, InclusionRules(max_diameter_mm=30.0, min_group_size=2)
+    )
     assert kept == []
-    assert [(exclusion.row.case_id, exclusion.rule, exclusion.lesion_id) for exclusion in excluded] == [
-        ("c1", "max-diameter", "1"), ("c2", "max-diameter", "1"), ("c2", "no-lesion-left", ""),
-        ("c1", "min-group-size", ""), ("c1", "min-group-size", ""),
+    assert [(exclusion.row, exclusion.rule, exclusion.lesion_id) for exclusion in excluded] == [
+        (pvp, "max-diameter", "1"), (other, "max-diameter", "1"), (other, "no-lesion-left", ""),
+        (ap, "min-group-size", ""), (pvp, "min-group-size", ""), (of_reader, "min-group-size", ""),
     ]  # fmt: skip
     assert "31.0 mm (PVP) above 30 mm" in excluded[0].reason
+    kept, _ = after_measuring(rows, lesions, diameters, InclusionRules(max_diameter_mm=30.0))
+    assert kept == [ap, pvp, of_reader]
+    assert InclusionRules(max_diameter_mm=math.inf) == InclusionRules()
 
 
 def test_redactor(tmp_path):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from gsigpu.cli.app import app
 from gsigpu.dicom.writing.identity import identity_of
 from gsigpu.errors import InputError, SettingsError
+from gsigpu.pipeline.cohort_run.checks import CohortOptions
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
 from gsigpu.tables.measurement_table import read_table
@@ -112,8 +113,8 @@ def test_no_output_names_the_patient(identified, faults, tmp_path):
     table = read_table(out / "measurements.csv")
     pseudonyms = read_key(key)
     assert set(table.patient_id) == {pseudonyms.of("HN-4711-XQ")}
-    assert "first" in set(table.case_id)  # does not hold the patient's, so it stays
-    assert all(re.fullmatch(r"first|c-[0-9a-f]{16}", case_id) for case_id in set(table.case_id))
+    assert all(re.fullmatch(r"c-[0-9a-f]{16}", case_id) for case_id in set(table.case_id))
+    assert all(re.fullmatch(r"r-[0-9a-f]{16}", reader) for reader in set(table.reader))
     # The search finds what is there: the same words in the source.
     assert len(found_in(identified.folder, "", WORDS[:1])) > 10
 
@@ -145,9 +146,13 @@ def test_a_folder_keeps_to_its_pseudonyms(identified, inline, tmp_path):
     for other in (None, tmp_path / "other"):
         with pytest.raises(Exception, match="other names for its patients"):
             run_cohort(identified.manifest, out, pseudonymise=other)
+    options = CohortOptions(change_settings=True)
     settings = CohortSettings(maps=("iodine",), map_format="ct")
     with pytest.raises(SettingsError, match="carry the patient's name"):
-        run_cohort(identified.manifest, out, settings=settings, pseudonymise=tmp_path / "key")
+        run_cohort(
+            identified.manifest, out, settings=settings, options=options,
+            pseudonymise=tmp_path / "key",
+        )  # fmt: skip
     (tmp_path / "short").write_text("secret")
     with pytest.raises(InputError, match="6 bytes"):
         run_cohort(identified.manifest, out, pseudonymise=tmp_path / "short")

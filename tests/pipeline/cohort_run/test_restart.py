@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pyarrow.parquet as pq
@@ -94,13 +95,13 @@ def copied(finished, tmp_path):
 
 
 def counts(cohort, out, **more):
-    result = run_cohort(cohort.manifest, out, options=ONE, **more)
+    result = run_cohort(cohort.manifest, out, options=replace(ONE, change_settings=True), **more)
     return result.n_done, result.n_skipped, result.n_failed
 
 
-def test_nothing_to_do_starts_no_worker_and_writes_no_table(copied, monkeypatch):
+def test_nothing_to_do_measures_nothing_and_writes_no_table(copied, faults):
     cohort, out = copied
-    monkeypatch.setattr("gsigpu.pipeline.cohort_run.isolation._Child", None)
+    faults.set({row["case_id"]: "memory error" for row in cohort.rows})
     before = (out / "measurements.csv").stat().st_mtime_ns
     assert counts(cohort, out) == (0, 3, 0)
     assert (out / "measurements.csv").stat().st_mtime_ns == before
@@ -152,7 +153,7 @@ def test_a_folder_of_masks_is_known_by_its_files(finished, tmp_path, inline):
     cohort.write()
     assert counts(cohort, tmp_path / "out") == (1, 0, 0)
     assert counts(cohort, tmp_path / "out") == (0, 1, 0)
-    shutil.copy(cohort.folder / rows[0]["liver_mask"], masks / "spleen.nii.gz")
+    shutil.copy(cohort.folder / rows[0]["liver_mask"], masks / "liver.nii.gz")
     assert counts(cohort, tmp_path / "out") == (1, 0, 0)
     cohort.rows = rows
     cohort.write()
@@ -194,7 +195,7 @@ def test_what_changed_is_done_anew_and_nothing_else(copied, inline):
     mask.write_bytes((cohort.folder / "C03/masks/liver.nii.gz").read_bytes())
     cohort.rows[0]["reader"] = "B"
     cohort.write()
-    assert counts(cohort, out) == (2, 1, 0)
+    assert counts(cohort, out) == (1, 2, 0)  # what a row is called is not measured
     assert set(read_table(out / "measurements.csv").query("case_id == 'C01'").reader) == {"B"}
     assert counts(cohort, out) == (0, 3, 0)
 
