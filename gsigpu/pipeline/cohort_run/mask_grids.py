@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.masks.mask_files import VOLUME_SUFFIXES
+from gsigpu.masks.read_files import VOLUME_SUFFIXES
 from gsigpu.volume import VolumeGeometry
 
 # Of two grids that are one.

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from gsigpu.dicom.reading.headers import files_below
-from gsigpu.masks.mask_files import files_of
+from gsigpu.masks.read_files import files_of
 from gsigpu.output.leftovers import HOST, is_abandoned, is_unfinished_name
 from gsigpu.tables.manifest import ManifestRow
 
