@@ -26,6 +26,7 @@ from gsigpu.cli import (
     review_command,
     scan,
 )
+from gsigpu.cli.once import OnceCommand
 from gsigpu.errors import GsigpuError, GsigpuWarning
 
 app = typer.Typer(
@@ -51,13 +52,13 @@ def common(
     del debug  # `main` takes it out before the parser sees it
 
 
-app.command("demo")(demo.demo)
-app.command("scan")(scan.scan)
-app.command("map")(map_command.map_command)
-app.command("measure")(measure_command.measure_command)
-app.command("review")(review_command.review_command)
-app.command("phantom")(phantom.phantom)
-app.command("info")(info.info)
+app.command("demo", cls=OnceCommand)(demo.demo)
+app.command("scan", cls=OnceCommand)(scan.scan)
+app.command("map", cls=OnceCommand)(map_command.map_command)
+app.command("measure", cls=OnceCommand)(measure_command.measure_command)
+app.command("review", cls=OnceCommand)(review_command.review_command)
+app.command("phantom", cls=OnceCommand)(phantom.phantom)
+app.command("info", cls=OnceCommand)(info.info)
 app.add_typer(cohort.cohort)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gsigpu.cli import cohort_init, cohort_run, cohort_stats, cohort_status
+from gsigpu.cli.once import OnceCommand
 
 cohort = typer.Typer(
     name="cohort",
@@ -19,7 +20,7 @@ def common() -> None:
     """Thousands of studies: measure them, watch it, compare the groups."""
 
 
-cohort.command("init")(cohort_init.cohort_init)
-cohort.command("run")(cohort_run.cohort_run)
-cohort.command("status")(cohort_status.cohort_status)
-cohort.command("stats")(cohort_stats.cohort_stats)
+cohort.command("init", cls=OnceCommand)(cohort_init.cohort_init)
+cohort.command("run", cls=OnceCommand)(cohort_run.cohort_run)
+cohort.command("status", cls=OnceCommand)(cohort_status.cohort_status)
+cohort.command("stats", cls=OnceCommand)(cohort_stats.cohort_stats)

@@ -1,0 +1,34 @@
+"""Commands that refuse an option given twice where it takes one value: the parser would keep the last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from typer.core import TyperCommand, TyperOption
+
+from gsigpu.errors import SettingsError
+
+
+class OnceCommand(TyperCommand):
+    """A command whose options of a single value can be given once."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raises SettingsError for an option of a single value that is given twice."""
+        if not ctx.resilient_parsing:
+            _, _, in_order = self.make_parser(ctx).parse_args(args=list(args))
+            for parameter, n_times in Counter(in_order).items():
+                if n_times > 1 and takes_one_value(parameter):
+                    raise SettingsError(
+                        f"{parameter.opts[-1]} is given {n_times} times and takes one value",
+                        remedy="give it once",
+                    )
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+
+def takes_one_value(parameter: Any) -> bool:
+    """Whether a parameter is an option that takes one value: no list, no switch."""
+    return isinstance(parameter, TyperOption) and not (
+        parameter.multiple or parameter.is_flag or parameter.count
+    )
