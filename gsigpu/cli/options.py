@@ -35,7 +35,7 @@ def list_option(
         + (f"  [default: {default}]" if default else ""),
         default_factory=lambda: split_list(default),
         show_default=False,
-        callback=lambda texts: split_list(texts or ()),
+        callback=lambda texts: _split(names[0], texts),
     )
 
 
@@ -47,6 +47,16 @@ def given_options(context: typer.Context) -> list[str]:
         if (source := context.get_parameter_source(name)) is not None
         and source.name not in ("DEFAULT", "DEFAULT_MAP")
     ]
+
+
+def _split(option: str, texts: list[str] | None) -> list[str]:
+    """The values of a list option; Raises SettingsError where it is given and names none."""
+    values = split_list(texts or ())
+    if texts and not values:
+        raise SettingsError(
+            f"{option} {','.join(texts)!r} names nothing", remedy="leave it out, or give a value"
+        )
+    return values
 
 
 StudyFolder = Annotated[

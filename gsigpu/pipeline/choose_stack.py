@@ -77,7 +77,7 @@ def only_energies(stack: SpectralStack, energies_kev: Sequence[float]) -> Spectr
     if not energies_kev:
         return stack
     kept = []
-    for kev in sorted(energies_kev):
+    for kev in sorted(set(energies_kev)):
         available_kev = nearest(stack.energies_kev, kev)
         if available_kev is None:
             available = ", ".join(f"{energy:g}" for energy in stack.energies_kev)
@@ -85,5 +85,7 @@ def only_energies(stack: SpectralStack, energies_kev: Sequence[float]) -> Spectr
                 f"no monoenergetic series at {kev:g} keV; available are {available} keV",
                 remedy="choose among these with --energies",
             )
-        kept.append(stack.series[stack.energies_kev.index(available_kev)])
+        series = stack.series[stack.energies_kev.index(available_kev)]
+        if series not in kept:  # 60 and 60.01 are one image
+            kept.append(series)
     return replace(stack, series=tuple(kept))

@@ -113,6 +113,8 @@ def test_map_json(study, tmp_path):
             "is not NAME=VALUE; write it like --energy 300=70",
         ),
         (["map", "{study}", "-o", "{tmp}/m", "--energies", "a"], 1, "is not a list of numbers"),
+        (["map", "{study}", "-o", "{tmp}/m", "--energies", ","], 1, "--energies ',' names nothing"),
+        (["map", "{study}", "-o", "{tmp}/m", "--maps", "x", "--maps", "iodine"], 1, "map 'x'"),
         (["phantom", "{tmp}/p", "--vendor", "acme"], 1, "acme"),
         (["map", "{study}"], 2, "--out"),
         (["nonsense"], 2, "nonsense"),

@@ -124,6 +124,17 @@ def test_real_slices_give_the_iodine_put_in(tmp_path):
     assert [float(x) for x in first.ImagePositionPatient[:2]] == [-235.199997, -226.800003]
 
 
+def test_an_energy_that_is_chosen_twice_counts_once(phantom, tmp_path):
+    once, twice = (
+        map_study(
+            phantom.dicom_folder, tmp_path / name, maps=["iodine"], energies_kev=kevs, backend="cpu"
+        )
+        for name, kevs in (("once", (60, 100)), ("twice", (60, 100, 60.01, 60)))
+    )
+    assert twice.stack.energies_kev == (60.0, 100.0)
+    np.testing.assert_array_equal(written(once, "iodine"), written(twice, "iodine"))
+
+
 def test_only_the_needed_series_are_decoded(phantom, tmp_path, study_folder):
     """A two-point slope must not open the pixels of the other nine series."""
     for kev in (40, 50, 70, 80, 90, 110, 120, 130, 140):
