@@ -1,10 +1,10 @@
-# The two commands: `make demo` and `make test`. Both set up .venv from constraints.txt first.
+# `make demo` and `make test`; all commands set up .venv from constraints.txt first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench-quick tools clean
+.PHONY: demo test lint docs dist tools clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('gsigpu needs Python 3.11 or newer; run make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
@@ -19,6 +19,15 @@ demo: $(READY)
 test: $(READY) tools lint
 	$(BIN)/python -m pytest --numprocesses auto
 
+# The documentation as a site that reads offline: docs/_build/html/index.html. A warning is an error.
+docs: $(READY)
+	$(BIN)/python -m sphinx -q -W --keep-going -j auto -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+# The sdist and the wheel, in dist/.
+dist: $(READY)
+	$(BIN)/python -m build
+
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -30,4 +39,4 @@ tools:
 	@sh tests/install-tools.sh
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo-output
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo-output docs/_build docs/project docs/reference/generated

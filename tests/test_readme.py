@@ -1,73 +1,96 @@
-"""The README shows what the commands print today."""
+"""The README and the users' pages show what the commands print today."""
 
 import re
 import subprocess
 import sys
 
+import pytest
+
 from gsigpu.cli.app import app
 from gsigpu.maps.registry import KNOWN_NAMES
+from tests.support.pages import (
+    PAGES,
+    is_shortened,
+    shown,
+    user_text,
+    without_what_differs,
+)
 from tests.support.places import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def without_what_differs(text):
-    """Times, rates, threads, the GPU's state, and the padding that path lengths cause."""
-    text = re.sub(r"\d+\.\d+ s\b", "T s", text)
-    text = re.sub(r"\d+ slices/s", "N slices/s", text)
-    text = re.sub(r" in \d:\d\d:\d\d", " in T", text)
-    text = re.sub(r"backend .*", "backend", text)
-    return [line.rstrip() for line in text.strip().splitlines()]
-
-
-def test_demo_output(tmp_path):
-    shown = re.search(r"<!-- demo -->\n```\n(.*?)```", README, re.S)[1]
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
     done = subprocess.run(
         [sys.executable, "-m", "gsigpu", "demo", "demo-output"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert without_what_differs(done.stdout) == without_what_differs(shown)
+    return done, folder / "demo-output"
+
+
+def test_demo_output(demo):
+    done, out = demo
+    assert without_what_differs(done.stdout) == without_what_differs(
+        shown(r"<!-- demo -->\n```\n(.*?)```")
+    )
     (warning,) = done.stderr.splitlines()
     assert "2 readers (A, B): tests take the mean over them" in warning
-    assert (tmp_path / "demo-output" / "maps.png").stat().st_size > 50_000
-    assert (tmp_path / "demo-output" / "report" / "report.html").stat().st_size > 1_000_000
+    assert (out / "maps.png").stat().st_size > 50_000
+    assert (out / "report" / "report.html").stat().st_size > 1_000_000
 
 
-def test_every_command_and_map_is_in_the_readme():
+def test_the_readme_shows_the_demo_shortened(demo):
+    done, _ = demo
+    shortened = re.search(r"<!-- demo, shortened -->\n```\n(.*?)```", README, re.S)[1]
+    lines = without_what_differs(shortened)
+    assert 15 < len(lines) < 40
+    assert is_shortened(lines, without_what_differs(done.stdout))
+
+
+def test_every_command_and_map_is_shown():
+    text = user_text()
     for command in app.registered_commands:
-        assert f"gsigpu {command.name}" in README or f"make {command.name}" in README
+        assert f"gsigpu {command.name}" in text or f"make {command.name}" in text
     for group in app.registered_groups:
         sub_app = group.typer_instance
         for command in sub_app.registered_commands:
-            assert f"gsigpu {sub_app.info.name} {command.name}" in README
+            assert f"gsigpu {sub_app.info.name} {command.name}" in text
+    maps = (ROOT / "docs" / "reference" / "maps.md").read_text("utf-8")
     for name in KNOWN_NAMES:
-        assert name in README or name.startswith("mono-")
+        assert name in maps or name.startswith("mono-")
+
+
+def test_the_readme_names_the_commands_of_the_way_from_study_to_report():
+    for name in ("scan", "map", "measure", "cohort run", "cohort stats"):
+        assert f"gsigpu {name}" in README
 
 
 def test_the_accuracy_is_what_the_benchmark_printed():
-    shown = re.search(r"<!-- accuracy -->\n((?:\|.*\n)+)", README)[1]
+    table = shown(r"<!-- accuracy -->\n((?:\|[^\n]*\n)+)")
     results = (ROOT / "bench" / "results" / "measure_accuracy-cpu.md").read_text("utf-8")
-    assert len(shown.splitlines()) == 8
-    assert shown in results
+    assert len(table.splitlines()) == 8
+    assert table in results
 
 
-def test_links_lead_somewhere():
-    for page in [
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        *(ROOT / "design").glob("*.md"),
-        *(ROOT / "bench").glob("*.md"),
-    ]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """Files; the site's build looks at its anchors."""
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        if re.match(r"https?:", target):
+            continue
+        path = page.parent / target
+        made_by_the_build = path.parent.name == "generated"
+        assert made_by_the_build or path.exists(), f"{page.name}: {target}"
 
 
 def test_the_honesty_table_is_an_extract_of_the_result():
-    shown = re.search(r"<!-- honesty -->\n(.*?)<!-- end of honesty -->", README, re.S)[1]
+    table = shown(r"<!-- honesty -->\n(.*?)<!-- end of honesty -->")
     result = (ROOT / "bench" / "results" / "honesty.md").read_text("utf-8").splitlines()
-    lines = shown.strip().splitlines()
+    lines = table.strip().splitlines()
     assert len(lines) > 10
     assert set(lines) <= set(result)

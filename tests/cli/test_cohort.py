@@ -22,9 +22,7 @@ from gsigpu.phantom import write_phantom
 from gsigpu.pipeline.cohort_run.run_state import progress_line
 from gsigpu.tables.measurement_table import COLUMNS, read_table
 from tests.support.cohort import TINY, Cohort, Faults, write_template
-from tests.support.places import ROOT
-
-README = (ROOT / "README.md").read_text("utf-8")
+from tests.support.pages import shown
 
 
 def run(*words):
@@ -72,9 +70,9 @@ def test_run(finished):
     assert len(list(out.glob("cases/*/*.json"))) == 4  # provenance of each
 
 
-def test_the_query_of_the_readme(finished, monkeypatch):
+def test_the_query_that_is_shown(finished, monkeypatch):
     _, out = finished
-    query = re.search(r'duckdb -c "(.*)"', README)[1].replace('\\"', '"')
+    query = shown(r'duckdb -c "([^\n]*)"\n').replace('\\"', '"')
     monkeypatch.chdir(out.parent)
     answer = duckdb.sql(query).df()
     table = read_table(out / "measurements.csv")

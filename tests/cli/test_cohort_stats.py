@@ -1,7 +1,6 @@
 """`gsigpu cohort stats` as a program."""
 
 import json
-import re
 import subprocess
 import sys
 
@@ -11,7 +10,7 @@ import pytest
 from gsigpu.cli.cohort_stats import parse_directions
 from gsigpu.errors import SettingsError
 from tests.support.cohort_tables import measurement_table
-from tests.support.places import ROOT
+from tests.support.pages import shown
 
 
 def gsigpu(*arguments, folder=None):
@@ -76,9 +75,8 @@ def test_directions():
             parse_directions([text])
 
 
-def test_the_readme_shows_how_a_table_is_refused(tmp_path):
-    readme = (ROOT / "README.md").read_text("utf-8")
-    shown = re.search(r"<!-- refused -->\n```\n(.*?)```", readme, re.S)[1]
+def test_the_pages_show_how_a_table_is_refused(tmp_path):
+    refused = shown(r"<!-- refused -->\n```\n(.*?)```")
     (tmp_path / "table.csv").write_text(
         "patient_id,lesion_id,group,phase,region,parameter,value,definition\n"
         "P1,1,lung,AP,rim,iodine,2.1,\n"
@@ -89,7 +87,7 @@ def test_the_readme_shows_how_a_table_is_refused(tmp_path):
     done = gsigpu(
         "cohort", "stats", "table.csv", "-o", "out", "--groups", "lung,brest", folder=tmp_path
     )
-    assert done.stderr == shown
+    assert done.stderr == refused
 
 
 @pytest.mark.parametrize(
