@@ -134,7 +134,7 @@ def test_no_two_files_of_the_package_share_a_name():
 
 def test_tests_mirror_the_package():
     """A folder of tests is named for a folder of the package, but for those that serve all tests."""
-    serving = {"data", "golden", "support", "kernels", "bench"}
+    serving = {"data", "golden", "support", "kernels", "bench", "docs"}
     for folder in (path.parent for path in (ROOT / "tests").rglob("test_*.py")):
         place = folder.relative_to(ROOT / "tests")
         assert (ROOT / "gsigpu" / place).is_dir() or place.parts[0] in serving, folder
