@@ -23,6 +23,12 @@ def cohort_init(
         typer.Option("-o", "--out", metavar="MANIFEST.csv", help="Manifest to write."),
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace MANIFEST.csv.")] = False,
+    groups_from_folders: Annotated[
+        bool,
+        typer.Option(
+            "--groups-from-folders", help="Fill in the groups by a level of folders, if one fits."
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Propose a manifest: studies, phases, masks beside them; the groups are for you to fill in.
@@ -36,7 +42,9 @@ def cohort_init(
 
     watcher = TerminalWatcher({"init": "reading headers"})
     with watcher.stage("init") as progress:
-        proposal = propose_manifest(folder, progress=progress)
+        proposal = propose_manifest(
+            folder, groups_from_folders=groups_from_folders, progress=progress
+        )
     with staged_files([out], overwrite=overwrite, is_replaceable=is_manifest) as staged:
         (staged / out.name).write_text(proposal.as_csv(out.parent), "utf-8")
     warn(proposal.notes)

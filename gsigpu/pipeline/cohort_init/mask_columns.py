@@ -1,0 +1,193 @@
+"""The mask columns of a manifest: which masks are of which study, and what they are of."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+
+from gsigpu.dicom.study.patterns import load_patterns
+from gsigpu.dicom.writing.derived import quiet
+from gsigpu.masks.read_files import VOLUME_SUFFIXES
+from gsigpu.masks.roles import Role, role_by_name
+from gsigpu.pipeline.cohort_init.mask_owner import MaskOwners, NamedStudy
+from gsigpu.pipeline.cohort_init.study_folders import (
+    LookedStudy,
+    StudyFolder,
+    header_text,
+)
+
+COLUMN_OF = {
+    Role.LESION: "mask",
+    Role.LIVER: "liver_mask",
+    Role.VESSELS: "vessel_mask",
+    Role.AORTA: "aorta_mask",
+    Role.NORMAL: "normal_mask",
+}
+
+_SHOWN_CANDIDATES = 4  # names in a note: a line that a person reads
+
+_READER = re.compile(r"(?:reader|rater|observer)[\s_-]*([A-Za-z0-9]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedMask:
+    """A mask file: what it seems to be of; phase and reader "" for all."""
+
+    path: Path
+    role: Role
+    is_sure: bool
+    phase: str
+    reader: str
+
+
+def owned_masks(
+    looked: Sequence[LookedStudy],
+    volume_masks: Sequence[Path],
+    dicom_masks: Sequence[Path],
+    root: Path,
+    notes: list[str],
+) -> dict[str, list[ProposedMask]]:
+    """Study Instance UID -> its masks: where they lie, what their names say, what DICOM refers to."""
+    named = {
+        study.place.uid: NamedStudy(
+            key=study.place.uid,
+            patient=study.patient or study.place.uid,
+            folders=study.place.folder.relative_to(root).parts,
+            patient_names=tuple(filter(None, {study.patient, study.header_patient})),
+            dates=tuple(filter(None, [header_text(study.place, "StudyDate")])),
+        )
+        for study in looked
+    }
+    owners = MaskOwners(list(named.values()))
+    by_uid = {study.place.uid: study for study in looked}
+    masks: dict[str, list[ProposedMask]] = {uid: [] for uid in by_uid}
+    candidates: dict[str, list[Path]] = defaultdict(list)
+    for path in volume_masks:
+        beside = [study for study in looked if path.is_relative_to(study.place.area)]
+        if len(beside) == 1:
+            uid = beside[0].place.uid
+            if owners.contradicts(path, root, named[uid]):
+                notes.append(
+                    f"{path}: lies beside {beside[0].place.folder} and is named for another study; not used"
+                )
+                continue
+        else:
+            owner = owners.owner(path, root)
+            uid = owner.study
+            for candidate in () if uid else owner.candidates:
+                candidates[candidate].append(path)
+        if uid:
+            masks[uid].append(_mask(path, by_uid[uid]))
+    for path in dict.fromkeys([*dicom_masks, *(p for s in looked for p in s.dicom_masks)]):
+        uid = _referred_study(path, by_uid)
+        if uid:
+            masks[uid].append(_mask(path, by_uid[uid]))
+    for uid, paths in candidates.items():
+        if not any(mask.role is Role.LESION for mask in masks[uid]):
+            told = ", ".join(path.name for path in paths[:_SHOWN_CANDIDATES])
+            more = len(paths) - _SHOWN_CANDIDATES
+            notes.append(
+                f"{by_uid[uid].place.folder}: candidates whose names do not say for sure: {told}"
+                + (f" and {more} more" if more > 0 else "")
+            )
+    return masks
+
+
+def _referred_study(path: Path, by_uid: dict[str, LookedStudy]) -> str:
+    """The study that a SEG or RTSTRUCT belongs to; "" for none, and for what gsigpu itself wrote."""
+    try:
+        with quiet():
+            header = dcmread(path, stop_before_pixels=True)
+            made_by = str(header.get("ManufacturerModelName") or header.get("Manufacturer") or "")
+            uid = str(header.get("StudyInstanceUID") or "")
+            patient_id = str(header.get("PatientID") or "").strip()
+    except Exception:  # noqa: BLE001  # what cannot be read belongs to nobody
+        return ""
+    study = by_uid.get(uid)
+    if made_by.casefold() == "gsigpu" or study is None:
+        return ""
+    return uid if patient_id in ("", study.header_patient) else ""
+
+
+def _mask(path: Path, study: LookedStudy) -> ProposedMask:
+    area = study.place.area
+    stem = re.sub(r"(\.seg)?\.(nii(\.gz)?|nrrd|mha|mhd|dcm)$", "", path.name, flags=re.IGNORECASE)
+    inner = path.parent.relative_to(area).parts if path.is_relative_to(area) else ()
+    match = _READER.search(" ".join((*inner, stem)))
+    named = _READER.sub("", stem).strip(" _-.") or stem
+    if path.name.lower().endswith(VOLUME_SUFFIXES):
+        role, is_sure = role_by_name(named.replace("-", " "))
+        phase = "" if role is Role.VESSELS else _phase_named(named, study.phases)
+    else:  # regions in it have names of their own
+        role, is_sure, phase = Role.LESION, True, _phase_of_dicom(path, study.phase_of_series)
+    return ProposedMask(
+        path=path, role=role, is_sure=is_sure, phase=phase, reader=match[1] if match else ""
+    )
+
+
+def _phase_named(name: str, phases: Sequence[str]) -> str:
+    """The only phase of the study for which a name speaks."""
+    text = name.replace("_", " ")
+    spoken = {rule.answer for rule in load_patterns().phase if rule.pattern.search(text)}
+    named_phases = [phase for phase in phases if phase in spoken]
+    return named_phases[0] if len(named_phases) == 1 else ""
+
+
+def _phase_of_dicom(path: Path, phase_of_series: dict[str, str]) -> str:
+    """That of the series which a SEG or RTSTRUCT refers to."""
+    try:
+        with quiet():
+            header = dcmread(path, stop_before_pixels=True)
+            named = {
+                str(element.value)
+                for element in header.iterall()
+                if element.keyword == "SeriesInstanceUID"
+            }
+    except Exception:  # noqa: BLE001  # the run will say what is wrong with it
+        return ""
+    phases = {phase for uid, phase in phase_of_series.items() if uid in named}
+    return phases.pop() if len(phases) == 1 else ""
+
+
+def mask_cells(
+    masks: Sequence[ProposedMask],
+    phase: str,
+    reader: str,
+    study_folder: StudyFolder,
+    notes: list[str],
+) -> dict[str, str]:
+    """The mask columns of a row; a mask of a phase or reader goes before one of all."""
+    cells = {}
+    for role, column in COLUMN_OF.items():
+        fitting = [
+            mask
+            for mask in masks
+            if mask.role is role
+            and mask.phase in ("", phase)
+            and (mask.reader == reader or (role is not Role.LESION and not mask.reader))
+        ]
+        best = [mask for mask in fitting if mask.is_sure] or fitting
+        for special in ("reader", "phase"):
+            best = [mask for mask in best if getattr(mask, special)] or best
+        where = f"{study_folder.folder}, phase {phase or '(none)'}" + (
+            f", reader {reader}" if reader else ""
+        )
+        names = ", ".join(mask.path.name for mask in best)
+        if role is Role.LESION:
+            cells[column] = ";".join(str(mask.path) for mask in best)
+            if not best:
+                notes.append(f"{where}: no mask of lesions found; fill in mask")
+            elif not all(mask.is_sure for mask in best):
+                notes.append(f"{where}: {names} taken for lesions, which their names do not say")
+            elif len(best) > 1:
+                notes.append(f"{where}: {names} all taken for lesions; keep what belongs together")
+        elif len(best) == 1:
+            cells[column] = str(best[0].path)
+        elif best:
+            notes.append(f"{where}: which of {names} is the {column}? Fill it in")
+    return cells
