@@ -305,7 +305,7 @@ def _conflict(evidence: Evidence, energies: list[tuple[float, str]]) -> EnergyCo
     return EnergyConflict(
         f"evidence for its energy disagrees: {energies[0][1]}, but {others[0]}",
         where=_name(evidence),
-        remedy=f"give the right one with --energy {evidence.series_uid}={first:g}",
+        remedy=f"give the right one with --energy {evidence.series_uid}={first:g}, or correct the header",
     )
 
 
