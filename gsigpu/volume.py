@@ -7,7 +7,7 @@ left, +y to the back, +z to the head. `row_direction` points along increasing x 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,9 @@ class VolumeGeometry:
     row_direction: Vector = (1.0, 0.0, 0.0)
     column_direction: Vector = (0.0, 1.0, 0.0)
     slice_direction: Vector = (0.0, 0.0, 1.0)
-    frame_of_reference_uid: str = ""
+    frame_of_reference_uid: str = field(
+        default="", repr=False
+    )  # a UID tells whose images these are
 
     def __post_init__(self) -> None:
         """Raises GeometryError where this is no grid of voxels."""

@@ -20,7 +20,7 @@ import copy
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class IodineRegion:
     """
 
     name: str
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_] = field(repr=False)
     iodine_mg_per_ml: float
 
 
@@ -79,7 +79,7 @@ class CtTruth:
     composition : ρw and c of every voxel, NaN where the CT holds padding
     """
 
-    folder: Path
+    folder: Path = field(repr=False)
     geometry: VolumeGeometry
     composition: Composition
     regions: tuple[IodineRegion, ...]
@@ -93,11 +93,11 @@ class CtTruth:
 
 @dataclass(frozen=True)
 class _Ct:
-    headers: tuple[Dataset, ...]
-    hu: NDArray[np.float32]
+    headers: tuple[Dataset, ...] = field(repr=False)
+    hu: NDArray[np.float32] = field(repr=False)
     geometry: VolumeGeometry
-    padding: NDArray[np.bool_]
-    steps: NDArray[np.float32]  # (z, 1, 1) HU per stored step
+    padding: NDArray[np.bool_] = field(repr=False)
+    steps: NDArray[np.float32] = field(repr=False)  # (z, 1, 1) HU per stored step
 
 
 def write_spectral_from_ct(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +69,9 @@ class BasisNoise:
     per_image : (n, y, x) float32, the part of each image that no other shares
     """
 
-    water: NDArray[np.float32]
-    iodine: NDArray[np.float32]
-    per_image: NDArray[np.float32]
+    water: NDArray[np.float32] = field(repr=False)
+    iodine: NDArray[np.float32] = field(repr=False)
+    per_image: NDArray[np.float32] = field(repr=False)
 
     def hu(self, energy_kev: float, image: int) -> NDArray[np.float32]:
         """n(E) of the `image`-th image, (y, x) float32 HU."""

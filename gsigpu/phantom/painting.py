@@ -8,7 +8,7 @@ clipped; for lesions, whose volume must be right, it is counted on 4 × 4 × 4 p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,9 @@ class Composition:
     iodine : the same, by phase
     """
 
-    water: Plane
-    calcium: Plane
-    iodine: Mapping[str, Plane]
+    water: Plane = field(repr=False)
+    calcium: Plane = field(repr=False)
+    iodine: Mapping[str, Plane] = field(repr=False)
 
     def hu(self, phase: str, energy_kev: float) -> Plane:
         """HU(E) = ρw + c r(E) + h r_h(E) - 1000, float32."""
@@ -53,8 +53,8 @@ class Composition:
 class PaintedSlice:
     """One slice: its composition, and masks (y, x) uint8: lesion labels, liver, vessels, aorta."""
 
-    composition: Composition
-    masks: Mapping[str, NDArray[np.uint8]]
+    composition: Composition = field(repr=False)
+    masks: Mapping[str, NDArray[np.uint8]] = field(repr=False)
 
 
 class Painter:

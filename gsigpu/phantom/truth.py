@@ -62,7 +62,7 @@ def expected(
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PhantomTruth:
     """A phantom: its settings, where its lesions lie, and every voxel before noise.
 
@@ -74,6 +74,11 @@ class PhantomTruth:
     geometry: VolumeGeometry
     lesions: tuple[Lesion, ...]
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        """Without identity and paths."""
+        shape = " x ".join(map(str, self.geometry.shape))
+        return f"<PhantomTruth: {len(self.lesions)} lesions of {self.settings.primary} cancer, {shape}>"
 
     @property
     def dicom_folder(self) -> Path:

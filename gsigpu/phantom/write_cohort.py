@@ -84,7 +84,7 @@ class PhantomCohortSettings:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PhantomCohort:
     """A cohort on disk: `manifest.csv` beside `studies/`, and the truth of each."""
 
@@ -95,6 +95,10 @@ class PhantomCohort:
     def manifest(self) -> Path:
         """What `gsigpu cohort run` takes."""
         return self.folder / MANIFEST_FILE
+
+    def __repr__(self) -> str:
+        """Without paths."""
+        return f"<PhantomCohort: {len(self.truths)} studies>"
 
 
 @dataclass(frozen=True, slots=True)

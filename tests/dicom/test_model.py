@@ -10,6 +10,8 @@ from gsigpu.dicom.model import HeaderScan, SeriesKind, Skipped
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import MissingSlices
+from gsigpu.phantom.phantom_settings import PhantomSettings
+from gsigpu.phantom.truth import plan_phantom
 from tests.support.dicom_files import ct_dataset, save, uid
 
 PIXELS = np.zeros((4, 6), np.int16)
@@ -36,6 +38,7 @@ def objects(study):
     yield study
     yield series
     yield replace(series, problem=MissingSlices("gap in Muster", where="/Secret-Folder/M-4711"))
+    yield series.geometry
     yield from (series.planes[0], series.evidence, scan, scan.skipped[0])
     yield Skipped(Path("/Secret-Folder/Muster"), "M-4711 is damaged", damaged=True)
     yield HeaderScan(planes=series.planes, skipped=(), n_files=3)
@@ -47,6 +50,14 @@ def test_no_repr_tells_whose_images_these_are(study):
             assert len(text) < 200, text
             assert not [secret for secret in SECRETS if secret in text], text
             assert uid("study", "mono40") not in text
+
+
+def test_nor_does_a_phantom(tmp_path):
+    settings = PhantomSettings(shape=(3, 41, 57), spacing_mm=(7.3, 6.5, 6.5), n_lesions=0)
+    truth = plan_phantom(replace(settings, patient_id="M-4711"))
+    for thing in (truth, replace(truth, folder=tmp_path / "Muster"), truth.composition()):
+        assert len(repr(thing)) < 200
+        assert not [secret for secret in SECRETS if secret in repr(thing)]
 
 
 def test_a_list_of_all_planes_is_short(study):

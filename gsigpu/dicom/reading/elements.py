@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.config import IGNORE
 from pydicom.dataelem import RawDataElement
@@ -126,12 +126,12 @@ class Elements:
     common_key : equal in headers that agree in all but the `PER_PLANE` elements; None if not known
     """
 
-    values: dict[int, bytes]
+    values: dict[int, bytes] = field(repr=False)
     transfer_syntax_uid: str = ""
-    private: tuple[tuple[str, str], ...] = ()
+    private: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     pixel_offset: int = -1
     pixel_length: int = 0
-    common_key: tuple[object, ...] | None = None
+    common_key: tuple[object, ...] | None = field(default=None, repr=False)
 
 
 def private_names(elements: Mapping[int, bytes]) -> dict[int, str]:

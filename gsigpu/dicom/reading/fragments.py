@@ -7,7 +7,7 @@ then fragments. A frame is one fragment or several.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _AGAIN = "export or transfer the file again"
 class FrameIndex:
     """frames[i] : (offset, length) in the file of each fragment of frame i."""
 
-    frames: tuple[tuple[tuple[int, int], ...], ...]
+    frames: tuple[tuple[tuple[int, int], ...], ...] = field(repr=False)
 
     def read(self, file: FileIO, frame: int) -> bytes:
         """The encoded bytes of a frame."""
