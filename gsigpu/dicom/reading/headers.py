@@ -247,7 +247,10 @@ def _refuse_unless_image(ds: Dataset, *, has_magic: bool) -> None:
 def _refuse_unless_ct(elements: Elements) -> None:
     sop_class = _sop_class(elements)
     if sop_class == CTImageStorage:
-        n_frames = integer(elements.values.get(el.NUMBER_OF_FRAMES))
+        raw = elements.values.get(el.NUMBER_OF_FRAMES, b"").strip(b"\0 ")
+        n_frames = integer(raw)
+        if raw and n_frames is None:
+            raise DamagedImage(f"Number of Frames is no number: {raw[:16]!r}")
         if n_frames is not None and n_frames != 1:
             raise NotAnImage(f"CT Image Storage holds one frame, this file claims {n_frames}")
     elif sop_class not in _MULTI_FRAME:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from gsigpu.dicom.reading.elements import (
     KEPT_ELEMENTS,
+    NUMBER_OF_FRAMES,
     PIXEL_PADDING_RANGE_LIMIT,
     PIXEL_PADDING_VALUE,
     Elements,
@@ -58,13 +59,15 @@ def frames_of(ds: Dataset, top: Elements) -> list[Elements]:
         base.update(_group_values(item, syntax))
     per_frame = ds.get("PerFrameFunctionalGroupsSequence", [])
     n_frames = int(ds.get("NumberOfFrames", 1) or 1)
+    # As pydicom understood it, whatever else stood beside the digits.
+    count = {NUMBER_OF_FRAMES: b"%d" % n_frames}
     if len(per_frame) != n_frames:
         raise InconsistentFrames(
             f"{n_frames} frames but {len(per_frame)} items of Per-Frame Functional Groups"
         )
     return [
         Elements(
-            values=base | _group_values(item, syntax),
+            values=base | _group_values(item, syntax) | count,
             transfer_syntax_uid=syntax,
             private=top.private,
             pixel_offset=top.pixel_offset,

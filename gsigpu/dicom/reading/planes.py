@@ -165,7 +165,7 @@ def _ascii(raw: bytes | None) -> str:
 
 def _numbers(raw: bytes | None) -> tuple[float, ...]:
     """Decimal strings; () where absent or not numbers."""
-    if not raw:
+    if not raw or b"_" in raw:  # which Python takes for part of a number
         return ()
     try:
         numbers = tuple(map(float, raw.strip(b"\0 ").split(b"\\")))
@@ -180,9 +180,9 @@ def _number(raw: bytes | None) -> float | None:
 
 
 def integer(raw: bytes | None) -> int | None:
-    """An integer string; None where absent or no number."""
+    """An integer string; None where absent or no whole number."""
     number = _number(raw)
-    return None if number is None else int(number)
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _short(raw: bytes | None, *, signed: bool = False) -> int | None:

@@ -9,7 +9,12 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import BasicTextSRStorage, DeflatedExplicitVRLittleEndian, JPEGLosslessSV1
+from pydicom.uid import (
+    BasicTextSRStorage,
+    DeflatedExplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
 from gsigpu.dicom.reading import bounded_file, isolated
 from gsigpu.dicom.reading.headers import scan_headers
@@ -17,6 +22,7 @@ from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.reading.siblings import name_pattern
 from gsigpu.errors import PixelDataError
 from tests.support.dicom_files import ct_dataset, save
+from tests.support.enhanced import enhanced_ct
 
 PIXELS = np.arange(64 * 64, dtype=np.int16).reshape(64, 64)
 SHAPE = PIXELS.shape
@@ -266,3 +272,34 @@ def test_deflated_data_that_are_none(tmp_path):
     path.write_bytes(data)
     (skipped,) = scan_headers(tmp_path).skipped
     assert skipped.damaged
+
+
+def test_a_number_of_frames_with_something_beside_it(tmp_path):
+    """pydicom reads `2` and a no-break space as 2: so many frames there are (found by the fuzz)."""
+    volume = np.stack([PIXELS, PIXELS + 1])
+    ds = enhanced_ct(volume, z_mm=range(2))
+    ds.compress(RLELossless, generate_instance_uid=False)
+    path = save(ds, tmp_path / "a")
+    data = path.read_bytes()
+    element = b"\x28\0\x08\0IS\x02\0"
+    path.write_bytes(data.replace(element + b"2 ", element + b"2\xa0"))
+    planes = scan_headers(tmp_path).planes
+    out = np.zeros((2, *SHAPE), np.int16)
+    PlaneReader().read(planes, out)
+    np.testing.assert_array_equal(out, volume)
+
+
+@pytest.mark.parametrize("text", ["x", "1_0", "1.5"])
+def test_numbers_that_are_none(tmp_path, text):
+    path = save(ct_dataset(PIXELS, NumberOfFrames="1"), tmp_path / "a")
+    element = b"\x28\0\x08\0IS"
+    data = path.read_bytes()
+    value = text.encode() + b" " * (len(text) % 2)
+    changed = data.replace(
+        element + b"\x02\x001 ", element + len(value).to_bytes(2, "little") + value
+    )
+    assert changed != data
+    path.write_bytes(changed)
+    (skipped,) = scan_headers(tmp_path).skipped
+    assert skipped.damaged
+    assert "Number of Frames is no number" in skipped.reason
