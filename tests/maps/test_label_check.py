@@ -7,6 +7,7 @@ import pytest
 
 from gsigpu import physics
 from gsigpu.maps.label_check import check_labels
+from tests.support.tissue import liver
 
 ELEVEN = tuple(float(kev) for kev in range(40, 141, 10))
 
@@ -99,3 +100,80 @@ def test_tissue_that_does_not_vary_says_nothing():
     assert check_labels(ELEVEN, np.repeat(image, 11, axis=0)) == ()
     for seed in range(5):
         assert check_labels(ELEVEN, tissue(ELEVEN, seed=seed, enhancement=0.0)) == ()
+
+
+FOUR = [
+    (40.0, 60.0, 80.0, 100.0),
+    (40.0, 70.0, 100.0, 140.0),
+    (50.0, 60.0, 70.0, 80.0),
+    (45.0, 65.0, 85.0, 110.0),
+]
+ENHANCED = {"iodine": (0.0, 4.0)}
+SETS = [(60.0, 100.0), (40.0, 70.0, 100.0), FOUR[1], (40.0, 50.0, 60.0, 70.0, 100.0, 140.0), ELEVEN]
+
+
+def departures():
+    """By energy, factors of the contrast with water: a tilt, a bow, and one drawn for each energy."""
+    yield lambda kev: 1.0 + 0.03 * (90.0 - kev) / 50.0
+    yield lambda kev: 1.0 - 0.03 * (90.0 - kev) / 50.0
+    yield lambda kev: 1.0 + 0.03 * np.cos((kev - 40.0) / 50.0 * np.pi)
+    for seed in range(4):
+        yield (
+            lambda kev, seed=seed: 1.0 + np.random.default_rng(seed).uniform(-0.03, 0.03, len(kev))
+        )
+
+
+@pytest.mark.parametrize("energies", FOUR, ids=str)
+def test_every_exchange_of_two_in_four_is_named_and_no_other(energies):
+    for seed in range(3):
+        for i, j in combinations(range(4), 2):
+            stack = liver(energies, seed=seed, **ENHANCED)
+            stack[[i, j]] = stack[[j, i]]
+            doubts = check_labels(energies, stack)
+            assert [(doubt.label_kev, doubt.fitted_kev) for doubt in doubts] == [
+                (energies[i], energies[j]),
+                (energies[j], energies[i]),
+            ]
+
+
+def test_a_rotation_of_three_in_five_is_named():
+    energies = (40.0, 60.0, 80.0, 100.0, 120.0)
+    stack = liver(energies, seed=1, **ENHANCED)[[1, 2, 0, 3, 4]]
+    doubts = check_labels(energies, stack)
+    assert [(doubt.label_kev, doubt.fitted_kev) for doubt in doubts] == [
+        (40.0, 60.0),
+        (60.0, 80.0),
+        (80.0, 40.0),
+    ]
+
+
+@pytest.mark.parametrize("energies", SETS, ids=len)
+@pytest.mark.parametrize(
+    "contents",
+    [
+        ENHANCED,
+        {"fat": (0.0, 0.4)},
+        {"fat": (0.25, 0.35)},
+        {"calcium": (0.0, 8.0), "noise_hu": 3.0},
+        {"calcium": (0.0, 8.0), "fat": (0.0, 0.3), "iodine": (0.0, 2.0)},
+        {},
+    ],
+    ids=str,
+)
+def test_right_labels_pass_whatever_the_liver_holds(energies, contents):
+    for seed in range(2):
+        assert check_labels(energies, liver(energies, seed=seed, **contents)) == ()
+
+
+@pytest.mark.parametrize("energies", SETS, ids=len)
+@pytest.mark.parametrize("departure", list(departures()))
+def test_a_scanner_whose_curve_departs_by_3_percent_gives_no_alarm(energies, departure):
+    assert check_labels(energies, liver(energies, seed=0, departure=departure, **ENHANCED)) == ()
+
+
+def test_labels_that_fit_no_order_are_told_without_a_name():
+    """Two of four are wrong in different ways: no exchange explains it, and no advice is given."""
+    truth, labels = (40.0, 95.0, 55.0, 120.0), (40.0, 60.0, 80.0, 100.0)
+    doubts = check_labels(labels, liver(truth, seed=0, noise_hu=3.0, **ENHANCED))
+    assert [doubt.label_kev for doubt in doubts] == list(labels)
+    assert {doubt.fitted_kev for doubt in doubts} == {None}

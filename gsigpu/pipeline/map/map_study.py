@@ -212,16 +212,30 @@ def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:
     n_slices = stack.geometry.shape[0]
     chosen = np.unique(np.linspace(0, n_slices - 1, _CHECKED_SLICES + 2)[1:-1].round().astype(int))
     sample = np.stack([source.read_hu(int(z)) for z in chosen], axis=1)
+    doubts = check_labels(stack.energies_kev, sample)
+    named = [doubt for doubt in doubts if doubt.fitted_kev is not None]
+    if doubts and not named:
+        labels = ", ".join(f"{doubt.label_kev:g}" for doubt in doubts)
+        line = (
+            f"the labels {labels} keV do not fit together, and the images do not tell which is wrong:"
+            " compare a region of known iodine, or export the series again"
+        )
+        return [line]
     return [
-        f"series labelled {doubt.label_kev:g} keV looks like {doubt.fitted_kev:.0f} keV:"
-        f" check {_series_at(stack, doubt.label_kev)}, and correct it with --energy SERIES_UID=KEV"
-        for doubt in check_labels(stack.energies_kev, sample)
+        f"series labelled {doubt.label_kev:g} keV looks like {doubt.fitted_kev:.0f} keV: compare"
+        f" {_series_at(stack, doubt.label_kev)} on the scanner, and give its energy with"
+        f" --energy {_series_key(stack, doubt.label_kev)}=KEV only if its label is wrong there"
+        for doubt in named
     ]
 
 
 def _series_at(stack: SpectralStack, kev: float) -> str:
     series: Series = stack.series[stack.energies_kev.index(kev)]
-    return f"{series.evidence.series_description!r} ({series.key})"
+    return f"series {series.evidence.series_number} {series.evidence.series_description!r}"
+
+
+def _series_key(stack: SpectralStack, kev: float) -> str:
+    return stack.series[stack.energies_kev.index(kev)].key
 
 
 def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[str]:
