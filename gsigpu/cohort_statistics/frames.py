@@ -21,8 +21,15 @@ TRACK_AND_UNIT = {
     "games-howell": ("recommended", "patient"),
     "kruskal": ("recommended", "patient"),
     "dunn": ("recommended", "patient"),
+    "paired-t": ("paper", "lesion"),
+    "rm-anova": ("paper", "lesion"),
+    "rm-anova-interaction": ("paper", "lesion"),
+    "mixed-overall": ("recommended", "patient"),
+    "mixed-in-group": ("recommended", "patient"),
+    "mixed-interaction": ("recommended", "patient"),
 }
 
+_NESTED = "random intercepts per patient and lesion: REML means, cluster-robust variances (CR2)"
 # What each test is, in words.
 COMPUTATION = {
     "anova": "one-way ANOVA of lesions",
@@ -35,6 +42,12 @@ COMPUTATION = {
     "games-howell": "Games-Howell of patients' means, studentized range",
     "kruskal": "Kruskal-Wallis of patients' means, chi-squared approximation, ties corrected",
     "dunn": "Dunn's test of patients' means, normal approximation, ties corrected",
+    "paired-t": "paired t test of lesions with every condition",
+    "rm-anova": "repeated-measures ANOVA of lesions with every condition, Greenhouse-Geisser",
+    "rm-anova-interaction": "repeated-measures ANOVA, conditions by groups, Greenhouse-Geisser",
+    "mixed-overall": f"{_NESTED}; Hotelling's T-squared (HTZ); gsigpu",
+    "mixed-in-group": f"{_NESTED}, a mean for every condition and group; Satterthwaite; gsigpu",
+    "mixed-interaction": f"{_NESTED}, a mean for every condition and group; HTZ; gsigpu",
 }
 
 # Rows: each group on each track. `paper` describes lesions, `recommended` the means of patients.
@@ -129,6 +142,19 @@ CALIBRATION_COLUMNS = (
     "track", "model", "group_a", "group_b", "predicted", "observed", "n_lesions",
 )  # fmt: skip
 
+# Rows: `paired-t` and `mixed` for every two conditions, `rm-anova` and `mixed-overall` for all, with groups
+# also `rm-anova-interaction` and `mixed-interaction` (do the conditions differ alike in all groups), and
+# `mixed-in-group`. Conditions are regions of one phase, or phases of one region; `comparison` says which.
+# p of rm-anova is after Greenhouse-Geisser, p_uncorrected before. `n_incomplete` lesions have one of the two
+# conditions: they are left out by the paper track and used by the model.
+WITHIN_COLUMNS = (
+    "track", "test", "unit", "comparison", "group", "condition_a", "condition_b", "difference",
+    "ci_low", "ci_high", "ratio", "ratio_low", "ratio_high", "statistic", "df1", "df2", "p",
+    "p_uncorrected", "p_bonferroni", "p_holm", "p_holm_all", "epsilon", "mauchly_w", "mauchly_p",
+    "n_lesions", "n_patients", "n_incomplete", "n_missing", "family", "family_all", "note",
+    "computation",
+)  # fmt: skip
+
 # Each estimate and the ends of its interval, by the name of the file: low <= estimate <= high in every row.
 INTERVALS = {
     "descriptives": (("ci_low", "mean", "ci_high"),),
@@ -144,6 +170,7 @@ INTERVALS = {
         ("specificity_low", "specificity", "specificity_high"),
     ),
     "roc_comparisons": (("ci_low", "difference", "ci_high"),),
+    "within": (("ci_low", "difference", "ci_high"), ("ratio_low", "ratio", "ratio_high")),
     "models": (("auc_low", "auc", "auc_high"),),
     "icc": (("ci_low", "icc", "ci_high"),),
     "bland_altman": (
@@ -169,6 +196,10 @@ def labelled(
         if label is not None:
             named.insert(place + offset, name, label)
     return named
+
+
+# The model of `within_tests` shares its name with that of the groups.
+WITHIN_MIXED = f"{_NESTED}, Satterthwaite degrees of freedom; gsigpu"
 
 
 def placed(test: str, *, unit: str = "") -> dict[str, str]:

@@ -184,14 +184,14 @@ def _forest_panel(
     for k, parameter in enumerate(observations.parameters):
         colour = colour_of(k)
         at = {pair: -(i * (n + 1) + k) for i, pair in enumerate(pairs)}
-        rows = recommended[recommended["parameter"] == parameter]
+        rows = _drawn(recommended, parameter, at)
         y = [at[pair] for pair in zip(rows["group_a"], rows["group_b"], strict=True)]
         axis.hlines(y, rows["ci_low"], rows["ci_high"], color=colour, lw=1.6, zorder=2)
         axis.plot(
             rows["auc"], y, ls="", marker="osD^v"[k % 5], ms=4.5, color=colour, zorder=3,
             label=parameter_name(parameter),
         )  # fmt: skip
-        other = paper[paper["parameter"] == parameter]
+        other = _drawn(paper, parameter, at)
         y = [at[pair] for pair in zip(other["group_a"], other["group_b"], strict=True)]
         axis.plot(
             other["auc"], y, ls="", marker="osD^v"[k % 5], ms=5.5, mfc="none", mec=INK, mew=0.7,
@@ -203,6 +203,13 @@ def _forest_panel(
     axis.set_axisbelow(True)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
+
+
+def _drawn(areas: pd.DataFrame, parameter: str, at: dict[tuple[str, str], int]) -> pd.DataFrame:
+    """The areas of a parameter for the pairs that have a place in the figure."""
+    pairs = zip(areas["group_a"], areas["group_b"], strict=True)
+    placed = np.array([pair in at for pair in pairs], bool)
+    return areas[(areas["parameter"] == parameter) & placed]
 
 
 def calibration(observations: Observations, results: Results) -> Drawing | None:

@@ -341,3 +341,23 @@ def test_what_is_there_is_not_lost(run, tmp_path):
         )
     assert kept.read_text() == "x"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("n_groups", [2, 11, 15])
+def test_few_and_many_groups(tmp_path, n_groups):
+    """More pairs than a figure has places for, and more groups than colours."""
+    groups = {f"{chr(97 + k)}{k:02d}": 3 for k in range(n_groups)}
+    table = measurement_table(
+        groups=tuple(groups), patients=tuple(groups.values()), curves=False, profiles=False
+    )
+    table = table[table["region"].isin(["core"]) & (table["parameter"] == "iodine")]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    done = cohort_stats(
+        tmp_path / "t.csv",
+        tmp_path / "out",
+        settings=StatisticsSettings(replicates=100),
+        n_workers=1,
+    )
+    assert (
+        done.frame("roc").query("method == 'obuchowski'").shape[0] == n_groups * (n_groups - 1) / 2
+    )
