@@ -84,6 +84,7 @@ class Frames:
     bland_altman: pd.DataFrame
     bland_altman_points: pd.DataFrame
     power: pd.DataFrame
+    within: pd.DataFrame
 
     def named(self) -> dict[str, pd.DataFrame]:
         """Name -> frame, in the order of the files."""

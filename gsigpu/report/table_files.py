@@ -33,6 +33,11 @@ FIRST_COLUMNS: dict[str, tuple[str, ...]] = {
         "track", "phase", "region", "group_a", "group_b", "parameter_a", "parameter_b", "method",
         "difference", "se", "z", "p",
     ),
+    "within": (
+        "track", "phase", "region", "parameter", "comparison", "test", "group", "condition_a",
+        "condition_b", "difference", "ci_low", "ci_high", "ratio", "ratio_low", "ratio_high", "p",
+        "p_bonferroni", "p_holm", "p_holm_all", "n_lesions", "n_patients",
+    ),
     "icc": ("track", "phase", "region", "parameter", "form", "icc", "ci_low", "ci_high"),
     "descriptives": (
         "track", "phase", "region", "parameter", "group", "n_lesions", "n_patients", "n_missing",

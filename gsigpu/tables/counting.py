@@ -17,6 +17,8 @@ import pandas as pd
 
 LESION = ("patient_id", "lesion_id")
 STUDY_REGIONS = ("parenchyma", "aorta")
+# Regions that are compared inside a lesion, whatever regions the groups are compared in.
+WITHIN_REGIONS = ("core", "rim", "parenchyma")
 
 
 class Count(NamedTuple):

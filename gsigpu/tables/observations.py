@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gsigpu.tables.counting import count, lesions
+from gsigpu.tables.counting import LESION, WITHIN_REGIONS, count, lesion_rows, lesions
 from gsigpu.tables.flow_counts import Flow, read_flow
 from gsigpu.tables.observation_checks import TableProblems, find_problems
 from gsigpu.tables.raw_table import RawTable, read_raw
@@ -35,6 +35,8 @@ _WANTED = (*OBSERVATION, "case_id", "statistic", "flags", "distance_mm", "sex", 
 _KEY = ("patient_id", "lesion_id", "phase", "region", "parameter", "reader")
 # Values that are one number per region and no mean of voxels.
 _TABLED = ("mean", "ratio")
+# A tenth: a second reader missed a lesion here and there. More is a second reader who read a part only.
+MOST_LOST = 0.1
 _DIAMETER = "longest_axial_diameter"
 DEFAULT_PARAMETERS = ("ct_value", "iodine", "lambda_hu")
 DEFAULT_REGIONS = ("core", "rim", "lesion")
@@ -48,7 +50,7 @@ class Choice:
     parameters : `ct_value, iodine, lambda_hu` by default, those of them that are there
     regions : `core, rim, lesion` by default, those of them that are there
     phases : all
-    reader : one reader; the mean over readers if empty
+    reader : one reader; if empty the mean over readers, or those who measured every lesion
     """
 
     groups: tuple[str, ...] = ()
@@ -65,10 +67,10 @@ class Observations:
 
     groups, phases, regions, parameters, readers : in the order of the tables
     table : OBSERVATION columns of what is compared, one row per lesion and family member: of one reader,
-        or the mean over readers (`reader` is then "mean" where there were several). Only what every
-        reader measured is averaged: the mean of some readers here and of others there would turn a
-        difference of readers into one of groups
+        or the mean over readers (`reader` is then "mean"). Only what every reader measured is averaged,
+        else NaN; who is taken where readers measured different lesions: `_readers_taken`
     by_reader : the same of each reader; empty where there is one
+    within : as `table`, with core, rim and parenchyma whatever regions are compared between groups
     readings : reader, group, n_patients, n_lesions with a value in the tests
     curves : mono_* means of the regions, with energy_kev
     profiles : λHU and iodine of the shells, with distance_mm
@@ -89,6 +91,7 @@ class Observations:
     readers: tuple[str, ...]
     table: pd.DataFrame
     by_reader: pd.DataFrame
+    within: pd.DataFrame
     readings: pd.DataFrame
     curves: pd.DataFrame
     profiles: pd.DataFrame
@@ -156,11 +159,14 @@ def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None
     parameters = choice.parameters or _default(DEFAULT_PARAMETERS, tested["parameter"])
     regions = choice.regions or _default(DEFAULT_REGIONS, tested["region"])
     chosen = tested[tested["parameter"].isin(parameters) & tested["region"].isin(regions)]
+    within = tested[
+        tested["parameter"].isin(parameters) & tested["region"].isin({*regions, *WITHIN_REGIONS})
+    ]
     curves = measured[is_curve & of_phase & ~is_profile & measured["region"].isin(regions)]
     problems = find_problems(
         cells,
         chosen=chosen,
-        used=pd.concat([chosen, curves[~curves.index.isin(chosen.index)]]),
+        used=pd.concat([within, curves[~curves.index.isin(within.index)]]),
         numbers=numbers["value"],
         key=_KEY,
         requested={
@@ -175,6 +181,7 @@ def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None
         raise TableProblems(raw.source, problems)
     with_numbers = {
         "chosen": chosen,
+        "within": within,
         "curves": curves,
         "profiles": measured[is_profile & of_phase],
         "sizes": measured[is_size],
@@ -198,7 +205,8 @@ def _assembled(
     readers = tuple(sorted(frames["chosen"]["reader"].unique()))
     by_reader = frames["chosen"] if len(readers) > 1 else frames["chosen"].iloc[:0]
     readings = _readings(frames["chosen"])
-    one_reader = {name: _one_reader(frame, choice.reader) for name, frame in frames.items()}
+    taken = _readers_taken(raw.source, frames["chosen"], choice.reader)
+    one_reader = {name: _one_reader(frame, taken) for name, frame in frames.items()}
     curves = one_reader["curves"].assign(
         energy_kev=one_reader["curves"]["parameter"].str.removeprefix("mono_").astype(float)
     )
@@ -211,15 +219,11 @@ def _assembled(
         .reset_index()
     )
     chosen = frames["chosen"]
-    if choice.reader:
-        chosen = chosen[chosen["reader"] == choice.reader]
+    chosen = chosen[chosen["reader"].isin(taken)]
     flow = read_flow(raw, cells, chosen, table, groups)
     warnings = list(flow.warnings)
     if len(readers) > 1 and not choice.reader:
-        warnings.append(
-            f"{len(readers)} readers ({', '.join(reader or '(none)' for reader in readers)}): tests take the mean over them, lesions matched by name; --reader takes one"
-        )
-        warnings += _unbalanced(raw.source, frames["chosen"], table, groups)
+        warnings += _about_readers(readers, taken, frames["chosen"], table)
     return Observations(
         source=raw.source,
         sha256=raw.sha256,
@@ -230,6 +234,7 @@ def _assembled(
         readers=readers,
         table=table[list(OBSERVATION)],
         by_reader=by_reader[list(OBSERVATION)],
+        within=one_reader["within"][list(OBSERVATION)],
         readings=readings,
         curves=curves,
         profiles=one_reader["profiles"],
@@ -289,11 +294,10 @@ def _ordered(
     return frame.drop(columns=list(by)).reset_index(drop=True)
 
 
-def _one_reader(frame: pd.DataFrame, reader: str) -> pd.DataFrame:
-    """Rows of one reader, or under the name `mean` the mean of what every reader measured, else NaN."""
-    if reader:
-        return frame[frame["reader"] == reader].reset_index(drop=True)
-    n_readers = frame["reader"].nunique()
+def _one_reader(frame: pd.DataFrame, taken: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of one reader, or under the name `mean` the mean of what all these readers measured, else NaN."""
+    frame = frame[frame["reader"].isin(taken)].reset_index(drop=True)
+    n_readers = len(taken)
     if n_readers < 2:
         return frame
     key = [*(name for name in _KEY if name != "reader"), "distance_mm"]
@@ -319,34 +323,61 @@ def _readings(chosen: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["reader", "group", "n_patients", "n_lesions"])
 
 
-def _unbalanced(
-    source: Path, chosen: pd.DataFrame, table: pd.DataFrame, groups: Sequence[str]
-) -> list[str]:
-    """What the mean over readers leaves out.
+def _readers_taken(source: Path, chosen: pd.DataFrame, reader: str) -> tuple[str, ...]:
+    """The readers whose values are tested: the one that was named, all, or those who measured every lesion.
 
-    Raises TableProblems where a group has lesions and none that every reader measured.
+    Averaging over readers who measured different lesions would turn a difference of readers into one of
+    lesions. Up to MOST_LOST of the lesions may fall out of a mean over all readers; beyond that only
+    readers who measured every lesion are taken.
+    Raises TableProblems where there is none.
     """
-    valued = chosen[np.isfinite(chosen["value"])]
-    before = {group: count(valued[valued["group"] == group]).lesions for group in groups}
-    averaged = table[np.isfinite(table["value"])]
-    after = {group: count(averaged[averaged["group"] == group]).lesions for group in groups}
-    gone = [group for group in groups if before[group] and not after[group]]
-    if gone:
-        names = ", ".join(sorted(chosen["reader"].unique()))
-        raise TableProblems(
-            source,
-            [
-                f"no lesion of {', '.join(gone)} was measured by all readers ({names}): take one with --reader"
-            ],
-        )
-    lost = {group: before[group] - after[group] for group in groups if before[group] > after[group]}
-    if not lost:
-        return []
-    each = ", ".join(f"{group} {n}" for group, n in lost.items())
-    total = sum(lost.values())
-    return [
-        f"lesions that not every reader measured are left out of the mean: {total} ({each}); --reader takes one reader"
+    readers = tuple(sorted(chosen["reader"].unique()))
+    if reader or len(readers) < 2:
+        return (reader,) if reader else readers
+    valued = lesion_rows(chosen[np.isfinite(chosen["value"])])
+    valued = valued if len(valued) else chosen[np.isfinite(chosen["value"])]
+    read = {
+        name: set(map(tuple, of_reader[list(LESION)].to_numpy()))
+        for name, of_reader in valued.groupby("reader")
+    }
+    every, by_all = (
+        set.union(*read.values()),
+        set.intersection(*(read.get(n, set()) for n in readers)),
+    )
+    if len(every) - len(by_all) <= MOST_LOST * len(every):
+        return readers
+    whole = tuple(name for name in readers if read.get(name) == every)
+    if whole:
+        return whole
+    each = ", ".join(f"{name or '(none)'} {len(read.get(name, ()))}" for name in readers)
+    raise TableProblems(
+        source,
+        [
+            f"readers measured different lesions ({each} of {len(every)}, all of them {len(by_all)}): take one with --reader"
+        ],
+    )
+
+
+def _about_readers(
+    readers: tuple[str, ...], taken: tuple[str, ...], chosen: pd.DataFrame, table: pd.DataFrame
+) -> list[str]:
+    """Whose values are tested, and what the mean over readers leaves out."""
+    names = {name: name or "(none)" for name in readers}
+    all_readers = f"{len(readers)} readers ({', '.join(names.values())})"
+    if taken != readers:
+        whose = " and ".join(names[name] for name in taken)
+        return [
+            f"{all_readers}: tests take {whose}, who measured every lesion; the others measured fewer, and --reader takes one of them"
+        ]
+    texts = [
+        f"{all_readers}: tests take the mean over them, lesions matched by name; --reader takes one"
     ]
+    before, after = (count(frame[np.isfinite(frame["value"])]).lesions for frame in (chosen, table))
+    if before > after:
+        texts.append(
+            f"lesions that not every reader measured are left out of the mean: {before - after} of {before}"
+        )
+    return texts
 
 
 def _patients(

@@ -231,17 +231,29 @@ def test_a_folder_without_a_table(tmp_path):
         read_observations(tmp_path / "nothing.csv")
 
 
-def test_readers_who_read_different_lesions_are_not_averaged(tmp_path):
+def test_a_reader_who_read_a_part_only_is_not_averaged(tmp_path):
     """Reader B reads .6 higher and read lung only: averaged, the groups would differ by .3."""
     table = measurement_table(**TWO, readers=("A", "B"), curves=False, profiles=False)
     lung_only = table[(table["reader"] == "A") | (table["group"] == "lung")]
-    (problem,) = problems_of(tmp_path, lung_only)
-    assert "no lesion of colorectal was measured by all readers (A, B)" in problem
-    alone = read_observations(tmp_path / "table.csv", Choice(reader="A"))
-    assert alone.flow.analysed["colorectal"][0] == 4
+    lung_only.to_csv(tmp_path / "t.csv", index=False)
+    observations = read_observations(tmp_path / "t.csv")
+    assert set(observations.table["reader"]) == {"A"}
+    assert observations.table["value"].notna().all()
+    assert "tests take A, who measured every lesion" in observations.warnings[0]
+    counts = observations.readings.set_index(["reader", "group"])["n_lesions"]
+    assert ("B", "colorectal") not in counts.index
 
 
-def test_lesions_that_one_reader_left_out_fall_out_of_the_mean_and_are_told(tmp_path):
+def test_readers_who_read_different_lesions_ask_for_one(tmp_path):
+    table = measurement_table(**TWO, readers=("A", "B"), curves=False, profiles=False)
+    by_group = table[(table["reader"] == "A") == (table["group"] == "lung")]
+    (problem,) = problems_of(tmp_path, by_group)
+    assert "readers measured different lesions" in problem
+    assert "--reader" in problem
+    assert len(read_observations(tmp_path / "table.csv", Choice(reader="A", groups=())).table)
+
+
+def test_a_lesion_that_one_reader_left_out_falls_out_of_the_mean_and_is_told(tmp_path):
     table = measurement_table(**TWO, readers=("A", "B"), curves=False, profiles=False)
     first = (
         (table["reader"] == "B") & (table["patient_id"] == "co000") & (table["lesion_id"] == "1")
@@ -250,9 +262,9 @@ def test_lesions_that_one_reader_left_out_fall_out_of_the_mean_and_are_told(tmp_
     observations = read_observations(tmp_path / "t.csv")
     mine = observations.table.query("patient_id == 'co000' and lesion_id == '1'")
     assert mine["value"].isna().all()
-    rest = observations.table.drop(mine.index)
-    assert rest["value"].notna().all()
-    assert "left out of the mean: 1 (colorectal 1)" in observations.warnings[1]
+    assert observations.table.drop(mine.index)["value"].notna().all()
+    n = observations.flow.n_lesions
+    assert f"left out of the mean: 1 of {n}" in observations.warnings[1]
     assert observations.flow.without_value == 1
     counts = observations.readings.set_index(["reader", "group"])["n_lesions"]
     assert counts["A", "colorectal"] == counts["B", "colorectal"] + 1

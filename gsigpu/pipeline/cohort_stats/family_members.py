@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
@@ -32,13 +32,16 @@ from gsigpu.cohort_statistics.frames import (
     PAIRWISE_COLUMNS,
     POWER_COLUMNS,
     ROC_COLUMNS,
+    WITHIN_COLUMNS,
     labelled,
 )
 from gsigpu.cohort_statistics.groups import group_frames, power
 from gsigpu.cohort_statistics.groups.disagreements import disagreements
 from gsigpu.cohort_statistics.readers import agreement
 from gsigpu.cohort_statistics.roc import combined_models, comparisons, roc_frames
+from gsigpu.cohort_statistics.within import within_frames
 from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
+from gsigpu.tables.counting import WITHIN_REGIONS
 from gsigpu.tables.observations import Observations
 
 Found = dict[str, pd.DataFrame]
@@ -57,9 +60,10 @@ COLUMNS: dict[str, Sequence[str]] = {
     "bland_altman": BLAND_ALTMAN_COLUMNS,
     "bland_altman_points": BLAND_ALTMAN_POINT_COLUMNS,
     "power": POWER_COLUMNS,
+    "within": WITHIN_COLUMNS,
 }
 _WITHOUT_PARAMETER = {"roc_comparisons", "models", "calibration"}
-_ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons")
+_ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons", "within")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ class Task:
     kind : of _KINDS
     parameters : one, or those that are compared and combined
     values : (n,) of one parameter, (n, K) of several
-    lesions, readers : of agreement, else empty
+    lesions, readers : of agreement and of comparisons within lesions, else empty; the latter have their
+        conditions in place of readers
+    conditions : regions or phases that are compared within lesions, in order
     """
 
     kind: str
@@ -83,6 +89,7 @@ class Task:
     readers: NDArray[Any]
     order: tuple[str, ...]
     settings: StatisticsSettings
+    conditions: tuple[str, ...] = ()
 
     @property
     def seed(self) -> np.random.SeedSequence:
@@ -170,6 +177,21 @@ def _agreement(task: Task) -> Found:
     }
 
 
+def _within(task: Task) -> Found:
+    frame = within_frames.within_tests(
+        task.values,
+        task.lesions,
+        task.patients,
+        task.readers,
+        order=task.conditions,
+        comparison="phase" if task.region else "region",
+        groups=task.groups,
+        group_order=task.order,
+        confidence=task.settings.confidence,
+    )
+    return {"within": frame}
+
+
 # The slow ones first, so that the last process to end is not alone for long.
 _KINDS: Mapping[str, Callable[[Task], Found]] = {
     "roc": _roc,
@@ -178,6 +200,7 @@ _KINDS: Mapping[str, Callable[[Task], Found]] = {
     "comparisons": _comparisons,
     "agreement": _agreement,
     "power": _power,
+    "within": _within,
 }
 
 
@@ -218,7 +241,34 @@ def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[T
                 table = wide.reindex(columns=list(present)).reset_index()
                 columns = table[list(present)].to_numpy(np.float64)
                 tasks += [make(kind, present, table, columns) for kind in ("comparisons", "models")]
-    return tasks
+    return [*tasks, *_within_tasks(observations, settings)]
+
+
+def _within_tasks(observations: Observations, settings: StatisticsSettings) -> Iterator[Task]:
+    """Regions of every phase, then phases of every region, where there are two or more."""
+    table = observations.within
+    regions = tuple(
+        region
+        for region in dict.fromkeys((*WITHIN_REGIONS, *observations.regions))
+        if (table["region"] == region).any()
+    )
+    inside = tuple(region for region in regions if region in WITHIN_REGIONS)
+    members = [("phase", phase, "region", inside) for phase in observations.phases]
+    members += [("region", region, "phase", observations.phases) for region in regions]
+    for fixed, value, compared, conditions in members:
+        of_value = _rows(table, {fixed: value})
+        for parameter in observations.parameters:
+            cells = _rows(of_value, {"parameter": parameter})
+            cells = cells[cells[compared].isin(conditions)]
+            present = tuple(name for name in conditions if (cells[compared] == name).any())
+            if len(present) < 2:
+                continue
+            phase, region = (value, "") if fixed == "phase" else ("", value)
+            values = cells["value"].to_numpy(np.float64)
+            task = _task(
+                observations.groups, settings, phase, region, "within", (parameter,), cells, values
+            )
+            yield replace(task, readers=cells[compared].to_numpy(object), conditions=present)
 
 
 def _rows(table: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
@@ -238,7 +288,7 @@ def _task(
     values: NDArray[Any],
 ) -> Task:
     none = np.array([], dtype=object)
-    reads = kind == "agreement"
+    reads = kind in ("agreement", "within")
     return Task(
         kind=kind,
         phase=phase,

@@ -32,6 +32,7 @@ def observations_of_summary(summary: Summary) -> Observations:
         readers=(),
         table=none,
         by_reader=none,
+        within=none,
         readings=none,
         curves=none,
         profiles=none,

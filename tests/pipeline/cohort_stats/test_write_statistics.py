@@ -343,14 +343,14 @@ def test_what_is_there_is_not_lost(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.parametrize("n_groups", [2, 11, 15])
-def test_few_and_many_groups(tmp_path, n_groups):
-    """More pairs than a figure has places for, and more groups than colours."""
-    groups = {f"{chr(97 + k)}{k:02d}": 3 for k in range(n_groups)}
+def test_more_pairs_than_a_figure_has_places_for(tmp_path):
+    """Eleven groups are 55 pairs; the tests themselves run with 2 to 15 groups elsewhere."""
+    groups = {f"{chr(97 + k)}{k:02d}": 2 for k in range(11)}
     table = measurement_table(
-        groups=tuple(groups), patients=tuple(groups.values()), curves=False, profiles=False
-    )
-    table = table[table["region"].isin(["core"]) & (table["parameter"] == "iodine")]
+        groups=tuple(groups), patients=tuple(groups.values()), phases=("AP",), curves=False,
+        profiles=False,
+    )  # fmt: skip
+    table = table[(table["region"] == "core") & (table["parameter"] == "iodine")]
     table.to_csv(tmp_path / "t.csv", index=False)
     done = cohort_stats(
         tmp_path / "t.csv",
@@ -358,6 +358,4 @@ def test_few_and_many_groups(tmp_path, n_groups):
         settings=StatisticsSettings(replicates=100),
         n_workers=1,
     )
-    assert (
-        done.frame("roc").query("method == 'obuchowski'").shape[0] == n_groups * (n_groups - 1) / 2
-    )
+    assert (done.frame("roc")["method"] == "obuchowski").sum() == 55
