@@ -155,6 +155,22 @@ WITHIN_COLUMNS = (
     "computation",
 )  # fmt: skip
 
+# Rows: what each cut-off does to the lesions of `source`; true_positive … true_negative are its cross table.
+DECISION_COLUMNS = (
+    "track", "group_a", "group_b", "direction", "cutoff", "source", "true_positive",
+    "false_negative", "false_positive", "true_negative", "sensitivity", "sensitivity_low",
+    "sensitivity_high", "specificity", "specificity_low", "specificity_high", "accuracy",
+    "accuracy_low", "accuracy_high", "lr_positive", "lr_positive_low", "lr_positive_high",
+    "lr_negative", "lr_negative_low", "lr_negative_high", "prevalence", "ppv", "ppv_low",
+    "ppv_high", "npv", "npv_low", "npv_high", "n_a", "n_b", "n_patients_a", "n_patients_b", "note",
+)  # fmt: skip
+
+# Rows: thresholds of the predicted probability. Acting on nobody has a net benefit of 0.
+DECISION_CURVE_COLUMNS = (
+    "track", "threshold", "prevalence", "net_benefit", "net_benefit_low", "net_benefit_high",
+    "net_benefit_all", "n_lesions", "n_patients",
+)  # fmt: skip
+
 # Each estimate and the ends of its interval, by the name of the file: low <= estimate <= high in every row.
 INTERVALS = {
     "descriptives": (("ci_low", "mean", "ci_high"),),
@@ -170,6 +186,19 @@ INTERVALS = {
         ("specificity_low", "specificity", "specificity_high"),
     ),
     "roc_comparisons": (("ci_low", "difference", "ci_high"),),
+    "decisions": tuple(
+        (f"{name}_low", name, f"{name}_high")
+        for name in (
+            "sensitivity",
+            "specificity",
+            "accuracy",
+            "lr_positive",
+            "lr_negative",
+            "ppv",
+            "npv",
+        )
+    ),
+    "decision_curve": (("net_benefit_low", "net_benefit", "net_benefit_high"),),
     "within": (("ci_low", "difference", "ci_high"), ("ratio_low", "ratio", "ratio_high")),
     "models": (("auc_low", "auc", "auc_high"),),
     "icc": (("ci_low", "icc", "ci_high"),),
