@@ -232,11 +232,13 @@ def decisions(
         elif not (first.any() and second.any()):
             rows.append(row | {"note": cannot_be_tested("a group has no values")})
         else:
+            # The paper track takes every lesion as independent.
+            unit = np.arange(names.size) if cut["track"] == "paper" else sample.patient
             decision = decision_at(
                 sample.values[first],
                 sample.values[second],
-                sample.patient[first],
-                sample.patient[second],
+                unit[first],
+                unit[second],
                 cutoff=float(cut["cutoff"]),
                 direction="lower" if cut["direction"] == "lower" else "higher",
                 prevalence=prevalence.get(a) if isinstance(prevalence, Mapping) else prevalence,
