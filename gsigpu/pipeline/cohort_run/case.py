@@ -78,6 +78,7 @@ class _Attempt:
     files: RowFiles
     inputs: dict[str, Any]
     redact: Redactor | None = None
+    damaged: tuple[str, ...] = ()
 
 
 class _Case:
@@ -104,7 +105,7 @@ class _Case:
                 if is_disk_full(error):
                     return RowOutcome(row=row, status=STOPPED, reason="the disk is full")
                 if wait_s is None or kind_of(error) != PASSING or isinstance(error, MemoryError):
-                    return self._failed(row, attempt, error)
+                    return replace(self._failed(row, attempt, error), damaged=attempt.damaged)
             attempt.clock.stage("wait")
             time.sleep(wait_s or 0.0)
             self._reading = _Reading(self._task.settings.patterns)
@@ -123,6 +124,7 @@ class _Case:
         with _as_input_error():
             attempt.files, attempt.inputs = self._lookup.files(row)
             known, damaged = self._lookup.known(attempt.files, row)
+        attempt.damaged = damaged = (*attempt.damaged, *damaged)
         if known is not None:
             clock.stop()
             return replace(known, damaged=damaged)

@@ -20,7 +20,7 @@ from gsigpu.pipeline.cohort_run.row_files import (
     FAILURE_SUFFIXES,
     RECORD_FORM,
     RowFiles,
-    put_json,
+    put_record,
     put_text,
     remove,
 )
@@ -74,7 +74,7 @@ def record_failure(
             f"case {row.case_id}, phase {row.phase}, reader {row.reader or '(none)'}\n"
             f"failed in {stage} ({kind}): {reason}\n{details}",
         )
-        put_json(
+        put_record(
             files.failure,
             {**content, "case_id": row.case_id, "stage": stage, "reason": reason, "kind": kind},
         )

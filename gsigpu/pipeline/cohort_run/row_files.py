@@ -50,6 +50,7 @@ FAILURE_SUFFIXES = (".failed.json", ".log")
 # Of what a row leaves: counted up when its files mean something else than before.
 RECORD_FORM = 2
 DAMAGED_FOLDER = "damaged"
+_DIGEST = "digest_of_record"
 
 
 def named_files(row: ManifestRow) -> list[tuple[Path, str]]:
@@ -308,6 +309,29 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise DamagedRecord(path)
     return content
+
+
+def put_record(path: Path, content: dict[str, Any]) -> None:
+    """A record with a digest of itself: a bit that flips on the disk is noticed."""
+    put_json(path, {**content, _DIGEST: _digest_of(content)})
+
+
+def read_record_file(path: Path) -> dict[str, Any] | None:
+    """A record as `put_record` wrote it; None where there is none.
+
+    Raises DamagedRecord if it is not whole, OSError if it cannot be read.
+    """
+    content = read_json(path)
+    if content is None:
+        return None
+    if content.pop(_DIGEST, None) != _digest_of(content):
+        raise DamagedRecord(path)
+    return content
+
+
+def _digest_of(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_LENGTH]
 
 
 class DamagedRecord(Exception):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from gsigpu.pipeline.cohort_run.failure_kinds import kind_of
 from gsigpu.pipeline.cohort_run.redaction import Redactor
-from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, RowFiles, put, put_json
+from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, RowFiles, put, put_json, put_record
 from gsigpu.pipeline.cohort_run.row_warnings import kind_of_warning, lesion_of_warning
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.study_masks import MaskFiles
@@ -73,9 +73,9 @@ def write_row(
     content = pa.Table.from_pandas(table, preserve_index=False)
     content = content.replace_schema_metadata({FOOTER: json.dumps(footer).encode()})
     files.table.unlink(missing_ok=True)  # an older one would pass for that of the new state
-    put_json(files.study, study)
+    put_record(files.study, study)
     if failures:
-        put_json(files.lesions, {"failures": failures})
+        put_record(files.lesions, {"failures": failures})
     else:
         files.lesions.unlink(missing_ok=True)
     put(

@@ -18,7 +18,9 @@ from gsigpu.pipeline.cohort_run.row_files import (
     file_digest,
     named_files,
     put_json,
+    put_record,
     read_json,
+    read_record_file,
     row_files,
     row_key,
     row_name,
@@ -117,7 +119,7 @@ class RowLookup:
                 return None
         if self._state.is_newer_than(record):
             with contextlib.suppress(OSError):  # it costs a look into the files next time, no more
-                put_json(files.study, {**record, **self._state.as_dict()})
+                put_record(files.study, {**record, **self._state.as_dict()})
         return RowOutcome(row=row, status=SKIPPED, key=files.key, inputs=dict(record["inputs"]))
 
     def _failed(self, files: RowFiles, row: ManifestRow, damaged: list[str]) -> RowOutcome | None:
@@ -140,7 +142,7 @@ class RowLookup:
 
     def _record(self, path: Path, damaged: list[str]) -> dict[str, Any] | None:
         try:
-            return read_json(path)
+            return read_record_file(path)
         except DamagedRecord:
             damaged.append(set_aside(self._task.out, path))
             return None

@@ -67,7 +67,14 @@ def read_record(out: Path) -> tuple[RunRecord | None, list[str]]:
         try:
             content = read_json(path)
             record = None if content is None else _understood(content, out)
-        except (DamagedRecord, GsigpuError, KeyError, TypeError, ValueError):
+        except (
+            DamagedRecord,
+            GsigpuError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ):
             damaged.append(set_aside(out, path))
     if record is None and damaged:
         raise InputError(

@@ -1,0 +1,193 @@
+"""What was damaged on disk is named, set aside and made again; what is whole is left alone."""
+
+import errno
+import shutil
+
+import pandas as pd
+import pytest
+
+from gsigpu.errors import OutputError
+from gsigpu.pipeline.cohort_run import row_results
+from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
+from gsigpu.tables.measurement_table import read_table
+
+ONE = CohortOptions(workers=1)
+
+
+@pytest.fixture(scope="module")
+def cohort(make_cohort):
+    return make_cohort(3)
+
+
+@pytest.fixture(scope="module")
+def finished(cohort, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "out"
+    assert run_cohort(cohort.manifest, out, options=ONE).n_done == 3
+    return out
+
+
+@pytest.fixture
+def out(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip(path):
+    """A bit in the middle of the data."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 0x10
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, empty, flip], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("suffix", [".parquet", ".study"])
+def test_a_result_is_measured_again(cohort, finished, out, inline, damage, suffix):
+    (path,) = out.glob(f"cases/C02*/*{suffix}")
+    damage(path)
+    result = run_cohort(cohort.manifest, out)
+    assert f"cases/C02~PVP~A/{path.name} was damaged and is set aside" in result.damaged[0]
+    assert list(out.glob(f"damaged/C02~PVP~A~{path.name}*"))
+    assert result.n_done + result.n_skipped == 3
+    assert result.is_complete
+    for name in ("measurements.csv", "failures.csv", "warnings.csv"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+    assert run_cohort(cohort.manifest, out).damaged == ()
+
+
+@pytest.mark.parametrize("damage", [cut, empty], ids=lambda damage: damage.__name__)
+def test_a_failure_is_tried_again(make_cohort, inline, tmp_path, damage):
+    cohort, out = make_cohort(2), tmp_path / "out"
+    mask = cohort.folder / "C02/masks/lesions.nii.gz"
+    mask.write_bytes(b"no mask")
+    assert run_cohort(cohort.manifest, out).n_failed == 1
+    (record,) = out.glob("cases/C02*/*.failed.json")
+    damage(record)
+    result = run_cohort(cohort.manifest, out)
+    assert (result.n_skipped, result.n_failed) == (1, 1)
+    assert f"{record.name} was damaged" in result.damaged[0]
+    assert set(read_table(out / "measurements.csv").case_id) == {"C01"}
+
+
+def remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def add_part(path):
+    shutil.copy(next(path.rglob("*.parquet")), path / "phase=PVP" / "part-x.parquet")
+
+
+def edit(path):
+    path.write_text(path.read_text().replace("C02", "C99"))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("measurements.csv", edit),
+        ("measurements.csv", remove),
+        ("measurements.csv", cut),
+        ("measurements", remove),
+        ("measurements", add_part),
+        ("measurements/phase=PVP/part-00000.parquet", cut),
+        ("failures.csv", remove),
+        ("exclusions.csv", edit),
+        ("warnings.csv", remove),
+        ("flow.png", empty),
+        ("results.json", cut),
+    ],
+)
+def test_tables_that_were_touched_are_made_again(cohort, finished, out, inline, name, damage):
+    assert not run_cohort(cohort.manifest, out).tables.is_new
+    content = (out / name).read_bytes() if (out / name).is_file() else b""
+    damage(out / name)
+    was_touched = name != "exclusions.csv"  # nothing in it to edit
+    result = run_cohort(cohort.manifest, out)
+    assert (result.n_done, result.n_skipped) == (0, 3)
+    assert result.tables.is_new
+    assert was_touched or (out / name).read_bytes() == content
+    assert not run_cohort(cohort.manifest, out).tables.is_new
+    for path in finished.rglob("*"):
+        if path.is_file() and path.parts[-2] != "cases" and path.suffix in (".csv", ".parquet"):
+            inner = path.relative_to(finished)
+            assert (out / inner).read_bytes() == path.read_bytes(), inner
+    n_parts = len(list(finished.glob("measurements/**/*.parquet")))
+    assert len(list(out.glob("measurements/**/*.parquet"))) == n_parts
+
+
+def test_a_row_more_makes_one_block_anew(cohort, out, inline, monkeypatch):
+    from gsigpu.pipeline.cohort_run import measurement_blocks
+
+    monkeypatch.setattr(measurement_blocks, "_MOST_ROWS", 1)
+    (out / "results.json").unlink()
+    run_cohort(cohort.manifest, out)
+    made = []
+    real = measurement_blocks._made
+    monkeypatch.setattr(
+        measurement_blocks,
+        "_made",
+        lambda members, *more: made.append(members) or real(members, *more),
+    )
+    whole, rows = (out / "measurements.csv").read_bytes(), cohort.rows
+    cohort.rows = rows[1:]
+    cohort.write()
+    run_cohort(cohort.manifest, out)
+    assert made == []
+    cohort.rows = rows
+    cohort.write()
+    run_cohort(cohort.manifest, out)
+    assert [member.row.case_id for members in made for member in members] == ["C01"]
+    assert (out / "measurements.csv").read_bytes() == whole
+
+
+def test_a_disk_that_fills_stops_the_run_and_a_rerun_goes_on(cohort, inline, monkeypatch, tmp_path):
+    out, real, n_written = tmp_path / "out", row_results.put, []
+
+    def put(path, write, **named):
+        n_written.append(path)
+        if len(n_written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, write, **named)
+
+    monkeypatch.setattr(row_results, "put", put)
+    with pytest.raises(OutputError, match="the disk is full; free space, and run again to go on"):
+        run_cohort(cohort.manifest, out)
+    assert not list(out.glob("cases/*/*.failed.json"))
+    result = run_cohort(cohort.manifest, out)
+    assert result.n_done >= 1
+    assert (result.n_done + result.n_skipped, result.n_failed) == (3, 0)
+
+
+def test_a_disk_that_is_full_when_tables_are_made(cohort, out, inline, monkeypatch):
+    from gsigpu.pipeline.cohort_run import cohort_tables
+
+    def put(path, write, **named):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    (out / "failures.csv").unlink()
+    monkeypatch.setattr(cohort_tables, "put", put)
+    with pytest.raises(OutputError, match="the disk is full"):
+        run_cohort(cohort.manifest, out)
+    monkeypatch.undo()
+    assert run_cohort(cohort.manifest, out, options=ONE).is_complete
+
+
+def test_a_folder_that_cannot_be_written_fails_alone(cohort, inline, tmp_path):
+    out = tmp_path / "out"
+    run_cohort(cohort.manifest, out, options=CohortOptions(limit=1))
+    (out / "cases" / "C02~PVP~A").write_text("no folder")
+    result = run_cohort(cohort.manifest, out)
+    assert (result.n_done, result.n_skipped, result.n_failed) == (1, 1, 1)
+    failures = pd.read_csv(out / "failures.csv")
+    assert failures.case_id.tolist() == ["C02"]
+    assert "cannot be written" in failures.reason[0]
