@@ -165,7 +165,7 @@ def test_cupy_is_imported_only_by_what_runs_on_a_gpu():
         "backends/gpu.py",
         "backends/device.py",
         "pipeline/map/stream_gpu.py",
-        "regions/shells.py",  # SciPy or cupyx, by the array that came in
+        "regions/boundary.py",  # SciPy or cupyx, by the array that came in
     }
     users = {
         path.relative_to(ROOT / "gsigpu").as_posix()

@@ -139,6 +139,7 @@ def cohort_run(
     ] = 0,
     slope: measure_options.Slopes,
     rim: measure_options.Rim = "auto",
+    rim_dimensions: measure_options.RimDimensions = "auto",
     regions: measure_options.Regions,
     perilesional: measure_options.Perilesional = "0-5",
     parameters: Annotated[
@@ -213,6 +214,7 @@ def cohort_run(
             vendor_iodine_unit=vendor_iodine_unit,
             regions=regions,
             rim=rim,
+            rim_dimensions=rim_dimensions,
             perilesional=perilesional,
             se=se,
         ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher, fail, split_list, table, warn
+from gsigpu.cli.console import TerminalWatcher, fail, table, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -32,22 +32,22 @@ def cohort_stats(
     *,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder to write.")],
     groups: Annotated[
-        str,
-        typer.Option(
-            "--groups", help="Groups in the order of the tables, by comma; all of the table's."
+        list[str],
+        options.list_option(
+            "--groups", text="Groups in the order of the tables; all of the table's"
         ),
-    ] = "",
+    ],
     drop_other_groups: Annotated[
         bool, typer.Option("--drop-other-groups", help="Leave out groups that --groups omits.")
     ] = False,
     parameters: Annotated[
-        str,
-        typer.Option("--parameters", help="By comma; ct_value, iodine and lambda_hu if not given."),
-    ] = "",
+        list[str],
+        options.list_option("--parameters", text="ct_value, iodine and lambda_hu if not given"),
+    ],
     regions: Annotated[
-        str, typer.Option("--regions", help="By comma; core, rim and lesion if not given.")
-    ] = "",
-    phases: Annotated[str, typer.Option("--phases", help="By comma; all if not given.")] = "",
+        list[str], options.list_option("--regions", text="core, rim and lesion if not given")
+    ],
+    phases: Annotated[list[str], options.list_option("--phases", text="All if not given")],
     reader: Annotated[
         str, typer.Option("--reader", help="One reader; the mean over readers if not given.")
     ] = "",
@@ -71,6 +71,7 @@ def cohort_stats(
         int, typer.Option("--replicates", min=100, help="Of the bootstrap over patients.")
     ] = 2000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = 0,
+    title: Annotated[str, typer.Option("--title", help="Of the page and the Word document.")] = "",
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; all processors if not given.")
     ] = None,
@@ -94,10 +95,10 @@ def cohort_stats(
             measurements,
             out,
             choice=Choice(
-                groups=tuple(split_list(groups)),
-                parameters=tuple(split_list(parameters)),
-                regions=tuple(split_list(regions)),
-                phases=tuple(split_list(phases)),
+                groups=tuple(groups),
+                parameters=tuple(parameters),
+                regions=tuple(regions),
+                phases=tuple(phases),
                 reader=reader,
                 drop_other_groups=drop_other_groups,
             ),
@@ -105,6 +106,7 @@ def cohort_stats(
                 replicates=replicates, seed=seed, directions=whole, pair_directions=of_pairs
             ),
             patients=patients,
+            title=title,
             overwrite=overwrite,
             n_workers=workers,
             watcher=TerminalWatcher(_STAGES),

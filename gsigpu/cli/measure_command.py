@@ -42,6 +42,7 @@ def measure_command(
     ],
     slope: measure_options.Slopes,
     rim: measure_options.Rim = "auto",
+    rim_dimensions: measure_options.RimDimensions = "auto",
     phase: options.Phase = None,
     liver_mask: measure_options.LiverMask = None,
     vessel_mask: measure_options.VesselMask = None,
@@ -128,6 +129,7 @@ def measure_command(
         vendor_iodine_unit=vendor_iodine_unit,
         regions=regions,
         rim=rim,
+        rim_dimensions=rim_dimensions,
         perilesional=perilesional,
         se=se,
     )

@@ -27,6 +27,13 @@ Slopes = Annotated[
 Rim = Annotated[
     str, typer.Option("--rim", help="auto (3 mm, at most half the depth), 2mm, or 30%.")
 ]
+RimDimensions = Annotated[
+    str,
+    typer.Option(
+        "--rim-dimensions",
+        help="Depth in space (3d) or within slices (2d); auto takes 2d for a mask too flat to be a whole lesion.",
+    ),
+]
 Regions = Annotated[
     list[str], list_option("--regions", text="Which regions", default=",".join(REGIONS))
 ]
@@ -86,6 +93,7 @@ def measure_settings(
     vendor_iodine_unit: str,
     regions: Sequence[str],
     rim: str,
+    rim_dimensions: str,
     perilesional: str,
     se: bool,
 ) -> MeasureSettings:
@@ -109,6 +117,7 @@ def measure_settings(
         RegionSettings(
             regions=tuple(regions),
             rim=parse_rim(rim),
+            rim_dimensions=rim_dimensions,
             perilesional_mm=parse_range(perilesional),
         ),
         with_se=se,

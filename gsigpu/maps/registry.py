@@ -34,6 +34,8 @@ DEFAULT_SLOPE = "paper"
 OWN_SCHEME = "99GSIGPU"
 HOUNSFIELD = Code("112031", "DCM", "Attenuation Coefficient")
 IODINE_CONCENTRATION = Code("122093", "DCM", "Concentration")
+# Not the code of the iodine: whoever looks for one of the two by its code must not find the other.
+WATER_DENSITY = Code("WATER", OWN_SCHEME, "Water density of the water-iodine fit")
 _SLOPE_CODE = Code("SLOPE", OWN_SCHEME, "Slope of spectral HU curve")
 _WATER_IODINE = (
     "water-iodine fit 1000 + HU(E) = rho_w + c r(E), r = (mu/rho)_I / (mu/rho)_w (XrayDB, Elam)"
@@ -138,6 +140,7 @@ _WATER = _basis_map(
     "Water",
     f"rho_w of the {_WATER_IODINE}",
     water_iodine.water_rows,
+    quantity=WATER_DENSITY,
     step=0.1,
     window=(1040.0, 400.0),
     colormap="gray",

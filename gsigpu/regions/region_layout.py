@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gsigpu.errors import SettingsError
+from gsigpu.regions.boundary import RIM_DIMENSIONS, Dimensions
 from gsigpu.regions.region_mask import RegionMask, Spacing, trimmed, union
 from gsigpu.regions.shells import (
     AUTO_RIM,
     FEW_VOXELS,
     LESION_CLEARANCE_MM,
     RimRule,
+    distance_field,
     lesion_regions,
     parenchyma,
     profile_shells,
@@ -18,6 +20,8 @@ from gsigpu.regions.shells import (
 
 LESION_REGIONS = ("lesion", "rim", "core", "perilesional")
 REFERENCE_REGIONS = ("parenchyma", "aorta")
+# Of a region that reaches out of the lesion, perhaps out of the liver: there is no mask that would stop it.
+NO_LIVER_MASK = "no-liver-mask"
 REGIONS = (*LESION_REGIONS, *REFERENCE_REGIONS, "profile")
 
 
@@ -27,6 +31,7 @@ class RegionSettings:
 
     regions : which of `REGIONS`
     rim : thickness of the rim
+    rim_dimensions : of the depth, `auto`, `2d` or `3d`, see gsigpu.regions.boundary.chosen_dimensions
     perilesional_mm : (from, to) outside the boundary
     clearance_mm : how far parenchyma stays away from lesions
     profile_step_mm, profile_outer_mm : shells of signed distance to the boundary
@@ -34,6 +39,7 @@ class RegionSettings:
 
     regions: tuple[str, ...] = REGIONS
     rim: RimRule = AUTO_RIM
+    rim_dimensions: str = "auto"
     perilesional_mm: tuple[float, float] = (0.0, 5.0)
     clearance_mm: float = LESION_CLEARANCE_MM
     profile_step_mm: float = 1.0
@@ -44,8 +50,13 @@ class RegionSettings:
         unknown = [name for name in self.regions if name not in REGIONS]
         if unknown or not self.regions:
             raise SettingsError(
-                f"unknown region {unknown[0]!r}" if unknown else "no region asked for",
+                f"unknown region {unknown[0]!r}" if unknown else "no region to measure",
                 remedy=f"use {', '.join(REGIONS)}",
+            )
+        if self.rim_dimensions not in RIM_DIMENSIONS:
+            raise SettingsError(
+                f"unknown dimensions {self.rim_dimensions!r} of the rim",
+                remedy=f"use --rim-dimensions {', '.join(RIM_DIMENSIONS)}",
             )
         low, high = self.perilesional_mm
         if not 0.0 <= low < high:
@@ -91,24 +102,42 @@ class MeasuredRegion:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingRegion:
+    """A region of a lesion that was asked for and has no voxels.
+
+    flags : why, and those of the lesion
+    """
+
+    lesion_id: str
+    region: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LesionLayout:
-    """What was found of a lesion when its regions were made.
+    """How the regions of a lesion were made.
 
     rim_mm : thickness used
+    dimensions : of the depth, `2d` or `3d`
     flags : of the lesion as a whole
     """
 
     lesion: Lesion
     rim_mm: float
     largest_depth_mm: float
+    dimensions: Dimensions
     flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All regions of a study, lesion by lesion, then those of the study."""
+    """All regions of a study, lesion by lesion, then those of the study.
+
+    missing : regions of lesions that were asked for and have no voxels
+    """
 
     regions: tuple[MeasuredRegion, ...]
+    missing: tuple[MissingRegion, ...]
     lesions: tuple[LesionLayout, ...]
     warnings: tuple[str, ...]
 
@@ -119,46 +148,116 @@ def lay_out(
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
 ) -> Layout:
-    """The regions of a study, in the order of the tables."""
+    """The regions of a study, in the order of the tables.
+
+    Every lesion has each region of `settings.regions` that lesions have, among `regions` or `missing`.
+    Raises SettingsError where no region at all can be made.
+    """
     regions: list[MeasuredRegion] = []
+    missing: list[MissingRegion] = []
     lesions: list[LesionLayout] = []
-    for lesion in masks.lesions:
-        others = [other.mask for other in masks.lesions if other is not lesion]
-        surroundings = lesion_regions(
+    if any(name in settings.regions for name in (*LESION_REGIONS, "profile")):
+        for lesion in masks.lesions:
+            layout, made, absent = _of_lesion(lesion, masks, spacing_mm, grid_shape, settings)
+            lesions.append(layout)
+            regions += made
+            missing += absent
+    reference, warnings = _reference_regions(masks, spacing_mm, grid_shape, settings)
+    if not (regions or missing or reference):
+        raise SettingsError(
+            f"none of the regions {', '.join(settings.regions)} can be made from these masks",
+            remedy="give --liver-mask, --normal-mask or --aorta-mask, or add lesion to --regions",
+        )
+    return Layout(
+        regions=(*regions, *reference),
+        missing=tuple(missing),
+        lesions=tuple(lesions),
+        warnings=tuple(warnings),
+    )
+
+
+def _of_lesion(
+    lesion: Lesion,
+    masks: StudyMasks,
+    spacing_mm: Spacing,
+    grid_shape: tuple[int, int, int],
+    settings: RegionSettings,
+) -> tuple[LesionLayout, list[MeasuredRegion], list[MissingRegion]]:
+    """Regions of one lesion; all distances to its boundary are computed once."""
+    others = [other.mask for other in masks.lesions if other is not lesion]
+    has_profile = "profile" in settings.regions
+    margin_mm = max(settings.perilesional_mm[1], settings.profile_outer_mm if has_profile else 0.0)
+    field = distance_field(
+        lesion.mask,
+        spacing_mm,
+        grid_shape,
+        margin_mm=margin_mm,
+        dimensions=settings.rim_dimensions,
+    )
+    parts = lesion_regions(
+        lesion.mask,
+        spacing_mm,
+        grid_shape,
+        rim=settings.rim,
+        others=others,
+        liver=masks.liver,
+        perilesional_mm=settings.perilesional_mm,
+        field=field,
+    )
+    of_lesion = tuple(flag for flag in parts.flags if not flag.startswith("few-voxels:"))
+    no_liver = () if masks.liver is not None else (NO_LIVER_MASK,)
+    made: list[MeasuredRegion] = []
+    missing: list[MissingRegion] = []
+    for name in LESION_REGIONS:
+        if name not in settings.regions:
+            continue
+        if name not in parts.regions:
+            missing.append(MissingRegion(lesion.lesion_id, name, of_lesion))
+            continue
+        few = ("few-voxels",) if f"few-voxels:{name}" in parts.flags else ()
+        outward = no_liver if name == "perilesional" else ()
+        made.append(
+            MeasuredRegion(
+                lesion_id=lesion.lesion_id,
+                region=name,
+                mask=parts.regions[name],
+                flags=(*of_lesion, *few, *outward),
+            )
+        )
+    if has_profile:
+        shells = profile_shells(
             lesion.mask,
             spacing_mm,
             grid_shape,
-            rim=settings.rim,
+            step_mm=settings.profile_step_mm,
+            outer_mm=settings.profile_outer_mm,
             others=others,
             liver=masks.liver,
-            perilesional_mm=settings.perilesional_mm,
+            field=field,
         )
-        of_lesion = tuple(flag for flag in surroundings.flags if not flag.startswith("few-voxels:"))
-        lesions.append(
-            LesionLayout(lesion, surroundings.rim_mm, surroundings.largest_depth_mm, of_lesion)
-        )
-        for name in LESION_REGIONS:
-            if name in settings.regions and name in surroundings.regions:
-                few = f"few-voxels:{name}" in surroundings.flags
-                flags = (*of_lesion, *(("few-voxels",) if few else ()))
-                regions.append(
-                    MeasuredRegion(lesion.lesion_id, name, surroundings.regions[name], flags=flags)
-                )
-        if "profile" in settings.regions:
-            shells = profile_shells(
-                lesion.mask,
-                spacing_mm,
-                grid_shape,
-                step_mm=settings.profile_step_mm,
-                outer_mm=settings.profile_outer_mm,
-                others=others,
+        in_plane = ("2d-roi",) if parts.dimensions == "2d" else ()
+        made += [
+            MeasuredRegion(
+                lesion_id=lesion.lesion_id,
+                region="profile",
+                mask=shell,
+                distance_mm=distance_mm,
+                flags=(*in_plane, *_few(shell), *(no_liver if distance_mm > 0 else ())),
             )
-            regions += [
-                MeasuredRegion(lesion.lesion_id, "profile", shell, distance_mm, _few(shell))
-                for distance_mm, shell in shells
-            ]
-    reference, warnings = _reference_regions(masks, spacing_mm, grid_shape, settings)
-    return Layout((*regions, *reference), tuple(lesions), tuple(warnings))
+            for distance_mm, shell in shells
+        ]
+        if not shells:
+            missing.append(
+                MissingRegion(lesion.lesion_id, "profile", (*of_lesion, "profile-empty"))
+            )
+    layout = LesionLayout(
+        lesion=lesion,
+        rim_mm=parts.rim_mm,
+        largest_depth_mm=parts.largest_depth_mm,
+        dimensions=parts.dimensions,
+        flags=of_lesion,
+    )
+    return layout, made, missing
 
 
 def _reference_regions(
@@ -168,6 +267,7 @@ def _reference_regions(
     settings: RegionSettings,
 ) -> tuple[list[MeasuredRegion], list[str]]:
     """Parenchyma and aorta, of the study as a whole."""
+    is_chosen = settings.regions != REGIONS  # not just everything that can be
     regions: list[MeasuredRegion] = []
     warnings: list[str] = []
     if "parenchyma" in settings.regions:
@@ -176,8 +276,12 @@ def _reference_regions(
             warnings.append(
                 "no parenchyma is left beside lesions and vessels: give a normal-liver mask"
             )
+        elif liver is None and is_chosen:
+            warnings.append("no parenchyma is measured: give --liver-mask or --normal-mask")
         elif liver is not None:
             regions.append(MeasuredRegion("", "parenchyma", trimmed(liver), flags=_few(liver)))
+    if "aorta" in settings.regions and masks.aorta is None and is_chosen:
+        warnings.append("no aorta is measured: give --aorta-mask")
     if "aorta" in settings.regions and masks.aorta is not None:
         regions.append(MeasuredRegion("", "aorta", masks.aorta, flags=_few(masks.aorta)))
     return regions, warnings

@@ -7,7 +7,7 @@ Masks may overlap, as DICOM segments may.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def region_mask(name: str, label: int, mask: NDArray[np.bool_]) -> RegionMask:
     """
     if not mask.any():
         raise InputError(f"mask {name!r} is empty", remedy="draw it on this study, or leave it out")
-    return trimmed(RegionMask(name, label, (0, 0, 0), mask))
+    return trimmed(RegionMask(name=name, label=label, origin=(0, 0, 0), voxels=mask))
 
 
 def trimmed(mask: RegionMask) -> RegionMask:
@@ -69,7 +69,7 @@ def trimmed(mask: RegionMask) -> RegionMask:
         where = [i for i, is_hit in enumerate(hit.tolist()) if is_hit]
         sides.append(slice(where[0], where[-1] + 1))
     z, y, x = (o + side.start for o, side in zip(mask.origin, sides, strict=True))
-    return RegionMask(mask.name, mask.label, (z, y, x), mask.voxels[tuple(sides)])
+    return replace(mask, origin=(z, y, x), voxels=mask.voxels[tuple(sides)])
 
 
 def union(name: str, masks: Sequence[RegionMask]) -> RegionMask:
@@ -80,7 +80,7 @@ def union(name: str, masks: Sequence[RegionMask]) -> RegionMask:
     array([[[ True, False,  True]]])
     """
     if len(masks) == 1:
-        return RegionMask(name, masks[0].label, masks[0].origin, masks[0].voxels)
+        return replace(masks[0], name=name)
     lows = [min(mask.origin[axis] for mask in masks) for axis in range(3)]
     highs = [max(mask.box[axis].stop for mask in masks) for axis in range(3)]
     xp = array_namespace(masks[0].voxels)
@@ -91,7 +91,58 @@ def union(name: str, masks: Sequence[RegionMask]) -> RegionMask:
             for side, low in zip(mask.box, lows, strict=True)
         )
         voxels[inner] |= mask.voxels
-    return RegionMask(name, 0, (lows[0], lows[1], lows[2]), voxels)
+    return RegionMask(name=name, label=0, origin=(lows[0], lows[1], lows[2]), voxels=voxels)
+
+
+def without(region: RegionMask, other: RegionMask) -> RegionMask:
+    """`region` less the voxels of `other`."""
+    overlap = _overlap(region, other)
+    if overlap is None:
+        return region
+    in_region, in_other = overlap
+    voxels = region.voxels.copy()
+    voxels[in_region] &= ~other.voxels[in_other]
+    return replace(region, voxels=voxels)
+
+
+def within(region: RegionMask, other: RegionMask) -> RegionMask:
+    """The voxels of `region` that are of `other` too."""
+    xp = array_namespace(region.voxels)
+    voxels = xp.zeros_like(region.voxels)
+    if (overlap := _overlap(region, other)) is not None:
+        in_region, in_other = overlap
+        voxels[in_region] = region.voxels[in_region] & other.voxels[in_other]
+    return replace(region, voxels=voxels)
+
+
+def _overlap(
+    region: RegionMask, other: RegionMask
+) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
+    """Where two boxes meet, as slices of each; None where they do not."""
+    in_region, in_other = [], []
+    for a, b in zip(region.box, other.box, strict=True):
+        low, high = max(a.start, b.start), min(a.stop, b.stop)
+        if low >= high:
+            return None
+        in_region.append(slice(low - a.start, high - a.start))
+        in_other.append(slice(low - b.start, high - b.start))
+    return tuple(in_region), tuple(in_other)
+
+
+def dilated(mask: RegionMask) -> RegionMask:
+    """The mask and the 26 neighbours of its voxels; its box may reach beyond the grid."""
+    xp = array_namespace(mask.voxels)
+    voxels = xp.pad(mask.voxels, 1)
+    for axis in range(3):
+        spread = voxels.copy()
+        ahead = [slice(None)] * 3
+        behind = [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        spread[tuple(ahead)] |= voxels[tuple(behind)]
+        spread[tuple(behind)] |= voxels[tuple(ahead)]
+        voxels = spread
+    z, y, x = mask.origin
+    return replace(mask, origin=(z - 1, y - 1, x - 1), voxels=voxels)
 
 
 def parts(mask: RegionMask) -> list[RegionMask]:
@@ -107,5 +158,5 @@ def parts(mask: RegionMask) -> list[RegionMask]:
     separate = []
     for number, box in enumerate(find_objects(labels), start=1):
         z, y, x = (o + side.start for o, side in zip(mask.origin, box, strict=True))
-        separate.append(RegionMask(mask.name, mask.label, (z, y, x), labels[box] == number))
+        separate.append(replace(mask, origin=(z, y, x), voxels=labels[box] == number))
     return sorted(separate, key=lambda part: (-part.n_voxels, part.origin))

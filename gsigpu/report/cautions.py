@@ -93,10 +93,11 @@ def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
         for n in [int((of_parameter["auc"] < 0.5).sum())]
         if n
     ]
+    uncut = int(areas.loc[areas["auc"] < 0.5, "cutoff"].isna().sum())
     if below:
         yield (
             f"No direction was declared for {listed(below)}: these areas lie below .5 because the first group lies below the "
-            "second, and say as much as one minus them; they have no cut-off. To declare, before the data are seen: "
+            f"second, and say as much as one minus them; {plural(uncut, 'of them has', 'of them have')} no cut-off. To declare, before the data are seen: "
             "--direction 'iodine=breast>lung>gastric'."
         )
 

@@ -148,7 +148,7 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
         cells = [
             text(where if where != last else "", tone="first" if where != last else ""),
             text(parameter_name(parameter)),
-            text(unit_name(parameter, observations.units.get(parameter, ""))),
+            text(unit_name(observations.units.get(parameter, ""))),
         ]
         for form in ("ICC2", "ICC3"):
             row = rows_of(forms, form=form)

@@ -12,6 +12,7 @@ from gsigpu.report.cautions import cautions, roc_notes, warnings_of
 from gsigpu.report.checklist import checklist_tables
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.figure_style import Drawing, inline_svg
+from gsigpu.report.methods import methods
 from gsigpu.report.other_tables import (
     binormal_table,
     comparison_table,
@@ -19,6 +20,7 @@ from gsigpu.report.other_tables import (
     power_table,
     reader_table,
 )
+from gsigpu.report.pairs_told_apart import pairs_told_apart
 from gsigpu.report.paper_tables import (
     TRACKS,
     Lookup,
@@ -38,6 +40,7 @@ from gsigpu.report.table_cells import (
 from gsigpu.report.table_one import table_one
 from gsigpu.tables.observations import Observations
 
+DEFAULT_TITLE = "Spectral CT of liver metastases: groups compared"
 _MANY_COLUMNS = 11
 _FEW = 4  # sentences that are shown without asking
 _LEGIBLE = 0.62  # of a figure's own size, below which its text is too small to read
@@ -77,6 +80,7 @@ class Tables:
     readers: Table | None
     power: Table | None
     checklists: Sequence[Table]
+    told_apart: Table | None = None
 
     def files(self) -> list[Table]:
         """In the order of the page, without the pairs, which pairwise.csv holds in full."""
@@ -89,6 +93,7 @@ class Tables:
             self.power,
         )
         return [
+            *([] if self.told_apart is None else [self.told_apart]),
             *([] if self.table_one is None else [self.table_one]),
             *self.groups,
             *self.roc,
@@ -132,6 +137,7 @@ def tables_of(observations: Observations, results: Results) -> Tables:
         readers=reader_table(observations, results),
         power=power_table(results),
         checklists=checklist_tables(observations, results),
+        told_apart=pairs_told_apart(observations, results),
     )
 
 
@@ -142,11 +148,13 @@ def render(
     drawings: Sequence[tuple[Drawing, str]],
     provenance: Sequence[tuple[str, str]],
     version: str,
+    title: str = "",
 ) -> str:
     """The page.
 
     drawings : figures with the text of their SVG files
     provenance : name and value, for a person
+    title : of the page; `DEFAULT_TITLE` if empty
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -173,11 +181,13 @@ def render(
         for kind in ("roc", "forest", "bland_altman", "distribution")
     }
     content: dict[str, Any] = {
-        "title": "Spectral CT of liver metastases: groups compared",
+        "title": title or DEFAULT_TITLE,
         "source": source_name(observations.source),
         "version": version,
         "style": _read("report.css"),
         "summary": summary(observations, results),
+        "told_apart": tables.told_apart,
+        "methods": methods(observations, results),
         "warnings": warnings_of(observations, results),
         "has_values": results.has_values,
         "flow": _flow(observations, results),
@@ -215,6 +225,7 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("curves", "Curves and profiles", content["curves"] or content["profiles"]),
         ("readers", "Readers", content["readers"]),
         ("power", "Power", content["power"]),
+        ("methods", "Methods, to paste", True),
         ("limits", "What to keep in mind", True),
         ("checklists", "Checklists", True),
         ("provenance", "Provenance", True),

@@ -9,17 +9,16 @@ import numpy as np
 import pandas as pd
 
 from gsigpu.report.cohort_results import ALPHA, Disagreement, Results
+from gsigpu.report.pairs_told_apart import n_told_apart
 from gsigpu.report.paper_tables import (
     PRIMARY,
     TRACK_NAMES,
     TRACKS,
-    areas_of,
     rows_of,
     test_name,
 )
 from gsigpu.report.table_cells import (
     decimals_of,
-    interval,
     listed,
     number,
     parameter_name,
@@ -50,10 +49,16 @@ def summary(observations: Observations, results: Results) -> Summary:
     of_patients = (f"{n_patients:,}", "patient" if n_patients == 1 else "patients")
     pairs = _primary(results)
     n_differ = int((pairs["p_holm_all"] < ALPHA).sum())
+    n_apart, n_pairs = n_told_apart(observations, results)
     tiles = (
         *([of_patients] if results.has_values else []),
         (f"{n_lesions:,}", "lesion" if n_lesions == 1 else "lesions"),
         (f"{len(observations.groups)}", "groups"),
+        *(
+            [(f"{n_apart} of {n_pairs}", "pairs of groups told apart by an area")]
+            if len(results.frames.roc)
+            else []
+        ),
         (f"{n_differ} of {len(pairs)}", "pairwise tests differ after correction over all"),
     )
     return Summary(
@@ -85,11 +90,7 @@ def _findings(observations: Observations, results: Results) -> Iterator[str]:
         name = _capital(parameter_name(parameter))
         different = tests[tests["p_holm_all"] < ALPHA]
         if different.empty:
-            least = tests["p"].min()
-            yield (
-                f"{name}: no difference between the groups that holds after correction for all tests "
-                f"(smallest uncorrected {with_p(float(least))})."
-            )
+            yield f"{name}: {_not_shown(tests)}."
             continue
         everywhere = len(different) == len(tests) > 1
         where = (
@@ -102,9 +103,20 @@ def _findings(observations: Observations, results: Results) -> Iterator[str]:
             f"{name} differs between the groups {where} ({test_name(test)}, Holm over all tests, {largest}"
             f"{' or less' if len(different) > 1 and '=' in largest else ''}). {_extremes(results, different)}"
         )
-    best = _best_area(results)
-    if best is not None:
-        yield best
+
+
+def _not_shown(tests: pd.DataFrame) -> str:
+    """What is said of a parameter none of whose tests holds; it is never said that there is no difference."""
+    p = tests["p"].astype(float)
+    if not np.isfinite(p).any():
+        notes = list(dict.fromkeys(str(note) for note in tests["note"] if note))
+        return f"cannot be tested, because the data {notes[0]}" if notes else "cannot be tested"
+    untested = int((~np.isfinite(p)).sum())
+    beside = f"; {plural(untested, 'test')} could not be made" if untested else ""
+    return (
+        "a difference between the groups is not shown after correction for all tests "
+        f"(smallest uncorrected {with_p(float(p.min()))}){beside}"
+    )
 
 
 def _extremes(results: Results, different: pd.DataFrame) -> str:
@@ -124,32 +136,6 @@ def _extremes(results: Results, different: pd.DataFrame) -> str:
     return (
         f"Most in {_where(widest)}: highest in {high['group']} ({number(high['mean'], decimals)}), "
         f"lowest in {low['group']} ({number(low['mean'], decimals)})."
-    )
-
-
-def _best_area(results: Results) -> str | None:
-    """The area farthest from chance whose test holds, said as the largest of many."""
-    areas = areas_of(results.frames.roc, "recommended")
-    areas = areas[np.isfinite(areas["auc"].astype(float))]
-    if areas.empty:
-        return None
-    if "p_holm_all" not in areas.columns:
-        return None
-    held = areas[areas["p_holm_all"] < ALPHA]
-    if held.empty:
-        return "No single parameter tells two groups apart beyond chance after correction for all tests."
-    farthest = held.iloc[int((held["auc"] - 0.5).abs().to_numpy().argmax())]
-    as_declared = farthest["auc"] >= 0.5
-    is_above = (farthest["direction"] == "higher") == as_declared
-    auc, low, high = (farthest["auc"], farthest["ci_low"], farthest["ci_high"]) if as_declared else (
-        1 - farthest["auc"], 1 - farthest["ci_high"], 1 - farthest["ci_low"],
-    )  # fmt: skip
-    return (
-        f"{len(held)} of {len(areas)} areas under ROC curves differ from .5 after correction for all. The farthest is that of "
-        f"{parameter_name(farthest['parameter'])} in {_where(farthest)}, where {farthest['group_a']} lies {'above' if is_above else 'below'} "
-        f"{farthest['group_b']}{'' if as_declared else ', the opposite of the direction it was tested in'}: "
-        f"{number(auc, 2)} (95% interval {interval(low, high, 2)}). "
-        "The farthest of many is farther than it will be in the next cohort."
     )
 
 
@@ -179,8 +165,15 @@ def _trust(results: Results) -> Iterator[str]:
     total = len(_primary(results))
     if n:
         yield f"The tracks decide differently on {plural(n, 'pair')} of {total}; each is named below with the reason."
-    elif total and results.disagreements:
+    elif total and results.disagreements and _all_tested(results):
         yield "The two tracks decide alike on every pair."
+
+
+def _all_tested(results: Results) -> bool:
+    """Whether both tracks have a p value for every pair; where one has none, nothing can agree with it."""
+    frame = results.frames.pairwise
+    paper = rows_of(frame, track="paper", test=PRIMARY["paper"][0][0])
+    return bool(np.isfinite(paper["p"]).all() and np.isfinite(_primary(results)["p"]).all())
 
 
 def disagreement_words(members: Sequence[Disagreement]) -> str:

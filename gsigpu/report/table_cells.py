@@ -10,7 +10,7 @@ from typing import Literal
 
 _DECIMALS = {"ct_value": 1, "iodine": 2, "lambda_hu": 3}
 _NAMES = {"ct_value": "CT value", "iodine": "iodine", "lambda_hu": "λHU"}
-_UNITS = {"ct_value": "HU", "iodine": "mg/mL", "lambda_hu": "HU/keV"}
+UNIT_NOT_STATED = "unit not stated"
 _THINNEST = 0.001
 MINUS = "−"
 
@@ -159,15 +159,22 @@ def file_stem(*parts: str) -> str:
     return "_".join(part for part in plain if part)
 
 
-def unit_name(parameter: str, unit: str) -> str:
-    """The unit as it stands in the table, else the usual one; "" for pure numbers."""
-    shown = unit or _UNITS.get(parameter.partition("[")[0], "")
-    return "" if shown == "1" else shown
+def unit_name(unit: str) -> str:
+    """The unit as it stands in the table; that none stands there is said, and no usual one put in its place.
+
+    >>> unit_name("mg/mL"), unit_name("1"), unit_name("")
+    ('mg/mL', '', 'unit not stated')
+    """
+    return "" if unit == "1" else unit or UNIT_NOT_STATED
 
 
 def with_unit(parameter: str, unit: str) -> str:
-    """`λHU (HU/keV)`."""
-    shown = unit_name(parameter, unit)
+    """`λHU (HU/keV)`.
+
+    >>> with_unit("lambda_hu", "HU/keV"), with_unit("nic", "1"), with_unit("iodine", "")
+    ('λHU (HU/keV)', 'nic', 'iodine (unit not stated)')
+    """
+    shown = unit_name(unit)
     name = parameter_name(parameter)
     return f"{name} ({shown})" if shown else name
 

@@ -31,6 +31,7 @@ from gsigpu.dicom.writing.derived import (
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.maps.definitions import Code
+from gsigpu.maps.registry import OWN_SCHEME
 from gsigpu.regions.region_mask import RegionMask
 from gsigpu.version import __version__
 from gsigpu.volume import VolumeGeometry
@@ -46,6 +47,7 @@ class Segment:
 
     label : Segment Label, also its tracking identifier
     category, kind : of the segmented property, coded
+    kind_modifiers : of the kind, coded
     anatomy : where it lies, coded
     """
 
@@ -54,6 +56,7 @@ class Segment:
     category: Code
     kind: Code
     anatomy: Code
+    kind_modifiers: tuple[Code, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def write_segmentation(
         __version__,
         *(plane.sop_instance_uid for plane in planes),
         *(
-            f"{segment.label} {segment.mask.origin} {np.packbits(segment.mask.voxels).tobytes().hex()}"
+            f"{segment.label} {segment.kind} {segment.mask.origin} {np.packbits(segment.mask.voxels).tobytes().hex()}"
             for segment in segments
         ),
     )
@@ -124,6 +127,12 @@ def write_segmentation(
             content_description="Lesions, rims and surroundings",
             series_description="Regions",
         )
+        for item, segment in zip(ds.SegmentSequence, segments, strict=True):
+            if segment.kind_modifiers:
+                (kind,) = item.SegmentedPropertyTypeCodeSequence
+                kind.SegmentedPropertyTypeModifierCodeSequence = [
+                    code_item(code) for code in segment.kind_modifiers
+                ]
         _complete(ds, header, series, planes, identity)
         _add_frames(ds, segments, series.planes, slices, geometry)
         name_by_content(ds)
@@ -206,6 +215,15 @@ def _description(number: int, segment: Segment, tracking_uid: str) -> Any:
     )
 
 
+def own_coding_scheme() -> Dataset:
+    """What the designator of this program's own codes stands for."""
+    scheme = Dataset()
+    scheme.CodingSchemeDesignator = OWN_SCHEME
+    scheme.CodingSchemeName = "Parameters and regions of gsigpu's measurement table"
+    scheme.CodingSchemeResponsibleOrganization = "gsigpu"
+    return scheme
+
+
 def pydicom_code(code: Code) -> PydicomCode:
     """The same code as pydicom's type, which highdicom takes."""
     return PydicomCode(code.value, code.scheme, code.meaning)
@@ -255,6 +273,7 @@ def _complete(
             ds.add(element)
     ds.ContentDate = ds.ContentDate or _NO_DATE
     ds.ContentTime = ds.ContentTime or _NO_TIME
+    ds.CodingSchemeIdentificationSequence = [own_coding_scheme()]
     ds.ReferencedSeriesSequence = [referenced_series(planes)]
     for keyword in ("SourceImageSequence", "Laterality"):
         if keyword in ds:

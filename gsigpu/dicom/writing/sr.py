@@ -18,7 +18,7 @@ from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from gsigpu.dicom.writing.content_names import name_by_content
 from gsigpu.dicom.writing.derived import code_item, quiet, shared_dataset
-from gsigpu.dicom.writing.seg import WrittenSegments, pydicom_code
+from gsigpu.dicom.writing.seg import WrittenSegments, own_coding_scheme, pydicom_code
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.maps.definitions import Code
@@ -43,6 +43,7 @@ _IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
 _MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
 _METHOD = Code("370129005", "SCT", "Measurement Method")
 _DERIVATION = Code("121401", "DCM", "Derivation")
+_FLAG = Code("FLAG", OWN_SCHEME, "Flag of a measurement")
 _CT_OF_ABDOMEN = Code("169070004", "SCT", "CT of abdomen")
 
 
@@ -67,15 +68,18 @@ class ReportedRegion:
     """A segment and what was measured in it.
 
     segment : its index in the Segmentation, from 0
-    finding : what it is, coded
+    category, finding : what it is, coded
     site : where, coded
+    flags : what to know about its numbers, coded
     """
 
     segment: int
     label: str
+    category: Code
     finding: Code
     site: Code
     quantities: tuple[Quantity, ...]
+    flags: tuple[Code, ...] = ()
 
 
 def write_report(
@@ -141,13 +145,14 @@ def _group(region: ReportedRegion, segments: WrittenSegments) -> Any:
             segment_number=region.segment + 1,
             source_series=hd.sr.SourceSeriesForSegmentation(evidence.series_uid),
         ),
+        finding_category=pydicom_code(region.category),
         finding_type=pydicom_code(region.finding),
         finding_sites=[hd.sr.FindingSite(anatomic_location=pydicom_code(region.site))],
     )
 
 
 def _add_numbers(ds: Any, regions: Sequence[ReportedRegion]) -> None:
-    """The quantities of each region in its measurement group, TID 1411 row 15."""
+    """The quantities and flags of each region in its measurement group, TID 1411 rows 15 and 16."""
     groups = [
         group
         for item in ds.ContentSequence
@@ -156,7 +161,11 @@ def _add_numbers(ds: Any, regions: Sequence[ReportedRegion]) -> None:
         if _is(group, _MEASUREMENT_GROUP)
     ]
     for group, region in zip(groups, regions, strict=True):
-        items = [*group.ContentSequence, *(_number(quantity) for quantity in region.quantities)]
+        items = [
+            *group.ContentSequence,
+            *(_number(quantity) for quantity in region.quantities),
+            *(_flag(flag) for flag in region.flags),
+        ]
         group.add_new("ContentSequence", "SQ", items)
 
 
@@ -178,6 +187,13 @@ def _number(quantity: Quantity) -> Dataset:
     modifier_items = [_modifier(concept, code) for concept, code in modifiers if code is not None]
     if modifier_items:
         item.ContentSequence = modifier_items
+    return item
+
+
+def _flag(flag: Code) -> Dataset:
+    """A flag as qualitative evaluation."""
+    item = _modifier(_FLAG, flag)
+    item.RelationshipType = "CONTAINS"
     return item
 
 
@@ -215,10 +231,6 @@ def _complete(ds: Any, segments: WrittenSegments) -> None:
     for element in shared:
         if element.keyword not in _OF_IMAGES:
             ds.add(element)
-    scheme = Dataset()
-    scheme.CodingSchemeDesignator = OWN_SCHEME
-    scheme.CodingSchemeName = "Parameters of gsigpu's measurement table"
-    scheme.CodingSchemeResponsibleOrganization = "gsigpu"
-    ds.CodingSchemeIdentificationSequence = [scheme]
+    ds.CodingSchemeIdentificationSequence = [own_coding_scheme()]
     ds.ContentDate = ds.ContentDate or _NO_DATE
     ds.ContentTime = ds.ContentTime or _NO_TIME

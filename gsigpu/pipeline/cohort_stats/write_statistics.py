@@ -21,10 +21,12 @@ from gsigpu.report import figures_roc, figures_values
 from gsigpu.report.cautions import directions, warnings_of
 from gsigpu.report.cohort_results import Results, StatisticsSettings
 from gsigpu.report.figure_style import Drawing, house_style, save
+from gsigpu.report.methods import methods
 from gsigpu.report.other_tables import frame_of_flow
-from gsigpu.report.page import Tables, render, source_name, tables_of
+from gsigpu.report.page import DEFAULT_TITLE, Tables, render, source_name, tables_of
 from gsigpu.report.table_cells import with_unit
 from gsigpu.report.table_files import in_file_order, write_frames, write_tables, write_workbook
+from gsigpu.report.word_file import write_word_file
 from gsigpu.tables.observations import Choice, Observations, read_observations
 from gsigpu.tables.summary_table import is_summary, read_summary
 from gsigpu.version import __version__
@@ -67,6 +69,7 @@ def cohort_stats(
     choice: Choice | None = None,
     settings: StatisticsSettings | None = None,
     patients: Path | str | None = None,
+    title: str = "",
     overwrite: bool = False,
     n_workers: int | None = None,
     watcher: Watcher = SILENT,
@@ -79,6 +82,7 @@ def cohort_stats(
     choice : which groups, phases, regions, parameters and reader
     settings : replicates, seed, directions
     patients : a table with patient_id and any of sex, age; the manifest is one
+    title : of the page and the Word document
     n_workers : processes, all processors if not given; small tables need one only. They are started anew,
         so a script that calls this keeps its own work under `if __name__ == "__main__":`.
     Same table, same seed, same bytes, whatever the number of workers.
@@ -119,7 +123,7 @@ def cohort_stats(
                     progress=progress,
                 )
         with watcher.stage("report") as progress:
-            tables = _write(folder, observations, results, progress)
+            tables = _write(folder, observations, results, title or DEFAULT_TITLE, progress)
     return CohortStatistics(
         out=out,
         report=out / "report.html",
@@ -149,6 +153,7 @@ def _write(
     folder: Path,
     observations: Observations,
     results: Results,
+    title: str,
     progress: Callable[[int, int], None],
 ) -> Tables:
     frames = {name: in_file_order(name, frame) for name, frame in results.frames.named().items()}
@@ -161,6 +166,12 @@ def _write(
         {name: frame for name, frame in frames.items() if name not in _CSV_ONLY},
     )
     write_workbook(folder / "tables" / "tables.xlsx", {}, tables.files())
+    write_word_file(
+        folder / "report.docx",
+        title=title,
+        paragraphs=methods(observations, results),
+        tables=tables.files(),
+    )
     with house_style():
         makers = _figures(observations, results)
         drawn: list[tuple[Drawing, str]] = []
@@ -181,6 +192,7 @@ def _write(
         drawn,
         _for_a_person(provenance, observations, results),
         __version__,
+        title,
     )
     (folder / "report.html").write_text(page, "utf-8")
     return tables

@@ -34,6 +34,8 @@ _REGIONS = ("core", "rim")
 _PARAMETERS = ("ct_value", "iodine", "lambda_hu")
 _MOST_IODINE_FIRST = ("breast", "lung", "gastric", "colorectal", "pancreatic")
 _REPLICATES = 1000
+# The second reader drew a part of the lesions, to show how far two readers agree.
+_READER = "A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def run_cohort_demo(folder: Path, *, watcher: Watcher) -> CohortDemo:
     statistics = cohort_stats(
         folder / "run",
         folder / "report",
-        choice=Choice(groups=PRIMARIES, regions=_REGIONS),
+        choice=Choice(groups=PRIMARIES, regions=_REGIONS, reader=_READER),
         settings=StatisticsSettings(replicates=_REPLICATES, pair_directions=_directions()),
         patients=cohort.manifest,
         watcher=watcher,
@@ -96,7 +98,7 @@ def _compare(cohort: PhantomCohort, run: Path) -> list[TruthComparison]:
     """Group by group, over the lesions that the first reader measured."""
     keys = ["patient_id", "lesion_id", "group", "phase", "region", "parameter"]
     measured = read_table(run / "measurements.csv")
-    measured = measured[(measured.statistic == "mean") & (measured.reader == "A")]
+    measured = measured[(measured.statistic == "mean") & (measured.reader == _READER)]
     true = pd.read_csv(cohort.folder / "truth.csv", dtype={"lesion_id": "str"})
     both = measured.merge(true, on=keys, suffixes=("", "_true"))
     both = both[(both.phase == _PHASE) & (both.region == _REGION)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
@@ -20,6 +21,27 @@ _ANATOMICAL = Code("123037004", "SCT", "Anatomical Structure")
 _LESION = Code("52988006", "SCT", "Lesion")
 _LIVER = Code("10200004", "SCT", "Liver")
 _AORTA = Code("15825003", "SCT", "Aorta")
+_TISSUE = Code("85756007", "SCT", "Tissue")
+_SPATIAL = Code("309825002", "SCT", "Spatial and Relational Concept")
+
+
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """What a region is. A core is the centre of a lesion, and no lesion."""
+
+    category: Code
+    kind: Code
+    modifiers: tuple[Code, ...] = ()
+
+
+_CODING = {
+    "lesion": _Coding(_ABNORMAL, _LESION),
+    "core": _Coding(_SPATIAL, Code("26216008", "SCT", "Central"), (_LESION,)),
+    "rim": _Coding(_SPATIAL, Code("57183005", "SCT", "Edge"), (_LESION,)),
+    "perilesional": _Coding(_TISSUE, Code("PERILESIONAL", OWN_SCHEME, "Tissue around a lesion")),
+    "parenchyma": _Coding(_TISSUE, Code("91772007", "SCT", "Parenchyma")),
+    "aorta": _Coding(_ANATOMICAL, _AORTA),
+}
 _DERIVATIONS = {
     "mean": Code("373098007", "SCT", "Mean"),
     "sd": Code("386136009", "SCT", "Standard Deviation"),
@@ -42,7 +64,7 @@ _NO_UNIT = Code("1", "UCUM", "no units")
 def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None:
     """Writes the regions and the report on them. Profiles stay in the table."""
     regions = [region for region in measurement.layout.regions if region.region != "profile"]
-    series = measurement.measurand.series[0]
+    series = measurement.measurand.reference_series
     written = write_segmentation(
         seg_path, [_segment(region) for region in regions], series, measurement.stack.geometry
     )
@@ -55,29 +77,44 @@ def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None
     }
     reported = []
     for number, region in enumerate(regions):
-        quantities = [
-            quantity
-            for row in rows.get((region.lesion_id, region.region), [])
-            for quantity in _quantities(row, units)
-        ]
+        of_region = rows.get((region.lesion_id, region.region), [])
         segment = _segment(region)
+        flags = dict.fromkeys(
+            flag
+            for text in (";".join(region.flags), *(row.flags for row in of_region))
+            for flag in text.split(";")
+            if flag
+        )
         reported.append(
-            ReportedRegion(number, segment.label, segment.kind, segment.anatomy, tuple(quantities))
+            ReportedRegion(
+                segment=number,
+                label=segment.label,
+                category=segment.category,
+                finding=segment.kind,
+                site=segment.anatomy,
+                quantities=tuple(
+                    quantity for row in of_region for quantity in _quantities(row, units)
+                ),
+                flags=tuple(Code(_short(flag), OWN_SCHEME, flag) for flag in flags),
+            )
         )
     phase = f" {measurement.stack.phase}" if measurement.stack.phase else ""
     write_report(sr_path, reported, written, title=f"Spectral measurements{phase}")
 
 
 def _segment(region: MeasuredRegion) -> Segment:
-    if not region.lesion_id:
-        kind = _AORTA if region.region == "aorta" else _LIVER
-        return Segment(region.region, region.mask, _ANATOMICAL, kind, kind)
+    """A region as what it is: whoever counts lesions by their code must find each of them once."""
+    coding = _CODING[region.region]
+    label = region.region
+    if region.lesion_id:
+        label = f"lesion {region.lesion_id} {region.region}".removesuffix(" lesion")
     return Segment(
-        f"lesion {region.lesion_id} {region.region}".removesuffix(" lesion"),
-        region.mask,
-        _ABNORMAL,
-        _LESION,
-        _LIVER,
+        label=label,
+        mask=region.mask,
+        category=coding.category,
+        kind=coding.kind,
+        kind_modifiers=coding.modifiers,
+        anatomy=_AORTA if region.region == "aorta" else _LIVER,
     )
 
 
@@ -87,7 +124,7 @@ def _quantities(row: MeasurementRow, units: dict[str, tuple[Code, Unit]]) -> Ite
         return
     if row.statistic == "value" and row.parameter in _SIZES:
         name, unit = _SIZES[row.parameter]
-        yield Quantity(name, row.value, unit)
+        yield Quantity(name=name, value=row.value, unit=unit)
     if row.statistic not in _DERIVATIONS:
         return
     meaning = shorten(row.definition, 64, placeholder=" ...")  # what a Code Meaning may hold
@@ -101,12 +138,14 @@ def _quantities(row: MeasurementRow, units: dict[str, tuple[Code, Unit]]) -> Ite
         quantity, display_unit = IODINE_CONCENTRATION, MG_PER_ML
     elif row.unit == "1":
         name = Code(_short(row.parameter), OWN_SCHEME, row.parameter.replace("_", " "))
-        yield Quantity(name, row.value, _NO_UNIT, derivation, method)
+        yield Quantity(
+            name=name, value=row.value, unit=_NO_UNIT, derivation=derivation, method=method
+        )
         return
     else:
         return
     unit = Code(display_unit.ucum, "UCUM", display_unit.display or "no units")
-    yield Quantity(quantity, row.value, unit, derivation, method)
+    yield Quantity(name=quantity, value=row.value, unit=unit, derivation=derivation, method=method)
 
 
 def _short(parameter: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gsigpu.dicom.model import Study
 from gsigpu.pipeline.choose_stack import choose_stack
+from gsigpu.pipeline.measure.air import without_air
 from gsigpu.pipeline.measure.gather import gather
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings, VendorIodine
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels, measurement_rows
@@ -76,6 +77,7 @@ def measure_study(
             n_workers=n_workers or default_workers(),
             progress=progress,
         )
+    layout, gathered = without_air(layout, gathered, measurand.energies_kev)
     read = perf_counter()
     labels = labels or CaseLabels()
     labels = replace(
@@ -98,7 +100,7 @@ def measure_study(
     measured_lesions = {
         row.lesion_id for row in table.rows if row.statistic == "mean" and row.n_valid
     } - {""}
-    if not measured_lesions and any(region.lesion_id for region in layout.regions):
+    if layout.lesions and not measured_lesions and table.failures:
         raise table.failures[-1].error
     return Measurement(
         labels=labels,
@@ -151,7 +153,15 @@ def _vendor_iodine(
         correlation = float(np.corrcoef(x, y)[0, 1])
         factor = float(np.sign(correlation) * y.std() / x.std())
         offset = float(y.mean() - factor * x.mean())
-        regressions.append(VendorIodine(name, factor, offset, correlation, int(x.size)))
+        regressions.append(
+            VendorIodine(
+                parameter=name,
+                factor=factor,
+                offset_mg_per_ml=offset,
+                correlation=correlation,
+                n_voxels=int(x.size),
+            )
+        )
         if not 1.0 / _DOUBTFUL_FACTOR < factor < _DOUBTFUL_FACTOR:
             doubts.append(
                 f"{name} is {factor:.3g} times the computed iodine (correlation {correlation:.2f}): its unit is not"

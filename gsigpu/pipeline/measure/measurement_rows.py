@@ -62,11 +62,24 @@ def measurement_rows(
     """
     noise = _noise(layout, measured, spacing_mm) if with_se else {}
     blank = MeasurementRow(
-        labels.case_id, labels.patient_id, labels.group, labels.reader, labels.phase,
-        "", "", "", "", float("nan"), "", "", 0, 0, "",
-    )  # fmt: skip
+        case_id=labels.case_id,
+        patient_id=labels.patient_id,
+        group=labels.group,
+        reader=labels.reader,
+        phase=labels.phase,
+        lesion_id="",
+        region="",
+        parameter="",
+        statistic="",
+        value=float("nan"),
+        unit="",
+        definition="",
+        n_voxels=0,
+        n_valid=0,
+        flags="",
+    )
     all_failures = list(failures)
-    failed: set[str] = set()
+    unread: dict[str, list[MeasuredRegion]] = {}
     rows: list[MeasurementRow] = []
     means: dict[tuple[str, str, str], float] = {}
     for region, of_region, values, error in zip(
@@ -74,21 +87,32 @@ def measurement_rows(
     ):
         if error is not None:
             name = region.lesion_id or region.region
-            if name not in failed:
-                failed.add(name)
-                all_failures.append(Failure(name, region.mask.n_voxels, error, region.region))
+            if name not in unread:
+                all_failures.append(
+                    Failure(
+                        lesion_id=name,
+                        n_voxels=region.mask.n_voxels,
+                        error=error,
+                        region=region.region,
+                    )
+                )
+            unread.setdefault(name, []).append(region)
             continue
-        found_rows = list(_region_rows(blank, region, of_region, means, noise))
+        rows += _region_rows(blank, region, of_region, means, noise)
         if region.region != "profile":
-            found_rows += _curve_rows(blank, region, values, measurand)
-        rows += found_rows
-        if region.region == "lesion" and not any(row.n_valid for row in found_rows):
-            all_failures.append(_no_values(region))
+            rows += _curve_rows(blank, region, values, measurand)
+    all_failures += _lesions_without_values(layout, rows, set(unread))
     rows += _ratio_rows(layout, rows, means, blank)
     by_lesion = {layout_of.lesion.lesion_id: layout_of for layout_of in layout.lesions}
     for region in layout.regions:
         if region.region != "profile":
             rows += _size_rows(blank, region, by_lesion.get(region.lesion_id), spacing_mm)
+    rows += [
+        replace(
+            blank, lesion_id=region.lesion_id, region=region.region, flags=";".join(region.flags)
+        )
+        for region in layout.missing
+    ]
     order = {layout_of.lesion.lesion_id: i for i, layout_of in enumerate(layout.lesions)} | {
         "": len(layout.lesions)
     }
@@ -97,24 +121,50 @@ def measurement_rows(
         flag = (
             NO_VALID if isinstance(failure.error, NoValidVoxels) else f"failed:{failure.error.code}"
         )
-        rows.append(
-            replace(
-                blank,
-                lesion_id="" if failure.region in REFERENCE_REGIONS else failure.lesion_id,
-                region=failure.region,
-                n_voxels=failure.n_voxels,
-                flags=flag,
-            )
+        row = replace(
+            blank,
+            lesion_id="" if failure.region in REFERENCE_REGIONS else failure.lesion_id,
+            region=failure.region,
+            n_voxels=failure.n_voxels,
+            flags=flag,
         )
+        rows.append(row)
+        rows += [
+            replace(row, region=region.region, n_voxels=region.mask.n_voxels)
+            for region in unread.get(failure.lesion_id, [])[1:]
+            if region.region != "profile"
+        ]
     return Rows(rows, all_failures)
 
 
-def _no_values(region: MeasuredRegion) -> Failure:
-    error = NoValidVoxels(
-        f"lesion {region.lesion_id}: none of its {region.mask.n_voxels} voxels has a value",
-        remedy="check that it lies inside the reconstruction circle of every series",
-    )
-    return Failure(region.lesion_id, region.mask.n_voxels, error)
+def _lesions_without_values(
+    layout: Layout, rows: Sequence[MeasurementRow], unread: set[str]
+) -> Iterator[Failure]:
+    """Lesions of which nothing has a value: of the lesion itself where that is measured, else of its regions.
+
+    unread : lesions that have failed already
+    """
+    for layout_of in layout.lesions:
+        lesion = layout_of.lesion
+        own_rows = [row for row in rows if row.lesion_id == lesion.lesion_id]
+        of_lesion = [row for row in own_rows if row.region == "lesion"] or own_rows
+        if lesion.lesion_id in unread or any(row.n_valid for row in of_lesion):
+            continue
+        regions = [part for part in layout.regions if part.lesion_id == lesion.lesion_id]
+        if regions:
+            n_voxels, region = regions[0].mask.n_voxels, regions[0].region
+            error = NoValidVoxels(
+                f"lesion {lesion.lesion_id}: none of its {n_voxels} voxels has a value",
+                remedy="check that it lies inside the reconstruction circle of every series",
+            )
+        else:
+            missing = [part.region for part in layout.missing if part.lesion_id == lesion.lesion_id]
+            n_voxels, region = 0, missing[0]
+            error = NoValidVoxels(
+                f"lesion {lesion.lesion_id}: has no {' and no '.join(missing)}, and nothing else is measured",
+                remedy="add lesion to --regions",
+            )
+        yield Failure(lesion_id=lesion.lesion_id, n_voxels=n_voxels, error=error, region=region)
 
 
 def _region_rows(
@@ -305,18 +355,23 @@ def _size_rows(
     )
     if region.region != "lesion" or lesion is None:
         return
+    depth = "of a voxel's centre below the boundary"
+    divides = "depth that divides rim and core"
+    if lesion.dimensions == "2d":
+        depth += ", within its slice (2-D region of interest)"
+        divides += ", within each slice (2-D region of interest)"
     for name, value, definition in (
         (
             "longest_axial_diameter",
             longest_axial_diameter_mm(mask, spacing_mm),
-            "longest line within one slice (RECIST 1.1), between outer edges of voxels",
+            "longest line within one slice (RECIST 1.1)",
         ),
         (
             "feret_diameter",
-            feret_diameter_mm(mask, spacing_mm),
-            "longest distance in space, between outer edges of voxels",
+            feret_diameter_mm(mask, spacing_mm, dimensions=lesion.dimensions),
+            "longest distance in space",
         ),
-        ("largest_depth", lesion.largest_depth_mm, "of a voxel's centre below the boundary"),
-        ("rim_thickness", lesion.rim_mm, "depth that divides rim and core"),
+        ("largest_depth", lesion.largest_depth_mm, depth),
+        ("rim_thickness", lesion.rim_mm, divides),
     ):
         yield replace(row, parameter=name, value=value, unit="mm", definition=definition)

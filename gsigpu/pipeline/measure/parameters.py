@@ -97,6 +97,8 @@ class Measurand:
         self._ct_kev, more = _ct_value(settings, available)
         if more is not None:
             plan = plan_maps((*definitions, more), available)
+        # As asked for; `_ct_kev` only where that energy is stored.
+        self._ct_value_kev = 0.0 if settings.ct_value == CONVENTIONAL else _kev(settings.ct_value)
         self._has_curve = settings.curve
         kevs = set(plan.energies_kev) | (set(available) if settings.curve else set())
         if self._ct_kev is not None and more is None:
@@ -122,6 +124,16 @@ class Measurand:
         self._plan = plan_maps(alone, available) if alone else None
         self._around_plan = plan_maps(self._around, available) if self._around else None
         self.definitions = plan.definitions
+
+    @property
+    def reference_series(self) -> Series:
+        """The series that stands for the measurement: that of the CT value, or the nearest to its energy."""
+        if self._conventional is not None:
+            return self._conventional
+        return min(
+            self.series[: len(self.energies_kev)],
+            key=lambda series: abs(float(series.energy_kev or 0.0) - self._ct_value_kev),
+        )
 
     @property
     def n_more(self) -> int:

@@ -1,11 +1,16 @@
 """Regions as SEG and measurements as SR: conformant, and telling what the table tells."""
 
+import json
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
+import dcmqi
 import highdicom
+import nibabel
 import numpy as np
 import pytest
+from highdicom.sr import CodedConcept
 from pydicom import dcmread
 
 from gsigpu.dicom.study.read_study import read_study
@@ -13,6 +18,7 @@ from gsigpu.masks import read_masks
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
+from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.pipeline.measure.study_masks import MaskFiles, owner_of
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.regions.region_layout import RegionSettings
@@ -101,7 +107,7 @@ def test_references_lead_to_images_of_the_study(which, request):
     measurement, path, sr = request.getfixturevalue(which)
     planes = {
         (plane.sop_instance_uid, plane.frame): plane
-        for plane in measurement.measurand.series[0].planes
+        for plane in measurement.measurand.reference_series.planes
     }
     seg = dcmread(path)
     for frame in seg.PerFrameFunctionalGroupsSequence:
@@ -163,3 +169,145 @@ def test_one_region_alone_is_conformant(tmp_path):
     measurement = measure_study(read_study(truth.dicom_folder), files, settings=settings)
     write_measurement(measurement, tmp_path / "m.csv", masks=files, with_dicom=True)
     assert errors_found_by_dciodvfy(tmp_path / "m.seg.dcm") == []
+
+
+LESION = CodedConcept("52988006", "SCT", "Lesion")
+
+
+@pytest.mark.parametrize("which", ["written", "multiframe"])
+def test_lesions_are_counted_once_by_their_code(which, request):
+    """Cores, rims and shells are no lesions, in the SEG and in the report."""
+    measurement, path, sr = request.getfixturevalue(which)
+    n_lesions = len(measurement.layout.lesions)
+    seg = highdicom.seg.segread(path)
+    numbers = seg.get_segment_numbers(segmented_property_type=LESION)
+    assert [seg.get_segment_description(n).segment_label for n in numbers] == [
+        "lesion 1",
+        "lesion 2",
+    ]
+    assert len(numbers) == n_lesions
+    kinds = {}
+    for item in seg.SegmentSequence:
+        (kind,) = item.SegmentedPropertyTypeCodeSequence
+        modifiers = kind.get("SegmentedPropertyTypeModifierCodeSequence", [])
+        kinds.setdefault(item.SegmentLabel.split()[-1], set()).add(
+            (kind.CodeMeaning, *(code.CodeMeaning for code in modifiers))
+        )
+    assert kinds["core"] == {("Central", "Lesion")}
+    assert kinds["rim"] == {("Edge", "Lesion")}
+    assert kinds["perilesional"] == {("Tissue around a lesion",)}
+    assert kinds["parenchyma"] == {("Parenchyma",)}
+    content = highdicom.sr.srread(sr).content
+    assert len(content.get_volumetric_roi_measurement_groups(finding_type=LESION)) == n_lesions
+    tracked = [
+        group.tracking_identifier
+        for group in content.get_volumetric_roi_measurement_groups(
+            finding_type=CodedConcept("26216008", "SCT", "Central")
+        )
+    ]
+    assert tracked == ["lesion 1 core", "lesion 2 core"]
+
+
+@pytest.mark.parametrize("which", ["written", "multiframe"])
+def test_the_image_of_the_ct_value_is_referred_to(which, request):
+    measurement, path, sr = request.getfixturevalue(which)
+    at_70 = {
+        series.evidence.series_uid
+        for series in measurement.stack.series
+        if series.energy_kev == 70.0
+    }
+    seg = dcmread(path)
+    assert {item.SeriesInstanceUID for item in seg.ReferencedSeriesSequence} == at_70
+    (study,) = dcmread(sr).CurrentRequestedProcedureEvidenceSequence
+    assert {item.SeriesInstanceUID for item in study.ReferencedSeriesSequence} == at_70 | {
+        seg.SeriesInstanceUID
+    }
+
+
+def test_dcmqi_reads_the_segments_and_the_groups(written, tmp_path):
+    """dcmqi: every segment's voxels and code, every group's numbers."""
+    measurement, path, sr = written
+    programs = Path(dcmqi.__file__).parent / "bin"
+    subprocess.run(
+        [programs / "segimage2itkimage", "--inputDICOM", path, "--outputDirectory", tmp_path, "--outputType", "nifti"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (meta,) = tmp_path.glob("*.json")
+    described = {
+        item["labelID"]: item
+        for group in json.loads(meta.read_text())["segmentAttributes"]
+        for item in group
+    }
+    regions = [region for region in measurement.layout.regions if region.region != "profile"]
+    images = sorted(
+        tmp_path.glob("*.nii.gz"), key=lambda file: int(file.name.split("-")[0].split(".")[0])
+    )
+    assert len(images) == len(regions)
+    for image, region in zip(images, regions, strict=True):
+        assert int((nibabel.load(image).get_fdata() > 0).sum()) == region.mask.n_voxels
+    assert {item["SegmentedPropertyTypeCodeSequence"]["CodeMeaning"] for item in described.values()} >= {"Lesion", "Central", "Edge"}  # fmt: skip
+    out = tmp_path / "sr.json"
+    subprocess.run(
+        [programs / "tid1500reader", "--inputDICOM", sr, "--outputMetadata", out],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    groups = json.loads(out.read_text())["Measurements"]
+    assert [group["TrackingIdentifier"] for group in groups] == [
+        _label(region) for region in regions
+    ]
+    table = measurement.table
+    for group, region in zip(groups, regions, strict=True):
+        (volume,) = [
+            float(item["value"])
+            for item in group["measurementItems"]
+            if item["quantity"]["CodeMeaning"] == "Volume"
+        ]
+        (expected,) = table[
+            (table.lesion_id == region.lesion_id)
+            & (table.region == region.region)
+            & (table.parameter == "volume")
+        ].value
+        assert volume == pytest.approx(expected, rel=1e-6)
+
+
+def _label(region):
+    if not region.lesion_id:
+        return region.region
+    return f"lesion {region.lesion_id} {region.region}".removesuffix(" lesion")
+
+
+def test_flags_stand_in_the_report_and_water_is_not_iodine(tmp_path):
+    """Without a liver mask the shell is flagged; both materials are concentrations in mg/mL."""
+    truth = write_phantom(tmp_path / "phantom", replace(SMALL, seed=5))
+    settings = MeasureSettings(
+        parameters=ParameterSettings(maps=("iodine", "water"), curve=False),
+        regions=RegionSettings(regions=("lesion", "rim", "perilesional")),
+    )
+    files = MaskFiles((truth.lesion_mask,))
+    measurement = measure_study(read_study(truth.dicom_folder), files, settings=settings)
+    write_measurement(measurement, tmp_path / "m.csv", masks=files, with_dicom=True)
+    assert errors_found_by_dciodvfy(tmp_path / "m.seg.dcm") == []
+    assert errors_found_by_dciodvfy(tmp_path / "m.sr.dcm") == []
+    content = highdicom.sr.srread(tmp_path / "m.sr.dcm").content
+    table = measurement.table
+    for group in content.get_volumetric_roi_measurement_groups():
+        region = group.tracking_identifier.split()[-1]
+        told = {
+            item.value.meaning
+            for item in group.get_qualitative_evaluations()
+            if item.name.value == "FLAG"
+        }
+        of_region = table[table.region == ("lesion" if region.isdigit() else region)]
+        lesion = of_region[of_region.lesion_id == group.tracking_identifier.split()[1]]
+        assert told == {flag for flags in lesion["flags"] for flag in flags.split(";") if flag}
+        assert ("no-liver-mask" in told) == (region == "perilesional")
+        codes = {
+            number.method.meaning.split(" of ")[0]: (
+                number.name.scheme_designator,
+                number.name.value,
+            )
+            for number in group.get_measurements()
+            if number.method is not None and number.derivation.meaning == "Mean"
+        }
+        assert codes["c"] == ("DCM", "122093")
+        assert codes["rho_w"] == ("99GSIGPU", "WATER")

@@ -1,0 +1,63 @@
+"""Air around a lesion at the surface of the liver, which is left out where no liver mask does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gsigpu.pipeline.measure.gather import Gathered
+from gsigpu.regions.region_layout import NO_LIVER_MASK, Layout, MeasuredRegion, MissingRegion
+from gsigpu.regions.region_mask import trimmed
+from gsigpu.regions.shells import FEW_VOXELS
+
+AIR_LEFT_OUT = "air-left-out"
+# At or below this a voxel is air, or lung, or mixed with it. Fat is -90 to -120 HU at 70 keV and about -190 HU at
+# 40 keV, and lung is below -500 HU: this is beyond the noise of either.
+AIR_HU = -300.0
+# The energy whose image decides, or the nearest that is read: fat and air are far apart, noise is least.
+_AIR_KEV = 70.0
+
+
+def without_air(
+    layout: Layout, gathered: Gathered, energies_kev: Sequence[float]
+) -> tuple[Layout, Gathered]:
+    """Regions that reach out of a lesion without a liver mask, and their values, less the voxels that are air.
+
+    energies_kev : of the first channels of the gathered values, in HU
+    A region that is all air becomes a missing one.
+    """
+    channel = int(np.argmin([abs(kev - _AIR_KEV) for kev in energies_kev]))
+    regions: list[MeasuredRegion] = []
+    values, errors = [], []
+    missing = list(layout.missing)
+    for region, of_region, error in zip(
+        layout.regions, gathered.values, gathered.errors, strict=True
+    ):
+        is_air = of_region[channel] <= AIR_HU
+        if NO_LIVER_MASK not in region.flags or not is_air.any():
+            kept, kept_values = region, of_region
+        elif is_air.all():
+            flags = (*region.flags, AIR_LEFT_OUT, f"{region.region}-empty")
+            if region.region != "profile":
+                missing.append(MissingRegion(region.lesion_id, region.region, flags))
+            continue
+        else:
+            kept, kept_values = _cut(region, is_air), of_region[:, ~is_air]
+        regions.append(kept)
+        values.append(kept_values)
+        errors.append(error)
+    return (
+        replace(layout, regions=tuple(regions), missing=tuple(missing)),
+        replace(gathered, values=tuple(values), errors=tuple(errors)),
+    )
+
+
+def _cut(region: MeasuredRegion, is_air: np.ndarray) -> MeasuredRegion:
+    voxels = region.mask.voxels.copy()
+    voxels[voxels] = ~is_air
+    mask = trimmed(replace(region.mask, voxels=voxels))
+    few = ("few-voxels",) if mask.n_voxels < FEW_VOXELS else ()
+    flags = dict.fromkeys((*region.flags, *few, AIR_LEFT_OUT))
+    return replace(region, mask=mask, flags=tuple(flags))

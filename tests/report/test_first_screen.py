@@ -1,0 +1,197 @@
+"""The first screen: which pairs are told apart; and what is said where nothing can be."""
+
+import zipfile
+
+import docx
+import numpy as np
+import pandas as pd
+import pytest
+
+from gsigpu.pipeline.cohort_stats.family_members import analyse
+from gsigpu.report.cohort_results import ALPHA, StatisticsSettings
+from gsigpu.report.methods import methods
+from gsigpu.report.pairs_told_apart import n_told_apart, pairs_told_apart
+from gsigpu.report.paper_tables import areas_of
+from gsigpu.report.sentences import summary
+from gsigpu.report.table_cells import Cell, Table, head, text
+from gsigpu.report.word_file import write_word_file
+from gsigpu.tables.observations import Choice, read_observations
+from tests.support.cohort_tables import measurement_table
+
+SETTINGS = StatisticsSettings(replicates=100)
+
+
+def compared(table, folder, **choice):
+    table.to_csv(folder / "t.csv", index=False)
+    observations = read_observations(folder / "t.csv", Choice(regions=("rim",), **choice))
+    return observations, analyse(
+        observations, SETTINGS, n_workers=1, progress=lambda _done, _total: None
+    )
+
+
+@pytest.fixture(scope="module")
+def strong(tmp_path_factory):
+    table = measurement_table(
+        groups=("breast", "pancreatic", "lung"), patients=(14, 14, 14), phases=("AP",),
+        curves=False, profiles=False, seed=4,
+    )  # fmt: skip
+    return compared(table[table["parameter"].isin(["iodine"])], tmp_path_factory.mktemp("strong"))
+
+
+def test_each_pair_has_the_area_that_is_farthest_from_a_half(strong):
+    observations, results = strong
+    areas = areas_of(results.frames.roc, "recommended")
+    table = pairs_told_apart(observations, results)
+    rows = {row[0].text: [cell.text for cell in row] for row in table.rows}
+    assert list(rows) == ["breast v pancreatic", "breast v lung", "pancreatic v lung"]
+    n = 0
+    for pair, cells in rows.items():
+        a, b = pair.split(" v ")
+        of_pair = areas[(areas["group_a"] == a) & (areas["group_b"] == b)]
+        held = of_pair[of_pair["p_holm_all"] < ALPHA]
+        if held.empty:
+            assert cells[1].startswith("not shown")
+            continue
+        n += 1
+        best = (held["auc"] - 0.5).abs().max() + 0.5
+        assert cells[4] == f"{best:.2f}"
+        low, high = (float(end) for end in cells[5].split(" to "))
+        assert low <= best <= high
+        assert cells[7] == "14 v 14"
+    assert n >= 2
+    assert n_told_apart(observations, results) == (n, 3)
+
+
+def test_above_and_below_follow_the_means(strong):
+    observations, results = strong
+    means = observations.table.groupby("group")["value"].mean()
+    for row in pairs_told_apart(observations, results).rows:
+        if len(row) > 2:
+            a, b = row[0].text.split(" v ")
+            assert row[3].text == ("above" if means[a] > means[b] else "below")
+
+
+@pytest.fixture(scope="module")
+def lonely(tmp_path_factory):
+    """One patient in each group: nothing can be tested with patients as units."""
+    table = measurement_table(
+        groups=("breast", "lung"),
+        patients=(1, 1),
+        phases=("AP",),
+        curves=False,
+        profiles=False,
+        seed=5,
+    )
+    table = table[table["parameter"].isin(["iodine"])]
+    # Enough lesions for the paper track to find something.
+    more = pd.concat(
+        [
+            table.assign(lesion_id=table["lesion_id"] + f"-{k}", value=table["value"] + 0.01 * k)
+            for k in range(6)
+        ]
+    )
+    return compared(more, tmp_path_factory.mktemp("lonely"))
+
+
+def test_what_cannot_be_tested_is_never_no_difference(lonely):
+    observations, results = lonely
+    words = summary(observations, results)
+    said = " ".join([*words.findings, *words.trust])
+    assert "cannot be tested" in said
+    assert "no difference" not in said
+    assert "decide alike" not in said
+    assert "= –" not in said
+    table = pairs_told_apart(observations, results)
+    assert all("cannot be tested" in row[1].text for row in table.rows)
+
+
+def test_an_exact_p_that_cannot_pass_is_said(tmp_path):
+    """Three patients against three, far apart: the exact p cannot go below 2 / C(6, 3) = .1."""
+    table = measurement_table(
+        groups=("breast", "lung"),
+        patients=(3, 3),
+        phases=("AP",),
+        curves=False,
+        profiles=False,
+        seed=6,
+    )
+    table = table[table["parameter"].isin(["iodine"])]
+    far = table.assign(value=table["value"] + 100.0 * (table["group"] == "breast"))
+    observations, results = compared(far, tmp_path)
+    (row,) = pairs_told_apart(observations, results).rows
+    assert "cannot go below p = 0.1" in row[1].text
+    assert row[1].text.startswith("not shown")
+
+
+def test_a_unit_the_table_does_not_have_is_not_printed(tmp_path):
+    table = measurement_table(
+        groups=("breast", "lung"),
+        patients=(5, 5),
+        phases=("AP",),
+        curves=False,
+        profiles=False,
+        seed=7,
+    )
+    table = table[table["parameter"].isin(["iodine"])].assign(unit="")
+    observations, results = compared(table, tmp_path)
+    assert any(
+        "iodine (unit not stated)" in paragraph for paragraph in methods(observations, results)
+    )
+    assert not any("mg/mL" in paragraph for paragraph in methods(observations, results))
+
+
+def test_methods_name_what_was_done_and_nothing_else(strong):
+    observations, results = strong
+    text_ = " ".join(methods(observations, results))
+    n_lesions = sum(n for _, n in observations.flow.analysed.values())
+    assert f"{n_lesions} lesions in 42 patients of 3 groups" in text_
+    assert "CR2" in text_
+    assert "Obuchowski" in text_
+    assert "100 bootstrap samples" in text_
+    assert "No direction was declared" in text_
+    assert "Shrout" not in text_  # one reader: no agreement was computed
+    numbers = [
+        int(line.split(".")[0])
+        for line in methods(observations, results)
+        if line[0].isdigit() and ". " in line[:4]
+    ]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert all(f"[{k}]" in text_ for k in numbers)
+
+
+TABLE = Table(
+    name="t",
+    caption="Means",
+    header=[[head("", 1), head("AP", 2)], [head("group"), head("core"), head("rim")]],
+    rows=[[text("lung"), Cell("1.2", mark="a"), Cell("2.3", strong=True)]],
+    notes=["a differs"],
+)
+
+
+def test_the_word_document_has_tables_to_edit(tmp_path):
+    write_word_file(tmp_path / "a.docx", title="Title", paragraphs=["We did."], tables=[TABLE])
+    document = docx.Document(tmp_path / "a.docx")
+    (table,) = document.tables
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["", "AP", "AP"], ["group", "core", "rim"], ["lung", "1.2a", "2.3"],
+    ]  # fmt: skip
+    mark = table.rows[2].cells[1].paragraphs[0].runs[1]
+    assert (mark.text, mark.font.superscript) == ("a", True)
+    assert table.rows[2].cells[2].paragraphs[0].runs[0].bold
+    assert [paragraph.text for paragraph in document.paragraphs][-1] == "a differs"
+
+
+def test_the_same_tables_give_the_same_document(tmp_path):
+    for name in ("a", "b"):
+        write_word_file(tmp_path / name, title="T", paragraphs=["We did."], tables=[TABLE])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_interval_of_the_best_area_is_turned_with_it(strong):
+    observations, results = strong
+    for row in pairs_told_apart(observations, results).rows:
+        if len(row) > 2:
+            assert float(row[4].text) >= 0.5
+            assert np.all(np.array([float(end) for end in row[5].text.split(" to ")]) >= 0.0)
