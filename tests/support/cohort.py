@@ -34,9 +34,13 @@ if "gsigpu.pipeline.cohort_run.child_main" in " ".join(sys.orig_argv):
         with open(os.environ["COHORT_FAULTS"]) as file:
             faults = json.load(file)
         fault = faults.get(labels.case_id, faults.get(f"{labels.case_id} {labels.reader}", ""))
-        if fault == "codec crash":
-            print("decoder says goodbye", file=sys.stderr, flush=True)
+        fault = fault or faults.get(str(arguments[1].lesions[0].parent.parent.name), "")
+        if fault.startswith("codec crash"):
+            print("decoder says goodbye", fault, file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGSEGV)
+        if fault.startswith("exception"):
+            print("warned of", fault, file=sys.stderr, flush=True)
+            raise ValueError(fault)
         if fault == "hang":
             time.sleep(3600)
         if fault == "memory error":

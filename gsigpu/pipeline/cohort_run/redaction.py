@@ -41,7 +41,7 @@ _KEPT = {
 }  # fmt: skip
 # Records whose names come from headers, too.
 _NAMED_BY_HEADERS = "definitions"
-_UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){4,}(?![\w.])")
+_UID = re.compile(r"(?<![\w.])(?:[0-2](?:\.\d+){4,}|2\.25\.\d+)(?![\w])")
 _TEXT_VRS = {"PN", "LO", "SH", "LT", "ST", "UT", "UC"}
 # Of a trace: where in the program it was, and nothing that a value could be printed in.
 _STACK_LINE = re.compile(

@@ -1,5 +1,11 @@
 """One tiny study, of which all cases are copies."""
 
+import contextlib
+import json
+import subprocess
+import sys
+import time
+
 import pytest
 
 from tests.support.cohort import Cohort, Faults, write_template
@@ -35,3 +41,39 @@ def inline(monkeypatch):
 
     monkeypatch.setattr("gsigpu.pipeline.cohort_run.run_cohort.run_isolated", run_inline)
     monkeypatch.setattr("gsigpu.pipeline.cohort_run.cohort_plan.call_isolated", call_inline)
+
+
+START_S = 60.0
+
+
+@pytest.fixture
+def cluster(faults, tmp_path):
+    """Address, and the two worker processes; faults reach what the workers start."""
+    file = tmp_path / "scheduler.json"
+    common = ("--scheduler-file", file, "--no-dashboard")
+    scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *common)
+    worker = ("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", *common)
+    with contextlib.ExitStack() as stack:
+
+        def start(module, *words):
+            log = stack.enter_context((tmp_path / f"{time.monotonic_ns()}.log").open("w"))
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *map(str, words)],
+                stdout=log, stderr=log, cwd=tmp_path,
+            )  # fmt: skip
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        start(*scheduler)
+        begun = time.monotonic()
+        while not file.exists() or not file.read_text():
+            assert time.monotonic() - begun < START_S
+            time.sleep(0.1)
+        workers = [start(*worker), start(*worker)]
+        address = json.loads(file.read_text())["address"]
+        from distributed import Client
+
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=START_S)
+        yield address, workers
