@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from gsigpu.dicom.model import PixelFormat
+from gsigpu.dicom.reading.coded_length import check_coded_length
 from gsigpu.dicom.reading.frame_headers import (
     check_jpeg_2000,
     check_jpeg_lossless,
@@ -59,8 +60,11 @@ def _jpeg_lossless(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -
 
     imagecodecs' `ljpeg_decode`, which is liblj92, is as fast, but a damaged byte can kill the process.
     """
-    check_jpeg_lossless(encoded, image.rows, image.columns)
-    return _into(out, imagecodecs.jpeg8_decode, encoded)
+    frame = check_jpeg_lossless(encoded, image.rows, image.columns)
+    decoded = _into(out, imagecodecs.jpeg8_decode, encoded)
+    unsigned = decoded.view(f"u{decoded.itemsize}")
+    check_coded_length(frame.tables, frame.scan, frame.bits, frame.coded, unsigned)
+    return decoded
 
 
 def _jpeg_ls(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:

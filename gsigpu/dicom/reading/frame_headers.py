@@ -22,33 +22,45 @@ _JPEG_MARKERS = _COMMENTS | {_SOF3_LOSSLESS, _TABLES}
 _JPEG_LS_MARKERS = _COMMENTS | {_SOF55_JPEG_LS, _JPEG_LS_PRESETS, _RESTARTS}
 _CODESTREAM = b"\xff\x4f\xff\x51"  # SOC, and SIZ, which must follow
 _JP2_BOX = b"\0\0\0\x0cjP  "
-_START_OF_DATA = b"\xff\x93"
+_TILE_PART = b"\xff\x90"
 _END_OF_IMAGE = b"\xff\xd9"
 
 
-class FrameHeader(NamedTuple):
-    """Of a frame of one component."""
+class JpegLossless(NamedTuple):
+    """What a JPEG Lossless frame is made of.
 
-    rows: int
-    columns: int
+    tables : bodies of its Huffman table segments, joined
+    scan : body of its scan header
+    bits : precision of its samples
+    coded : between scan header and end marker
+    """
+
+    tables: bytes
+    scan: bytes
     bits: int
+    coded: bytes
 
 
-def check_jpeg_lossless(encoded: bytes, rows: int, columns: int) -> None:
-    """Raise unless a JPEG Lossless frame is whole, of this size, and of the plain kind.
+def check_jpeg_lossless(encoded: bytes, rows: int, columns: int) -> JpegLossless:
+    """The parts of a JPEG Lossless frame, which is whole, of this size, and of the plain kind.
 
     Raises PixelDataError where the markers make no sense, TruncatedPixelData without an end marker,
     and UnsupportedPixelData with restart markers or a point transform, which another decoder may know.
     """
-    for marker in _checked_segments(encoded, _JPEG_MARKERS, _SOF3_LOSSLESS, rows, columns):
-        # The last byte of a scan header holds the point transform in its lower half (T.81 B.2.3).
-        if marker.code == _SCAN and marker.body[-1] & 0x0F:
-            raise UnsupportedPixelData("JPEG Lossless with point transform")
+    frame = _checked_frame(encoded, _JPEG_MARKERS, _SOF3_LOSSLESS, rows, columns)
+    scan = frame.segments[-1].body
+    # The last byte of a scan header holds the point transform in its lower half (T.81 B.2.3).
+    if scan[-1] & 0x0F:
+        raise UnsupportedPixelData("JPEG Lossless with point transform")
+    tables = b"".join(segment.body for segment in frame.segments if segment.code == _TABLES)
+    return JpegLossless(
+        tables=tables, scan=scan, bits=frame.bits, coded=encoded[frame.start : frame.end]
+    )
 
 
 def check_jpeg_ls(encoded: bytes, rows: int, columns: int) -> None:
     """Raise unless a JPEG-LS frame is whole and of this size; as `check_jpeg_lossless` does."""
-    _checked_segments(encoded, _JPEG_LS_MARKERS, _SOF55_JPEG_LS, rows, columns)
+    _checked_frame(encoded, _JPEG_LS_MARKERS, _SOF55_JPEG_LS, rows, columns)
 
 
 def check_jpeg_2000(encoded: bytes, rows: int, columns: int) -> None:
@@ -62,9 +74,28 @@ def check_jpeg_2000(encoded: bytes, rows: int, columns: int) -> None:
     _check_size(bottom - top, right - left, n_components, rows, columns)
     if not tile_x or not tile_y or -(-right // tile_x) * -(-bottom // tile_y) > rows * columns:
         raise PixelDataError("claims more tiles than pixels")
-    data = encoded.find(_START_OF_DATA, start)
-    if data < 0 or encoded.rfind(_END_OF_IMAGE) < data:
-        raise TruncatedPixelData("end marker is missing")
+    if not _reaches_its_end(encoded, start + 2):
+        raise TruncatedPixelData("its tiles do not end at its end marker")
+
+
+def _reaches_its_end(encoded: bytes, position: int) -> bool:
+    """Whether the lengths of the header's segments and of the tile-parts lead to the end marker.
+
+    OpenJPEG decodes as many tile-parts as there are, and what is left of a packet.
+    """
+    while encoded[position : position + 2] != _TILE_PART:  # T.800 A.4.2
+        length = int.from_bytes(encoded[position + 2 : position + 4], "big")
+        if encoded[position : position + 1] != b"\xff" or length < 2:
+            return False
+        position += 2 + length
+    while encoded[position : position + 2] == _TILE_PART and position + 12 <= len(encoded):
+        (length,) = struct.unpack_from(">L", encoded, position + 6)
+        if length == 0:  # the last: up to the end marker, and no coded data contain one
+            return _END_OF_IMAGE in encoded[position:]
+        if length < 14:
+            return False
+        position += length
+    return encoded[position : position + 2] == _END_OF_IMAGE
 
 
 def check_rle(encoded: bytes, n_segments: int) -> None:
@@ -86,10 +117,19 @@ class _Segment(NamedTuple):
     body: bytes
 
 
-def _checked_segments(
-    encoded: bytes, allowed: frozenset[int] | set[int], frame_code: int, rows: int, columns: int
-) -> list[_Segment]:
-    segments, data = _segments(encoded, allowed)
+class _Frame(NamedTuple):
+    """Marker segments up to the scan header, precision, and where the coded data lie."""
+
+    segments: list[_Segment]
+    bits: int
+    start: int
+    end: int
+
+
+def _checked_frame(
+    encoded: bytes, allowed: frozenset[int], frame_code: int, rows: int, columns: int
+) -> _Frame:
+    segments, start = _segments(encoded, allowed)
     frames = [segment.body for segment in segments if segment.code == frame_code]
     if len(frames) != 1 or len(frames[0]) < 6:
         raise PixelDataError(f"has {len(frames)} frame headers")
@@ -97,15 +137,16 @@ def _checked_segments(
     _check_size(n_rows, n_columns, n_components, rows, columns)
     if not 2 <= bits <= 16:
         raise PixelDataError(f"claims {bits} bits")
-    if len(segments[-1].body) < 6:
-        raise PixelDataError("has a scan header of no length")
+    if len(segments[-1].body) < 6 or segments[-1].body[0] != 1:
+        raise PixelDataError("has a scan header of no sense")
     # Coded data hold no end marker; 0xFF is followed by a byte, or bit, of zero there.
-    if encoded.find(_END_OF_IMAGE, data) < 0:
+    end = encoded.find(_END_OF_IMAGE, start)
+    if end < 0:
         raise TruncatedPixelData("end marker is missing")
-    return segments
+    return _Frame(segments=segments, bits=bits, start=start, end=end)
 
 
-def _segments(encoded: bytes, allowed: frozenset[int] | set[int]) -> tuple[list[_Segment], int]:
+def _segments(encoded: bytes, allowed: frozenset[int]) -> tuple[list[_Segment], int]:
     """The marker segments up to the scan header, and where the coded data begin behind it."""
     if encoded[:2] != bytes((0xFF, _START)):
         raise PixelDataError("does not begin with a start marker")

@@ -14,7 +14,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import RLELossless
 
 from gsigpu.dicom.model import PixelFormat
-from gsigpu.dicom.reading import codecs
+from gsigpu.dicom.reading import codecs, coded_length
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
@@ -131,11 +131,47 @@ def test_frames_cut_off_inside_a_whole_file_are_refused(tmp_path, uid, kept):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("n_lost", [3, 20, 200])
+@pytest.mark.parametrize("uid", [uid for uid in LOSSLESS if uid != codecs.RLE_LOSSLESS])
+def test_bytes_lost_inside_a_frame_are_missed(tmp_path, uid, n_lost):
+    """The end marker is there, and pydicom's decoders of JPEG Lossless fill up what is not."""
+    frame = bytearray(LOSSLESS[uid](SMOOTH))
+    del frame[len(frame) // 2 : len(frame) // 2 + n_lost]
+    file_of(bytes(frame[:-2]) + b"\xff\xd9", uid, tmp_path / "slice-4")
+    with pytest.raises(PixelDataError, match="slice-4"):
+        read(tmp_path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+@pytest.mark.parametrize("predictor", range(1, 8))
+def test_the_length_of_any_image_is_that_of_its_code(predictor, data):
+    """dcmtk's predictors, and images of any noise: see the formula of T.81 H.1.2."""
+    image = data.draw(arrays(np.uint16, st.tuples(st.integers(2, 70), st.integers(2, 9))))
+    wide = image.astype(np.int64)
+    left, above, corner = wide[1:, :-1], wide[:-1, 1:], wide[:-1, :-1]
+    expected = {
+        1: left, 2: above, 3: corner, 4: left + above - corner, 5: left + ((above - corner) >> 1),
+        6: above + ((left - corner) >> 1), 7: (left + above) >> 1,
+    }[predictor]  # fmt: skip
+    differences = np.concatenate(
+        [
+            (wide[1:, 1:] - expected).ravel(),
+            wide[0, 1:] - wide[0, :-1],
+            wide[1:, 0] - wide[:-1, 0],
+            [wide[0, 0] - 0x8000],
+        ]
+    )
+    lengths = np.arange(65536).astype(np.uint8)
+    n_bits = coded_length._bits_of(lengths, predictor, 16, image)
+    assert n_bits == lengths[differences & 0xFFFF].sum(dtype=int)
+
+
 def test_a_damaged_high_throughput_frame_is_refused(tmp_path):
     frame = bytearray(LOSSLESS[codecs.HTJ2K_LOSSLESS](SMOOTH))
     del frame[len(frame) // 2 : -2]  # the end marker stays
     file_of(bytes(frame), codecs.HTJ2K_LOSSLESS, tmp_path / "slice-4")
-    with pytest.raises(PixelDataError, match=r"slice-4: .*cannot be decoded"):
+    with pytest.raises(PixelDataError, match=r"slice-4: .*(cannot be decoded|are cut off)"):
         read(tmp_path)
 
 
