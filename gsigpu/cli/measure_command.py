@@ -178,12 +178,28 @@ def measure_command(
         overwrite=overwrite,
     )
     warn(measurement.warnings)
+    warn(_ids_to_read_as_text(measurement, out))
     if as_json:
         typer.echo(json.dumps(_as_dict(measurement, written), indent=2))
     else:
         typer.echo(summary(measurement, written))
     if measurement.failures:
         fail(list(dict.fromkeys(str(failure.error) for failure in measurement.failures)))
+
+
+def _ids_to_read_as_text(measurement: Measurement, out: Path) -> list[str]:
+    """A warning where a CSV does not say by itself that its ids are text."""
+    from gsigpu.tables.measurement_table import ids_that_change_in_csv
+
+    changed = ids_that_change_in_csv(measurement.table) if out.suffix.lower() == ".csv" else []
+    if not changed:
+        return []
+    what = "this id" if len(changed) == 1 else "these ids"
+    line = (
+        f"{out}: {', '.join(changed)}: programs that guess types read {what} as numbers or missing values;"
+        " read the column as text, or write -o OUT.parquet"
+    )
+    return [line]
 
 
 def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from gsigpu.regions.shells import (
     AUTO_RIM,
     FEW_VOXELS,
     LESION_CLEARANCE_MM,
+    THICK_SLICES,
     RimRule,
     distance_field,
     lesion_regions,
@@ -66,12 +67,16 @@ class RegionSettings:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Lesion:
     """A lesion as it is called in the tables, and its mask."""
 
     lesion_id: str
     mask: RegionMask
+
+    def __repr__(self) -> str:
+        """Without the lesion's id, which may name a person."""
+        return f"Lesion({self.mask!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class StudyMasks:
     normal: RegionMask | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MeasuredRegion:
     """One region to measure.
 
@@ -100,8 +105,12 @@ class MeasuredRegion:
     distance_mm: float | None = None
     flags: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Without the lesion's id, which may name a person."""
+        return f"MeasuredRegion({self.region}, {self.mask!r}, flags={self.flags})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class MissingRegion:
     """A region of a lesion that was asked for and has no voxels.
 
@@ -111,6 +120,10 @@ class MissingRegion:
     lesion_id: str
     region: str
     flags: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Without the lesion's id, which may name a person."""
+        return f"MissingRegion({self.region}, flags={self.flags})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,7 @@ class LesionLayout:
     flags: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Layout:
     """All regions of a study, lesion by lesion, then those of the study.
 
@@ -140,6 +153,10 @@ class Layout:
     missing: tuple[MissingRegion, ...]
     lesions: tuple[LesionLayout, ...]
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """How much there is."""
+        return f"Layout({len(self.lesions)} lesions, {len(self.regions)} regions, {len(self.missing)} missing)"
 
 
 def lay_out(
@@ -204,7 +221,9 @@ def _of_lesion(
         perilesional_mm=settings.perilesional_mm,
         field=field,
     )
-    of_lesion = tuple(flag for flag in parts.flags if not flag.startswith("few-voxels:"))
+    of_lesion = tuple(
+        flag for flag in parts.flags if not flag.startswith("few-voxels:") and flag != THICK_SLICES
+    )
     no_liver = () if masks.liver is not None else (NO_LIVER_MASK,)
     made: list[MeasuredRegion] = []
     missing: list[MissingRegion] = []
@@ -216,12 +235,14 @@ def _of_lesion(
             continue
         few = ("few-voxels",) if f"few-voxels:{name}" in parts.flags else ()
         outward = no_liver if name == "perilesional" else ()
+        is_shared = name in ("rim", "core") and THICK_SLICES in parts.flags
+        thick = (THICK_SLICES,) if is_shared else ()
         made.append(
             MeasuredRegion(
                 lesion_id=lesion.lesion_id,
                 region=name,
                 mask=parts.regions[name],
-                flags=(*of_lesion, *few, *outward),
+                flags=(*of_lesion, *few, *thick, *outward),
             )
         )
     if has_profile:

@@ -20,7 +20,7 @@ Box = tuple[slice, slice, slice]
 Spacing = tuple[float, float, float]  # mm, (z, y, x)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RegionMask:
     """Voxels of one region on the grid of a study.
 
@@ -34,6 +34,10 @@ class RegionMask:
     label: int
     origin: tuple[int, int, int]
     voxels: Any
+
+    def __repr__(self) -> str:
+        """Where and how large; the name may be a person's."""
+        return f"RegionMask(label={self.label}, origin={self.origin}, {self.n_voxels} voxels)"
 
     @property
     def box(self) -> Box:

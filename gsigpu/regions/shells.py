@@ -30,6 +30,9 @@ from gsigpu.regions.region_mask import RegionMask, Spacing, dilated, trimmed, wi
 FEW_VOXELS = 10
 # Normal liver keeps this far away from lesions: beyond the perfusion changes around metastases.
 LESION_CLEARANCE_MM = 10.0
+# Of rim and core where slices are thicker than the rim: their voxels share each other's tissue, whatever the depth of
+# their centres. At 5 mm slices the core of a 10 mm lesion keeps a third of its difference to the rim (design/009).
+THICK_SLICES = "thick-slices"
 _RULE = re.compile(r"(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>mm|%)")
 
 
@@ -87,7 +90,7 @@ class LesionRegions:
     largest_depth_mm : of the lesion
     dimensions : in which depth was measured, `2d` or `3d`
     flags : `core-empty`, `perilesional-empty`, `few-voxels:NAME`, `touches-edge`, `one-slice`, `2d-roi`,
-        `overlaps-lesion`, `touches-lesion`
+        `overlaps-lesion`, `touches-lesion`, `thick-slices`
     """
 
     regions: dict[str, RegionMask]
@@ -176,6 +179,8 @@ def lesion_regions(
     flags += _placement_flags(lesion, grid_shape)
     if field.dimensions == "2d":
         flags.append("2d-roi")
+    if spacing_mm[0] > rim_mm:
+        flags.append(THICK_SLICES)
     flags += _neighbour_flags(lesion, others)
     return LesionRegions(
         regions=regions,

@@ -24,10 +24,12 @@ TABLE_STATISTICS = (
 # Statistics that the wide table shows.
 _WIDE_STATISTICS = ("mean", "sd", "median", "ratio", "value")
 _KEYS = ("case_id", "patient_id", "group", "reader", "phase", "lesion_id")
+# What pandas, R and DuckDB take for a missing value, in lower case.
+_MISSING_IN_CSV = frozenset({"na", "n/a", "<na>", "nan", "-nan", "null", "none", "#n/a"})
 SUFFIXES = (".csv", ".parquet")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MeasurementRow:
     """One value.
 
@@ -62,6 +64,11 @@ class MeasurementRow:
     flags: str
     distance_mm: float = float("nan")
 
+    def __repr__(self) -> str:
+        """Without whose it is."""
+        what = f"{self.region} {self.parameter} {self.statistic}".strip()
+        return f"MeasurementRow({what} = {self.value:g} {self.unit}, n_valid={self.n_valid})"
+
 
 COLUMNS = tuple(column.name for column in fields(MeasurementRow))
 _CELLS = attrgetter(*COLUMNS)
@@ -89,6 +96,37 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(path, index=False, lineterminator="\n")
     else:
         table.to_parquet(path, index=False, engine="pyarrow")
+
+
+def ids_that_change_in_csv(table: pd.DataFrame) -> list[str]:
+    """Ids that programs which guess the types of a CSV's columns give back as another text.
+
+    A column of them is read as numbers, so that `2.10` becomes 2.1 and `007` 7, or as missing (`NA`). Parquet keeps
+    the type, and `read_table` reads text.
+
+    >>> ids_that_change_in_csv(pd.DataFrame({"patient_id": ["007", "8"], "lesion_id": ["2.10", "2-01"]}))
+    ['patient_id 007', 'lesion_id 2.10']
+    """
+    return [
+        f"{column} {text}"
+        for column in _KEYS
+        if column in table
+        for text in dict.fromkeys(table[column].astype(str))
+        if text.lower() in _MISSING_IN_CSV or (_is_number(text) and not _is_plain_integer(text))
+    ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_plain_integer(text: str) -> bool:
+    """Whether a reader that takes it for an integer prints it as it stands: 15 digits fit a float too."""
+    return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0") and len(text) <= 15
 
 
 def require_suffix(path: Path) -> None:

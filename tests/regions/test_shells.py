@@ -249,3 +249,11 @@ def test_bad_rims_are_refused(text):
 def test_empty_masks_are_refused():
     with pytest.raises(InputError, match="empty"):
         region_mask("a", 1, np.zeros((2, 2, 2), bool))
+
+
+@pytest.mark.parametrize(("slice_mm", "is_thick"), [(1.0, False), (2.5, False), (5.0, True)])
+def test_rim_and_core_that_share_voxels_are_flagged(slice_mm, is_thick):
+    spacing = (slice_mm, 0.8, 0.8)
+    regions = lesion_regions(region_mask("a", 1, sphere(12.0, spacing)), spacing, (99, 999, 999))
+    assert regions.rim_mm == 3.0
+    assert ("thick-slices" in regions.flags) == is_thick

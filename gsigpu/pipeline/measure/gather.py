@@ -25,7 +25,7 @@ from gsigpu.regions.region_mask import RegionMask
 MorePlanes = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Gathered:
     """Voxels of regions.
 
@@ -38,6 +38,11 @@ class Gathered:
     values: tuple[NDArray[np.float32], ...]
     errors: tuple[PixelDataError | None, ...]
     slices: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        """How much there is."""
+        n_voxels = sum(array.shape[1] for array in self.values)
+        return f"Gathered({len(self.values)} regions, {n_voxels} voxels, {len(self.slices)} slices)"
 
 
 def gather(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
+from math import isnan
 
 import pandas as pd
 
@@ -13,6 +15,15 @@ from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
 from gsigpu.pipeline.measure.study_masks import CollectedMasks, Failure
 from gsigpu.regions.region_layout import Layout, RegionSettings
 from gsigpu.tables.measurement_table import MeasurementRow, frame
+
+# Of a notebook's table: region, parameter, title.
+_SHOWN = (
+    ("lesion", "longest_axial_diameter", "diameter"),
+    ("core", "lambda_hu", "λHU core"),
+    ("rim", "lambda_hu", "λHU rim"),
+    ("core", "iodine", "iodine core"),
+    ("rim", "iodine", "iodine rim"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +49,9 @@ class VendorIodine:
     n_voxels: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Measurement:
-    """What a measurement found.
+    """What a measurement gives.
 
     rows : of the table, see gsigpu.tables.measurement_table
     """
@@ -58,6 +69,45 @@ class Measurement:
     warnings: tuple[str, ...]
     vendor_iodine: tuple[VendorIodine, ...]
     seconds: dict[str, float]
+
+    def __repr__(self) -> str:
+        """What was measured, without whose it is or where its files are."""
+        n_lesions = len(self.layout.lesions)
+        parts = [
+            f"{n_lesions} lesion{'s' if n_lesions != 1 else ''}",
+            *(region.region for region in self.layout.regions if not region.lesion_id),
+        ]
+        if self.stack.phase:
+            parts.append(f"phase {self.stack.phase}")
+        parts.append(f"{len(self.rows)} rows")
+        if self.failures:
+            parts.append(f"{len(self.failures)} failed")
+        return f"Measurement({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Size, λHU and iodine of each lesion; ids that are words are left out, because they may name a person."""
+        values = {
+            (row.lesion_id, row.region, row.parameter): (row.value, row.unit)
+            for row in self.rows
+            if row.statistic in ("mean", "value")
+        }
+        body = []
+        for number, layout in enumerate(self.layout.lesions, start=1):
+            lesion_id = layout.lesion.lesion_id
+            is_number = all(part.isdigit() for part in lesion_id.split("-"))
+            cells = [lesion_id if is_number else f"({number})"]
+            for region, parameter, _ in _SHOWN:
+                value, unit = values.get((lesion_id, region, parameter), (float("nan"), ""))
+                cells.append("" if isnan(value) else f"{value:.3g} {unit}")
+            cells.append(" ".join(layout.flags))
+            body.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
+        titles = ("lesion", *(title for _, _, title in _SHOWN), "flags")
+        head = "".join(f"<th>{title}</th>" for title in titles)
+        rows = "".join(f"<tr>{cells}</tr>" for cells in body)
+        return (
+            f"<table><caption>{escape(repr(self))}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
 
     @property
     def table(self) -> pd.DataFrame:

@@ -24,7 +24,7 @@ NO_VALID = "no-valid-voxels"
 _COMPARED = ("lambda_hu", "iodine", "ct_value")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CaseLabels:
     """Whose measurement it is; what nobody says is "", or the study's for patient and phase."""
 
@@ -33,6 +33,11 @@ class CaseLabels:
     group: str = ""
     reader: str = ""
     phase: str = ""
+
+    def __repr__(self) -> str:
+        """Without whose it is."""
+        given = [name for name in ("case_id", "patient_id", "reader") if getattr(self, name)]
+        return f"CaseLabels(group={self.group!r}, phase={self.phase!r}, with {', '.join(given) or 'no id'})"
 
 
 @dataclass(frozen=True, slots=True)

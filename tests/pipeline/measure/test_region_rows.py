@@ -1,5 +1,7 @@
 """Every lesion has a row per region that was asked for, or one that says why not; surroundings hold no air."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from gsigpu.dicom.reading.hu_planes import read_planes
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import NoValidVoxels, SettingsError
+from gsigpu.masks.roles import parse_roles
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
+from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.regions.region_layout import LESION_REGIONS, RegionSettings
 from gsigpu.regions.shells import parse_rim
@@ -189,3 +193,29 @@ def test_a_region_of_interest_on_a_slice_is_told_to_be_one(truth, study, tmp_pat
     assert all(mask.origin[0] == 8 and mask.voxels.shape[0] == 1 for mask in shells)
     forced = measured(study, mask, "lesion", "rim", rim_dimensions="3d")
     assert not any("2d-roi" in row.flags for row in forced.rows)
+
+
+def test_reprs_are_short_and_without_identity(tmp_path):
+    truth = write_phantom(
+        tmp_path / "phantom", replace(SETTINGS, patient_id="IDENT-4711", patient_name="Doe^Jane")
+    )
+    files = MaskFiles(
+        (truth.lesion_mask,), liver=truth.liver_mask, roles=parse_roles({}, {"1": "Doe S4"})
+    )
+    labels = CaseLabels("case-0815", "IDENT-4711", "lung", "Dr. Roe")
+    measurement = measure_study(read_study(truth.dicom_folder), files, labels=labels)
+    assert repr(measurement).startswith("Measurement(1 lesion, parenchyma, phase PVP, ")
+    page = measurement._repr_html_()
+    assert "<th>iodine core</th>" in page
+    assert "mg/mL" in page
+    parts = (
+        measurement,
+        measurement.labels,
+        measurement.layout,
+        measurement.gathered,
+        measurement.rows[0],
+    )
+    for text in (page, *map(repr, parts), repr(measurement.layout.regions[0])):
+        assert len(text) < 1000
+        for secret in ("4711", "0815", "Doe", "Roe", str(tmp_path)):
+            assert secret not in text

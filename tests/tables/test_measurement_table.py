@@ -1,0 +1,95 @@
+"""The measurement table's ids are text, in every reader that is told by the file."""
+
+from dataclasses import replace
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from gsigpu.tables.measurement_table import (
+    MeasurementRow,
+    frame,
+    ids_that_change_in_csv,
+    read_table,
+    write_table,
+)
+
+ROW = MeasurementRow(
+    case_id="c-1",
+    patient_id="p-1",
+    group="lung",
+    reader="A",
+    phase="PVP",
+    lesion_id="1",
+    region="core",
+    parameter="iodine",
+    statistic="mean",
+    value=1.5,
+    unit="mg/mL",
+    definition="c",
+    n_voxels=10,
+    n_valid=10,
+    flags="",
+)
+KEYS = ["case_id", "patient_id", "lesion_id"]
+
+
+def table_of(*lesion_ids, **labels):
+    rows = [replace(ROW, lesion_id=lesion_id, **labels) for lesion_id in lesion_ids]
+    return frame([*rows, replace(ROW, lesion_id="", region="parenchyma")])
+
+
+def test_ids_of_parts_are_text_in_csv_readers_that_guess(tmp_path):
+    """2-01 and 2-10: pandas, DuckDB and pyarrow, with their defaults."""
+    table = table_of("2-01", "2-10", "2-1")
+    write_table(table, tmp_path / "t.csv")
+    expected = ["2-01", "2-10", "2-1"]
+    assert pd.read_csv(tmp_path / "t.csv").lesion_id.tolist()[:3] == expected
+    assert pa.csv.read_csv(tmp_path / "t.csv")["lesion_id"].to_pylist()[:3] == expected
+    query = f"SELECT lesion_id FROM read_csv('{tmp_path / 't.csv'}')"
+    assert [row[0] for row in duckdb.sql(query).fetchall()][:3] == expected
+    assert ids_that_change_in_csv(table) == []
+
+
+@pytest.mark.parametrize(
+    "ids", [("2-01", "2-10"), ("1", "2"), ("2.1", "2.10"), ("007", "7"), ("NA", "1e5")]
+)
+def test_ids_are_typed_in_parquet_and_read_as_text_by_ourselves(tmp_path, ids):
+    table = table_of(*ids, patient_id="0042")
+    for name in ("t.csv", "t.parquet"):
+        write_table(table, tmp_path / name)
+        back = read_table(tmp_path / name)
+        assert back.lesion_id.tolist() == [*ids, ""]
+        assert back.patient_id.tolist() == ["0042", "0042", "p-1"]
+    schema = pa.parquet.read_schema(tmp_path / "t.parquet")
+    for column in KEYS:
+        assert schema.field(column).type in (pa.string(), pa.large_string())
+    query = f"SELECT DISTINCT typeof(lesion_id), typeof(patient_id) FROM '{tmp_path / 't.parquet'}'"
+    assert duckdb.sql(query).fetchall() == [("VARCHAR", "VARCHAR")]
+
+
+def test_ids_that_a_guessing_reader_changes_are_known(tmp_path):
+    ids = ("2.1", "2.10", "007", "1e5", "NA", "12", "0", "2-01", "met S4", "1234567890123456789")
+    told = {
+        text.split(" ", 1)[1]
+        for text in ids_that_change_in_csv(table_of(*ids))
+        if text.startswith("lesion_id")
+    }
+    changed = set()
+    for text in ids:
+        write_table(table_of(text, text), tmp_path / "t.csv")
+        read = pd.read_csv(tmp_path / "t.csv").lesion_id.iloc[0]
+        back = str(int(read)) if isinstance(read, float) and read.is_integer() else str(read)
+        if back != text:
+            changed.add(text)
+    assert changed <= told
+    assert told == {"2.1", "2.10", "007", "1e5", "NA", "1234567890123456789"}
+
+
+def test_a_row_shows_no_identity():
+    assert "p-1" not in repr(ROW)
+    assert "c-1" not in repr(ROW)
+    assert "core iodine mean = 1.5 mg/mL" in repr(ROW)
