@@ -171,6 +171,13 @@ DECISION_CURVE_COLUMNS = (
     "net_benefit_all", "n_lesions", "n_patients",
 )  # fmt: skip
 
+# Rows: the test of all groups with covariates held equal, every pair, and each covariate's coefficient.
+ADJUSTED_COLUMNS = (
+    "track", "test", "unit", "covariates", "group_a", "group_b", "difference", "ci_low", "ci_high",
+    "statistic", "df1", "df2", "p", "p_bonferroni", "p_holm", "n_a", "n_b", "n_patients_a",
+    "n_patients_b", "n_incomplete", "note", "computation",
+)  # fmt: skip
+
 # Each estimate and the ends of its interval, by the name of the file: low <= estimate <= high in every row.
 INTERVALS = {
     "descriptives": (("ci_low", "mean", "ci_high"),),
@@ -199,6 +206,7 @@ INTERVALS = {
         )
     ),
     "decision_curve": (("net_benefit_low", "net_benefit", "net_benefit_high"),),
+    "adjusted": (("ci_low", "difference", "ci_high"),),
     "within": (("ci_low", "difference", "ci_high"), ("ratio_low", "ratio", "ratio_high")),
     "models": (("auc_low", "auc", "auc_high"),),
     "icc": (("ci_low", "icc", "ci_high"),),

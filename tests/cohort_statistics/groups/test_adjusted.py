@@ -1,0 +1,75 @@
+"""Covariates in the mixed model and in areas, against lme4, clubSandwich and pROC."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gsigpu.cohort_statistics.frames import ADJUSTED_COLUMNS
+from gsigpu.cohort_statistics.groups.adjusted import adjusted_area, adjusted_tests
+from gsigpu.cohort_statistics.roc.clustered import obuchowski
+from gsigpu.errors import InputError
+from tests.support.places import GOLDEN as GOLDEN_FOLDER
+
+GOLDEN = json.loads((Path(GOLDEN_FOLDER) / "adjusted.json").read_text())
+ROWS = pd.DataFrame(GOLDEN["rows"])
+
+
+def adjusted(rows, names=("age", "site", "size")):
+    return adjusted_tests(
+        rows["value"], rows["group"], rows["patient"], rows[list(names)], order=["a", "b", "c"]
+    )
+
+
+def test_adjusted_differences_are_clubsandwichs():
+    frame = adjusted(ROWS)
+    assert tuple(frame.columns) == ADJUSTED_COLUMNS
+    overall = frame.iloc[0]
+    for column, key in (("statistic", "f"), ("df1", "df1"), ("df2", "df2"), ("p", "p")):
+        assert overall[column] == pytest.approx(GOLDEN[key], rel=1e-5)
+    for test, r in (("adjusted", GOLDEN["pairs"]), ("covariate", GOLDEN["covariates"])):
+        rows = frame[frame["test"] == test]
+        np.testing.assert_allclose(rows["difference"].astype(float), r["difference"], rtol=1e-5)
+        np.testing.assert_allclose(rows["df2"].astype(float), r["df"], rtol=1e-4)
+        se = rows["difference"].astype(float) / rows["statistic"].astype(float)
+        np.testing.assert_allclose(se, r["se"], rtol=1e-5)
+    names = frame.loc[frame["test"] == "covariate", ["group_a", "group_b"]].values.tolist()
+    assert names == [["age", ""], ["site", "y against x"], ["size", ""]]
+
+
+def test_lesions_without_a_covariate_are_left_out_and_counted():
+    gaps = ROWS.assign(
+        age=ROWS["age"].where(ROWS.index != 4), site=ROWS["site"].where(ROWS.index != 9)
+    )
+    frame = adjusted(gaps)
+    assert (frame["n_incomplete"] == 2).all()
+    assert frame.iloc[0]["p"] == adjusted(ROWS.drop([4, 9])).iloc[0]["p"]
+
+
+def test_groups_that_are_their_site_cannot_be_adjusted_for_it():
+    frame = adjusted(ROWS.assign(site=ROWS["group"]), names=("site",))
+    assert frame["p"].isna().all()
+    assert frame["note"].str.contains("cannot be told apart from the covariates").all()
+    with pytest.raises(InputError, match="one row per value"):
+        adjusted_tests(
+            [1.0, 2.0], ["a", "b"], [1, 2], pd.DataFrame({"age": [1.0]}), order=["a", "b"]
+        )
+
+
+def test_the_adjusted_area_is_that_of_residuals_among_the_negatives():
+    a, b = (ROWS[ROWS["group"] == name] for name in "ab")
+    names = ["age", "size"]
+    result = adjusted_area(a["value"], b["value"], a["patient"], b["patient"], a[names], b[names])
+    assert result.auc == pytest.approx(GOLDEN["adjusted_area"], abs=1e-12)
+    # With nothing to take out it is the plain area, and the jackknife nears Obuchowski's error.
+    nothing = adjusted_area(
+        a["value"], b["value"], a["patient"], b["patient"],
+        np.zeros((len(a), 0)), np.zeros((len(b), 0)),
+    )  # fmt: skip
+    plain = obuchowski(a["value"], b["value"], a["patient"], b["patient"])
+    assert nothing.auc == pytest.approx(plain.auc)
+    assert nothing.se == pytest.approx(plain.se, rel=0.1)
+    few = adjusted_area([1.0, 2], [0.0, 1], [1, 2], [3, 4], [[1.0], [2]], [[1.0], [2]])
+    assert few.note.startswith("cannot be tested")
