@@ -192,9 +192,12 @@ def _is_mask(path: Path) -> bool:
         return True
     if not _is_dicom(path):
         return False
-    from pydicom import dcmread
+    from gsigpu.dicom.reading.bounded_file import read_header
 
-    header = dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    try:
+        header = read_header(path, ["SOPClassUID"])
+    except Exception:  # noqa: BLE001  # pydicom raises anything on a broken header
+        return False
     return header.get("SOPClassUID") in (_RT_STRUCTURE_SET, *SEGMENTATIONS)
 
 

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Sequence
 from io import FileIO
+from pathlib import Path
 from typing import BinaryIO
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 # A header of 10,000 frames in functional groups has some 20 MB, read in some 2 million pieces.
 MOST_HEADER_BYTES = 64 * 1024 * 1024
@@ -24,6 +29,20 @@ _INFLATED_PIECE = 1 << 20
 
 class NoHeader(Exception):
     """What is read cannot be the header of an image; the scan reports it as skipped."""
+
+
+def read_header(path: Path, tags: Sequence[str] | None = None) -> Dataset:
+    """The header of a DICOM file by pydicom, which sees only so much of it.
+
+    tags : keywords of the elements to keep; all if None
+    Raises NoHeader instead of reading without end, and what `dcmread` does: anything.
+    """
+    with path.open("rb") as file:
+        return dcmread(
+            BoundedFile(file),
+            stop_before_pixels=True,
+            specific_tags=None if tags is None else list(tags),
+        )
 
 
 class BoundedFile:

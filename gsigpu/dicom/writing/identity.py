@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydicom import dcmread
-
+from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.writing.derived import quiet
 
 # PS3.15 E.1 names more; these are what a message or a file's name may repeat.
@@ -30,9 +29,7 @@ def identity_of(files: Iterable[Path]) -> list[str]:
     for path in files:
         try:
             with quiet():
-                header = dcmread(
-                    path, stop_before_pixels=True, specific_tags=[*_PERSONS, *_WHOLE], force=False
-                )
+                header = read_header(path, [*_PERSONS, *_WHOLE])
                 persons = [_texts(header.get(keyword)) for keyword in _PERSONS]
                 whole = [_texts(header.get(keyword)) for keyword in _WHOLE]
         except Exception:  # noqa: BLE001, S112  # pydicom raises anything on a broken header

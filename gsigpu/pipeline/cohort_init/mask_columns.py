@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
-
+from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.masks.read_files import VOLUME_SUFFIXES
@@ -102,7 +101,7 @@ def _referred_study(path: Path, by_uid: dict[str, LookedStudy]) -> str:
     """The study that a SEG or RTSTRUCT belongs to; "" for none, and for what gsigpu itself wrote."""
     try:
         with quiet():
-            header = dcmread(path, stop_before_pixels=True)
+            header = read_header(path)
             made_by = str(header.get("ManufacturerModelName") or header.get("Manufacturer") or "")
             uid = str(header.get("StudyInstanceUID") or "")
             patient_id = str(header.get("PatientID") or "").strip()
@@ -142,7 +141,7 @@ def _phase_of_dicom(path: Path, phase_of_series: dict[str, str]) -> str:
     """That of the series which a SEG or RTSTRUCT refers to."""
     try:
         with quiet():
-            header = dcmread(path, stop_before_pixels=True)
+            header = read_header(path)
             named = {
                 str(element.value)
                 for element in header.iterall()

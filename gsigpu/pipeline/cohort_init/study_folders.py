@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
+from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.masks.read_files import VOLUME_SUFFIXES
 
@@ -115,7 +116,7 @@ def find_studies(
 def _header(path: Path) -> Dataset | None:
     try:
         with quiet():
-            return dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+            return read_header(path, _TAGS)
     except Exception:  # noqa: BLE001  # what is no DICOM, or broken, names no study
         return None
 

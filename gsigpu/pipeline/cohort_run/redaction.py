@@ -15,9 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydicom import dcmread
-
 from gsigpu.dicom.model import Study
+from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.dicom.writing.identity import identity_of
@@ -203,7 +202,7 @@ def header_texts(files: Iterable[Path]) -> list[str]:
     for path in files:
         try:
             with quiet():
-                header = dcmread(path, stop_before_pixels=True)
+                header = read_header(path)
                 for element in header.iterall():
                     if element.VR in _TEXT_VRS:
                         values = element.value if element.VM > 1 else [element.value]

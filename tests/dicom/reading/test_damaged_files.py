@@ -20,7 +20,9 @@ from gsigpu.dicom.reading import bounded_file, isolated
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.reading.siblings import name_pattern
-from gsigpu.errors import PixelDataError
+from gsigpu.dicom.writing.identity import identity_of
+from gsigpu.errors import MaskError, PixelDataError
+from gsigpu.masks.read_masks import masks_in
 from tests.support.dicom_files import ct_dataset, save
 from tests.support.enhanced import enhanced_ct
 
@@ -133,6 +135,7 @@ UNBOUNDED = {
     "zeros behind a preamble": bytes(128) + b"DICM",
     "zeros behind a first element": b"\x08\0\5\0CS\2\0AB",
     "zeros in a sequence": head(0x00081140, b"SQ", 0xFFFFFFFF),
+    "zeros behind meta information": bytes(128) + b"DICM\2\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0",
     "one endless element": head(0x00091010, b"OB", 0xFFFFFFF0)[:4] + b"OB\0\0\xf0\xff\xff\xff",
     "a long element": b"\x08\0\5\0CS\2\0AB" + head(0x00091010, b"OB", 1_400_000_000),
 }
@@ -152,6 +155,18 @@ def test_a_huge_stray_file_costs_little(tmp_path, start):
     assert peak < 2 * bounded_file.MOST_HEADER_BYTES
     assert len(scan.planes) == 2
     assert [skipped.path.name for skipped in scan.skipped] == ["stray"]
+
+
+@pytest.mark.parametrize("start", [start for start in UNBOUNDED.values() if b"DICM" in start])
+def test_nor_does_it_where_masks_identities_and_studies_are_looked_for(tmp_path, start):
+    sparse(tmp_path / "stray", 1_500_000_000, start)
+    before = time.monotonic()
+    assert identity_of([tmp_path / "stray"]) == []
+    with pytest.raises(MaskError, match="holds no mask file"):
+        masks_in(tmp_path)
+    with pytest.raises(bounded_file.NoHeader):
+        bounded_file.read_header(tmp_path / "stray")
+    assert time.monotonic() - before < 5.0
 
 
 def test_noise_costs_little(tmp_path):
