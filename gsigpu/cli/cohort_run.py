@@ -47,6 +47,8 @@ _FIELDS = {
     "maps": "maps",
     "map_format": "map_format",
     "pictures": "pictures",
+    "review": "review",
+    "exclusions": "rules.decisions",
     "patterns": "patterns",
     "confirmed_only": "rules.confirmed_only",
     "max_diameter": "rules.max_diameter_mm",
@@ -176,6 +178,21 @@ def cohort_run(
             "--pictures/--no-pictures", help="Also a picture of every row's largest lesion."
         ),
     ] = False,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review/--no-review",
+            help="Also OUT/review/index.html, a gallery with a card of every lesion, to look at and decide on.",
+        ),
+    ] = False,
+    exclusions: Annotated[
+        Path | None,
+        typer.Option(
+            "--exclusions",
+            metavar="FILE",
+            help="Lesions that were rejected or are to be redrawn, as the gallery saves them.",
+        ),
+    ] = None,
     pseudonymise: Annotated[
         Path | None,
         typer.Option(
@@ -204,6 +221,7 @@ def cohort_run(
     from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
     from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
     from gsigpu.tables.manifest import ManifestProblems
+    from gsigpu.tables.review_decisions import read_decisions
 
     settings = CohortSettings(
         measure=measure_options.measure_settings(
@@ -221,6 +239,7 @@ def cohort_run(
         maps=tuple(maps),
         map_format=map_format,
         pictures=pictures,
+        review=review,
         split_lesions=split_lesions,
         any_mask_phase=any_mask_phase,
         allow_overlap=allow_overlap,
@@ -230,6 +249,7 @@ def cohort_run(
         confirmed_only=confirmed_only,
         max_diameter_mm=max_diameter,
         min_group_size=min_group_size,
+        decisions=() if exclusions is None else read_decisions(exclusions),
     )
     how = CohortOptions(
         workers=workers,

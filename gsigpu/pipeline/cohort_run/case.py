@@ -203,6 +203,11 @@ class _Case:
 
             clock.stage("picture")
             put(files.picture, lambda partial: save_picture(partial, measurement))
+        if settings.review:
+            from gsigpu.pipeline.review.cohort_gallery import write_cards
+
+            clock.stage("cards")
+            write_cards(files.cards, measurement, redact)
         clock.stage("write")
         require_owner(task.out, task.token, task.shard)
         write_row(

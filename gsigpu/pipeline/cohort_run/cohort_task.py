@@ -25,6 +25,7 @@ class CohortSettings:
     maps : names of maps to write, none if empty
     map_format : as of `gsigpu map`; those of DICOM carry the patient's identity, as a PACS needs it
     pictures : of each row
+    review : a card of every lesion, and the gallery of all
     split_lesions, any_mask_phase : as of `gsigpu measure`
     allow_overlap : measure lesions that lie almost wholly in another, which are refused otherwise
     patterns : a file of patterns for series descriptions
@@ -35,6 +36,7 @@ class CohortSettings:
     maps: tuple[str, ...] = ()
     map_format: str = "nifti"
     pictures: bool = False
+    review: bool = False
     split_lesions: bool = False
     any_mask_phase: bool = False
     allow_overlap: bool = False

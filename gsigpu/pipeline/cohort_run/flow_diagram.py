@@ -14,6 +14,7 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
     DIAMETER,
     GROUP_SIZE,
     NO_LESION,
+    REVIEW,
     Exclusion,
     InclusionRules,
 )
@@ -92,6 +93,9 @@ def flow_of(
     beyond = [
         (f"longest diameter above {rules.max_diameter_mm:g} mm\n{_n(len(large), 'lesion')}")
         if large and rules.max_diameter_mm is not None
+        else "",
+        f"rejected or to be redrawn at review\n{_n(len(by_rule[REVIEW]), 'lesion')}"
+        if by_rule.get(REVIEW)
         else "",
         f"no lesion left\n{_counted([exclusion.row for exclusion in by_rule.get(NO_LESION, [])])}"
         if by_rule.get(NO_LESION)

@@ -11,10 +11,13 @@ import pandas as pd
 
 from gsigpu.errors import SettingsError
 from gsigpu.tables.manifest import ManifestRow
+from gsigpu.tables.review_decisions import Decision
 
 CONFIRMED, DIAMETER, GROUP_SIZE, NO_LESION = (
     "confirmed-only", "max-diameter", "min-group-size", "no-lesion-left",
 )  # fmt: skip
+# A person's decision on a lesion, after having looked at it.
+REVIEW = "review"
 COLUMNS = (
     "case_id", "lesion_id", "rule", "reason", "patient_id", "group", "phase", "reader", "line",
 )  # fmt: skip
@@ -28,11 +31,13 @@ class InclusionRules:
     max_diameter_mm : lesions up to this longest axial diameter, measured; 30 in the source study; None or
         infinity for no limit
     min_group_size : groups of so many patients or more
+    decisions : lesions that a person rejected or wants redrawn, see gsigpu.tables.review_decisions
     """
 
     confirmed_only: bool = False
     max_diameter_mm: float | None = None
     min_group_size: int = 0
+    decisions: tuple[Decision, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what includes nothing."""
@@ -58,7 +63,18 @@ class Exclusion:
 def before_measuring(
     rows: Sequence[ManifestRow], rules: InclusionRules
 ) -> tuple[list[ManifestRow], list[Exclusion]]:
-    """Rows to measure, and those that the manifest alone excludes."""
+    """Rows to measure, and those that the manifest alone excludes.
+
+    Raises SettingsError for a decision on a row that is not in the manifest.
+    """
+    known = {(row.case_id, row.phase, row.reader) for row in rows}
+    for case_id, lesion_id, phase, reader, *_ in rules.decisions:
+        if (case_id, phase, reader) not in known:
+            where = " ".join(filter(None, (case_id, phase, reader)))
+            raise SettingsError(
+                f"a decision on lesion {lesion_id} of {where}, which is no row of the manifest",
+                remedy="remove it from the file of --exclusions, or add the row",
+            )
     kept, excluded = [], []
     for row in rows:
         if rules.confirmed_only and row.confirmed is not True:
@@ -84,19 +100,30 @@ def after_measuring(
     or another phase's mask need not be the same lesion. One mask for two phases has one diameter in both.
     """
     excluded = []
-    too_large: dict[ManifestRow, set[str]] = {}
+    left_out: dict[ManifestRow, set[str]] = {}
     for row in rows if rules.max_diameter_mm is not None else ():
         for lesion_id, mm in diameters_mm[row].items():
             if mm > (rules.max_diameter_mm or 0.0):
-                too_large.setdefault(row, set()).add(lesion_id)
+                left_out.setdefault(row, set()).add(lesion_id)
                 where = ", ".join(filter(None, (row.phase, row.reader and f"reader {row.reader}")))
                 reason = f"longest axial diameter {mm:.1f} mm ({where}) above {rules.max_diameter_mm:g} mm"
                 excluded.append(
                     Exclusion(row=row, rule=DIAMETER, reason=reason, lesion_id=lesion_id)
                 )
+    by_row: dict[tuple[str, str, str], list[Decision]] = defaultdict(list)
+    for decision in rules.decisions:
+        case_id, _, phase, reader, *_ = decision
+        by_row[case_id, phase, reader].append(decision)
+    for row in rows:
+        for _, lesion_id, _, _, what, why in by_row.get((row.case_id, row.phase, row.reader), ()):
+            if lesion_id in lesions[row] and lesion_id not in left_out.get(row, ()):
+                left_out.setdefault(row, set()).add(lesion_id)
+                words = "to be redrawn" if what == "redraw" else what
+                reason = f"{words} at review: {why}" if why else f"{words} at review"
+                excluded.append(Exclusion(row, REVIEW, reason, lesion_id))
     kept = []
     for row in rows:
-        if row in too_large and lesions[row] <= too_large[row]:
+        if row in left_out and lesions[row] <= left_out[row]:
             excluded.append(Exclusion(row, NO_LESION, "all its lesions are excluded"))
         else:
             kept.append(row)

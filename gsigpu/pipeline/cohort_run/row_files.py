@@ -208,6 +208,11 @@ class RowFiles:
         return self.named(".png")
 
     @property
+    def cards(self) -> Path:
+        """A folder: pictures of the lesions, and what stands beside them in the gallery."""
+        return self.named(".cards")
+
+    @property
     def maps(self) -> Path:
         """A folder."""
         return self.named(".maps")

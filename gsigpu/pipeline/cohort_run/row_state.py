@@ -197,6 +197,7 @@ def _link(other: RowFiles, files: RowFiles) -> None:
         other.provenance,
         other.lesions,
         other.picture,
+        other.cards,
         other.maps,
         other.study,
         other.table,

@@ -18,7 +18,9 @@ from gsigpu.pipeline.cohort_run.cohort_plan import CohortPlan, plan_cohort, sett
 from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
 from gsigpu.pipeline.cohort_run.cohort_tables import DamagedTables, write_tables
 from gsigpu.pipeline.cohort_run.cohort_task import (
+    DONE,
     LEFT,
+    SKIPPED,
     STOPPED,
     CohortSettings,
     RowOutcome,
@@ -234,7 +236,12 @@ class _Run:
                 self.outcomes.append(outcome)
             for told in (*plan.damaged, *self.damaged):
                 state.log(told)
-            return None if plan.options.shard is not None else self._tables()
+            if plan.options.shard is not None:
+                return None
+            tables = self._tables()
+            if plan.settings.review:
+                _write_gallery(plan, without_foreign_masks(self.outcomes))
+            return tables
 
     def _measure(self, rows: Sequence[tuple[ManifestRow, ...]], *, with_pool_name: bool) -> None:
         plan, state = self.plan, self.state
@@ -303,6 +310,23 @@ class _Run:
                     self.state.log(told)
         self.outcomes = [outcome for outcome in self.outcomes if outcome.row not in lost]
         self._measure(by_study(list(rows)), with_pool_name=False)
+
+
+def _write_gallery(plan: CohortPlan, outcomes: Sequence[RowOutcome]) -> None:
+    from gsigpu.pipeline.review.cohort_gallery import RowCards, write_cohort_gallery
+
+    rows = [
+        RowCards(
+            case_id=outcome.row.case_id,
+            group=outcome.row.group,
+            phase=outcome.row.phase,
+            reader=outcome.row.reader,
+            folder=row_files(plan.out, outcome.row, outcome.key).cards,
+        )
+        for outcome in outcomes
+        if outcome.status in (DONE, SKIPPED)
+    ]
+    write_cohort_gallery(plan.out, rows, run=plan.settings.key[:12])
 
 
 @contextmanager

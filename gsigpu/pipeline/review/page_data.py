@@ -99,7 +99,7 @@ def phase_entry(
         "name": stack.phase or "no phase",
         "energies": list(stack.energies_kev),
         "grid": grid(stack.geometry),
-        "lesions": [] if measurement is None else _lesions(measurement),
+        "lesions": [] if measurement is None else lesion_entries(measurement),
         "references": [] if measurement is None else _references(measurement.rows),
         "warnings": list(dict.fromkeys(warnings)),
         "failures": []
@@ -116,7 +116,8 @@ def _number(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _lesions(measurement: Measurement) -> list[dict[str, Any]]:
+def lesion_entries(measurement: Measurement) -> list[dict[str, Any]]:
+    """Every lesion that was laid out, with its place, sizes, flags, and the values of its regions."""
     entries = []
     for laid_out in measurement.layout.lesions:
         lesion = laid_out.lesion
