@@ -18,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from gsigpu.cli import measure_options, options
-from gsigpu.cli.console import fail, table, warn
+from gsigpu.cli.cohort_run_words import summary, what_is_wrong
+from gsigpu.cli.console import fail, warn
 from gsigpu.cli.options import given_options
 from gsigpu.errors import SettingsError
 
@@ -284,7 +285,7 @@ def cohort_run(
     warn([*result.warnings, *(f"{out}: {told}" for told in result.damaged)])
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else summary(result, out))
     if not result.is_complete:
-        fail(_what_is_wrong(result, out))
+        fail(what_is_wrong(result, out))
 
 
 def _run(manifest: Path, out: Path, asked: dict[str, Any]) -> CohortResult:
@@ -317,64 +318,6 @@ def _tell_plan(manifest: Path, out: Path, asked: dict[str, Any], *, as_json: boo
         "nothing was done (--dry-run)",
     ]
     typer.echo("\n".join(lines))
-
-
-def summary(result: CohortResult, out: Path) -> str:
-    """What a run did, for a person."""
-    from gsigpu.pipeline.cohort_run.run_state import clock
-
-    tables = result.tables
-    lines = [
-        f"rows     {result.n_rows}: {result.n_done} measured in {clock(result.seconds)},"
-        f" {result.n_skipped} before, {result.n_failed} failed"
-        + (f", {result.n_left} not tried" if result.n_left else ""),
-        *(f"changed  {change}" for change in result.changes),
-    ]
-    if result.pruned:
-        lines.append(f"removed  {len(result.pruned)} results of rows that left the manifest")
-    if tables is None:
-        return "\n".join(
-            [*lines, f"when all shards are done: gsigpu cohort run MANIFEST -o {out} --join"]
-        )
-    if tables.exclusions:
-        told = ", ".join(f"{n} by {rule}" for rule, n in tables.exclusions.items())
-        lines.append(f"excluded {told}; {out}/exclusions.csv, {out}/flow.svg")
-    if tables.warnings:
-        told = ", ".join(f"{n} {kind}" for kind, n in tables.warnings.items())
-        lines.append(f"warnings {told}; {out}/warnings.csv")
-    what = "wrote   " if tables.is_new else "kept    "
-    lines += [
-        f"{what} {out}/measurements.csv and {out}/measurements/: {tables.n_values} values of {tables.n_rows} rows",
-        "",
-        table(
-            ["group", "patients", "cases", "lesions"],
-            [
-                (group.group, group.n_patients, group.n_cases, group.n_lesions)
-                for group in tables.groups
-            ],
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _what_is_wrong(result: CohortResult, out: Path) -> list[str]:
-    lines = []
-    if result.n_failed and result.tables is None:
-        lines.append(f"{result.n_failed} of {result.n_rows} rows failed; --join lists them")
-    elif result.n_failed:
-        lines.append(
-            f"{result.n_failed} of {result.n_rows} rows failed: {out}/failures.csv says why;"
-            " mend them and run again, or add --retry-failed"
-        )
-    if result.tables is not None and result.tables.n_failed_lesions:
-        lines.append(
-            f"{result.tables.n_failed_lesions} lesions of other rows could not be measured: {out}/failures.csv says why"
-        )
-    if result.n_left:
-        lines.append(
-            f"{result.n_left} rows were not tried yet: run again without --retry-failed, --limit and --join"
-        )
-    return lines
 
 
 def _shard(text: str) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gsigpu.cli.cohort_run import summary as ran
+from gsigpu.cli.cohort_run_words import summary as ran
 from gsigpu.cli.cohort_stats import summary as compared
 from gsigpu.cli.console import TerminalWatcher, table, warn
 from gsigpu.cli.map_command import summary

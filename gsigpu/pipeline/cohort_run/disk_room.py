@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, OutputError
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
+from gsigpu.pipeline.cohort_run.failure_kinds import is_disk_full
 from gsigpu.tables.manifest import ManifestRow
 
 # Of one row: twice what six lesions take, bench/results/cohort-cpu.md.
@@ -77,3 +79,29 @@ def written_bytes(out: Path) -> int:
     return sum(
         (Path(folder) / name).stat().st_size for folder, _, names in os.walk(out) for name in names
     )
+
+
+@contextmanager
+def clear_when_full(out: Path) -> Iterator[None]:
+    """A full disk, whoever meets it, as an error that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_is_full(out) from error
+        raise
+
+
+@contextmanager
+def ignored_when_full() -> Iterator[None]:
+    """What could not be written because the disk is full is let go."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+
+
+def disk_is_full(out: Path) -> OutputError:
+    """The error of a full disk."""
+    return OutputError("the disk is full", where=out, remedy="free space, and run again to go on")

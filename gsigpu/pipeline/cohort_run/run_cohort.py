@@ -18,9 +18,7 @@ from gsigpu.pipeline.cohort_run.cohort_plan import CohortPlan, plan_cohort, sett
 from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
 from gsigpu.pipeline.cohort_run.cohort_tables import DamagedTables, write_tables
 from gsigpu.pipeline.cohort_run.cohort_task import (
-    DONE,
     LEFT,
-    SKIPPED,
     STOPPED,
     CohortSettings,
     RowOutcome,
@@ -29,11 +27,14 @@ from gsigpu.pipeline.cohort_run.cohort_task import (
 )
 from gsigpu.pipeline.cohort_run.disk_room import (
     SPARE_BYTES,
+    clear_when_full,
+    disk_is_full,
     free_bytes,
+    ignored_when_full,
     require_room,
     written_bytes,
 )
-from gsigpu.pipeline.cohort_run.failure_kinds import PASSING, is_disk_full
+from gsigpu.pipeline.cohort_run.failure_kinds import PASSING
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.cohort_run.isolation import run_isolated
 from gsigpu.pipeline.cohort_run.pool import Pool, dask_pool, gpu_devices, local_pool, pool_size
@@ -42,6 +43,7 @@ from gsigpu.pipeline.cohort_run.row_conflicts import without_foreign_masks
 from gsigpu.pipeline.cohort_run.row_failure import record_failure
 from gsigpu.pipeline.cohort_run.row_files import row_files, set_aside, sweep
 from gsigpu.pipeline.cohort_run.row_state import write_strays
+from gsigpu.pipeline.cohort_run.run_gallery import write_gallery_of
 from gsigpu.pipeline.cohort_run.run_lock import locked
 from gsigpu.pipeline.cohort_run.run_record import (
     RunRecord,
@@ -122,7 +124,7 @@ def _run_plan(
         raise OutputError(
             f"cannot be written ({error.strerror})", where=out, remedy="write elsewhere"
         ) from error
-    with locked(out, plan.options.shard_name) as warnings, _clear_when_full(out):
+    with locked(out, plan.options.shard_name) as warnings, clear_when_full(out):
         sweep(out)
         plan, call = _record(plan, settings, rules, named)
         (out / "cases").mkdir(exist_ok=True)
@@ -131,7 +133,7 @@ def _run_plan(
             tables = run.all()
         except BaseException as error:
             how = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
-            with _ignored_when_full():
+            with ignored_when_full():
                 end_call(out, call, how, run.counts())
             raise
         n_written = written_bytes(out) - was_bytes
@@ -240,7 +242,7 @@ class _Run:
                 return None
             tables = self._tables()
             if plan.settings.review:
-                _write_gallery(plan, without_foreign_masks(self.outcomes))
+                write_gallery_of(plan.out, plan.settings, without_foreign_masks(self.outcomes))
             return tables
 
     def _measure(self, rows: Sequence[tuple[ManifestRow, ...]], *, with_pool_name: bool) -> None:
@@ -312,47 +314,6 @@ class _Run:
         self._measure(by_study(list(rows)), with_pool_name=False)
 
 
-def _write_gallery(plan: CohortPlan, outcomes: Sequence[RowOutcome]) -> None:
-    from gsigpu.pipeline.review.cohort_gallery import RowCards, write_cohort_gallery
-
-    rows = [
-        RowCards(
-            case_id=outcome.row.case_id,
-            group=outcome.row.group,
-            phase=outcome.row.phase,
-            reader=outcome.row.reader,
-            folder=row_files(plan.out, outcome.row, outcome.key).cards,
-        )
-        for outcome in outcomes
-        if outcome.status in (DONE, SKIPPED)
-    ]
-    write_cohort_gallery(plan.out, rows, run=plan.settings.key[:12])
-
-
-@contextmanager
-def _clear_when_full(out: Path) -> Iterator[None]:
-    """A full disk, whoever meets it, as an error that says how to go on."""
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            raise _disk_is_full(out) from error
-        raise
-
-
-@contextmanager
-def _ignored_when_full() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-
-
-def _disk_is_full(out: Path) -> OutputError:
-    return OutputError("the disk is full", where=out, remedy="free space, and run again to go on")
-
-
 @contextmanager
 def _pool(plan: CohortPlan, n_tasks: int) -> Iterator[Pool]:
     options, settings = plan.options, plan.settings
@@ -394,7 +355,7 @@ def _work(
             for outcome in settled:
                 if outcome.status == STOPPED:
                     if outcome.reason == "the disk is full":
-                        raise _disk_is_full(state.out)
+                        raise disk_is_full(state.out)
                     raise OutputError(
                         outcome.reason, where=state.out, remedy="let the later run finish"
                     )
@@ -438,4 +399,4 @@ def _settled(future: Future[list[RowOutcome]], task: StudyTask) -> list[RowOutco
 
 def _require_some_room(out: Path) -> None:
     if free_bytes(out) < SPARE_BYTES // 4:
-        raise _disk_is_full(out)
+        raise disk_is_full(out)
