@@ -44,6 +44,8 @@ _FIELDS = {
     "se": "measure.with_se",
     "split_lesions": "split_lesions",
     "any_mask_phase": "any_mask_phase",
+    "fill_between": "fill_between",
+    "mask_position": "mask_position",
     "allow_overlap": "allow_overlap",
     "maps": "maps",
     "map_format": "map_format",
@@ -155,6 +157,8 @@ def cohort_run(
     vendor_iodine_unit: measure_options.VendorIodineUnit = "",
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
+    fill_between: measure_options.FillBetween = False,
+    mask_position: measure_options.MaskPosition = "",
     allow_overlap: Annotated[
         bool,
         typer.Option(
@@ -243,6 +247,8 @@ def cohort_run(
         review=review,
         split_lesions=split_lesions,
         any_mask_phase=any_mask_phase,
+        fill_between=fill_between,
+        mask_position=measure_options.position_choice(mask_position),
         allow_overlap=allow_overlap,
         patterns=patterns,
     )

@@ -53,7 +53,7 @@ def measure_command(
         typer.Option(
             "--role",
             metavar="LABEL=ROLE",
-            help="What a label or name (with *) is: lesion, liver, vessels, aorta, normal, ignore; repeatable.",
+            help="What a label or name (with *), or FILE:LABEL, is: lesion, liver, vessels, aorta, normal, ignore; repeatable.",
         ),
     ] = None,
     roles: Annotated[
@@ -65,6 +65,8 @@ def measure_command(
     ] = None,
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
+    fill_between: measure_options.FillBetween = False,
+    mask_position: measure_options.MaskPosition = "",
     regions: measure_options.Regions,
     perilesional: measure_options.Perilesional = "0-5",
     maps: Annotated[
@@ -152,6 +154,8 @@ def measure_command(
         roles=merged(role_maps),
         split=split_lesions,
         any_phase=any_mask_phase,
+        fill_between=fill_between,
+        position=measure_options.position_choice(mask_position),
     )
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
     study = options.read_folder(

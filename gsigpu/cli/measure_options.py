@@ -14,6 +14,7 @@ from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.regions.region_layout import REGIONS
 
 if TYPE_CHECKING:
+    from gsigpu.masks.positions import PositionChoice
     from gsigpu.pipeline.measure.measurement import MeasureSettings
 
 Slopes = Annotated[
@@ -82,6 +83,38 @@ AnyMaskPhase = Annotated[
         "--any-mask-phase/--no-any-mask-phase", help="Accept masks drawn on another phase."
     ),
 ]
+
+FillBetween = Annotated[
+    bool,
+    typer.Option(
+        "--fill-between",
+        help="Fill what lies between the drawn slices of a mask, by interpolation.",
+    ),
+]
+MaskPosition = Annotated[
+    str,
+    typer.Option(
+        "--mask-position",
+        metavar="sform|qform|file|index",
+        help="Where a mask lies whose file leaves it open: as its sform or qform says, as the file says all the same,"
+        " or voxel by voxel on the series (index; shape and spacing must be equal).",
+    ),
+]
+
+
+def position_choice(text: str) -> PositionChoice | None:
+    """The choice that --mask-position names; None where it is not given.
+
+    Raises SettingsError.
+    """
+    from gsigpu.masks.positions import PositionChoice
+
+    try:
+        return PositionChoice(text) if text else None
+    except ValueError as error:
+        raise SettingsError(
+            f"--mask-position {text!r} is unknown", remedy=f"use {', '.join(PositionChoice)}"
+        ) from error
 
 
 def measure_settings(

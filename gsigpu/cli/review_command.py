@@ -53,6 +53,8 @@ def review_command(
     vessel_mask: measure_options.VesselMask = None,
     aorta_mask: measure_options.AortaMask = None,
     any_mask_phase: measure_options.AnyMaskPhase = False,
+    fill_between: measure_options.FillBetween = False,
+    mask_position: measure_options.MaskPosition = "",
     case: Annotated[
         str, typer.Option("--case", help="The case's name on the page; the folder's if not given.")
     ] = "",
@@ -98,6 +100,8 @@ def review_command(
         vessels=vessel_mask,
         aorta=aorta_mask,
         any_phase=any_mask_phase,
+        fill_between=fill_between,
+        position=measure_options.position_choice(mask_position),
     )
     watcher = TerminalWatcher(
         {"scan": "reading headers", "measure": "measuring", "volumes": "computing maps"}

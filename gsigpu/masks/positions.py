@@ -68,7 +68,7 @@ def located(
     if not reason:
         return grid, ""
     if choice not in choices:
-        raise UnclearPosition(reason, where=path, remedy=_remedy(choices))
+        raise UnclearPosition(reason, where=path, remedy=position_remedy(choices))
     if choice is PositionChoice.INDEX:
         return study, "lies on the series voxel by voxel, as --mask-position index says"
     if choice is PositionChoice.FILE:
@@ -89,6 +89,10 @@ def doubt(
     if shift_mm > _SAME_PLACE * min(grid.spacing_mm):
         reason = f"has two positions, sform and qform, that are up to {shift_mm:.1f} mm apart"
         return reason, (PositionChoice.SFORM, PositionChoice.QFORM)
+    if "sform" in header.affines_ras and not same_voxels(_of_form(header, "sform", grid), grid):
+        sizes = " x ".join(f"{size:g}" for size in reversed(grid.spacing_mm))
+        reason = f"says voxels of {sizes} mm (pixdim), and its sform says others: programs read it as two places"
+        return reason, (PositionChoice.SFORM, PositionChoice.FILE)
     if _is_default(grid) and not same_voxels(grid, study):
         reason = (
             "lies at the origin along the patient's axes, where programs put a mask whose position"
@@ -98,7 +102,8 @@ def doubt(
     return "", ()
 
 
-def _remedy(choices: Sequence[PositionChoice]) -> str:
+def position_remedy(choices: Sequence[PositionChoice]) -> str:
+    """What to do about a doubtful position of which these choices are left."""
     if not choices:
         return "save it with the position of the series: a NIfTI's sform or qform, an NRRD's space, directions and origin"
     return "say which it is with " + " or ".join(f"--mask-position {choice}" for choice in choices)

@@ -162,7 +162,7 @@ def test_a_usual_name_says_its_role(name, role):
 
 
 @pytest.mark.parametrize(
-    "name", ["spleen", "gallbladder", "segment IVa", "method", "deliverable", "abnormal area"]
+    "name", ["segment IVa", "method", "deliverable", "abnormal area", "brain met", "kidney tumour"]
 )
 def test_any_other_name_is_a_lesion_and_not_sure(name):
     assert role_by_name(name) == (Role.LESION, False)

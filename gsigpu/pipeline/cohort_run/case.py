@@ -338,6 +338,9 @@ def _mask_files(row: ManifestRow, task: StudyTask) -> MaskFiles:
         roles=RoleMap() if row.roles is None else read_role_file(row.roles),
         split=task.settings.split_lesions,
         any_phase=task.settings.any_mask_phase,
+        fill_between=task.settings.fill_between,
+        position=task.settings.mask_position,
+        maps_in_file=True,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gsigpu.masks.positions import PositionChoice
 from gsigpu.pipeline.cohort_run.row_files import NO_KEY, file_digest
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.tables.manifest import ManifestRow
@@ -26,7 +27,7 @@ class CohortSettings:
     map_format : as of `gsigpu map`; those of DICOM carry the patient's identity, as a PACS needs it
     pictures : of each row
     review : a card of every lesion, and the gallery of all
-    split_lesions, any_mask_phase : as of `gsigpu measure`
+    split_lesions, any_mask_phase, fill_between, mask_position : as of `gsigpu measure`
     allow_overlap : measure lesions that lie almost wholly in another, which are refused otherwise
     patterns : a file of patterns for series descriptions
     pseudonymous : leave out everything that leads to a patient
@@ -39,6 +40,8 @@ class CohortSettings:
     review: bool = False
     split_lesions: bool = False
     any_mask_phase: bool = False
+    fill_between: bool = False
+    mask_position: PositionChoice | None = None
     allow_overlap: bool = False
     patterns: Path | None = None
     pseudonymous: bool = False

@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from gsigpu.errors import MaskError
+from gsigpu.pipeline.measure.collected_masks import Failure
 from gsigpu.pipeline.measure.measurement import Measurement
-from gsigpu.pipeline.measure.study_masks import Failure
 from gsigpu.regions.region_layout import Lesion
 from gsigpu.regions.region_mask import RegionMask
 

@@ -9,10 +9,10 @@ from math import isnan
 import pandas as pd
 
 from gsigpu.dicom.model import SpectralStack, Study
+from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure
 from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
-from gsigpu.pipeline.measure.study_masks import CollectedMasks, Failure
 from gsigpu.regions.region_layout import Layout, RegionSettings
 from gsigpu.tables.measurement_table import MeasurementRow, frame
 

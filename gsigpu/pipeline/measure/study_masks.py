@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.errors import (
+    EmptyMask,
     GeometryError,
-    GsigpuError,
     InputError,
     MaskError,
     SettingsError,
-    UnmappedLabel,
+    UnclearPosition,
+    UnclearRole,
 )
 from gsigpu.masks import MaskSet, file_stem, masks_in, read_masks
-from gsigpu.masks.layers import Owner
-from gsigpu.masks.read_masks import MaskProblem
-from gsigpu.masks.roles import Role, RoleMap, role_by_name
+from gsigpu.masks.layers import Coded, Owner
+from gsigpu.masks.positions import PositionChoice
+from gsigpu.masks.roles import Role, RoleMap, known_role
+from gsigpu.pipeline.measure.assign_roles import (
+    Assigned,
+    FileRegion,
+    RoleKeys,
+    assign_roles,
+    liver_sized,
+)
+from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure, RegionRole
+from gsigpu.pipeline.measure.position_check import with_overlaps
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, parts, union
-from gsigpu.regions.size import longest_axial_diameter_mm
-
-# No lesion of the source study is beyond 30 mm; what is wider than this is rather the liver itself.
-_TOO_WIDE_MM = 150.0
+from gsigpu.tables.text_ids import text_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,9 @@ class MaskFiles:
     roles : what the user said of labels and names in the lesion files
     split : every separate part of a lesion's mask is a lesion of its own
     any_phase : accept masks that were drawn on another phase
+    fill_between : fill what lies between the drawn slices of regions
+    position : what to take a doubtful position from
+    maps_in_file : the user maps roles by a file alone, which messages must know
     """
 
     lesions: tuple[Path, ...]
@@ -47,44 +57,9 @@ class MaskFiles:
     roles: RoleMap = field(default_factory=RoleMap)
     split: bool = False
     any_phase: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A lesion, or a file of lesions, that could not be measured, or not in all its regions.
-
-    lesion_id : the file's name where no lesion of it could be read; the region's where it is of no lesion
-    region : the first that could not be measured
-    """
-
-    lesion_id: str
-    n_voxels: int
-    error: GsigpuError
-    region: str = "lesion"
-
-
-@dataclass(frozen=True, slots=True)
-class RegionRole:
-    """What a region of a lesion file was taken for."""
-
-    file: str
-    name: str
-    label: int
-    role: Role
-
-
-@dataclass(frozen=True, slots=True)
-class CollectedMasks:
-    """The masks of a study by role, and what could not be used.
-
-    files : all that were read, each with the role that named it
-    """
-
-    masks: StudyMasks
-    roles: tuple[RegionRole, ...]
-    failures: tuple[Failure, ...]
-    warnings: tuple[str, ...]
-    files: tuple[tuple[Role, Path], ...]
+    fill_between: bool = False
+    position: PositionChoice | None = None
+    maps_in_file: bool = False
 
 
 def owner_of(study: Study, stack: SpectralStack, *, any_phase: bool) -> Owner:
@@ -95,6 +70,16 @@ def owner_of(study: Study, stack: SpectralStack, *, any_phase: bool) -> Owner:
         study_uid=first.study_uid,
         phase=stack.phase,
         phase_of_series={series.evidence.series_uid: series.phase for series in study.series},
+        grid_of_series={
+            series.evidence.series_uid: series.geometry
+            for series in study.series
+            if series.geometry is not None
+        },
+        series_of_image={
+            plane.sop_instance_uid: series.evidence.series_uid
+            for series in study.series
+            for plane in series.planes
+        },
         any_phase=any_phase,
     )
 
@@ -102,8 +87,8 @@ def owner_of(study: Study, stack: SpectralStack, *, any_phase: bool) -> Owner:
 def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> CollectedMasks:
     """Reads all mask files onto the grid of a stack.
 
-    Raises SettingsError if no mask is given, the error of a liver, vessel, aorta or normal mask, and that
-    of the lesion masks where no lesion is left to measure.
+    Raises SettingsError if no mask is given or an option matches nothing, the error of a liver, vessel, aorta
+    or normal mask, and that of the lesion masks where no lesion is left to measure.
     """
     if not files.lesions:
         raise SettingsError("no mask of lesions", remedy="name one with --mask")
@@ -113,22 +98,19 @@ def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> Colle
         Role.AORTA: files.aorta,
         Role.NORMAL: files.normal,
     }
-    named = [
-        *((Role.LESION, path) for path in dict.fromkeys(files.lesions)),
-        *((role, path) for role, path in organ_files.items() if path is not None),
-    ]
-    for role, path in named:
-        if not (path.is_file() or (path.is_dir() and role is Role.LESION)):
+    lesion_files = tuple(dict.fromkeys(files.lesions))
+    named = [(role, path) for role, path in organ_files.items() if path is not None]
+    for path in lesion_files:
+        if not (path.is_file() or path.is_dir()):
+            raise InputError("no such mask file", where=path, remedy="check the path")
+    for _, path in named:
+        if not path.is_file():
             raise InputError("no such mask file", where=path, remedy="check the path")
     collector = _Collector(files, stack, owner_of(study, stack, any_phase=files.any_phase))
+    for argument, path in enumerate(lesion_files):
+        collector.read_lesions(path, argument)
     for role, path in named:
-        if path.is_dir():
-            for mask_path in masks_in(path):
-                collector.read_lesions(mask_path, is_named_by_file=True)
-        elif role is Role.LESION:
-            collector.read_lesions(path)
-        else:
-            collector.read_whole(path, role)
+        collector.read_whole(path, role)
     return collector.result()
 
 
@@ -137,37 +119,107 @@ class _Collector:
 
     def __init__(self, files: MaskFiles, stack: SpectralStack, owner: Owner) -> None:
         self._files = files
+        self._stack = stack
         self._geometry = stack.geometry
         self._owner = owner
+        self._regions: list[FileRegion] = []
+        self._notes: dict[int, list[str]] = {}  # of regions by their place in `_regions`
         self._lesions: list[Lesion] = []
         self._others: dict[Role, list[RegionMask]] = {}
         self._roles: list[RegionRole] = []
         self._failures: list[Failure] = []
         self._warnings: list[str] = []
         self._read: list[tuple[Role, Path]] = []
+        self._parts: list[Path] = []
+        self._digests: dict[Path, str] = {}
+        self._is_position_used = False
 
-    def read_lesions(self, path: Path, *, is_named_by_file: bool = False) -> None:
-        """A file of lesions, and perhaps of organs too.
+    def read_lesions(self, path: Path, argument: int) -> None:
+        """A file of lesions, and perhaps of organs too, or a folder of such files."""
+        is_folder = path.is_dir()
+        paths = masks_in(path) if is_folder else [path]
+        for mask_path in paths:
+            if is_folder and len(paths) > 1 and self._is_known_to_be_ignored(mask_path):
+                name = file_stem(mask_path)
+                self._roles.append(RegionRole(mask_path.name, name, 0, Role.IGNORE, "name"))
+                continue
+            self._read.append((Role.LESION, mask_path))
+            try:
+                mask_set = self._masks(mask_path)
+            except EmptyMask as error:
+                empty = RegionMask(file_stem(mask_path), 0, (0, 0, 0), None)
+                self._regions.append(
+                    FileRegion(
+                        path=mask_path,
+                        mask=empty,
+                        argument=argument,
+                        n_files=len(paths),
+                        is_named_by_file=True,
+                        telling_name=empty.name if is_folder else "",
+                        error=error,
+                        failure_id=mask_path.name,
+                    )
+                )
+            except (MaskError, GeometryError, InputError) as error:
+                self._failures.append(Failure(mask_path.name, 0, error))
+            else:
+                self._take(mask_set, mask_path, argument, len(paths), is_folder=is_folder)
 
-        is_named_by_file : a region without a name of its own gets the file's
-        """
-        self._read.append((Role.LESION, path))
-        try:
-            mask_set = read_masks(path, self._geometry, owner=self._owner)
-        except (MaskError, GeometryError, InputError) as error:
-            self._failures.append(Failure(path.name, 0, error))
-            return
-        if is_named_by_file:
-            mask_set = _named_by_file(mask_set, path)
-        self._warnings += mask_set.warnings
-        self._note_problems(mask_set)
-        for mask in mask_set.masks:
-            self._assign(path, mask)
+    def _is_known_to_be_ignored(self, path: Path) -> bool:
+        """Whether a file of a folder is another organ's by its name, and the mapping does not name it."""
+        stem = RegionMask(file_stem(path), 0, (0, 0, 0), None)
+        role_map = self._files.roles
+        is_named = role_map.role(stem, file=path.name, has_label=False) is not None or any(
+            key.startswith(f"{path.name.lower()}:") for key, _ in role_map.roles
+        )
+        return not is_named and known_role(stem.name) is Role.IGNORE
+
+    def _take(
+        self, mask_set: MaskSet, path: Path, argument: int, n_files: int, *, is_folder: bool
+    ) -> None:
+        """The regions of a file, with what may say their role."""
+        members: list[tuple[RegionMask, MaskError | None]] = [
+            *((mask, None) for mask in mask_set.masks),
+            *(
+                (RegionMask(problem.name, problem.label, (0, 0, 0), None), problem.error)
+                for problem in mask_set.problems
+            ),
+        ]
+        is_alone, stem = len(members) == 1, file_stem(path)
+        self._warnings += [note.text for note in mask_set.notes if not note.name]
+        for mask, error in members:
+            is_unnamed = mask.name == f"label {mask.label}"
+            telling_name = "" if is_unnamed else mask.name
+            if is_unnamed and (is_alone or known_role(stem) in (Role.LESION, Role.IGNORE)):
+                telling_name = stem
+            # A file that was named as one of lesions is one unless its name says something else.
+            if is_unnamed and not is_folder and known_role(stem) is None:
+                telling_name = ""
+            name = mask.name
+            if is_unnamed and is_folder:
+                name = stem if is_alone else f"{stem} {mask.label}"
+            self._notes[len(self._regions)] = [
+                note.text
+                for note in mask_set.notes
+                if note.name and (note.name, note.label) == (mask.name, mask.label)
+            ]
+            self._regions.append(
+                FileRegion(
+                    path=path,
+                    mask=RegionMask(name, mask.label, mask.origin, mask.voxels),
+                    argument=argument,
+                    n_files=n_files,
+                    is_named_by_file=is_unnamed and is_folder and is_alone and n_files > 1,
+                    telling_name=telling_name,
+                    code=mask_set.codes.get((mask.label, mask.name), Coded()),
+                    error=error,
+                )
+            )
 
     def read_whole(self, path: Path, role: Role) -> None:
         """A file all of whose regions have one role."""
         self._read.append((role, path))
-        mask_set = read_masks(path, self._geometry, owner=self._owner)
+        mask_set = self._masks(path)
         if not mask_set.masks:
             raise mask_set.problems[0].error
         self._warnings += [
@@ -176,50 +228,77 @@ class _Collector:
         ]
         self._others.setdefault(role, []).extend(mask_set.masks)
 
-    def _note_problems(self, mask_set: MaskSet) -> None:
-        for problem in mask_set.problems:
-            region = RegionMask(problem.name, problem.label, (0, 0, 0), None)
-            role_map = self._files.roles
-            # With a mapping, what it does not name has failed, whether or not it is empty.
-            unmapped = Role.LESION if role_map.roles else role_by_name(problem.name)[0]
-            role = role_map.role(region) or unmapped
-            if role is Role.LESION:
-                self._failures.append(Failure(self._files.roles.called(region), 0, problem.error))
-            elif role is not Role.IGNORE:
-                raise problem.error
-
-    def _assign(self, path: Path, mask: RegionMask) -> None:
-        role_map = self._files.roles
-        role = role_map.role(mask)
-        if role is None and role_map.roles:
-            label = f"label {mask.label}"
-            name = label if mask.name == label else f"{mask.name} ({label})"
-            error = UnmappedLabel(
-                f"{name} has no role in the mapping",
-                where=path,
-                remedy=f"add --role {mask.label}=lesion, or ignore",
+    def _masks(self, path: Path) -> MaskSet:
+        try:
+            mask_set = read_masks(
+                path,
+                self._geometry,
+                owner=self._owner,
+                fill_between=self._files.fill_between,
+                position=self._files.position,
             )
-            self._failures.append(Failure(role_map.called(mask), mask.n_voxels, error))
-            return
-        if role is None:
-            role, is_sure = role_by_name(mask.name)
-            if not is_sure:
-                self._warnings.append(
-                    f"{path}: {mask.name!r} is taken for a lesion, which its name does not say;"
-                    f" if it is none, add --role {mask.label}=ignore, liver, vessels, aorta or normal"
-                )
-        self._roles.append(RegionRole(path.name, mask.name, mask.label, role))
-        if role is Role.LESION:
-            self._add_lesions(path, mask)
-        elif role is not Role.IGNORE:
-            self._others.setdefault(role, []).append(mask)
+        except UnclearPosition as error:
+            raise with_overlaps(error, path, self._stack, self._owner, self._files.liver) from error
+        self._parts += mask_set.files
+        self._digests[path] = mask_set.digest
+        self._is_position_used |= mask_set.is_positioned_by_choice
+        return mask_set
 
-    def _add_lesions(self, path: Path, mask: RegionMask) -> None:
-        name = self._files.roles.called(mask)
+    def _assign(self) -> None:
+        """Every region to its role."""
+        in_file = self._files.maps_in_file
+        assigned = assign_roles(
+            self._regions, self._files.roles, self._geometry.spacing_mm, in_file=in_file
+        )
+        keys = RoleKeys(self._files.roles, self._regions, in_file=in_file)
+        for index, decision in enumerate(assigned):
+            region, role = decision.region, decision.role
+            self._warnings += decision.notes
+            if role is not Role.IGNORE:
+                self._warnings += self._notes.get(index, [])
+            if role is not None and region.error is None:
+                label = region.mask.label
+                name = RegionRole(region.path.name, region.mask.name, label, role, decision.by)
+                self._roles.append(name)
+            if decision.error is not None:
+                self._note_problem(decision, keys)
+            elif role is Role.LESION:
+                self._add_lesions(decision, keys)
+            elif role is not None and role is not Role.IGNORE:
+                self._others.setdefault(role, []).append(region.mask)
+
+    def _note_problem(self, decision: Assigned, keys: RoleKeys) -> None:
+        """A region that cannot be used: a failure where it may be a lesion, absent where an organ is empty."""
+        region, role, error = decision.region, decision.role, decision.error
+        assert error is not None
+        if role in (None, Role.LESION):
+            n_voxels = 0 if region.mask.voxels is None else region.mask.n_voxels
+            name = region.failure_id or keys.called(region)
+            self._failures.append(Failure(name, n_voxels, error))
+        elif role is not Role.IGNORE:
+            if not isinstance(error, EmptyMask):
+                raise error
+            self._warnings.append(f"{region.path}: {region.mask.name} is empty and taken as absent")
+
+    def _add_lesions(self, decision: Assigned, keys: RoleKeys) -> None:
+        region = decision.region
+        path, mask = region.path, region.mask
+        name = keys.called(region)
+        size = "" if decision.by == "mapping" else liver_sized(mask, self._geometry.spacing_mm)
+        if size:
+            error = UnclearRole(
+                f"{region.shown} {size}, as a liver, and is given as a lesion",
+                where=path,
+                remedy=f"{keys.remedy(region, Role.LIVER)} if it is the liver,"
+                f" or {keys.remedy(region, Role.LESION).removeprefix('add ')} if it is a lesion",
+            )
+            self._failures.append(Failure(name, mask.n_voxels, error))
+            return
         separate = parts(mask)
         if self._files.split and len(separate) > 1:
+            width = max(2, len(str(len(separate))))
             for number, part in enumerate(separate, start=1):
-                self._add(path, f"{name}.{number}", part)
+                self._add(path, f"{name}-{number:0{width}d}", part)
             return
         if len(separate) > 1:
             self._warnings.append(
@@ -229,64 +308,71 @@ class _Collector:
         self._add(path, name, mask)
 
     def _add(self, path: Path, name: str, mask: RegionMask) -> None:
+        plain = text_id(name)
+        if plain != name:
+            self._warnings.append(
+                f"{path}: lesion {name!r} is called {plain!r}, which programs read as text"
+            )
         taken = {lesion.lesion_id for lesion in self._lesions}
-        lesion_id, n = name, 1
+        lesion_id, n = plain, 1
         while lesion_id in taken:
             n += 1
-            lesion_id = f"{name} ({n})"
+            lesion_id = f"{plain} ({n})"
         if n > 1:
-            self._warnings.append(f"{path}: a second lesion {name!r} is called {lesion_id!r}")
-        width_mm = longest_axial_diameter_mm(mask, self._geometry.spacing_mm)
-        if width_mm > _TOO_WIDE_MM:
-            self._warnings.append(
-                f"{path}: lesion {lesion_id} is {width_mm:.0f} mm wide; if it is the liver, add --role {mask.label}=liver"
-            )
+            self._warnings.append(f"{path}: a second lesion {plain!r} is called {lesion_id!r}")
         self._lesions.append(Lesion(lesion_id, mask))
 
     def result(self) -> CollectedMasks:
         """Everything that was read.
 
-        Raises the first failure if there is no lesion.
+        Raises SettingsError if an option matched nothing, and the first failure if there is no lesion.
         """
+        if self._regions:
+            self._assign()
+        is_moot = self._files.position is not None and not self._is_position_used
+        # A cohort has one option for masks of all kinds.
+        if is_moot and not self._failures and not self._files.maps_in_file:
+            raise SettingsError(
+                f"--mask-position {self._files.position} is for masks whose position is doubtful, and none is",
+                remedy="leave --mask-position out",
+            )
         if not self._lesions:
             if self._failures:
                 raise self._failures[0].error
             raise InputError(
                 "holds no lesion",
                 where=", ".join(map(str, self._files.lesions)),
-                remedy="say which label is one with --role LABEL=lesion",
+                remedy=self._remedy_without_lesion(),
             )
         masks = StudyMasks(
-            tuple(self._lesions),
+            lesions=tuple(self._lesions),
             liver=self._joined(Role.LIVER),
             vessels=self._joined(Role.VESSELS),
             aorta=self._joined(Role.AORTA),
             normal=self._joined(Role.NORMAL),
         )
         return CollectedMasks(
-            masks,
-            tuple(self._roles),
-            tuple(self._failures),
-            tuple(self._warnings),
-            tuple(self._read),
+            masks=masks,
+            roles=tuple(self._roles),
+            failures=tuple(self._failures),
+            warnings=tuple(dict.fromkeys(self._warnings)),
+            files=tuple(self._read),
+            parts=tuple(dict.fromkeys(self._parts)),
+            digests=self._digests,
         )
 
+    def _remedy_without_lesion(self) -> str:
+        keys = RoleKeys(self._files.roles, self._regions, in_file=self._files.maps_in_file)
+        usable: Iterable[FileRegion] = (region for region in self._regions if region.error is None)
+        first = next(iter(usable), None)
+        if first is None:
+            return "name a file of lesions with --mask"
+        if self._files.roles.role(
+            first.mask, file=first.path.name, has_label=not first.is_named_by_file
+        ):
+            return "map one of its regions to lesion"
+        return f"{keys.remedy(first, Role.LESION)} if that is one, or name another file of lesions"
+
     def _joined(self, role: Role) -> RegionMask | None:
-        members: Sequence[RegionMask] = self._others.get(role, [])
+        members = self._others.get(role, [])
         return union(role.value, members) if members else None
-
-
-def _named_by_file(mask_set: MaskSet, path: Path) -> MaskSet:
-    """Regions that are but numbers called by their file, as one file per lesion wants it."""
-    n_regions = len(mask_set.masks) + len(mask_set.problems)
-
-    def name(region: RegionMask | MaskProblem) -> str:
-        if region.name != f"label {region.label}":
-            return region.name
-        return file_stem(path) if n_regions == 1 else f"{file_stem(path)} {region.label}"
-
-    return replace(
-        mask_set,
-        masks=tuple(replace(mask, name=name(mask)) for mask in mask_set.masks),
-        problems=tuple(replace(problem, name=name(problem)) for problem in mask_set.problems),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gsigpu.errors import OutputError
+from gsigpu.masks.read_files import content_digest
 from gsigpu.output.staging import staged_files
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.study_masks import MaskFiles
@@ -85,7 +85,8 @@ def write_measurement(
     """
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
     finals = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
-    read = {path.resolve() for _, path in measurement.masks.files}
+    masks_read = [*(path for _, path in measurement.masks.files), *measurement.masks.parts]
+    read = {path.resolve() for path in masks_read}
     for path in finals:
         if path.resolve() in read:
             raise OutputError(
@@ -155,12 +156,14 @@ def provenance(
             {
                 "file": path.name,
                 "role": role.value,
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "sha256": measurement.masks.digests.get(path) or content_digest(path),
             }
             for role, path in measurement.masks.files
         ],
         "split_lesions": masks.split,
         "any_mask_phase": masks.any_phase,
+        "fill_between": masks.fill_between,
+        "mask_position": masks.position,
         "regions": [asdict(role) for role in measurement.masks.roles],
         "definitions": {
             definition.parameter: {"formula": definition.formula, "ucum": definition.unit.ucum}

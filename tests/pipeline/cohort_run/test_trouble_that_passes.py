@@ -12,7 +12,7 @@ from gsigpu.errors import MaskError
 from gsigpu.pipeline.cohort_run import case
 from gsigpu.pipeline.cohort_run.failure_kinds import kind_of
 from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
-from gsigpu.pipeline.measure.study_masks import Failure
+from gsigpu.pipeline.measure.collected_masks import Failure
 from gsigpu.tables.measurement_table import read_table
 
 

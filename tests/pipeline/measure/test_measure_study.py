@@ -17,7 +17,6 @@ from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import (
     AmbiguousStack,
-    EmptyMask,
     InputError,
     NoValidVoxels,
     OutputError,
@@ -601,20 +600,20 @@ def test_a_folder_of_masks_names_lesions_and_organs_by_their_files(truth, study,
     ]
 
 
-def test_an_empty_region_that_the_mapping_does_not_name_stops_nothing(truth, study, tmp_path):
+def test_an_empty_segment_of_a_structure_is_an_absent_structure(truth, study, tmp_path):
     image = SimpleITK.ReadImage(str(truth.lesion_mask), SimpleITK.sitkUInt8)
     for number, name in ((0, "Met 1"), (8, "Liver")):  # the liver was never drawn
         image.SetMetaData(f"Segment{number and 1}_Name", name)
         image.SetMetaData(f"Segment{number and 1}_LabelValue", str(number + 1))
     SimpleITK.WriteImage(image, str(tmp_path / "m.seg.nrrd"))
-    with pytest.raises(EmptyMask, match="Liver is empty"):
-        measure_study(study, MaskFiles((tmp_path / "m.seg.nrrd",)), phase="PVP")
+    measured = measure_study(study, MaskFiles((tmp_path / "m.seg.nrrd",)), phase="PVP")
+    assert [lesion.lesion.lesion_id for lesion in measured.layout.lesions] == ["Met 1", "2", "3"]
+    assert measured.masks.masks.liver is None
+    assert any("Liver is empty and taken as absent" in text for text in measured.warnings)
     roles = parse_roles({"1": "lesion", "2": "ignore", "3": "ignore"}, {})
-    measurement = measure_study(
-        study, MaskFiles((tmp_path / "m.seg.nrrd",), roles=roles), phase="PVP"
-    )
-    assert [lesion.lesion.lesion_id for lesion in measurement.layout.lesions] == ["Met 1"]
-    assert [failure.lesion_id for failure in measurement.failures] == ["Liver"]
+    measured = measure_study(study, MaskFiles((tmp_path / "m.seg.nrrd",), roles=roles), phase="PVP")
+    assert [lesion.lesion.lesion_id for lesion in measured.layout.lesions] == ["Met 1"]
+    assert measured.failures == ()
 
 
 def test_one_label_of_many_parts_is_told_and_split_on_demand(truth, study, tmp_path):
@@ -627,7 +626,7 @@ def test_one_label_of_many_parts_is_told_and_split_on_demand(truth, study, tmp_p
     assert [lesion.lesion.lesion_id for lesion in together.layout.lesions] == ["1"]
     assert any("2 separate parts" in warning for warning in together.warnings)
     apart = measure_study(study, MaskFiles((mask,), split=True), phase="PVP")
-    assert [lesion.lesion.lesion_id for lesion in apart.layout.lesions] == ["1.1", "1.2"]
+    assert [lesion.lesion.lesion_id for lesion in apart.layout.lesions] == ["1-01", "1-02"]
     assert [lesion.lesion.mask.n_voxels for lesion in apart.layout.lesions] == [108, 18]
 
 

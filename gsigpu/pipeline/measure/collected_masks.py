@@ -1,0 +1,56 @@
+"""What the mask files of a study gave: regions by role, and what could not be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gsigpu.errors import (
+    GsigpuError,
+)
+from gsigpu.masks.roles import Role
+from gsigpu.regions.region_layout import StudyMasks
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A lesion, or a file of lesions, that could not be measured, or not in all its regions.
+
+    lesion_id : the file's name where no lesion of it could be read; the region's where it is of no lesion
+    region : the first that could not be measured
+    """
+
+    lesion_id: str
+    n_voxels: int
+    error: GsigpuError
+    region: str = "lesion"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionRole:
+    """What a region of a lesion file was taken for, and what said so (see `Assigned.by`)."""
+
+    file: str
+    name: str
+    label: int
+    role: Role
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedMasks:
+    """The masks of a study by role, and what could not be used.
+
+    files : all that were read, each with the role that named it
+    parts : the files that these consist of, voxels and label names beside them included
+    digests : SHA-256 of what was read of each of `files`
+    """
+
+    masks: StudyMasks
+    roles: tuple[RegionRole, ...]
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    files: tuple[tuple[Role, Path], ...]
+    parts: tuple[Path, ...] = ()
+    digests: Mapping[Path, str] = field(default_factory=dict)

@@ -1,0 +1,65 @@
+"""A doubtful position is asked about with what there would be under the mask."""
+
+import nibabel
+import numpy as np
+import pytest
+
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import select_stack
+from gsigpu.errors import UnclearPosition
+from gsigpu.masks.positions import PositionChoice
+from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
+from tests.support.dicom_files import ct_dataset, save
+
+SHAPE = (8, 40, 50)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A body of 50 HU on the left half of the images, air on the right."""
+    folder = tmp_path_factory.mktemp("body")
+    plane = np.full(SHAPE[1:], -1000, np.int16)
+    plane[:, 25:] = 50
+    for kev in (60, 100):
+        for z in range(SHAPE[0]):
+            save(
+                ct_dataset(
+                    plane,
+                    position_mm=(-60.0, -30.0, 5.0 * z),
+                    instance_number=z + 1,
+                    series=f"{kev}",
+                    SeriesDescription=f"Mono {kev} keV",
+                    PixelSpacing=[2.0, 2.0],
+                ),
+                folder / f"{kev}-{z}.dcm",
+            )
+    return read_study(folder)
+
+
+def test_the_question_shows_overlap_with_body_and_liver(study, tmp_path):
+    stack = select_stack(study)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[3:5, 10:20, 26:36] = 1
+    right = stack.geometry.affine_ras
+    image = nibabel.Nifti1Image(labels.T, None)
+    moved = right.copy()
+    moved[0, 3] += 40.0  # 20 voxels to the patient's right, in the air
+    image.header.set_sform(moved, code=2)
+    image.header.set_qform(right, code=1)
+    nibabel.save(image, tmp_path / "m.nii.gz")
+    liver = np.zeros(SHAPE, np.uint8)
+    liver[2:6, 5:30, 25:31] = 1
+    nibabel.save(nibabel.Nifti1Image(liver.T, right), tmp_path / "liver.nii.gz")
+    files = MaskFiles((tmp_path / "m.nii.gz",), liver=tmp_path / "liver.nii.gz")
+    with pytest.raises(UnclearPosition) as told:
+        collect_masks(files, study, stack)
+    text = str(told.value)
+    assert "40.0 mm apart" in text
+    assert "by sform 0 % lies in the body and 0 % in the liver" in text
+    assert "by qform 100 % lies in the body and 50 % in the liver" in text
+    assert text.endswith("say which it is with --mask-position sform or --mask-position qform")
+    chosen = collect_masks(
+        MaskFiles((tmp_path / "m.nii.gz",), position=PositionChoice.QFORM), study, stack
+    )
+    assert chosen.masks.lesions[0].mask.origin == (3, 10, 26)
+    assert any("as --mask-position says" in text for text in chosen.warnings)
