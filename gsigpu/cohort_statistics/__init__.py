@@ -9,7 +9,8 @@ units. Read in the order of the work:
     mixed_model   means of groups when lesions of a patient resemble each other
     groups        differences between groups, effect sizes, power, published tables
     roc           areas, cut-offs, comparisons, combined models
-    readers       agreement of readers
+    within        differences inside lesions: regions, phases
+readers       agreement of readers
 
 Every number is held to R or to a published table (`tests/golden/`); `design/013` says why each method
 was taken, and how often it errs on simulated studies.

@@ -80,7 +80,8 @@ PAIRWISE_COLUMNS = (
 )  # fmt: skip
 
 # Rows: each of the six forms. `paper`: lesions as independent targets, intervals from F;
-# `recommended`: the same estimate, interval from a jackknife over patients.
+# `recommended`: the same estimate, interval from a jackknife over patients; ICC2-all and ICC3-all from every
+# rating where some lesions lack a reader, n_lesions then being those of two readers or more.
 ICC_COLUMNS = (
     "track", "unit", "form", "icc", "ci_low", "ci_high", "statistic", "df1", "df2", "p",
     "n_lesions", "n_patients", "n_readers", "n_incomplete", "note",
@@ -171,6 +172,12 @@ DECISION_CURVE_COLUMNS = (
     "net_benefit_all", "n_lesions", "n_patients",
 )  # fmt: skip
 
+# Rows: the mixed model's test of all groups (`mixed-overall`) and every pair (`mixed`), once per analysis.
+SENSITIVITY_COLUMNS = (
+    "track", "analysis", "test", "group_a", "group_b", "difference", "ci_low", "ci_high",
+    "statistic", "p", "p_holm", "n_lesions", "n_patients", "n_left_out", "note",
+)  # fmt: skip
+
 # Rows: the test of all groups with covariates held equal, every pair, and each covariate's coefficient.
 ADJUSTED_COLUMNS = (
     "track", "test", "unit", "covariates", "group_a", "group_b", "difference", "ci_low", "ci_high",
@@ -206,6 +213,7 @@ INTERVALS = {
         )
     ),
     "decision_curve": (("net_benefit_low", "net_benefit", "net_benefit_high"),),
+    "sensitivity": (("ci_low", "difference", "ci_high"),),
     "adjusted": (("ci_low", "difference", "ci_high"),),
     "within": (("ci_low", "difference", "ci_high"), ("ratio_low", "ratio", "ratio_high")),
     "models": (("auc_low", "auc", "auc_high"),),

@@ -14,6 +14,8 @@ from gsigpu.cohort_statistics.frames import (
     BLAND_ALTMAN_POINT_COLUMNS,
     ICC_COLUMNS,
 )
+from gsigpu.cohort_statistics.inference import joined
+from gsigpu.cohort_statistics.readers.all_ratings import icc_of_all_ratings
 from gsigpu.cohort_statistics.readers.bland_altman import clustered_limits, limits_of_agreement
 from gsigpu.cohort_statistics.readers.intraclass import intraclass_correlation, patient_jackknife
 from gsigpu.cohort_statistics.sample import dense
@@ -41,7 +43,9 @@ def reader_agreement(
 
     values (n,) float, NaN where missing; lesions, patients, readers (n,) str; a lesion is named by
     patient and lesion together, and has at most one value per reader
-    The ICC needs a value of every reader: other lesions are left out and counted in `n_incomplete`;
+    The six forms need a value of every reader: other lesions are left out and counted in `n_incomplete`. Where
+    there are such, ICC2-all and ICC3-all take every rating (`all_ratings`; n_lesions then are those of two readers
+    or more);
     a pair of readers uses all lesions that both measured. With one reader the frames are empty.
     Readers stand in order of first appearance. Raises InputError for a lesion read twice by one.
 
@@ -142,7 +146,41 @@ def _icc_rows(table: pd.DataFrame, confidence: float) -> list[dict[str, object]]
                 **shared,
             }
         )
-    return rows
+    return [*rows, *_rows_of_all_ratings(table, confidence)]
+
+
+def _rows_of_all_ratings(table: pd.DataFrame, confidence: float) -> list[dict[str, object]]:
+    """ICC2-all and ICC3-all where some lesions lack a reader: every rating counts; none where all are there."""
+    values = table.to_numpy(np.float64)
+    lesion, reader = np.nonzero(~np.isnan(values))
+    if lesion.size == values.size:
+        return []
+    names = {
+        name: table.index.get_level_values(name).to_numpy(dtype=object)[lesion]
+        for name in ("lesion_id", "patient_id")
+    }
+    icc = icc_of_all_ratings(
+        values[lesion, reader],
+        names["lesion_id"],
+        names["patient_id"],
+        reader,
+        confidence=confidence,
+    )
+    shared = {
+        "track": "recommended",
+        "unit": "patient",
+        "n_lesions": icc.n_lesions_of_several,
+        "n_patients": icc.n_patients,
+        "n_readers": icc.n_readers,
+        "n_incomplete": icc.n_lesions - icc.n_lesions_of_several,
+        "note": joined(f"{icc.n_ratings} ratings", icc.note),
+    }
+    agreement = (icc.agreement, icc.agreement_low, icc.agreement_high)
+    consistency = (icc.consistency, icc.consistency_low, icc.consistency_high)
+    return [
+        {"form": form, "icc": value, "ci_low": low, "ci_high": high, **shared}
+        for form, (value, low, high) in (("ICC2-all", agreement), ("ICC3-all", consistency))
+    ]
 
 
 def _pair(

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gsigpu.cohort_statistics.frames import ADJUSTED_COLUMNS
+from gsigpu.cohort_statistics.frames import ADJUSTED_COLUMNS, SENSITIVITY_COLUMNS
 from gsigpu.cohort_statistics.groups.adjusted import adjusted_area, adjusted_tests
+from gsigpu.cohort_statistics.groups.group_frames import group_tests
+from gsigpu.cohort_statistics.groups.sensitivity import sensitivity_analyses
 from gsigpu.cohort_statistics.roc.clustered import obuchowski
 from gsigpu.errors import InputError
 from tests.support.places import GOLDEN as GOLDEN_FOLDER
@@ -73,3 +75,54 @@ def test_the_adjusted_area_is_that_of_residuals_among_the_negatives():
     assert nothing.se == pytest.approx(plain.se, rel=0.1)
     few = adjusted_area([1.0, 2], [0.0, 1], [1, 2], [3, 4], [[1.0], [2]], [[1.0], [2]])
     assert few.note.startswith("cannot be tested")
+
+
+def lesions(n_readers=1):
+    rng = np.random.default_rng(9)
+    patients = np.repeat(np.arange(24), rng.integers(1, 4, 24))
+    name = np.concatenate([np.arange(n) for n in np.bincount(patients)]).astype(str)
+    table = pd.DataFrame(
+        {
+            "patient_id": patients,
+            "lesion_id": name,
+            "group": np.array(list("abc"))[patients % 3],
+            "value": rng.normal(size=24)[patients] + rng.normal(size=patients.size),
+            "diameter_mm": rng.permutation(patients.size) + 5.0,
+            "flags": np.where(np.arange(patients.size) % 7 == 0, "few-voxels", ""),
+        }
+    )
+    parts = [
+        table.assign(reader=reader, value=table["value"] + 0.1 * rng.normal(size=len(table)))
+        for reader in "AB"[:n_readers]
+    ]
+    return table, pd.concat(parts)
+
+
+def test_each_sensitivity_analysis_is_the_primary_test_on_its_lesions():
+    table, by_reader = lesions(2)
+    frame = sensitivity_analyses(
+        table,
+        order="abc",
+        by_reader=by_reader,
+        others={"another slope": table.assign(value=-table["value"])},
+    )
+    assert tuple(frame.columns) == SENSITIVITY_COLUMNS
+    largest = table.loc[table.groupby("patient_id")["diameter_mm"].idxmax()]
+    expected = {
+        "all lesions": table,
+        "without flagged lesions": table[table["flags"] == ""],
+        "largest lesion of each patient": largest,
+        "reader A alone": by_reader[by_reader["reader"] == "A"],
+        "reader B alone": by_reader[by_reader["reader"] == "B"],
+        "another slope": table.assign(value=-table["value"]),
+    }
+    assert frame["analysis"].drop_duplicates().tolist() == list(expected)
+    for name, rows in expected.items():
+        tests = group_tests(rows["value"], rows["group"], rows["patient_id"], order="abc")
+        mine = frame[frame["analysis"] == name].set_index("test")
+        assert mine.loc["mixed-overall", "p"] == tests.omnibus.set_index("test").loc["mixed", "p"]
+        pairs = tests.pairwise[tests.pairwise["test"] == "mixed"]
+        assert mine.loc["mixed", "p_holm"].tolist() == pairs["p_holm"].tolist()
+        assert (mine["n_left_out"] == max(len(table) - len(rows), 0)).all()
+    with pytest.raises(InputError, match="lack value"):
+        sensitivity_analyses(table.drop(columns="value"), order="abc")

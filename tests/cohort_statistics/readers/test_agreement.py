@@ -11,6 +11,7 @@ from gsigpu.cohort_statistics.frames import (
     ICC_COLUMNS,
 )
 from gsigpu.cohort_statistics.readers.agreement import reader_agreement
+from gsigpu.cohort_statistics.readers.all_ratings import icc_of_all_ratings
 from gsigpu.cohort_statistics.readers.bland_altman import clustered_limits, limits_of_agreement
 from gsigpu.cohort_statistics.readers.intraclass import (
     FORMS,
@@ -158,12 +159,20 @@ def test_missing_ratings_are_left_out_and_counted():
     assert tuple(agreement.icc.columns) == ICC_COLUMNS
     assert tuple(agreement.bland_altman.columns) == BLAND_ALTMAN_COLUMNS
     assert tuple(agreement.points.columns) == BLAND_ALTMAN_POINT_COLUMNS
-    assert (agreement.icc["n_lesions"] == 8).all()
-    assert (agreement.icc["n_incomplete"] == 2).all()
+    every = agreement.icc["form"].str.endswith("-all")
+    complete = agreement.icc[~every]
+    assert (complete["n_lesions"] == 8).all()
+    assert (complete["n_incomplete"] == 2).all()
+    ratings = agreement.icc[every].set_index("form")
+    assert ratings["n_lesions"].tolist() == [10, 10]
+    direct = icc_of_all_ratings(*(readings()[place] for place in range(4)))
+    assert ratings.loc["ICC2-all", "icc"] == pytest.approx(direct.agreement)
+    assert ratings.loc["ICC3-all", "ci_low"] == pytest.approx(direct.consistency_low)
+    assert ratings["note"].tolist() == ["28 ratings"] * 2
     pairs = agreement.bland_altman.query("track == 'paper'").set_index(["reader_a", "reader_b"])
     assert pairs["n"].to_dict() == {("x", "y"): 9, ("x", "z"): 8, ("y", "z"): 9}
     assert len(agreement.points) == 26
-    assert (agreement.icc.loc[agreement.icc["ci_low"].notna(), "note"] == "").all()
+    assert (complete.loc[complete["ci_low"].notna(), "note"] == "").all()
 
 
 def test_one_reader_gives_empty_frames_and_two_values_are_refused():
