@@ -27,10 +27,13 @@ from typing import Any
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import DataElement, dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from gsigpu.dicom.reading.headers import scan_headers
+from gsigpu.dicom.reading.hu_planes import read_planes
+from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import (
     GridMismatch,
     InputError,
@@ -49,6 +52,7 @@ from gsigpu.volume import Vector, VolumeGeometry
 PHASE = "PVP"
 _LEAST_HU, _MOST_HU = -1024.0, 3071.0  # 12 bits, as scanners clip
 _SPACING_TOLERANCE_MM = 0.01  # positions are written to 0.001 mm or finer
+_PADDING = -2000  # where the CT names none
 _MOST_LOST = 0.499  # of a step: rounding leads back to the stored value even in float32
 # What differs between the energies of a slice.
 _CHANGING = ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription")
@@ -169,25 +173,35 @@ def disc_mask(geometry: VolumeGeometry, centre_mm: Vector, radius_mm: float) -> 
 
 def _read_ct(ct_files: Sequence[Path] | Path) -> _Ct:
     headers, geometry = _ordered(_ct_images(ct_files), ct_files)
-    stored = np.stack([_int16(ds) for ds in headers])
-    slopes, intercepts = (
-        np.array([float(ds[name].value) for ds in headers], np.float32)[:, None, None]
-        for name in ("RescaleSlope", "RescaleIntercept")
-    )
-    paddings = [ds.get("PixelPaddingValue") for ds in headers]
-    is_padding = np.stack(
-        [
-            np.zeros(plane.shape, bool) if value is None else plane == value
-            for plane, value in zip(stored, paddings, strict=True)
-        ]
-    )
+    hu = np.stack([_hu(ds) for ds in headers])
+    slopes = np.array([float(ds.RescaleSlope) for ds in headers], np.float32)[:, None, None]
     return _Ct(
         headers=tuple(headers),
-        hu=stored * slopes + intercepts,
+        hu=hu,
         geometry=geometry,
-        padding=is_padding,
+        padding=np.isnan(hu),
         steps=slopes,
     )
+
+
+def _hu(ds: Dataset) -> NDArray[np.float32]:
+    """(y, x), NaN where there is no value."""
+    path = Path(ds.filename)
+    scan = scan_headers(path)
+    if len(scan.planes) != 1:
+        reason = scan.skipped[0].reason if scan.skipped else f"{len(scan.planes)} frames"
+        raise UnsupportedPixelData(reason, where=path, remedy="give classic CT images")
+    hu: NDArray[np.float32] = read_planes(PlaneReader(), scan.planes)[0]
+    return hu
+
+
+def _padding_value(header: Dataset) -> int:
+    """What stands for "no data" in the signed 16 bits that are written."""
+    value = header.get("PixelPaddingValue")
+    if value is None:
+        return _PADDING
+    signed = (int(value) & 0xFFFF) ^ 0x8000
+    return signed - 0x8000
 
 
 def _ct_images(ct_files: Sequence[Path] | Path) -> list[Dataset]:
@@ -248,15 +262,6 @@ def _ordered(headers: list[Dataset], where: object) -> tuple[list[Dataset], Volu
     return headers, geometry
 
 
-def _int16(ds: Dataset) -> NDArray[np.int16]:
-    pixels = ds.pixel_array
-    if pixels.ndim != 2 or pixels.min() < -32768 or pixels.max() > 32767:
-        raise UnsupportedPixelData(
-            "pixels do not fit int16", where=ds.filename, remedy="give classic CT images"
-        )
-    return np.asarray(pixels, np.int16)
-
-
 def _vector(values: NDArray[np.float64]) -> Vector:
     x, y, z = (float(value) for value in values)
     return (x, y, z)
@@ -288,7 +293,7 @@ def _write_slice(
     """One slice at all energies; its real header is encoded once."""
     study_uid = phantom_uid(header.StudyInstanceUID, "spectral")
     slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
-    padding = header.get("PixelPaddingValue", 0)
+    padding = _padding_value(header)
     template = FileTemplate(
         _spectral_header(header, truth, study_uid, patient),
         "explicit",
@@ -334,6 +339,7 @@ def _spectral_header(
     ds.BodyPartExamined = ds.get("BodyPartExamined") or "ABDOMEN"
     ds.StudyDescription = "Spectral phantom made of a CT"
     ds.PixelRepresentation = 1
+    ds["PixelPaddingValue"] = DataElement("PixelPaddingValue", "SS", _padding_value(header))
     ds.BitsAllocated = ds.BitsStored = 16
     ds.HighBit = 15
     ds.DerivationDescription = (

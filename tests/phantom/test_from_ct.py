@@ -9,9 +9,13 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813  # its customary name
 
+from gsigpu.dicom.reading.headers import scan_headers
+from gsigpu.dicom.reading.hu_planes import read_planes
+from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import GridMismatch, InputError, NonUniformSpacing, OutputError
 from gsigpu.phantom import IodineRegion, disc_mask, write_spectral_from_ct
 from gsigpu.volume import VolumeGeometry
+from tests.support.dicom_files import ct_dataset, save
 from tests.support.places import DATA
 
 DATA = DATA / "liver-ct"
@@ -130,3 +134,27 @@ def test_it_passes_dciodvfy(made):
     for path in sorted(made.dicom_folder.rglob("IMG00001.dcm")):
         checked = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
         assert "Error" not in checked.stdout + checked.stderr
+
+
+def test_padding_that_does_not_fit_the_bits_stays_padding(tmp_path):
+    """Unsigned, 12 bits, -2000 declared: 2096 of the bits, and +1,072 HU if taken for a value."""
+    words = np.full((8, 9), 1084, np.uint16)
+    words[:2] = 63536
+    for z in range(2):
+        ds = ct_dataset(
+            words, position_mm=(0, 0, 2.5 * z), instance_number=z + 1, intercept=-1024,
+            BitsStored=12, HighBit=11, PixelPaddingValue=63536,
+        )  # fmt: skip
+        save(ds, tmp_path / "ct" / f"{z}.dcm")
+    mask = np.zeros((2, 8, 9), bool)
+    mask[:, 5, 5] = True
+    region = IodineRegion("r", mask, 1.0)
+    truth = write_spectral_from_ct(
+        tmp_path / "ct", tmp_path / "out", regions=[region], energies_kev=(60, 100)
+    )
+    assert np.isnan(truth.composition.water[:, :2]).all()
+    assert not np.isnan(truth.composition.water[:, 2:]).any()
+    for plane in scan_headers(truth.dicom_folder).planes:
+        values = read_planes(PlaneReader(), [plane])[0]
+        assert np.isnan(values[:2]).all()
+        assert not np.isnan(values[2:]).any()
