@@ -1,5 +1,6 @@
 """Masks from files onto the grid of a study."""
 
-from gsigpu.masks.read_masks import MaskSet, file_stem, masks_in, read_masks
+from gsigpu.masks.read_files import file_stem
+from gsigpu.masks.read_masks import MaskSet, masks_in, read_masks
 
 __all__ = ["MaskSet", "file_stem", "masks_in", "read_masks"]

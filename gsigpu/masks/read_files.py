@@ -7,15 +7,27 @@ from pathlib import Path
 
 from gsigpu.errors import MaskError
 from gsigpu.masks.label_names import names_file
-from gsigpu.masks.volume_headers import read_volume_header
+from gsigpu.masks.volume_headers import VOLUME_SUFFIXES, read_volume_header
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 _BLOCK = 2**22
 
 
 def is_volume(path: Path) -> bool:
     """Whether a file is a label volume by the end of its name."""
     return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def file_stem(path: Path) -> str:
+    """The name of a mask file without what says its format.
+
+    >>> file_stem(Path("met_4.seg.nrrd")), file_stem(Path("liver.nii.gz")), file_stem(Path("SEG0001"))
+    ('met_4', 'liver', 'SEG0001')
+    """
+    for suffix in (*VOLUME_SUFFIXES, ".dcm"):
+        if path.name.lower().endswith(suffix):
+            stem = path.name[: -len(suffix)]
+            return stem[:-4] if stem.lower().endswith(".seg") else stem
+    return path.name
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

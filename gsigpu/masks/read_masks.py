@@ -22,9 +22,10 @@ from gsigpu.masks.fill_between import skipped_slices
 from gsigpu.masks.layers import Coded, Layer, Owner, with_file
 from gsigpu.masks.placement import Placed, place
 from gsigpu.masks.positions import PositionChoice
-from gsigpu.masks.read_files import VOLUME_SUFFIXES, content_digest, files_of, is_volume
+from gsigpu.masks.read_files import content_digest, files_of, is_volume
 from gsigpu.masks.rtstruct import read_structures
 from gsigpu.masks.segmentation import SEGMENTATIONS, read_segmentation
+from gsigpu.masks.volume_headers import VOLUME_SUFFIXES
 from gsigpu.masks.volume_masks import read_volume_masks
 from gsigpu.regions.region_mask import RegionMask, union
 from gsigpu.volume import VolumeGeometry
@@ -161,7 +162,7 @@ def _layers(
         raise MaskError(
             "is no mask that can be read",
             where=path,
-            remedy="use DICOM SEG, RTSTRUCT, .nii, .nii.gz, .nrrd, .seg.nrrd, .mha or .mhd",
+            remedy=f"use DICOM SEG, RTSTRUCT or {', '.join(VOLUME_SUFFIXES)}",
         )
     from pydicom import dcmread
 
@@ -204,18 +205,6 @@ def _is_mask(path: Path) -> bool:
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
-
-
-def file_stem(path: Path) -> str:
-    """The name of a mask file without what says its format.
-
-    >>> file_stem(Path("met_4.seg.nrrd")), file_stem(Path("liver.nii.gz")), file_stem(Path("SEG0001"))
-    ('met_4', 'liver', 'SEG0001')
-    """
-    for suffix in (".seg.nrrd", *VOLUME_SUFFIXES, ".dcm"):
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.name
 
 
 def _regions(placed: Sequence[Placed], names: Mapping[int, str]) -> list[RegionMask]:

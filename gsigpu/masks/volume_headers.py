@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from io import BytesIO
@@ -69,7 +69,7 @@ class VolumeHeader:
 
 
 def read_volume_header(path: Path) -> VolumeHeader:
-    """The header of a NIfTI, NRRD or MetaImage file, by the end of its name.
+    """The header of a NIfTI, NRRD or MetaImage file, by the end of its name, which is one of VOLUME_SUFFIXES.
 
     Raises DamagedMask if it cannot be read.
     """
@@ -77,9 +77,7 @@ def read_volume_header(path: Path) -> VolumeHeader:
     try:
         with path.open("rb") as file:
             start = file.read(_HEADER_BYTES)
-        if name.endswith((".nii", ".nii.gz")):
-            return _nifti(path, start)
-        return _nrrd(path, start) if name.endswith(".nrrd") else _meta(path, start)
+        return next(read for suffix, read in _READERS.items() if name.endswith(suffix))(path, start)
     except DamagedMask:
         raise
     except (ValueError, KeyError, IndexError, UnicodeDecodeError, zlib.error, EOFError) as error:
@@ -253,3 +251,14 @@ def _named_files(path: Path, named: str, lines: Sequence[str] | None) -> tuple[P
     if not names:
         raise ValueError("it names no file of voxels")
     return tuple(path.parent / name for name in names)
+
+
+# Every format of label volumes, by the end of its name; SimpleITK reads the voxels.
+_READERS: dict[str, Callable[[Path, bytes], VolumeHeader]] = {
+    ".nii": _nifti,
+    ".nii.gz": _nifti,
+    ".nrrd": _nrrd,
+    ".mha": _meta,
+    ".mhd": _meta,
+}
+VOLUME_SUFFIXES = tuple(_READERS)

@@ -11,7 +11,7 @@ from pathlib import Path
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.writing.derived import quiet
-from gsigpu.masks.read_files import VOLUME_SUFFIXES
+from gsigpu.masks.read_files import file_stem, is_volume
 from gsigpu.masks.roles import Role, role_by_name
 from gsigpu.pipeline.cohort_init.mask_owner import MaskOwners, NamedStudy
 from gsigpu.pipeline.cohort_init.study_folders import (
@@ -115,11 +115,11 @@ def _referred_study(path: Path, by_uid: dict[str, LookedStudy]) -> str:
 
 def _mask(path: Path, study: LookedStudy) -> ProposedMask:
     area = study.place.area
-    stem = re.sub(r"(\.seg)?\.(nii(\.gz)?|nrrd|mha|mhd|dcm)$", "", path.name, flags=re.IGNORECASE)
+    stem = file_stem(path)
     inner = path.parent.relative_to(area).parts if path.is_relative_to(area) else ()
     match = _READER.search(" ".join((*inner, stem)))
     named = _READER.sub("", stem).strip(" _-.") or stem
-    if path.name.lower().endswith(VOLUME_SUFFIXES):
+    if is_volume(path):
         role, is_sure = role_by_name(named.replace("-", " "))
         phase = "" if role is Role.VESSELS else _phase_named(named, study.phases)
     else:  # regions in it have names of their own

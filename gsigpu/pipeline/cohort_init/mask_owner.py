@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsigpu.masks.read_files import file_stem
+
 Parts = tuple[str, ...]
 # Before a number, they say that it is the patient's.
 _PATIENT_WORDS = {
     "patient", "pat", "pt", "p", "case", "subject", "subj", "sub", "proband", "fall", "id", "pid", "mrn",
 }  # fmt: skip
-_SUFFIX = re.compile(r"(\.seg)?\.(nii(\.gz)?|nrrd|mha|mhd|dcm)$", re.IGNORECASE)
 
 
 def name_parts(text: str) -> Parts:
@@ -108,7 +109,7 @@ class MaskOwners:
         """The study that the name of a file, and of its folders below `root`, speak of."""
         relative = path.relative_to(root)
         components = [
-            *map(name_parts, relative.parts[:-1]), name_parts(_SUFFIX.sub("", relative.name)),
+            *map(name_parts, relative.parts[:-1]), name_parts(file_stem(relative)),
         ]  # fmt: skip
         patients = self._patients_named(components)
         if len(patients) != 1:
@@ -132,7 +133,7 @@ class MaskOwners:
 
     def contradicts(self, path: Path, root: Path, study: NamedStudy) -> bool:
         """Whether a name speaks of another patient or another study than the one beside which it lies."""
-        components = [name_parts(_SUFFIX.sub("", path.name))]
+        components = [name_parts(file_stem(path))]
         inner = [name_parts(part) for part in path.relative_to(root).parts[:-1]]
         patients = self._patients_named(components)
         if patients and study.patient not in patients:

@@ -20,7 +20,7 @@ from gsigpu.dicom.model import SeriesKind
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, InputError
-from gsigpu.masks.read_files import VOLUME_SUFFIXES
+from gsigpu.masks.read_files import is_volume
 from gsigpu.masks.roles import Role
 from gsigpu.pipeline.cohort_init.mask_columns import (
     COLUMN_OF,
@@ -105,12 +105,7 @@ def propose_manifest(
     looked = _looked_at(studies, notes, progress)
     name_patients(looked, root, notes)
     name_cases(looked)
-    volume_masks = [
-        path
-        for files in by_folder.values()
-        for path in files
-        if path.name.lower().endswith(VOLUME_SUFFIXES)
-    ]
+    volume_masks = [path for files in by_folder.values() for path in files if is_volume(path)]
     owned = owned_masks(looked, volume_masks, dicom_masks, root, notes)
     groups = folder_groups(looked, root, notes, is_wanted=groups_from_folders)
     rows: list[dict[str, str]] = []

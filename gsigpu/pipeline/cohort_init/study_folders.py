@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.writing.derived import quiet
-from gsigpu.masks.read_files import VOLUME_SUFFIXES
+from gsigpu.masks.read_files import is_volume
 
 _LOOKED_AT = 6  # files of each folder: a folder of one study shows it in any of them
 
@@ -93,7 +93,7 @@ def find_studies(
     mixed: set[str] = set()
     for folder, files in by_folder.items():
         images: dict[str, Dataset] = {}
-        candidates = [path for path in files if not path.name.lower().endswith(VOLUME_SUFFIXES)]
+        candidates = [path for path in files if not is_volume(path)]
         step = max(len(candidates) // _LOOKED_AT, 1)
         for path in candidates if len(candidates) <= 2 * _LOOKED_AT else candidates[::step]:
             header = _header(path)

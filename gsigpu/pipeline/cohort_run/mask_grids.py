@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.masks.read_files import VOLUME_SUFFIXES
+from gsigpu.masks.read_files import is_volume
 from gsigpu.volume import VolumeGeometry
 
 # Of two grids that are one.
@@ -31,7 +31,7 @@ def grid_of_study(geometry: VolumeGeometry) -> Grid:
 
 def grid_of_mask(path: Path) -> Grid | None:
     """That of a label volume, by its header; None for what has no grid of its own (DICOM, folders)."""
-    if not path.name.lower().endswith(VOLUME_SUFFIXES) or not path.is_file():
+    if not is_volume(path) or not path.is_file():
         return None
     import SimpleITK
 
