@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, table, warn
 from gsigpu.dicom.study.read_study import describe
+from gsigpu.errors import OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from gsigpu.dicom.model import Study
 
 
 def scan(
@@ -22,6 +27,22 @@ def scan(
     why: Annotated[
         bool, typer.Option("--why", help="Show the evidence for every decision.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write an anonymous summary of the headers to send in: no names, numbers of records, dates or UIDs.",
+        ),
+    ] = None,
+    reveal: Annotated[
+        list[str],
+        options.list_option(
+            "--reveal",
+            metavar="WORD,WORD",
+            text="Words that --report may show though it does not know them",
+        ),
+    ],
     as_json: options.AsJson = False,
 ) -> None:
     """Show what a folder holds: series, kind, energy, phase, slices, and what cannot be used.
@@ -32,6 +53,10 @@ def scan(
     study = options.read_folder(
         folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
     )
+    if report is not None:
+        _write_report(study, report, reveal)
+    elif reveal:
+        raise SettingsError("--reveal without --report shows nothing", remedy="add --report FILE")
     description = describe(study)
     if as_json:
         typer.echo(json.dumps(description, indent=2))
@@ -69,6 +94,20 @@ def scan(
             *(str(member.problem) for member in study.series if member.problem is not None),
         ]
     )
+
+
+def _write_report(study: Study, path: Path, reveal: list[str]) -> None:
+    """An anonymous summary beside what is printed; nothing that is there already is replaced."""
+    from gsigpu.dicom.study.header_report import header_report
+
+    text = json.dumps(header_report(study, shown=reveal), indent=2, ensure_ascii=False) + "\n"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written ({error.strerror})", where=path, remedy="name another file"
+        ) from error
 
 
 def _by(numbers: list[float]) -> str:
