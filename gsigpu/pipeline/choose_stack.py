@@ -40,6 +40,7 @@ def choose_stack(
     energies_kev: Sequence[float] = (),
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
+    kind_overrides: Mapping[str, str] | None = None,
     watcher: Watcher = SILENT,
 ) -> ChosenStack:
     """Scans a study, unless that is done, and chooses one stack of it.
@@ -57,6 +58,7 @@ def choose_stack(
                 study,
                 energy_overrides=energy_overrides,
                 phase_overrides=phase_overrides,
+                kind_overrides=kind_overrides,
                 progress=progress,
             )
     scan_seconds = perf_counter() - begun

@@ -10,11 +10,13 @@ import time
 import tomllib
 from importlib.metadata import version
 
+import numpy as np
 import pytest
 
 import gsigpu
 import gsigpu.cli
 from gsigpu.cli.app import app
+from tests.support.dicom_files import ct_dataset, save
 from tests.support.places import DATA, ROOT
 
 COMMANDS = ("demo", "scan", "map", "measure", "phantom", "info")
@@ -304,3 +306,44 @@ def test_version_is_the_packages():
     project = tomllib.loads(text)["project"]
     assert "version" in project["dynamic"]
     assert version("gsigpu") == gsigpu.__version__
+
+
+def test_scan_names_parts_of_a_series_and_options_take_those_names(tmp_path):
+    for number in (1, 2):
+        for z in range(3):
+            ds = ct_dataset(
+                np.zeros((4, 4), np.int16),
+                position_mm=(0.0, 0.0, 2.5 * z),
+                instance_number=10 * number + z,
+                AcquisitionNumber=number,
+            )
+            save(ds, tmp_path / "study" / f"{number}-{z}.dcm")
+    folder = str(tmp_path / "study")
+    assert "300#acquisition2" in run("scan", folder).stdout
+    done = run(
+        "scan",
+        folder,
+        "--phase-of",
+        "300#acquisition1=arterial,300#acquisition2=门脉期",
+        "--json",
+    )
+    rows = {row["name"]: row["phase"] for row in json.loads(done.stdout)["series"]}
+    assert rows == {"300#acquisition1": "AP", "300#acquisition2": "PVP"}
+    done = run("scan", folder, "--kind", "300=conventional", "--json")
+    assert {row["kind"] for row in json.loads(done.stdout)["series"]} == {"conventional"}
+    refused = run("scan", folder, "--phase-of", "301=AP")
+    assert refused.returncode == 1
+    assert "no series 301 in this folder; gsigpu scan --why lists" in refused.stderr
+
+
+def test_scan_writes_an_anonymous_report_once(tmp_path):
+    save(ct_dataset(np.zeros((4, 4), np.int16)), tmp_path / "study" / "a.dcm")
+    out = tmp_path / "headers.json"
+    words = ("scan", str(tmp_path / "study"), "--report", str(out))
+    assert run(*words).returncode == 0
+    (series,) = json.loads(out.read_text("utf-8"))["series"]
+    assert (series["kind"], series["series_description"]) == ("vmi", "Mono 70 keV")
+    again = run(*words)
+    assert again.returncode == 1
+    assert "cannot be written (File exists); name another file" in again.stderr
+    assert "add --report FILE" in run("scan", str(tmp_path / "study"), "--reveal", "word").stderr

@@ -112,7 +112,7 @@ def classify(evidence: Evidence, patterns: Patterns) -> Classification:
         kind=kind,
         energy_kev=energy,
         phase=phase,
-        evidence_used=tuple(used),
+        evidence_used=tuple(dict.fromkeys(used)),
         problem=problem,
         protocol_energy=protocol_energy,
         kvp_energy=kvp_energy,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsigpu.dicom.reading.bounded_file import read_header
-from gsigpu.dicom.study.patterns import load_patterns
+from gsigpu.dicom.study.patterns import load_patterns, normalised
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.masks.read_files import file_stem, is_volume
 from gsigpu.masks.roles import Role, role_by_name
@@ -132,7 +132,9 @@ def _mask(path: Path, study: LookedStudy) -> ProposedMask:
 def _phase_named(name: str, phases: Sequence[str]) -> str:
     """The only phase of the study for which a name speaks."""
     text = name.replace("_", " ")
-    spoken = {rule.answer for rule in load_patterns().phase if rule.pattern.search(text)}
+    spoken = {
+        rule.answer for rule in load_patterns().phase if rule.pattern.search(normalised(text))
+    }
     named_phases = [phase for phase in phases if phase in spoken]
     return named_phases[0] if len(named_phases) == 1 else ""
 

@@ -90,6 +90,7 @@ def map_study(
     overwrite: bool = False,
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
+    kind_overrides: Mapping[str, str] | None = None,
     watcher: Watcher = SILENT,
 ) -> MapResult:
     """Computes maps of a spectral study and writes them.
@@ -116,6 +117,7 @@ def map_study(
         energies_kev=energies_kev,
         energy_overrides=energy_overrides,
         phase_overrides=phase_overrides,
+        kind_overrides=kind_overrides,
         watcher=watcher,
     )
     plan, stack, left_out = plan_for(planes, chosen.stack)

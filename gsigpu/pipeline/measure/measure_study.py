@@ -37,6 +37,7 @@ def measure_study(
     energies_kev: Sequence[float] = (),
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
+    kind_overrides: Mapping[str, str] | None = None,
     n_workers: int | None = None,
     watcher: Watcher = SILENT,
 ) -> Measurement:
@@ -59,6 +60,7 @@ def measure_study(
         energies_kev=energies_kev,
         energy_overrides=energy_overrides,
         phase_overrides=phase_overrides,
+        kind_overrides=kind_overrides,
         watcher=watcher,
     )
     study, stack = chosen.study, chosen.stack
