@@ -17,10 +17,10 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from gsigpu.dicom.model import Evidence, Series, Study
+from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.reading.elements import uid_name
 from gsigpu.dicom.study.patterns import load_patterns, normalised
 from gsigpu.version import __version__
@@ -179,8 +179,7 @@ def identity_words(path: Path) -> frozenset[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ds = dcmread(path, stop_before_pixels=True, force=True)
-            return frozenset(_identity_of(ds))
+            return frozenset(_identity_of(read_header(path)))
     except Exception:  # noqa: BLE001  what cannot be read names nobody; the vocabulary still holds
         return frozenset()
 
