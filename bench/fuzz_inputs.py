@@ -38,15 +38,20 @@ from gsigpu.errors import GsigpuError  # noqa: E402
 
 SLOW_S = 2.0
 HUNG_S = 60.0
+CODED_SHAPE = (24, 36)
 MOST_MEMORY = 8 << 30
-KINDS = ("images", "frames", "masks", "manifests", "tables")
+KINDS = ("images", "frames", "coded", "masks", "manifests", "tables")
 DEFAULT = {
     "images": 500_000,
     "frames": 250_000,
+    "coded": 1_000_000,
     "masks": 50_000,
     "manifests": 100_000,
     "tables": 100_000,
 }
+
+# Half of the changes fall within so many bytes of the start.
+HEAD = {"images": 800, "frames": 800, "coded": 120, "masks": 800}
 
 Outcome = str  # "read", the code of an error, or "FINDING: …"
 
@@ -162,6 +167,7 @@ def write_corpus(folder: Path) -> None:
                 target = folder / ("frames" if compressed else "images") / f"{syntax}-{layout}"
                 shutil.copy(paths[0], target)
     _more_images(folder / "images")
+    _coded(folder / "coded")
     _masks(folder / "masks")
     _texts(folder)
     shutil.rmtree(folder / "phantom")
@@ -185,6 +191,23 @@ def _more_images(folder: Path) -> None:
         save_encoded(ds, folder / name, claimed=claimed, written_as=written_as)
     unsigned = ct_dataset((signed + 1024).astype(np.uint16), **twelve)
     save_encoded(unsigned, folder / "twelve", claimed=little, written_as=little)
+
+
+def _coded(folder: Path) -> None:
+    """Bare frames, named by their transfer syntax: nearly all damage goes to a native decoder."""
+    from gsigpu.dicom.reading import codecs
+    from gsigpu.phantom.dicom_files import encode_frame
+
+    rng = np.random.default_rng(0)
+    for amplitude in (3, 400):
+        steps = rng.integers(-amplitude, amplitude + 1, CODED_SHAPE)
+        stored = np.cumsum(steps, axis=1).astype(np.int16)
+        for name, uid in (
+            ("rle", codecs.RLE_LOSSLESS), ("jpeg-lossless", codecs.JPEG_LOSSLESS_SV1),
+            ("jpeg-ls", codecs.JPEG_LS_LOSSLESS), ("jpeg2000", codecs.JPEG_2000_LOSSLESS),
+            ("htj2k", codecs.HTJ2K_LOSSLESS),
+        ):  # fmt: skip
+            (folder / f"{uid}-{amplitude}").write_bytes(encode_frame(stored, name))
 
 
 def _grid() -> object:
@@ -286,6 +309,22 @@ def _against_pydicom(plane: object, values: np.ndarray) -> Outcome:
     return f"FINDING: {int(differs.sum())} values differ from pydicom's"
 
 
+def try_coded(path: Path) -> Outcome:
+    from gsigpu.dicom.model import PixelFormat
+    from gsigpu.dicom.reading.codecs import decode_frame
+
+    image = PixelFormat(
+        transfer_syntax_uid=path.name.split("-")[0], rows=CODED_SHAPE[0], columns=CODED_SHAPE[1],
+        bits_allocated=16, bits_stored=16, high_bit=15, signed=True,
+    )  # fmt: skip
+    data = path.read_bytes()
+    try:
+        values = decode_frame(data, image, np.empty(CODED_SHAPE, np.int16))
+    except Exception as error:  # noqa: BLE001  # the reader of planes names the file in its stead
+        return f"refused, {type(error).__name__}"
+    return "decoded" if values.shape == CODED_SHAPE else "decoded to another shape"
+
+
 def try_mask(path: Path) -> Outcome:
     from gsigpu.masks.read_masks import read_masks
 
@@ -308,7 +347,7 @@ def try_table(path: Path) -> Outcome:
 
 
 TRIES: dict[str, Callable[[Path], Outcome]] = {
-    "images": try_image, "frames": try_image, "masks": try_mask,
+    "images": try_image, "frames": try_image, "coded": try_coded, "masks": try_mask,
     "manifests": try_manifest, "tables": try_table,
 }  # fmt: skip
 
@@ -318,7 +357,7 @@ def make_input(kind: str, number: int, corpus: list[Path]) -> tuple[str, bytes]:
     rng = random.Random(f"{kind}:{number}")
     source = corpus[number % len(corpus)]
     data = source.read_bytes()
-    binary = kind in ("images", "frames", "masks")
+    binary = kind in ("images", "frames", "coded", "masks")
     if (
         kind == "images"
         and rng.random() < 0.4
