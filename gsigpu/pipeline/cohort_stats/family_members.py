@@ -25,6 +25,7 @@ from gsigpu.cohort_statistics.frames import (
     CALIBRATION_COLUMNS,
     COMPARISON_COLUMNS,
     CURVE_COLUMNS,
+    DECISION_COLUMNS,
     DESCRIPTIVE_COLUMNS,
     ICC_COLUMNS,
     MODEL_COLUMNS,
@@ -39,6 +40,8 @@ from gsigpu.cohort_statistics.groups import group_frames, power
 from gsigpu.cohort_statistics.groups.disagreements import disagreements
 from gsigpu.cohort_statistics.readers import agreement
 from gsigpu.cohort_statistics.roc import combined_models, comparisons, roc_frames
+from gsigpu.cohort_statistics.roc.decisions import decisions
+from gsigpu.cohort_statistics.roc.multiclass import one_against_rest
 from gsigpu.cohort_statistics.within import within_frames
 from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
 from gsigpu.tables.counting import WITHIN_REGIONS
@@ -61,9 +64,13 @@ COLUMNS: dict[str, Sequence[str]] = {
     "bland_altman_points": BLAND_ALTMAN_POINT_COLUMNS,
     "power": POWER_COLUMNS,
     "within": WITHIN_COLUMNS,
+    "decisions": DECISION_COLUMNS,
+    "against_rest": ROC_COLUMNS,
 }
 _WITHOUT_PARAMETER = {"roc_comparisons", "models", "calibration"}
-_ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons", "within")
+_ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons", "within", "against_rest")
+# With two groups the rest is the other group, and the areas stand in roc already.
+_LEAST_GROUPS_WITH_A_REST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,38 @@ def _roc(task: Task) -> Found:
         seed=task.seed,
         settings=task.settings.roc(task.parameters[0]),
     )
-    return {"roc": tables.roc, "roc_curves": tables.curves}
+    return {
+        "roc": tables.roc,
+        "roc_curves": tables.curves,
+        "decisions": _decisions(task, tables.roc),
+    }
+
+
+def _decisions(task: Task, roc: pd.DataFrame) -> pd.DataFrame:
+    """What the cut-offs of one member do to the lesions that they were chosen on; one per pair and track."""
+    known = roc[roc["cutoff"].notna()].drop_duplicates(["track", "group_a", "group_b"])
+    return decisions(
+        task.values,
+        task.groups,
+        task.patients,
+        known,
+        order=task.order,
+        source="same lesions",
+        prevalence=task.settings.prevalence,
+        confidence=task.settings.confidence,
+    )
+
+
+def _against_rest(task: Task) -> Found:
+    result = one_against_rest(
+        task.values,
+        task.groups,
+        task.patients,
+        order=task.order,
+        seed=task.seed,
+        settings=task.settings.roc(task.parameters[0]),
+    )
+    return {"against_rest": result.roc}
 
 
 def _comparisons(task: Task) -> Found:
@@ -201,6 +239,7 @@ _KINDS: Mapping[str, Callable[[Task], Found]] = {
     "agreement": _agreement,
     "power": _power,
     "within": _within,
+    "against_rest": _against_rest,
 }
 
 
@@ -232,6 +271,8 @@ def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[T
                 tasks += [
                     make(kind, names, of_parameter, values) for kind in ("groups", "roc", "power")
                 ]
+                if len(observations.groups) >= _LEAST_GROUPS_WITH_A_REST:
+                    tasks.append(make("against_rest", names, of_parameter, values))
                 read = _rows(observations.by_reader, where | {"parameter": parameter})
                 if read["reader"].nunique() > 1:
                     tasks.append(make("agreement", names, read, read["value"].to_numpy(np.float64)))
