@@ -76,6 +76,9 @@ class MapDefinition:
     rows : the linear rows over just those energies
     combine : None for a linear map (one row), else (R, y, x) planes -> (y, x) plane
     needs_neighbours : a voxel's value depends on the voxels around it; it cannot be computed alone
+    calibrate : None, or makes of sample planes of the rows, (R, S, y, x), and a mask of soft tissue, (S, y, x), the
+        definition for their stack; without it, every plane is its own sample
+    caution : what a person should know of the definition for this stack
     """
 
     name: str
@@ -92,6 +95,8 @@ class MapDefinition:
     rows: Callable[[Energies], LinearRows]
     combine: Callable[[Energies], Combine] | None = None
     needs_neighbours: bool = False
+    calibrate: Callable[[NDArray[np.float32], NDArray[np.bool_]], MapDefinition] | None = None
+    caution: str = ""
 
     @property
     def is_linear(self) -> bool:

@@ -14,8 +14,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gsigpu.errors import SettingsError
-from gsigpu.maps import nonlinear, water_iodine
+from gsigpu.maps import local_noise, nonlinear, water_iodine
 from gsigpu.maps.definitions import (
     HU,
     HU_PER_KEV,
@@ -68,7 +71,7 @@ def _sigma(
     base: MapDefinition, *, step: float, window: tuple[float, float], code: Code
 ) -> MapDefinition:
     """One standard deviation of a linear map, from the noise on the map itself."""
-    return replace(
+    definition = replace(
         base,
         name=f"sigma-{base.name}",
         parameter=f"sigma_{base.parameter}",
@@ -79,8 +82,39 @@ def _sigma(
         step=step,
         window=window,
         colormap="magma",
-        combine=lambda _energies: lambda planes: nonlinear.local_noise_sd(planes[0]),
+        combine=lambda _energies: (
+            lambda planes: local_noise.local_noise_sd(
+                planes[0], local_noise.grain_of_plane(planes[0])
+            )
+        ),
         needs_neighbours=True,
+    )
+    return replace(definition, calibrate=partial(_with_grain, definition))
+
+
+def _with_grain(
+    definition: MapDefinition, sample: NDArray[np.float32], soft_tissue: NDArray[np.bool_]
+) -> MapDefinition:
+    """A sigma map for a stack whose noise was measured in the sample."""
+    grain = local_noise.measure_grain(sample[0], soft_tissue)
+    if grain is None:
+        how = "the correlation of the noise cannot be told, no value"
+        caution = (
+            f"{definition.name}: the noise's correlation cannot be told in this stack (its grain is above"
+            f" {local_noise.LARGEST_GRAIN_PIXELS:g} pixels, or there is too little soft tissue): all values are missing"
+        )
+    else:
+        how = (
+            f"second differences at a lag of {grain.lag_pixels} pixels times {grain.gain:.2f},"
+            f" noise grain {grain.grain_pixels:.1f} pixels"
+        )
+        caution = ""
+    return replace(
+        definition,
+        formula=f"{definition.formula}; {how}",
+        combine=lambda _energies: lambda planes: local_noise.local_noise_sd(planes[0], grain),
+        calibrate=None,
+        caution=caution,
     )
 
 

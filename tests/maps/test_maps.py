@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from gsigpu import physics
 from gsigpu.errors import SettingsError, TooFewEnergies
-from gsigpu.maps.nonlinear import local_noise_sd
 from gsigpu.maps.plan import fold_rescale, maps_of_hu, plan_maps
 from gsigpu.maps.quantise import quantise
 from gsigpu.maps.registry import KNOWN_NAMES, define, define_all
@@ -185,32 +184,6 @@ def correlated_noise(shape, sd, seed):
 
     noise = gaussian_filter(np.random.default_rng(seed).normal(size=shape), 0.9)
     return sd * noise / noise.std()
-
-
-def test_noise_of_a_plane_with_edges_and_gradient():
-    y, x = np.mgrid[:200, :260]
-    anatomy = 0.3 * x + 100.0 * ((x - 130) ** 2 + (y - 100) ** 2 < 60**2)
-    for sd in (2.0, 15.0):
-        plane = (anatomy + correlated_noise((200, 260), sd, 7)).astype(np.float32)
-        estimate = local_noise_sd(plane)
-        assert estimate.shape == plane.shape
-        assert np.median(estimate) == pytest.approx(sd, rel=0.08)
-
-
-def test_noise_follows_its_place_and_missing_values_stay_missing():
-    plane = correlated_noise((192, 192), 1.0, 8)
-    plane[:, 96:] *= 4.0
-    plane[:20] = np.nan
-    sd = local_noise_sd(plane.astype(np.float32))
-    assert np.isnan(sd[:20]).all()
-    assert not np.isnan(sd[20:]).any()
-    assert np.median(sd[40:, :50]) == pytest.approx(1.0, rel=0.12)
-    assert np.median(sd[40:, 140:]) == pytest.approx(4.0, rel=0.12)
-
-
-def test_tiny_and_empty_planes():
-    assert np.isnan(local_noise_sd(np.full((5, 9), 1.0, np.float32))).all()
-    assert np.isnan(local_noise_sd(np.full((40, 40), np.nan, np.float32))).all()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gsigpu.backends import BackendName, choose
 from gsigpu.dicom.model import Series, SpectralStack, Study
-from gsigpu.dicom.reading.hu_planes import read_planes
-from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.errors import SettingsError
 from gsigpu.maps.definitions import MapDefinition
@@ -22,10 +19,12 @@ from gsigpu.maps.label_check import check_labels
 from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import DEFAULT_SLOPE, define_all
 from gsigpu.output.staging import staged_folder
+from gsigpu.pipeline.calibrate import calibrated
 from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.stream import StreamReport, run_on_cpu
 from gsigpu.pipeline.progress import SILENT, Watcher
+from gsigpu.pipeline.stack_source import StackSource
 from gsigpu.version import __version__
 
 DEFAULT_MAPS = ("lambda-hu", "iodine")
@@ -122,11 +121,17 @@ def map_study(
     )
     plan, stack, left_out = plan_for(planes, chosen.stack)
     source = StackSource(stack)
+    planes, cautions = calibrated(
+        planes, plan.energies_kev, stack.geometry.shape[0], source.read_hu
+    )
+    definitions = planes[: len(definitions)]
+    plan = plan_maps(planes, plan.energies_kev)
     warnings = [
         *chosen.study.warnings,
         *chosen.left_aside,
         *left_out,
         *label_warnings(stack, source),
+        *cautions,
     ]
     n_bytes = _output_bytes(stack, len(planes), output_format)
     with staged_folder(
@@ -182,31 +187,6 @@ def plan_for(
         if series.problem is not None and series not in needed
     ]
     return plan, replace(stack, series=needed), left_out
-
-
-class StackSource:
-    """Delivers the stored values of a stack, slice by slice."""
-
-    def __init__(self, stack: SpectralStack) -> None:
-        self._stack = stack
-        self._reader = PlaneReader()
-
-    def read(self, z: int, out: NDArray[np.int16]) -> None:
-        """Slice z at all energies into (E, rows, columns) int16."""
-        self._reader.read([series.planes[z] for series in self._stack.series], out)
-
-    def rescale(self) -> dict[str, Any]:
-        """(Z, E) slopes and intercepts, and padding ranges, of the delivered values."""
-        rows = list(zip(*(series.planes for series in self._stack.series), strict=True))
-        return {
-            "slopes": np.array([[plane.slope for plane in row] for row in rows]),
-            "intercepts": np.array([[plane.intercept for plane in row] for row in rows]),
-            "padding": [[plane.padding for plane in row] for row in rows],
-        }
-
-    def read_hu(self, z: int) -> NDArray[np.float32]:
-        """Slice z in HU, (E, rows, columns) float32, NaN where there is no value."""
-        return read_planes(self._reader, [series.planes[z] for series in self._stack.series])
 
 
 def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from gsigpu.maps.definitions import MapDefinition, nearest
 from gsigpu.maps.plan import MapPlan, maps_of_hu, plan_maps
 from gsigpu.maps.registry import DEFAULT_SLOPE, define, define_all
 from gsigpu.maps.slope import Slope, parse_slope
+from gsigpu.pipeline.calibrate import calibrated
+from gsigpu.pipeline.stack_source import StackSource
 
 CONVENTIONAL = "conventional"
 # Rescale Type of a vendor's iodine series -> shown unit per mg/mL. 37.41 in units of 100 µg/cm³ is
@@ -117,6 +119,15 @@ class Measurand:
         self._vendor_units = [
             _vendor_unit(series, settings, self.warnings) for series in self._vendor
         ]
+        sampled = tuple(series for series in usable if series.energy_kev in plan.energies_kev)
+        on_stack, cautions = calibrated(
+            plan.definitions,
+            plan.energies_kev,
+            stack.geometry.shape[0],
+            StackSource(replace(stack, series=sampled)).read_hu,
+        )
+        plan = replace(plan, definitions=on_stack)
+        self.warnings += cautions
         alone = [definition for definition in plan.definitions if not definition.needs_neighbours]
         self._around = tuple(
             definition for definition in plan.definitions if definition.needs_neighbours

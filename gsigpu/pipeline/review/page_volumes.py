@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.registry import define, define_all
-from gsigpu.pipeline.map.map_study import StackSource, plan_for
+from gsigpu.pipeline.map.map_study import plan_for
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.stream import StreamReport, run_on_cpu
 from gsigpu.pipeline.progress import Progress
+from gsigpu.pipeline.stack_source import StackSource
 from gsigpu.regions.body import body_mask, box_of
 from gsigpu.viewer.plane_scripts import write_slice
 

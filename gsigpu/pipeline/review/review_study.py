@@ -15,7 +15,7 @@ from gsigpu.errors import MaskError
 from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import only_energies
-from gsigpu.pipeline.map.map_study import StackSource, label_warnings
+from gsigpu.pipeline.map.map_study import label_warnings
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
@@ -24,6 +24,7 @@ from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.review.page_data import phase_entry, study_entry, write_regions
 from gsigpu.pipeline.review.page_volumes import page_definitions, write_volumes
 from gsigpu.pipeline.review.roi_template import roi_template
+from gsigpu.pipeline.stack_source import StackSource
 from gsigpu.version import __version__
 from gsigpu.viewer.page_files import PAGE, write_page
 
