@@ -19,7 +19,7 @@ from gsigpu.cli.app import app
 from tests.support.dicom_files import ct_dataset, save
 from tests.support.places import DATA, ROOT
 
-COMMANDS = ("demo", "scan", "map", "measure", "phantom", "info")
+COMMANDS = ("demo", "scan", "map", "measure", "review", "phantom", "info")
 SMALL = ["--shape", "4,48,64", "--spacing", "5,6,6", "--lesions", "0", "--phases", "PVP"]
 
 
