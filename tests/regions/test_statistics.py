@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 import scipy.stats
 import SimpleITK
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from gsigpu.regions.statistics import STATISTICS, ratio, spectral_curve, statistics
+from gsigpu.regions.statistics import (
+    STATISTICS,
+    mean_and_sd_of_rows,
+    ratio,
+    spectral_curve,
+    statistics,
+    statistics_of_rows,
+)
 
 # The IBSI digital phantom: Zwanenburg et al., IBSI reference manual, section 5.1; 0 is outside the ROI.
 IBSI = np.array(
@@ -115,3 +123,40 @@ def test_spectral_curve_leaves_a_voxel_out_at_all_energies():
 def test_ratio_of_nothing():
     assert np.isnan(ratio(float("nan"), 2.0))
     assert np.isnan(ratio(1.0, 0.0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(np.float32, (3, 9), elements=st.sampled_from([np.nan, -2.5, 0.0, 1.0, 1.5, 7.0, 900.0]))
+)
+def test_parameters_of_a_region_together_are_those_one_by_one(values):
+    """Each row by itself, whatever is NaN in another; and against NumPy and SciPy."""
+    together = statistics_of_rows(values)
+    brief = mean_and_sd_of_rows(values)
+    for row, of_row, of_brief in zip(values, together, brief, strict=True):
+        alone = statistics(row)
+        assert of_row.keys() == alone.keys() == {*STATISTICS, "n", "n_valid"}
+        for name in alone:
+            assert of_row[name] == pytest.approx(alone[name], rel=1e-14, nan_ok=True)
+        valid = row[~np.isnan(row)].astype(float)
+        assert of_row["n_valid"] == of_brief["n_valid"] == valid.size
+        if valid.size == 0:
+            assert np.isnan(of_row["mean"])
+            continue
+        assert of_brief["mean"] == pytest.approx(of_row["mean"], rel=1e-12)
+        assert of_brief["sd"] == pytest.approx(of_row["sd"], rel=1e-12, nan_ok=True)
+        for name, percent in (("p10", 10), ("median", 50), ("p90", 90)):
+            assert of_row[name] == pytest.approx(np.percentile(valid, percent), rel=1e-14)
+        counts, _ = np.histogram(valid, bins=32)
+        if np.ptp(valid) > 0:
+            assert of_row["entropy"] == pytest.approx(scipy.stats.entropy(counts, base=2), abs=1e-9)
+
+
+def test_only_what_is_asked_for_is_computed():
+    (row,) = statistics_of_rows(np.array([[1.0, 2.0, 4.0]]), names=("p90", "mean"))
+    assert row == {
+        "p90": pytest.approx(3.6),
+        "mean": pytest.approx(7 / 3),
+        "n": 3.0,
+        "n_valid": 3.0,
+    }

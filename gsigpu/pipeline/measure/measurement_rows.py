@@ -16,7 +16,12 @@ from gsigpu.regions.region_layout import REFERENCE_REGIONS, Layout, LesionLayout
 from gsigpu.regions.region_mask import RegionMask, Spacing
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 from gsigpu.regions.standard_error import noise_autocovariance, standard_error
-from gsigpu.regions.statistics import ratio, spectral_curve, statistics
+from gsigpu.regions.statistics import (
+    mean_and_sd_of_rows,
+    ratio,
+    spectral_curve,
+    statistics_of_rows,
+)
 from gsigpu.tables.measurement_table import TABLE_STATISTICS, MeasurementRow
 
 NO_VALID = "no-valid-voxels"
@@ -182,11 +187,9 @@ def _region_rows(
     """Statistics of every parameter in one region; `means` is filled for the ratios."""
     is_profile = region.region == "profile"
     region_statistics = ("mean", "sd") if is_profile else TABLE_STATISTICS
-    for parameter, array in measured.items():
+    for parameter, values_by_name in _statistics(measured, is_profile=is_profile).items():
+        array = measured[parameter]
         is_curve = parameter.name.startswith("mono_")
-        if is_profile and parameter.name not in ("lambda_hu", "iodine"):
-            continue
-        values_by_name = _mean_and_sd(array) if is_profile or is_curve else statistics(array)
         row = replace(
             blank,
             lesion_id=region.lesion_id,
@@ -227,13 +230,27 @@ def _noise(
     )
 
 
-def _mean_and_sd(array: NDArray[np.float32]) -> dict[str, float]:
-    valid = array[~np.isnan(array)].astype(np.float64)
-    return {
-        "mean": float(valid.mean()) if valid.size else float("nan"),
-        "sd": float(valid.std(ddof=1)) if valid.size > 1 else float("nan"),
-        "n_valid": float(valid.size),
-    }
+def _statistics(measured: Measured, *, is_profile: bool) -> dict[Parameter, dict[str, float]]:
+    """Of every parameter that stands in the table for a region, in its order; each kind from one array.
+
+    Profiles hold means and SDs of λHU and iodine, the spectral curve means and SDs.
+    """
+    shown = [
+        parameter
+        for parameter in measured
+        if not is_profile or parameter.name in ("lambda_hu", "iodine")
+    ]
+    briefly = [parameter for parameter in shown if is_profile or parameter.name.startswith("mono_")]
+    fully = [parameter for parameter in shown if parameter not in briefly]
+    by_parameter: dict[Parameter, dict[str, float]] = {}
+    if briefly:
+        stacked = np.stack([measured[parameter] for parameter in briefly])
+        by_parameter |= zip(briefly, mean_and_sd_of_rows(stacked), strict=True)
+    if fully:
+        stacked = np.stack([measured[parameter] for parameter in fully])
+        of_rows = statistics_of_rows(stacked, names=TABLE_STATISTICS)
+        by_parameter |= zip(fully, of_rows, strict=True)
+    return {parameter: by_parameter[parameter] for parameter in shown}
 
 
 def _curve_rows(
