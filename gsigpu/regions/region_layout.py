@@ -112,7 +112,7 @@ class MeasuredRegion:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MissingRegion:
-    """A region of a lesion that was asked for and has no voxels.
+    """A region of a lesion that is in the settings and has no voxels.
 
     flags : why, and those of the lesion
     """
@@ -146,7 +146,7 @@ class LesionLayout:
 class Layout:
     """All regions of a study, lesion by lesion, then those of the study.
 
-    missing : regions of lesions that were asked for and have no voxels
+    missing : regions of lesions that are in the settings and have no voxels
     """
 
     regions: tuple[MeasuredRegion, ...]

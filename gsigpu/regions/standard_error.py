@@ -8,6 +8,13 @@ apart,
 
 C is estimated in a reference region without structure: parenchyma, away from its boundary, where it mixes
 with what lies beside it, and without outliers, which are vessels.
+
+Source: the variance of a sum of correlated variables; the power of CT noise goes to zero at low frequencies (Riederer,
+Pelc and Chesler, Phys Med Biol 1978;23:446-54), so that means of large regions are better known than SD/√n. Oracle: the
+spread of means over noise fields of known correlation (tests/regions/test_standard_error.py) and over synthetic studies
+(design/010). Noise is taken for the same everywhere: it is not at the edge of the body, nor where another kernel or dose
+was used than in the parenchyma; there repeat the scan, or take the SD over lesions. Variation of the tissue itself is not
+noise and not in it.
 """
 
 from __future__ import annotations
@@ -21,9 +28,16 @@ from gsigpu.regions.region_mask import Spacing
 
 # Noise of CT is uncorrelated beyond this; the reference's own slow structure is not.
 _REACH_MM = 8.0
+# The reference keeps this far from its boundary, where voxels mix with what lies beside them.
 _BOUNDARY_MM = 5.0
+# In robust SDs: beyond lie vessels. Of normal noise 1 voxel in 16,000 does.
 _OUTLIER_SD = 4.0
-_LEAST = 0.1  # of the variance of a mean of uncorrelated noise
+# Fewer voxels away from the boundary say less of the noise than all of the reference.
+_FEWEST_INNER = 1000
+# An offset with fewer pairs has no covariance worth the name.
+_FEWEST_PAIRS = 30
+# Of the variance of a mean of uncorrelated noise: no mean is known better than this.
+_LEAST = 0.1
 
 
 def noise_autocovariance(
@@ -48,7 +62,7 @@ def noise_autocovariance(
     reach = tuple(int(_REACH_MM / size) for size in spacing_mm)
     products = _correlation(centred, reach)
     pairs = np.rint(_correlation(valid.astype(np.float64), reach))
-    enough = pairs >= 30
+    enough = pairs >= _FEWEST_PAIRS
     covariance = np.where(enough, products / np.where(enough, pairs, 1.0), 0.0)
     axes = np.meshgrid(
         *(np.arange(-r, r + 1) * size for r, size in zip(reach, spacing_mm, strict=True)),
@@ -68,7 +82,7 @@ def _homogeneous(
     cross = np.zeros((3, 3, 3), bool)
     cross[1, 1, :] = cross[1, :, 1] = True
     inner = np.asarray(valid & binary_erosion(mask, cross, iterations=n_steps))
-    if inner.sum() < 1000:
+    if inner.sum() < _FEWEST_INNER:
         inner = valid
     median = np.median(filled[inner])
     spread = 1.4826 * np.median(np.abs(filled[inner] - median))

@@ -33,7 +33,7 @@ SUFFIXES = (".csv", ".parquet")
 class MeasurementRow:
     """One value.
 
-    case_id, patient_id, group, reader, phase : of the measurement; "" where nobody said
+    case_id, patient_id, group, reader, phase : of the measurement; "" where not given
     lesion_id : "" for regions of the study (parenchyma, aorta)
     region : lesion, rim, core, perilesional, parenchyma, aorta, profile
     parameter : lambda_hu, lambda_hu[60-100], iodine, ct_value, mono_70, volume, ...; "" in the row of

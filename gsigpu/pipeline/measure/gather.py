@@ -1,6 +1,6 @@
 """The voxels of regions out of the slices that they touch, and out of no other.
 
-One pass over those slices: each is read once, at all the series asked for, and every region takes its
+One pass over those slices: each is read once, at all the series, and every region takes its
 voxels from it. What is kept is as large as the regions, not as the study.
 """
 

@@ -45,7 +45,7 @@ def measure_study(
 
     study : a folder, or what `read_study` gave
     masks : files of masks, and what their regions are
-    labels : of the case; the patient's ID is the study's where none is said
+    labels : of the case; the patient's ID is the study's where none is given
     phase, series, energies_kev : which stack, and which of its energies
     Only the slices that the regions touch are read.
 

@@ -1,4 +1,4 @@
-"""What a measurement is asked for, and what it gives."""
+"""The settings of a measurement, and its result."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _COMPARED = ("lambda_hu", "iodine", "ct_value")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CaseLabels:
-    """Whose measurement it is; what nobody says is "", or the study's for patient and phase."""
+    """Whose measurement it is; what is not given is "", or the study's for patient and phase."""
 
     case_id: str = ""
     patient_id: str = ""
@@ -68,7 +68,7 @@ def measurement_rows(
 
     measured : the parameters of each of the layout's regions
     with_se : also the standard error of every mean, from the noise in the parenchyma
-    Raises SettingsError if that is asked and there is no parenchyma.
+    Raises SettingsError if `with_se` and there is no parenchyma.
     """
     noise = _noise(layout, measured, spacing_mm) if with_se else {}
     blank = MeasurementRow(

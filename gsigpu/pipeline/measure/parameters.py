@@ -1,6 +1,6 @@
 """What is measured in a region: which series are read, and which parameters come of their values.
 
-lambda_hu, lambda_hu[...]  every definition of the slope that was asked for
+lambda_hu, lambda_hu[...]  every definition of the slope in the settings
 iodine, and other maps     of the water-iodine fit over all energies read
 iodine[vendor]             the scanner's own iodine series, in mg/mL where its unit is known
 ct_value                   the VMI of a chosen energy, or the conventional series
@@ -99,7 +99,7 @@ class Measurand:
         self._ct_kev, more = _ct_value(settings, available)
         if more is not None:
             plan = plan_maps((*definitions, more), available)
-        # As asked for; `_ct_kev` only where that energy is stored.
+        # Of the settings; `_ct_kev` only where that energy is stored.
         self._ct_value_kev = 0.0 if settings.ct_value == CONVENTIONAL else _kev(settings.ct_value)
         self._has_curve = settings.curve
         kevs = set(plan.energies_kev) | (set(available) if settings.curve else set())
@@ -197,7 +197,7 @@ class Measurand:
         return values[: len(self.energies_kev)]
 
     def curve_slopes(self) -> list[tuple[Parameter, Slope]]:
-        """The asked slopes that can be taken from the curve, and the straight line through all of it."""
+        """The slopes of the settings that can be taken from the curve, and the straight line through all of it."""
         slopes = []
         for slope, definition in zip(self.slopes, self.definitions, strict=False):
             slopes.append((_parameter(definition), slope))
@@ -252,7 +252,7 @@ def check_parameters(settings: ParameterSettings) -> None:
 
 def _definitions(settings: ParameterSettings) -> tuple[MapDefinition, ...]:
     if not settings.slopes:
-        raise SettingsError("no slope asked for", remedy="use --slope paper")
+        raise SettingsError("no definition of the slope", remedy="use --slope paper")
     default, *others = settings.slopes
     names = ["lambda-hu", *(f"lambda-hu[{slope_name}]" for slope_name in others)]
     names += [map_name for map_name in settings.maps if map_name != "lambda-hu"]
@@ -316,7 +316,7 @@ def _vendor_unit(
             _require_unit(given_unit)
     warnings.append(
         f"series {_series_name(series)}: its header does not say its unit"
-        f" ({series.evidence.rescale_type or 'no Rescale Type'}); say it with --vendor-iodine-unit"
+        f" ({series.evidence.rescale_type or 'no Rescale Type'}); name it with --vendor-iodine-unit"
     )
     return 1.0, "unknown", ("unit-unknown",)
 
