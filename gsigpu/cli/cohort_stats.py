@@ -67,6 +67,13 @@ def cohort_stats(
             help="Fixed before the data are seen: higher or lower (the first group of a pair), or an order of groups, 'iodine=breast>lung'; repeatable.",
         ),
     ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(
+            "--prevalence",
+            help="Share of the first group of a pair where a cut-off will be used, 0 to 1; gives predictive values.",
+        ),
+    ] = None,
     replicates: Annotated[
         int, typer.Option("--replicates", min=100, help="Of the bootstrap over patients.")
     ] = 2000,
@@ -103,7 +110,11 @@ def cohort_stats(
                 drop_other_groups=drop_other_groups,
             ),
             settings=StatisticsSettings(
-                replicates=replicates, seed=seed, directions=whole, pair_directions=of_pairs
+                replicates=replicates,
+                seed=seed,
+                directions=whole,
+                pair_directions=of_pairs,
+                prevalence=prevalence,
             ),
             patients=patients,
             title=title,

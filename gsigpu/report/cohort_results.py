@@ -24,6 +24,8 @@ class StatisticsSettings:
     directions : parameter -> whether the first group of a pair is expected above the second; `higher`
         for parameters that are not named. (parameter, group_a, group_b) for one pair.
     n_folds : of the cross-validation of combined models
+    prevalence : of the first group of a pair among those whom a cut-off will be used on; without it no
+        predictive values
     """
 
     replicates: int = 2000
@@ -32,11 +34,17 @@ class StatisticsSettings:
     directions: Mapping[str, Direction] = field(default_factory=dict)
     pair_directions: Mapping[tuple[str, str, str], Direction] = field(default_factory=dict)
     n_folds: int = 5
+    prevalence: float | None = None
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what cannot be meant."""
         if self.seed < 0:
             raise SettingsError(f"seed {self.seed} is negative", remedy="use 0 or more")
+        if self.prevalence is not None and not 0.0 < self.prevalence < 1.0:
+            raise SettingsError(
+                f"prevalence {self.prevalence:g} is not between 0 and 1",
+                remedy="write --prevalence 0.3 for 30 %",
+            )
         self.roc("")
 
     def roc(self, parameter: str) -> RocSettings:
@@ -61,6 +69,7 @@ class StatisticsSettings:
             "directions": dict(self.directions)
             | {f"{name}:{a}:{b}": way for (name, a, b), way in self.pair_directions.items()},
             "n_folds": self.n_folds,
+            "prevalence": self.prevalence,
         }
 
 
@@ -85,6 +94,8 @@ class Frames:
     bland_altman_points: pd.DataFrame
     power: pd.DataFrame
     within: pd.DataFrame
+    decisions: pd.DataFrame
+    against_rest: pd.DataFrame
 
     def named(self) -> dict[str, pd.DataFrame]:
         """Name -> frame, in the order of the files."""

@@ -11,6 +11,7 @@ from typing import Any
 from gsigpu.report.cautions import cautions, roc_notes, warnings_of
 from gsigpu.report.checklist import checklist_tables
 from gsigpu.report.cohort_results import Results
+from gsigpu.report.decision_tables import decisions_table, rest_table, within_table
 from gsigpu.report.figure_style import Drawing, inline_svg
 from gsigpu.report.methods import methods
 from gsigpu.report.other_tables import (
@@ -81,10 +82,16 @@ class Tables:
     power: Table | None
     checklists: Sequence[Table]
     told_apart: Table | None = None
+    decisions: Table | None = None
+    against_rest: Table | None = None
+    within: Table | None = None
 
     def files(self) -> list[Table]:
         """In the order of the page, without the pairs, which pairwise.csv holds in full."""
         more = (
+            self.against_rest,
+            self.decisions,
+            self.within,
             self.binormal,
             self.comparisons,
             self.models,
@@ -138,6 +145,9 @@ def tables_of(observations: Observations, results: Results) -> Tables:
         power=power_table(results),
         checklists=checklist_tables(observations, results),
         told_apart=pairs_told_apart(observations, results),
+        decisions=decisions_table(results),
+        against_rest=rest_table(results),
+        within=within_table(results),
     )
 
 
@@ -187,6 +197,9 @@ def render(
         "style": _read("report.css"),
         "summary": summary(observations, results),
         "told_apart": tables.told_apart,
+        "decisions": tables.decisions,
+        "against_rest": tables.against_rest,
+        "within": tables.within,
         "methods": methods(observations, results),
         "warnings": warnings_of(observations, results),
         "has_values": results.has_values,
@@ -221,6 +234,7 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("flow", "Patients and lesions", True),
         ("groups", "Groups compared", True),
         ("roc", "Pairs told apart", content["roc"] or content["binormal"]),
+        ("within", "Within lesions", content["within"]),
         ("models", "Parameters combined", content["models"]),
         ("curves", "Curves and profiles", content["curves"] or content["profiles"]),
         ("readers", "Readers", content["readers"]),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from gsigpu.dicom.model import Evidence, SeriesKind
 from gsigpu.dicom.study.materials import ShownMaterial, material_in, pair_in
-from gsigpu.dicom.study.patterns import Match, Patterns, matches, texts
+from gsigpu.dicom.study.patterns import Match, Patterns, Rule, matches, texts
 from gsigpu.errors import EnergyConflict
 
 # ---- Limits of an energy, keV. ----
@@ -51,7 +51,7 @@ _POWER_OF_TEN = re.compile(r"^10\^-?\d+\s+")
 _MATERIAL_KINDS = (SeriesKind.IODINE, SeriesKind.WATER)
 _LAST_KINDS = (SeriesKind.VMI, SeriesKind.CONVENTIONAL)
 _WORD_FIELDS = ("series_description", "image_comments")
-_KIND_FIELDS = (*_WORD_FIELDS, "derivation", "private", "image_type")
+_TEXT_FIELDS = (*_WORD_FIELDS, "protocol", "derivation", "private")
 _ENERGY_FIELDS = ("image_type", "private", "image_comments", "series_description", "derivation")
 # A number before or behind that makes a list or range of it: "40-140 keV", "40/70 keV".
 _JOINT = r"\s*(?:[-‐-―~〜/+&,;]|to|bis|and|und|à|至|から|\.\.+)\s*"
@@ -149,6 +149,9 @@ def _kind_by_standard(evidence: Evidence, by_words: _Kind | None) -> _Kind | Non
     """From Image Type and Rescale Type as the standard defines them; words only name the material."""
     spans = () if by_words is None else by_words.spans
     for value in evidence.image_type:
+        if value == "VMI" and by_words is not None and by_words.kind not in _LAST_KINDS:
+            # "PureLumen 70 keV", "VNC 60 keV": monoenergetic, but a material was taken out.
+            return by_words
         if value in _STANDARD_KINDS:
             return _Kind(_STANDARD_KINDS[value], f"Image Type is {value}", spans)
         if value in ("MAT_SPECIFIC", "MAT_REMOVED"):
@@ -189,24 +192,51 @@ def rescale_unit(evidence: Evidence) -> str:
 
 
 def _kind_by_words(evidence: Evidence, patterns: Patterns) -> _Kind | None:
+    """The first field that names a kind, the description before comments; conventional only where none names another.
+
+    A value of Image Type decides where no text does, and over "monoenergetic" or "conventional" where its rule
+    stands above theirs in the table: a machine wrote it.
+    """
+    rank_of = {id(rule): rank for rank, rule in enumerate(patterns.kind)}
+    by_value = next(matches(patterns.kind, evidence, ("image_type",)), None)
+    conventional: _Kind | None = None
+    for field in _TEXT_FIELDS:
+        found, rule = _kind_of_field(field, evidence, patterns)
+        if found is None:
+            continue
+        if (
+            by_value is not None
+            and rule is not None
+            and rule.answer in _LAST_KINDS
+            and rank_of[id(by_value.rule)] < rank_of[id(rule)]
+        ):
+            return _matched(by_value)
+        if found.kind is not SeriesKind.CONVENTIONAL:
+            return found
+        conventional = conventional or found
+    if conventional is not None:
+        return conventional
+    return _matched(by_value) if by_value is not None else None
+
+
+def _kind_of_field(
+    field: str, evidence: Evidence, patterns: Patterns
+) -> tuple[_Kind | None, Rule | None]:
     """Pairs of materials, then the table's rules, then single materials, then vmi and conventional."""
-    for text, label in _word_texts(evidence):
+    word_texts = texts(evidence, field) if field in _WORD_FIELDS else []
+    for text, label in word_texts:
         pair = pair_in(text, patterns.material)
         if pair is not None:
-            return _material_kind(pair, text, label)
-    found: list[Match] = list(matches(patterns.kind, evidence, _KIND_FIELDS))
+            return _material_kind(pair, text, label), None
+    found = list(matches(patterns.kind, evidence, (field,)))
     for match in found:
-        if match.rule.answer not in _LAST_KINDS and match.field != "image_type":
-            return _matched(match)
-    for text, label in _word_texts(evidence):
+        if match.rule.answer not in _LAST_KINDS:
+            return _matched(match), match.rule
+    for text, label in word_texts:
         material = material_in(text, patterns.material)
         if material is not None:
-            return _material_kind(material, text, label)
-    return _matched(found[0]) if found else None
-
-
-def _word_texts(evidence: Evidence) -> list[tuple[str, str]]:
-    return [item for field in _WORD_FIELDS for item in texts(evidence, field)]
+            return _material_kind(material, text, label), None
+    return (_matched(found[0]), found[0].rule) if found else (None, None)
 
 
 def _matched(match: Match) -> _Kind:

@@ -58,11 +58,12 @@ def header_report(study: Study, *, shown: Iterable[str] = ()) -> dict[str, objec
 
 def _series(series: Series, extra: frozenset[str]) -> dict[str, object]:
     header, plane = series.evidence, series.planes[0]
-    hidden = identity_words(plane.path) | _words(header.patient_id)
-    known = extra - hidden
+    persons = identity_words(plane.path)
+    hidden = (persons or frozenset()) | _words(header.patient_id)
 
     def text(value: str) -> str:
-        return masked(value, known, hidden)
+        # Where the file does not tell whom it is about, a name may be any word.
+        return masked(value, extra, hidden) if persons is not None else MASK if value else ""
 
     return {
         "kind": series.kind.value,
@@ -174,14 +175,14 @@ def _words_of_pattern(pattern: str) -> set[str]:
     }
 
 
-def identity_words(path: Path) -> frozenset[str]:
-    """Words and numbers of a file's elements about persons, places and identifiers."""
+def identity_words(path: Path) -> frozenset[str] | None:
+    """Words and numbers of a file's elements about persons, places and identifiers; None if it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return frozenset(_identity_of(read_header(path)))
-    except Exception:  # noqa: BLE001  what cannot be read names nobody; the vocabulary still holds
-        return frozenset()
+    except Exception:  # noqa: BLE001  pydicom raises anything on a broken header
+        return None
 
 
 def _identity_of(ds: Dataset) -> set[str]:

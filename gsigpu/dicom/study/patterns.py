@@ -166,6 +166,7 @@ def whole_words(words: Sequence[str]) -> str:
     return f"(?<!{_LETTER})(?:{'|'.join(letters)})(?!{_LETTER})"
 
 
+@lru_cache(maxsize=4096)
 def normalised(text: str) -> str:
     """Full-width letters, digits and brackets as plain ones, accents composed, one space between words.
 

@@ -6,10 +6,9 @@ that neither the order of the tasks nor the number of processes changes a result
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
@@ -19,197 +18,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gsigpu.cohort_statistics import multiplicity
-from gsigpu.cohort_statistics.frames import (
-    BLAND_ALTMAN_COLUMNS,
-    BLAND_ALTMAN_POINT_COLUMNS,
-    CALIBRATION_COLUMNS,
-    COMPARISON_COLUMNS,
-    CURVE_COLUMNS,
-    DESCRIPTIVE_COLUMNS,
-    ICC_COLUMNS,
-    MODEL_COLUMNS,
-    OMNIBUS_COLUMNS,
-    PAIRWISE_COLUMNS,
-    POWER_COLUMNS,
-    ROC_COLUMNS,
-    WITHIN_COLUMNS,
-    labelled,
-)
-from gsigpu.cohort_statistics.groups import group_frames, power
 from gsigpu.cohort_statistics.groups.disagreements import disagreements
-from gsigpu.cohort_statistics.readers import agreement
-from gsigpu.cohort_statistics.roc import combined_models, comparisons, roc_frames
-from gsigpu.cohort_statistics.within import within_frames
+from gsigpu.pipeline.cohort_stats.family_tasks import (
+    _WITHOUT_PARAMETER,
+    COLUMNS,
+    KINDS,
+    Found,
+    Task,
+)
 from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
 from gsigpu.tables.counting import WITHIN_REGIONS
 from gsigpu.tables.observations import Observations
 
-Found = dict[str, pd.DataFrame]
 # Fewer values than this are done before another process has started.
 _WORTH_A_PROCESS = 20_000
-COLUMNS: dict[str, Sequence[str]] = {
-    "descriptives": DESCRIPTIVE_COLUMNS,
-    "omnibus": OMNIBUS_COLUMNS,
-    "pairwise": PAIRWISE_COLUMNS,
-    "roc": ROC_COLUMNS,
-    "roc_comparisons": COMPARISON_COLUMNS,
-    "roc_curves": CURVE_COLUMNS,
-    "models": MODEL_COLUMNS,
-    "calibration": CALIBRATION_COLUMNS,
-    "icc": ICC_COLUMNS,
-    "bland_altman": BLAND_ALTMAN_COLUMNS,
-    "bland_altman_points": BLAND_ALTMAN_POINT_COLUMNS,
-    "power": POWER_COLUMNS,
-    "within": WITHIN_COLUMNS,
-}
-_WITHOUT_PARAMETER = {"roc_comparisons", "models", "calibration"}
-_ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons", "within")
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One thing to compute.
-
-    kind : of _KINDS
-    parameters : one, or those that are compared and combined
-    values : (n,) of one parameter, (n, K) of several
-    lesions, readers : of agreement and of comparisons within lesions, else empty; the latter have their
-        conditions in place of readers
-    conditions : regions or phases that are compared within lesions, in order
-    """
-
-    kind: str
-    phase: str
-    region: str
-    parameters: tuple[str, ...]
-    values: NDArray[Any]
-    groups: NDArray[Any]
-    patients: NDArray[Any]
-    lesions: NDArray[Any]
-    readers: NDArray[Any]
-    order: tuple[str, ...]
-    settings: StatisticsSettings
-    conditions: tuple[str, ...] = ()
-
-    @property
-    def seed(self) -> np.random.SeedSequence:
-        """Of the run's seed and the task's name."""
-        name = "\0".join((self.kind, self.phase, self.region, *self.parameters))
-        digest = hashlib.sha256(name.encode()).digest()
-        return np.random.SeedSequence(
-            [self.settings.seed, *(int(number) for number in np.frombuffer(digest, np.uint32))]
-        )
-
-    def run(self) -> Found:
-        """Frames by name, the member of the family named in them."""
-        frames = _KINDS[self.kind](self)
-        return {name: _labelled(name, frame, self) for name, frame in frames.items()}
-
-
-def _groups(task: Task) -> Found:
-    frames = group_frames.group_tests(
-        task.values,
-        task.groups,
-        task.patients,
-        order=task.order,
-        confidence=task.settings.confidence,
-    )
-    return {
-        "descriptives": frames.descriptives,
-        "omnibus": frames.omnibus,
-        "pairwise": frames.pairwise,
-    }
-
-
-def _power(task: Task) -> Found:
-    return {"power": power.power_table(task.values, task.groups, task.patients, order=task.order)}
-
-
-def _roc(task: Task) -> Found:
-    tables = roc_frames.roc_tables(
-        task.values,
-        task.groups,
-        task.patients,
-        order=task.order,
-        seed=task.seed,
-        settings=task.settings.roc(task.parameters[0]),
-    )
-    return {"roc": tables.roc, "roc_curves": tables.curves}
-
-
-def _comparisons(task: Task) -> Found:
-    frame = comparisons.roc_comparisons(
-        task.values,
-        task.parameters,
-        task.groups,
-        task.patients,
-        order=task.order,
-        settings=[task.settings.roc(parameter) for parameter in task.parameters],
-    )
-    return {"roc_comparisons": frame}
-
-
-def _models(task: Task) -> Found:
-    models = combined_models.combined_models(
-        task.values,
-        task.parameters,
-        task.groups,
-        task.patients,
-        order=task.order,
-        seed=task.seed,
-        settings=task.settings.roc(""),
-    )
-    return {"models": models.models, "calibration": models.calibration}
-
-
-def _agreement(task: Task) -> Found:
-    agreed = agreement.reader_agreement(
-        task.values,
-        task.lesions,
-        task.patients,
-        task.readers,
-        confidence=task.settings.confidence,
-    )
-    return {
-        "icc": agreed.icc,
-        "bland_altman": agreed.bland_altman,
-        "bland_altman_points": agreed.points,
-    }
-
-
-def _within(task: Task) -> Found:
-    frame = within_frames.within_tests(
-        task.values,
-        task.lesions,
-        task.patients,
-        task.readers,
-        order=task.conditions,
-        comparison="phase" if task.region else "region",
-        groups=task.groups,
-        group_order=task.order,
-        confidence=task.settings.confidence,
-    )
-    return {"within": frame}
-
-
-# The slow ones first, so that the last process to end is not alone for long.
-_KINDS: Mapping[str, Callable[[Task], Found]] = {
-    "roc": _roc,
-    "models": _models,
-    "groups": _groups,
-    "comparisons": _comparisons,
-    "agreement": _agreement,
-    "power": _power,
-    "within": _within,
-}
-
-
-def _labelled(name: str, frame: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """The frame with `track` and the member of the family in front."""
-    parameter = None if name in _WITHOUT_PARAMETER else task.parameters[0]
-    return labelled(
-        frame.reset_index(drop=True), phase=task.phase, region=task.region, parameter=parameter
-    )
+_ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons", "within", "against_rest")
+# With two groups the rest is the other group, and the areas stand in roc already.
+_LEAST_GROUPS_WITH_A_REST = 3
 
 
 def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[Task]:
@@ -232,6 +57,8 @@ def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[T
                 tasks += [
                     make(kind, names, of_parameter, values) for kind in ("groups", "roc", "power")
                 ]
+                if len(observations.groups) >= _LEAST_GROUPS_WITH_A_REST:
+                    tasks.append(make("against_rest", names, of_parameter, values))
                 read = _rows(observations.by_reader, where | {"parameter": parameter})
                 if read["reader"].nunique() > 1:
                     tasks.append(make("agreement", names, read, read["value"].to_numpy(np.float64)))
@@ -324,7 +151,7 @@ def _run(
     tasks: Sequence[Task], *, n_workers: int, progress: Callable[[int, int], None]
 ) -> list[Found]:
     results: list[Found] = [{} for _ in tasks]
-    kinds = list(_KINDS)
+    kinds = list(KINDS)
     order = sorted(range(len(tasks)), key=lambda i: (kinds.index(tasks[i].kind), i))
     progress(0, len(tasks))
     if n_workers < 2 or sum(task.values.size for task in tasks) < _WORTH_A_PROCESS:

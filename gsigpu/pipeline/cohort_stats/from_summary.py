@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from gsigpu.cohort_statistics.groups.summary_statistics import summary_tests
-from gsigpu.pipeline.cohort_stats.family_members import COLUMNS, empty_frame
+from gsigpu.pipeline.cohort_stats.family_members import empty_frame
+from gsigpu.pipeline.cohort_stats.family_tasks import COLUMNS
 from gsigpu.report.cohort_results import Frames, Results, StatisticsSettings
 from gsigpu.tables.flow_counts import Flow
 from gsigpu.tables.observations import OBSERVATION, PATIENT, Observations

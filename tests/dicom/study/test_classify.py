@@ -236,3 +236,50 @@ def test_bad_pattern_tables_are_refused_by_name(tmp_path, text):
     table.write_text(text)
     with pytest.raises(SettingsError, match=r"site\.toml"):
         load_patterns(table)
+
+
+VMI_TYPE = ("DERIVED", "SECONDARY", "AXIAL", "VMI", "ME70KEV")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "kev"),
+    [
+        # the description counts before comments that name the contrast medium
+        ({"series_description": "Mono 70 keV", "image_comments": "Iodine 300"}, "vmi", 70),
+        ({"series_description": "Mono 70 keV", "image_comments": "iodine given"}, "vmi", 70),
+        ({"series_description": "Abdomen 120 kVp", "image_comments": "Iodine map"}, "iodine", None),
+        # monoenergetic, with a material taken out
+        ({"series_description": "PureLumen", "image_type": VMI_TYPE}, "other", None),
+        ({"series_description": "VNC 70 keV", "image_type": VMI_TYPE}, "vnc", None),
+        ({"series_description": "Abdomen", "image_type": VMI_TYPE}, "vmi", 70),
+        # what a machine wrote counts over what a site wrote
+        (
+            {
+                "series_description": "Mono 70 keV",
+                "image_type": ("DERIVED", "PRIMARY", "AXIAL", "GSI MD"),
+            },
+            "other",
+            None,
+        ),
+        (
+            {"series_description": "70 keV", "image_type": ("DERIVED", "PRIMARY", "AXIAL", "MIP")},
+            "other",
+            None,
+        ),
+        (
+            {"series_description": "Mono 70 keV", "image_type": ("DERIVED", "AXIAL", "CONVCT")},
+            "vmi",
+            70,
+        ),
+    ],
+)
+def test_fields_that_say_different_things(values, kind, kev):
+    classification = classified(**values)
+    assert (classification.kind.value, classification.energy_kev) == (kind, kev)
+
+
+@pytest.mark.parametrize("text", ["Br40 Monoenergetic", "Monoenergetic_Br40", "Mono 512", "VMI 10"])
+def test_a_number_that_is_no_energy_is_none(text):
+    classification = classified(series_description=text)
+    assert (classification.kind.value, classification.energy_kev) == ("vmi", None)
+    assert "--energy" in str(classification.problem)

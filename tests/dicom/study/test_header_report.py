@@ -120,3 +120,12 @@ def test_the_wording_of_vendors_stays_readable(tmp_path):
     write_row(rows("spectral-headers.csv")[0], tmp_path)
     (series,) = header_report(read_study(tmp_path))["series"]
     assert series["image_type"] == ["DERIVED", "SECONDARY", "AXIAL", "VMI", "ME60KEV", "DEMEP"]
+
+
+def test_where_the_persons_cannot_be_read_every_text_is_masked(tmp_path):
+    path = save(ct_dataset(np.zeros((4, 4), np.int16)), tmp_path / "a.dcm")
+    study = read_study(tmp_path)
+    path.write_bytes(b"")
+    (series,) = header_report(study)["series"]
+    assert {series["series_description"], series["manufacturer"], *series["evidence"]} == {"xxx"}
+    assert (series["kind"], series["energy_kev"]) == ("vmi", 70.0)

@@ -1,0 +1,181 @@
+"""Tables of what a cut-off does, of each group against all others, and of regions and phases within lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from gsigpu.report.cohort_results import ALPHA, Results
+from gsigpu.report.paper_tables import Row, areas_of, rows_of
+from gsigpu.report.table_cells import (
+    Cell,
+    Table,
+    decimals_of,
+    head,
+    interval,
+    number,
+    p_value,
+    parameter_name,
+    text,
+)
+
+# The test of two conditions that decides on the recommended track, and the source study's.
+_WITHIN_TESTS = (("paper", "paired-t"), ("recommended", "mixed"))
+
+
+def decisions_table(results: Results) -> Table | None:
+    """Cross table, sensitivity, specificity, accuracy and likelihood ratios of the recommended cut-offs."""
+    frame = rows_of(results.frames.decisions, track="recommended")
+    if frame.empty:
+        return None
+    has_values = bool(frame["ppv"].notna().any())
+    rows = []
+    for row in frame.to_dict("records"):
+        sign = ">" if row["direction"] == "higher" else "<"
+        cells = [
+            text(f"{row['group_a']} v {row['group_b']}"),
+            text(parameter_name(str(row["parameter"]))),
+            text(_place(row["region"], row["phase"])),
+            Cell(f"{sign} {number(_float(row, 'cutoff'), decimals_of(str(row['parameter'])))}"),
+            Cell(f"{int(row['true_positive'])}, {int(row['false_negative'])}"),
+            Cell(f"{int(row['false_positive'])}, {int(row['true_negative'])}"),
+            *_share(row, "sensitivity"),
+            *_share(row, "specificity"),
+            *_share(row, "accuracy"),
+            Cell(number(_float(row, "lr_positive"), 1)),
+            Cell(number(_float(row, "lr_negative"), 2)),
+        ]
+        if has_values:
+            cells += [Cell(number(_float(row, "ppv"), 2)), Cell(number(_float(row, "npv"), 2))]
+        rows.append(cells)
+    header = [
+        head("pair"), head("parameter"), head("where"), head("first if"), head("first: +, −"), head("second: +, −"),
+        head("sensitivity"), head("95% interval"), head("specificity"), head("95% interval"), head("accuracy"),
+        head("95% interval"), head("LR+"), head("LR−"),
+    ]  # fmt: skip
+    prevalence = results.settings.prevalence
+    notes = [
+        "Cut-offs of the recommended track, on the lesions that they were chosen on: these shares are better than they will be elsewhere.",
+        "Intervals with patients as units. LR: likelihood ratios of a positive and of a negative result.",
+    ]
+    if has_values and prevalence is not None:
+        header += [head("PPV"), head("NPV")]
+        notes.append(
+            f"Predictive values where {100 * prevalence:g} % of the two groups belong to the first."
+        )
+    return Table("decisions", "What each cut-off does", [header], rows, notes)
+
+
+def rest_table(results: Results) -> Table | None:
+    """Area of each group against all others together, on both tracks; None with two groups."""
+    if results.frames.against_rest.empty:
+        return None
+    paper, recommended = (
+        areas_of(results.frames.against_rest, track) for track in ("paper", "recommended")
+    )
+    key = ["phase", "region", "parameter", "group_a"]
+    of_paper = {tuple(row[name] for name in key): row for row in paper.to_dict("records")}
+    rows = []
+    for row in recommended.to_dict("records"):
+        other = of_paper.get(tuple(row[name] for name in key), {})
+        rows.append(
+            [
+                text(f"{row['group_a']} v all others"),
+                text(parameter_name(str(row["parameter"]))),
+                text(_place(row["region"], row["phase"])),
+                *_area(other, "p"),
+                text("above" if row["direction"] == "higher" else "below"),
+                *_area(row, "p_holm_all"),
+                Cell(f"{int(row['n_patients_a'])} v {int(row['n_patients_b'])}"),
+            ]
+        )
+    return Table(
+        "against_rest",
+        "One group against all others",
+        [
+            [head("", 3), head("paper-compatible", 3), head("recommended", 5)],
+            [
+                head("group"), head("parameter"), head("where"), head("AUC"), head("95% interval"), head("p"),
+                head("first is"), head("AUC"), head("95% interval"), head("p, Holm over all"), head("patients"),
+            ],
+        ],
+        rows,
+        ["An area below .5 lies against the direction that was declared."],
+    )  # fmt: skip
+
+
+def within_table(results: Results) -> Table | None:
+    """Differences between regions of a lesion, and between phases, both tracks; None where there is one of each."""
+    frame = results.frames.within
+    pairs = frame[frame["condition_b"].notna() & (frame["condition_b"] != "")]
+    if pairs.empty:
+        return None
+    key = ["comparison", "phase", "region", "parameter", "condition_a", "condition_b"]
+    by_test = {
+        track: {
+            tuple(str(row[name]) for name in key): row
+            for row in rows_of(pairs, track=track, test=test).to_dict("records")
+        }
+        for track, test in _WITHIN_TESTS
+    }
+    rows = []
+    for place, row in by_test["recommended"].items():
+        other = by_test["paper"].get(place, {})
+        decimals = decimals_of(str(row["parameter"]))
+        rows.append(
+            [
+                text(f"{row['condition_a']} − {row['condition_b']}"),
+                text(parameter_name(str(row["parameter"]))),
+                text(_place(row["region"], row["phase"])),
+                Cell(number(_float(other, "difference"), decimals)),
+                Cell(p_value(_float(other, "p_bonferroni"))),
+                Cell(number(_float(row, "difference"), decimals)),
+                Cell(interval(_float(row, "ci_low"), _float(row, "ci_high"), decimals)),
+                _p(_float(row, "p_holm_all")),
+                Cell(number(_float(row, "ratio"), 2)),
+                Cell(interval(_float(row, "ratio_low"), _float(row, "ratio_high"), 2)),
+                Cell(f"{int(row['n_patients'])}, {int(row['n_lesions'])}"),
+            ]
+        )
+    return Table(
+        "within",
+        "Within lesions: regions of the same lesion, phases of the same region",
+        [
+            [head("", 3), head("paired t", 2), head("mixed model, patients as units", 5), head("")],
+            [
+                head("compared"), head("parameter"), head("where"), head("difference"), head("p, Bonferroni"),
+                head("difference"), head("95% interval"), head("p, Holm over all"), head("ratio"), head("95% interval"),
+                head("patients, lesions"),
+            ],
+        ],
+        rows,
+        ["The model takes patients and lesions as random, with cluster-robust variances; lesions with one of the two values count in it, not in the paired t test."],
+    )  # fmt: skip
+
+
+def _place(region: object, phase: object) -> str:
+    return " ".join(str(part) for part in (region, phase) if part not in ("", None))
+
+
+def _share(row: Row, name: str) -> list[Cell]:
+    low, high = _float(row, f"{name}_low"), _float(row, f"{name}_high")
+    return [Cell(number(_float(row, name), 2)), Cell(interval(low, high, 2))]
+
+
+def _float(row: Row, name: str) -> float:
+    """A number of a row; NaN where the row does not have it."""
+    value = row.get(name)
+    return float("nan") if pd.isna(value) else float(str(value))
+
+
+def _area(row: Row, p: str) -> Sequence[Cell]:
+    return [
+        Cell(number(_float(row, "auc"), 2)),
+        Cell(interval(_float(row, "ci_low"), _float(row, "ci_high"), 2)),
+        _p(_float(row, p)),
+    ]
+
+
+def _p(value: float) -> Cell:
+    return Cell(p_value(value), strong=value < ALPHA)
