@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.map.map_study import map_study as map  # noqa: A004  # the verb of the command line
     from gsigpu.pipeline.measure.measure_study import measure_study as measure
     from gsigpu.pipeline.measure.study_masks import MaskFiles
+    from gsigpu.pipeline.review.review_study import review_study as review
     from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observations import Choice
 
@@ -47,6 +48,7 @@ __all__ = [
     "cohort_status",
     "map",
     "measure",
+    "review",
     "scan",
     "write_phantom",
 ]
@@ -54,6 +56,7 @@ __all__ = [
 _HOMES = {
     "scan": ("gsigpu.dicom.study.read_study", "read_study"),
     "map": ("gsigpu.pipeline.map.map_study", "map_study"),
+    "review": ("gsigpu.pipeline.review.review_study", "review_study"),
     "measure": ("gsigpu.pipeline.measure.measure_study", "measure_study"),
     "cohort_init": ("gsigpu.pipeline.cohort_init.propose", "propose_manifest"),
     "cohort_run": ("gsigpu.pipeline.cohort_run.run_cohort", "run_cohort"),
