@@ -302,11 +302,33 @@ def _against_pydicom(plane: object, values: np.ndarray) -> Outcome:
     stored %= n_values
     if image.signed:
         stored = np.where(stored >= n_values // 2, stored - n_values, stored)
-    expected = (stored - image.bias) * plane.slope + plane.intercept
+    if plane.evidence.n_frames > 1:
+        expected = (stored - image.bias) * plane.slope + plane.intercept
+    else:
+        expected = stored * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
     differs = np.isfinite(values) & ~np.isclose(values, expected, rtol=1e-4, atol=1e-2)
     if not differs.any():
-        return "read, as pydicom"
+        return _place_against_pydicom(plane, ds)
     return f"FINDING: {int(differs.sum())} values differ from pydicom's"
+
+
+def _place_against_pydicom(plane: object, ds: object) -> Outcome:
+    """Where a classic image lies, against pydicom's reading of the same elements."""
+    if plane.evidence.n_frames == 1 and "PerFrameFunctionalGroupsSequence" not in ds:
+        for keyword, ours in (
+            ("ImagePositionPatient", plane.position_mm),
+            ("ImageOrientationPatient", plane.orientation),
+            ("PixelSpacing", plane.pixel_spacing_mm),
+        ):
+            try:
+                theirs = tuple(float(number) for number in ds[keyword].value)
+            except Exception:  # noqa: BLE001
+                continue
+            if ours is None or ds[keyword].VR != "DS":
+                continue
+            if len(ours) != len(theirs) or not np.allclose(ours, theirs):
+                return f"FINDING: {keyword} {ours}, pydicom {theirs}"
+    return "read, as pydicom"
 
 
 def try_coded(path: Path) -> Outcome:

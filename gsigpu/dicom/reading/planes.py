@@ -168,7 +168,8 @@ def _numbers(raw: bytes | None) -> tuple[float, ...]:
     if not raw or b"_" in raw:  # which Python takes for part of a number
         return ()
     try:
-        numbers = tuple(map(float, raw.strip(b"\0 ").split(b"\\")))
+        # NULs may pad a value, but a value that begins with one is damaged.
+        numbers = tuple(map(float, raw.rstrip(b"\0 ").split(b"\\")))
     except ValueError:
         return ()
     return numbers if all(map(math.isfinite, numbers)) else ()
@@ -197,6 +198,8 @@ def _format(elements: Elements) -> PixelFormat:
         number = _short(raw[name])
         if number is None:
             raise IncompleteImage(f"CT image without {_FORMAT_NAMES[name]}")
+        if len(raw[name] or b"") != 2:
+            raise IncompleteImage(f"CT image whose {_FORMAT_NAMES[name]} is more than one number")
         return number
 
     rows, columns, allocated, stored = map(
@@ -327,10 +330,10 @@ def _rescale(name: str, raw: bytes | None) -> float:
     """Read as 1 or 0 where it is absent it would give wrong HU, and nobody would know."""
     if not raw or not raw.strip(b"\0 "):
         raise IncompleteImage(f"CT image without Rescale {name}")
-    number = _number(raw)
-    if number is None:
+    numbers = _numbers(raw)
+    if len(numbers) != 1:
         raise IncompleteImage(f"CT image whose Rescale {name} is no number: {raw[:16]!r}")
-    return number
+    return numbers[0]
 
 
 def _representable(low: int, high: int) -> tuple[int, int] | None:

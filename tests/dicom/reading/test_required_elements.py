@@ -80,3 +80,22 @@ def test_a_picture_of_palette_colours_has_no_values(tmp_path):
     planes = scan_headers(tmp_path).planes
     with pytest.raises(UnsupportedPixelData, match=r"slice-2: Photometric .* 'PALETTE COLOR'"):
         PlaneReader().read(planes, np.zeros((1, *PIXELS.shape), np.int16))
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("value", [["1", "2"], "1_0", "nan", "inf", "\0\0\0004"])
+def test_a_rescale_that_is_not_one_number(tmp_path, keyword, value):
+    ds = ct_dataset(PIXELS)
+    text = "\\".join(value) if isinstance(value, list) else value
+    ds[keyword] = pydicom.DataElement(keyword, "LO", text)
+    save(ds, tmp_path / "a")
+    (skipped,) = scan_headers(tmp_path).skipped
+    assert skipped.damaged
+    assert "is no number" in skipped.reason
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "BitsStored", "PixelRepresentation"])
+def test_two_numbers_where_one_belongs(tmp_path, keyword):
+    save(ct_dataset(PIXELS, **{keyword: [6, 6]}), tmp_path / "a")
+    (skipped,) = scan_headers(tmp_path).skipped
+    assert skipped.reason == f"CT image whose {REQUIRED[keyword]} is more than one number"
