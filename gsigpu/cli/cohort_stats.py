@@ -67,6 +67,14 @@ def cohort_stats(
             help="Fixed before the data are seen: higher or lower (the first group of a pair), or an order of groups, 'iodine=breast>lung'; repeatable.",
         ),
     ] = None,
+    apply: Annotated[
+        Path | None,
+        typer.Option(
+            "--apply",
+            metavar="FILE",
+            help="The roc.csv or against_rest.csv of another report: its cut-offs are judged on these lesions.",
+        ),
+    ] = None,
     prevalence: Annotated[
         float | None,
         typer.Option(
@@ -117,6 +125,7 @@ def cohort_stats(
                 prevalence=prevalence,
             ),
             patients=patients,
+            cutoffs=apply,
             title=title,
             overwrite=overwrite,
             n_workers=workers,

@@ -185,6 +185,12 @@ ADJUSTED_COLUMNS = (
     "n_patients_b", "n_incomplete", "note", "computation",
 )  # fmt: skip
 
+_AREAS = (
+    ("ci_low", "auc", "ci_high"),
+    ("cutoff_low", "cutoff", "cutoff_high"),
+    ("sensitivity_low", "sensitivity", "sensitivity_high"),
+    ("specificity_low", "specificity", "specificity_high"),
+)
 # Each estimate and the ends of its interval, by the name of the file: low <= estimate <= high in every row.
 INTERVALS = {
     "descriptives": (("ci_low", "mean", "ci_high"),),
@@ -193,12 +199,8 @@ INTERVALS = {
         ("ci_low", "difference", "ci_high"),
         ("effect_low", "effect", "effect_high"),
     ),
-    "roc": (
-        ("ci_low", "auc", "ci_high"),
-        ("cutoff_low", "cutoff", "cutoff_high"),
-        ("sensitivity_low", "sensitivity", "sensitivity_high"),
-        ("specificity_low", "specificity", "specificity_high"),
-    ),
+    "roc": _AREAS,
+    "against_rest": _AREAS,
     "roc_comparisons": (("ci_low", "difference", "ci_high"),),
     "decisions": tuple(
         (f"{name}_low", name, f"{name}_high")

@@ -137,14 +137,25 @@ def analyse(
     *,
     n_workers: int,
     progress: Callable[[int, int], None],
+    applied: pd.DataFrame | None = None,
 ) -> Results:
-    """All tests of a cohort; the same for any number of workers."""
+    """All tests of a cohort; the same for any number of workers.
+
+    applied : cut-offs of another study (`tables.cutoff_table`), judged beside those of this one
+    """
     tasks = tasks_of(observations, settings)
+    if applied is not None:
+        tasks = [_with_cutoffs(task, applied) if task.kind == "roc" else task for task in tasks]
     results = _run(tasks, n_workers=n_workers, progress=progress)
     frames = {name: _concatenated(name, results) for name in COLUMNS}
     for name in _ADJUSTED:
         frames[name] = multiplicity.adjust_over_all(frames[name])
     return Results(Frames(**frames), tuple(_disagreements(frames)), settings)
+
+
+def _with_cutoffs(task: Task, applied: pd.DataFrame) -> Task:
+    member = {"phase": task.phase, "region": task.region, "parameter": task.parameters[0]}
+    return replace(task, applied=_rows(applied, member))
 
 
 def _run(

@@ -69,6 +69,7 @@ class Task:
     lesions, readers : of agreement and of comparisons within lesions, else empty; the latter have their
         conditions in place of readers
     conditions : regions or phases that are compared within lesions, in order
+    applied : cut-offs of another study for this member, with `source` (`tables.cutoff_table`)
     """
 
     kind: str
@@ -83,6 +84,7 @@ class Task:
     order: tuple[str, ...]
     settings: StatisticsSettings
     conditions: tuple[str, ...] = ()
+    applied: pd.DataFrame | None = None
 
     @property
     def seed(self) -> np.random.SeedSequence:
@@ -135,18 +137,25 @@ def _roc(task: Task) -> Found:
 
 
 def _decisions(task: Task, roc: pd.DataFrame) -> pd.DataFrame:
-    """What the cut-offs of one member do to the lesions that they were chosen on; one per pair and track."""
+    """What cut-offs do, one row per pair and track: those chosen on these lesions, then another study's."""
     known = roc[roc["cutoff"].notna()].drop_duplicates(["track", "group_a", "group_b"])
-    return decisions(
-        task.values,
-        task.groups,
-        task.patients,
-        known,
-        order=task.order,
-        source="same lesions",
-        prevalence=task.settings.prevalence,
-        confidence=task.settings.confidence,
-    )
+    cutoffs = {"same lesions": known}
+    if task.applied is not None and len(task.applied):
+        cutoffs[str(task.applied["source"].iloc[0])] = task.applied
+    judged = [
+        decisions(
+            task.values,
+            task.groups,
+            task.patients,
+            of_source,
+            order=task.order,
+            source=source,
+            prevalence=task.settings.prevalence,
+            confidence=task.settings.confidence,
+        )
+        for source, of_source in cutoffs.items()
+    ]
+    return pd.concat([frame for frame in judged if len(frame)] or judged[:1], ignore_index=True)
 
 
 def _against_rest(task: Task) -> Found:

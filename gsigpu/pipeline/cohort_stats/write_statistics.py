@@ -27,6 +27,7 @@ from gsigpu.report.page import DEFAULT_TITLE, Tables, render, source_name, table
 from gsigpu.report.table_cells import with_unit
 from gsigpu.report.table_files import in_file_order, write_frames, write_tables, write_workbook
 from gsigpu.report.word_file import write_word_file
+from gsigpu.tables.cutoff_table import read_cutoffs
 from gsigpu.tables.observations import Choice, Observations, read_observations
 from gsigpu.tables.summary_table import is_summary, read_summary
 from gsigpu.version import __version__
@@ -69,6 +70,7 @@ def cohort_stats(
     choice: Choice | None = None,
     settings: StatisticsSettings | None = None,
     patients: Path | str | None = None,
+    cutoffs: Path | str | None = None,
     title: str = "",
     overwrite: bool = False,
     n_workers: int | None = None,
@@ -82,6 +84,7 @@ def cohort_stats(
     choice : which groups, phases, regions, parameters and reader
     settings : replicates, seed, directions
     patients : a table with patient_id and any of sex, age; the manifest is one
+    cutoffs : the roc.csv of another study, whose cut-offs are judged on these lesions
     title : of the page and the Word document
     n_workers : processes, all processors if not given; small tables need one only. They are started anew,
         so a script that calls this keeps its own work under `if __name__ == "__main__":`.
@@ -92,7 +95,7 @@ def cohort_stats(
     """
     table, out = Path(table), Path(out)
     settings = settings or StatisticsSettings()
-    protected = [table, *([] if patients is None else [Path(patients)])]
+    protected = [table, *(Path(given) for given in (patients, cutoffs) if given is not None)]
     with staged_folder(
         out,
         overwrite=overwrite,
@@ -111,6 +114,7 @@ def cohort_stats(
                 )
             )
             _require_known(observations, settings)
+            applied = None if cutoffs is None else _applied(Path(cutoffs), observations)
             progress(1, 1)
         with watcher.stage("test") as progress:
             if summary:
@@ -121,6 +125,7 @@ def cohort_stats(
                     settings,
                     n_workers=n_workers or default_workers(),
                     progress=progress,
+                    applied=applied,
                 )
         with watcher.stage("report") as progress:
             tables = _write(folder, observations, results, title or DEFAULT_TITLE, progress)
@@ -132,6 +137,27 @@ def cohort_stats(
         tables=tables,
         warnings=tuple(warnings_of(observations, results)),
     )
+
+
+def _applied(path: Path, observations: Observations) -> pd.DataFrame:
+    """The cut-offs of the file that belong to what is compared here."""
+    cutoffs = read_cutoffs(path)
+    known = {
+        "phase": observations.phases,
+        "region": observations.regions,
+        "parameter": observations.parameters,
+        "group_a": observations.groups,
+        "group_b": (*observations.groups, "rest"),
+    }
+    for name, values in known.items():
+        usable = cutoffs[cutoffs[name].isin(values)]
+        if usable.empty:
+            raise SettingsError(
+                f"--apply: no {name} of {path.name} is compared here",
+                remedy=f"{name} is one of {', '.join(map(str, values))}",
+            )
+        cutoffs = usable
+    return cutoffs
 
 
 def _require_known(observations: Observations, settings: StatisticsSettings) -> None:

@@ -16,7 +16,7 @@ from scipy.stats import f_oneway
 from sklearn.metrics import roc_auc_score
 
 from gsigpu.cohort_statistics.frames import INTERVALS
-from gsigpu.errors import OutputError, SettingsError
+from gsigpu.errors import InputError, OutputError, SettingsError
 from gsigpu.pipeline.cohort_stats import family_members
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cohort_results import StatisticsSettings
@@ -359,3 +359,33 @@ def test_more_pairs_than_a_figure_has_places_for(tmp_path):
         n_workers=1,
     )
     assert (done.frame("roc")["method"] == "obuchowski").sum() == 55
+
+
+def test_cutoffs_of_another_study_are_judged_on_these_lesions(tmp_path):
+    def few(seed):
+        table = measurement_table(
+            groups=("colorectal", "lung"), patients=(8, 7), phases=("AP",), curves=False,
+            profiles=False, seed=seed,
+        )  # fmt: skip
+        return table[(table["region"] == "core") & (table["parameter"] == "iodine")]
+
+    few(1).to_csv(tmp_path / "first.csv", index=False)
+    few(2).to_csv(tmp_path / "second.csv", index=False)
+    quick = {"settings": StatisticsSettings(replicates=100), "n_workers": 1}
+    first = cohort_stats(tmp_path / "first.csv", tmp_path / "one", **quick)
+    cutoffs = tmp_path / "one" / "roc.csv"
+    second = cohort_stats(tmp_path / "second.csv", tmp_path / "two", cutoffs=cutoffs, **quick)
+    applied = second.frame("decisions")
+    applied = applied[applied["source"] == "roc.csv"].reset_index(drop=True)
+    key = ["track", "group_a", "group_b"]
+    there = first.frame("roc").dropna(subset="cutoff").drop_duplicates(key)
+    np.testing.assert_array_equal(applied["cutoff"], there["cutoff"])
+    row = applied.iloc[0]
+    values = few(2)[few(2)["group"] == row["group_a"]]["value"]
+    above = values > row["cutoff"] if row["direction"] == "higher" else values < row["cutoff"]
+    assert row["true_positive"] == above.sum()
+    with pytest.raises(InputError, match="no column track"):
+        cohort_stats(tmp_path / "second.csv", tmp_path / "x", cutoffs=tmp_path / "first.csv")
+    there.assign(phase="PVP").to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(SettingsError, match="--apply: no phase"):
+        cohort_stats(tmp_path / "second.csv", tmp_path / "x", cutoffs=tmp_path / "other.csv")
