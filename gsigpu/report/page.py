@@ -304,9 +304,16 @@ def _flow(observations: Observations, results: Results) -> dict[str, Any]:
     failed_cases = [
         f"{plural(n, 'case')} failed at {stage}" for stage, n in (flow.cases_failed or {}).items()
     ]
+    doubts = [
+        f"{plural(n, 'warning')} of kind {kind}, see warnings.csv"
+        for kind, n in flow.row_warnings.items()
+    ]
     if flow.excluded is not None or flow.cases_failed is not None:
         steps.append(
-            {"words": "Cohort run", "aside": [*excluded, *failed_cases] or ["none left out"]}
+            {
+                "words": "Cohort run",
+                "aside": [*excluded, *failed_cases, *doubts] or ["none left out"],
+            }
         )
     others = [
         f"{plural(n, 'lesion')} of group {group}, not compared"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +37,7 @@ class Flow:
     flagged : flag -> lesions that carry it in a row of the tests
     excluded : rule -> what it took out, of exclusions.csv; None where there is no such file
     cases_failed : stage -> cases, of failures.csv; None where there is no such file
+    row_warnings : kind -> how many, of warnings.csv; empty where there is no such file
     analysed : group -> (patients, lesions) with a value
     """
 
@@ -50,6 +51,7 @@ class Flow:
     cases_failed: dict[str, int] | None
     analysed: Mapping[str, tuple[int, int]]
     warnings: tuple[str, ...] = ()
+    row_warnings: dict[str, int] = field(default_factory=dict)
 
 
 def read_flow(
@@ -74,7 +76,8 @@ def read_flow(
     warnings = []
     excluded, why_not = _excluded(raw)
     cases_failed, why_not_either = _failed_cases(raw)
-    warnings += [text for text in (why_not, why_not_either) if text]
+    row_warnings, why_no_warnings = _row_warnings(raw)
+    warnings += [text for text in (why_not, why_not_either, why_no_warnings) if text]
     whole = count(cells)
     return Flow(
         n_patients=whole.patients,
@@ -87,6 +90,7 @@ def read_flow(
         cases_failed=cases_failed,
         analysed=analysed,
         warnings=tuple(warnings),
+        row_warnings=row_warnings,
     )
 
 
@@ -130,6 +134,14 @@ def _failed_cases(raw: RawTable) -> tuple[dict[str, int] | None, str]:
     if listed is None:
         return None, why_not
     return {str(stage): len(rows) for stage, rows in listed.groupby("stage", sort=False)}, ""
+
+
+def _row_warnings(raw: RawTable) -> tuple[dict[str, int], str]:
+    """Warnings of each kind, the most frequent first, and why the list cannot be used."""
+    listed, why_not = _list_beside(raw, "warnings.csv", "kind")
+    if listed is None:
+        return {}, why_not
+    return {str(kind): int(n) for kind, n in listed["kind"].value_counts().items()}, ""
 
 
 def _list_beside(raw: RawTable, name: str, column: str) -> tuple[pd.DataFrame | None, str]:

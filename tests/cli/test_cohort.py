@@ -278,3 +278,42 @@ def test_interrupt_leaves_what_is_done(cohort, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["n_done"], answer["n_skipped"]) == (2, 2)
+
+
+def test_a_dry_run_does_nothing(cohort, tmp_path):
+    out = tmp_path / "out"
+    code, output = quick("run", cohort.manifest, "-o", out, "--dry-run", "--limit", 3)
+    assert code == 0, output
+    assert "rows     3 of 3 studies, 0 of them begun before; 1 not tried" in output
+    assert "nothing was done" in output
+    plan = json.loads(quick("run", cohort.manifest, "-o", out, "--dry-run", "--json")[1])
+    assert (plan["n_manifest_rows"], plan["n_rows"], plan["n_begun"]) == (4, 4, 0)
+    assert plan["predicted_bytes"] > 0
+    assert not out.exists()
+
+
+def test_shards_are_joined_and_what_is_missing_fails_its_row(cohort, tmp_path):
+    """Also list options by commas and repeats, which are the same."""
+    out = tmp_path / "out"
+    broken = cohort.folder / "broken.csv"
+    broken.write_text(cohort.manifest.read_text().replace("C04/dicom", "C44/dicom"))
+    words = ("run", broken, "-o", out, "--skip-missing", "--workers", 1)
+    for number, slopes in enumerate((("60-100,paper",), ("60-100", "paper")), start=1):
+        listed = [word for slope in slopes for word in ("--slope", slope)]
+        done = run(*words, "--shard", f"{number}/2", *listed)
+        assert done.returncode == (1 if number == 2 else 0), done.stderr
+        assert f"gsigpu cohort run MANIFEST -o {out} --join" in done.stdout
+    assert "2 shards" in quick("status", out)[1]
+    done = run(*words, "--join")
+    assert done.returncode == 1
+    assert "wrote" in done.stdout
+    failures = pd.read_csv(out / "failures.csv")
+    assert failures.case_id.tolist() == ["C04"]
+    assert "study not there" in failures.reason[0]
+    table = read_table(out / "measurements.csv")
+    assert set(table.case_id) == {"C01", "C02", "C03"}
+    assert {"lambda_hu", "lambda_hu[paper]"} <= set(table.parameter)
+    kept = run(*words, "--join")
+    assert "kept" in kept.stdout
+    refused = CliRunner().invoke(app, ["cohort", *map(str, words), "--slope", "60-100"])
+    assert "measure.parameters.slopes 60-100 (recorded: 60-100,paper)" in str(refused.exception)

@@ -124,3 +124,85 @@ def test_what_cannot_be_read(folder):
         read_manifest(folder / "nowhere.csv")
     error = ManifestProblems(folder, ["a", "b"])
     assert pickle.loads(pickle.dumps(error)).problems == ["a", "b"]
+
+
+def test_further_columns_series_and_energies(folder):
+    path = folder / "manifest.csv"
+    path.write_text(
+        "case_id;patient_id;group;phase;study;mask;series;energies;notes;kernel\n"
+        'c1;p1;lung;PVP;s1;"m1.nii;m2.nii";"1.2.3; 1.2.4";"40;70 keV";"a, b";STND\n'
+    )
+    (row,) = read_manifest(path)
+    assert row.masks == (folder / "m1.nii", folder / "m2.nii")
+    assert row.series == ("1.2.3", "1.2.4")
+    assert row.energies == (40.0, 70.0)
+    assert row.extra == (("notes", "a, b"), ("kernel", "STND"))
+    found = problems(
+        folder,
+        "c1,p1,lung,PVP,s1,m1.nii,seventy",
+        header="case_id,patient_id,group,phase,study,mask,energies",
+    )
+    assert found == ["line 2: energy 'seventy' is no energy in keV; write 40;70;100"]
+
+
+def test_excel_and_the_index_of_pandas(folder):
+    table = pd.DataFrame(
+        {
+            "case_id": [7, 8], "patient_id": ["007", "008"], "group": "lung", "phase": "AP",
+            "study": ["s1", "s2"], "mask": ["m1.nii", "m2.nii"], "age": [60.0, None],
+        }
+    )  # fmt: skip
+    table.to_excel(folder / "a.xlsx", index=False)
+    table.to_excel(folder / "b.xlsx")
+    table.to_csv(folder / "c.csv")
+    table.to_csv(folder / "d.csv", sep=";", encoding="utf-8-sig")
+    rows = read_manifest(folder / "a.xlsx")
+    assert [(row.case_id, row.patient_id, row.age) for row in rows] == [
+        ("7", "007", 60.0), ("8", "008", None),
+    ]  # fmt: skip
+    for name in ("b.xlsx", "c.csv", "d.csv"):
+        assert read_manifest(folder / name) == rows, name
+    (folder / "e.xlsx").write_bytes(b"no Excel file")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_manifest(folder / "e.xlsx")
+
+
+def test_what_is_missing_may_be_skipped(folder):
+    path = folder / "manifest.csv"
+    lines = (
+        "case_id,patient_id,group,phase,study,mask",
+        "c1,p1,lung,PVP,s1,m1.nii",
+        "c2,p2,lung,PVP,gone,m2.nii",
+        "c3,p3,lung,PVP,s2,",
+        "c4,p4,lung,PVP,s2,gone.nii",
+    )
+    path.write_text("\n".join(lines))
+    with pytest.raises(ManifestProblems) as error:
+        read_manifest(path)
+    assert len(error.value.problems) == 3
+    with pytest.raises(ManifestProblems, match="its study is that of another patient"):
+        read_manifest(path, skip_missing=True)
+    path.write_text("\n".join(lines).replace("c4,p4", "c4,p3"))
+    rows = read_manifest(path, skip_missing=True)
+    assert [row.missing for row in rows] == [(), ("study",), ("mask",), ("mask",)]
+
+
+def test_groups_and_masks_that_are_doubtful(folder):
+    found = problems(
+        folder,
+        "c1,p1,Lung cancer,PVP,s1,m1.nii,,,,",
+        "c2,p2,lung  cancer,PVP,s2,m1.nii,,,,",
+    )
+    assert found == [
+        (
+            "one group or several? 'Lung cancer' (line 2) and 'lung  cancer' (line 3) differ in case or blanks alone;"
+            " write them alike"
+        ),
+        "line 3: its mask is that of another patient on line 2",
+    ]
+
+
+def test_a_row_says_nothing_of_the_patient_where_it_is_printed(folder):
+    path = folder / "manifest.csv"
+    path.write_text("case_id,patient_id,group,phase,study,mask\nc1,Doe^Jane,lung,PVP,s1,m1.nii\n")
+    assert repr(read_manifest(path)) == "[ManifestRow(line 2)]"

@@ -15,10 +15,10 @@ from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.failure_kinds import is_disk_full
 from gsigpu.tables.manifest import ManifestRow
 
-# Of one row: twice what six lesions take, bench/results/cohort-cpu.md.
-_TABLE_BYTES = 60_000
-_PROVENANCE_BYTES = 120_000
-_CSV_BYTES = 500_000
+# Of one row with six lesions, measured (bench/results/cohort-cpu.md): its table and provenance, its part of the
+# Parquet and of the CSV of the cohort. Twelve lesions in a row, or regions in several readings, are half as much again.
+_ROW_BYTES = 30_000 + 62_000 + 8_000 + 110_000
+_MARGIN = 1.5
 _PICTURE_BYTES = 600_000
 _BYTES_PER_VOXEL = {"ct": 2, "rgb": 3}
 SPARE_BYTES = 256 * 2**20  # left on the disk while a run goes on, for everything else on it
@@ -30,7 +30,7 @@ def predicted_bytes(rows: Sequence[ManifestRow], settings: CohortSettings) -> in
 
     The size of maps is that of the first study whose headers can be read.
     """
-    per_row = 2 * _TABLE_BYTES + _PROVENANCE_BYTES + _CSV_BYTES
+    per_row = round(_MARGIN * _ROW_BYTES)
     if settings.pictures:
         per_row += _PICTURE_BYTES
     if settings.maps and rows:
