@@ -53,6 +53,9 @@ class Wald:
     note: str = ""
 
 
+TOO_MANY = "too few patients for so many comparisons at once"
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterRobust:
     """Robust inference of a fit.
@@ -85,9 +88,7 @@ class ClusterRobust:
         q = c.shape[0]
         value, spread = c @ self.fit.coefficients, c @ self.covariance @ c.T
         if np.linalg.matrix_rank(spread, hermitian=True) < q:
-            return Wald(
-                np.nan, q, np.nan, np.nan, "too few patients for so many comparisons at once"
-            )
+            return Wald(f=np.nan, df1=q, df2=np.nan, p=np.nan, note=TOO_MANY)
         t2 = float(value @ np.linalg.solve(spread, value))
         expected = c @ self.fit.covariance @ c.T
         size, axes = np.linalg.eigh(expected)
@@ -95,9 +96,9 @@ class ClusterRobust:
         eta = q * (q + 1) / float(self._spread(turned).sum())
         df2 = eta - q + 1
         if df2 <= 0:
-            return Wald(np.nan, q, df2, np.nan, "too few patients for so many comparisons at once")
+            return Wald(f=np.nan, df1=q, df2=df2, p=np.nan, note=TOO_MANY)
         f = (eta - q + 1) / (eta * q) * t2
-        return Wald(f, float(q), df2, float(stats.f.sf(f, q, df2)))
+        return Wald(f=f, df1=float(q), df2=df2, p=float(stats.f.sf(f, q, df2)))
 
     def _spread(self, contrasts: Array) -> Array:
         """(q, q) variances of the entries of C V_R Cᵀ under the model, each C scaled to expectation 1.
@@ -147,4 +148,4 @@ def cluster_robust(fit: NestedFit) -> ClusterRobust:
         meat += np.outer(score, score)
         u = adjusted.T @ wx
         scores[j], crossed[j] = u.T @ v @ u, x.T @ u
-    return ClusterRobust(fit, m @ meat @ m, scores, crossed)
+    return ClusterRobust(fit=fit, covariance=m @ meat @ m, scores=scores, crossed=crossed)

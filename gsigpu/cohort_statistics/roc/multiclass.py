@@ -102,13 +102,15 @@ def hand_till(
             else [kept[:, place[a]], -kept[:, place[b]]]
         )
         for side in sides:
-            found = clustered_areas(
+            areas_of_pair = clustered_areas(
                 side[first], side[second], sample.patient[first], sample.patient[second]
             )
-            areas.append(float(found.auc[0]) / len(sides))
+            areas.append(float(areas_of_pair.auc[0]) / len(sides))
             share = np.zeros(n_patients)
             of_pair = np.unique(np.concatenate([sample.patient[first], sample.patient[second]]))
-            share[of_pair] = (found.positive_share[0] + found.negative_share[0]) / len(sides)
+            share[of_pair] = (
+                areas_of_pair.positive_share[0] + areas_of_pair.negative_share[0]
+            ) / len(sides)
             shares.append(share)
     n_pairs = len(areas) if single else len(areas) // 2
     if not n_pairs:

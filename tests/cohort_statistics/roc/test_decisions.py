@@ -77,10 +77,10 @@ def test_shared_patients_and_the_lower_direction():
         A["value"], B["value"], A["patient"], B["patient"], cutoff=0.4, prevalence=0.5
     )
     assert turned == plain
-    own = decision_at([3.0, 2, 1, 4], [1.0, 0, 2, 1], list("abcd"), list("abcd"), cutoff=1.5)
+    shared = decision_at([3.0, 2, 1, 4], [1.0, 0, 2, 1], list("abcd"), list("abcd"), cutoff=1.5)
     apart = decision_at([3.0, 2, 1, 4], [1.0, 0, 2, 1], list("abcd"), list("efgh"), cutoff=1.5)
-    assert own.lr_positive == apart.lr_positive
-    assert own.lr_positive_high != apart.lr_positive_high
+    assert shared.lr_positive == apart.lr_positive
+    assert shared.lr_positive_high != apart.lr_positive_high
 
 
 def test_nobody_called_wrong_has_bounds_and_a_note():
@@ -104,24 +104,26 @@ def test_nobody_called_wrong_has_bounds_and_a_note():
 def test_cutoffs_of_one_study_are_applied_to_another():
     arguments = (ROWS["value"], ROWS["group"], ROWS["patient"])
     roc = roc_tables(*arguments, order="abc", seed=1, settings=QUICK).roc
-    own = decisions(*arguments, roc, order="abc", source="same lesions", prevalence={"a": 0.2})
-    assert tuple(own.columns) == DECISION_COLUMNS
-    assert len(own) == 6  # three pairs on two tracks
-    both = own.merge(
+    on_the_same = decisions(
+        *arguments, roc, order="abc", source="same lesions", prevalence={"a": 0.2}
+    )
+    assert tuple(on_the_same.columns) == DECISION_COLUMNS
+    assert len(on_the_same) == 6  # three pairs on two tracks
+    both = on_the_same.merge(
         roc.drop_duplicates(["track", "group_a", "group_b"]), on=["track", "group_a", "group_b"]
     )
     known = both[both["cutoff_x"].notna()]
     np.testing.assert_allclose(known["sensitivity_x"], known["sensitivity_y"])
     np.testing.assert_allclose(known["specificity_low_x"], known["specificity_low_y"])
-    assert own.loc[own["group_a"] == "a", "ppv"].notna().all()
-    assert own.loc[own["group_a"] != "a", "ppv"].isna().all()
-    assert own["note"].str.contains("too good|cannot be tested").all()
+    assert on_the_same.loc[on_the_same["group_a"] == "a", "ppv"].notna().all()
+    assert on_the_same.loc[on_the_same["group_a"] != "a", "ppv"].isna().all()
+    assert on_the_same["note"].str.contains("too good|cannot be tested").all()
     other = ROWS.assign(value=ROWS["value"] + 0.3)
     external = decisions(
         other["value"], other["group"], other["patient"], roc, order="abc", source="second study"
     )
     first = external.iloc[0]
-    assert first["cutoff"] == own.iloc[0]["cutoff"]
+    assert first["cutoff"] == on_the_same.iloc[0]["cutoff"]
     a, b = other[other["group"] == first["group_a"]], other[other["group"] == first["group_b"]]
     above = (
         a["value"] > first["cutoff"]
