@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gsigpu.tables.counting import LESION, WITHIN_REGIONS, count, lesion_rows, lesions
+from gsigpu.tables.counting import WITHIN_REGIONS, count, lesions
 from gsigpu.tables.flow_counts import Flow, read_flow
 from gsigpu.tables.observation_checks import TableProblems, find_problems
 from gsigpu.tables.raw_table import RawTable, read_raw
@@ -50,7 +50,7 @@ class Choice:
     parameters : `ct_value, iodine, lambda_hu` by default, those of them that are there
     regions : `core, rim, lesion` by default, those of them that are there
     phases : all
-    reader : one reader; if empty the mean over readers, or those who measured every lesion
+    reader : one reader; if empty the mean over readers, or over those who measured nearly everything
     """
 
     groups: tuple[str, ...] = ()
@@ -324,36 +324,31 @@ def _readings(chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _readers_taken(source: Path, chosen: pd.DataFrame, reader: str) -> tuple[str, ...]:
-    """The readers whose values are tested: the one that was named, all, or those who measured every lesion.
+    """The readers whose values are tested: the one that was named, all, or those who measured (nearly) everything.
 
-    Averaging over readers who measured different lesions would turn a difference of readers into one of
-    lesions. Up to MOST_LOST of the lesions may fall out of a mean over all readers; beyond that only
-    readers who measured every lesion are taken.
+    Averaging over readers who measured different lesions, phases or regions would turn a difference of readers into
+    one of these. Up to MOST_LOST of the values may fall out of a mean over all readers; beyond that only readers who
+    lack no more than that themselves are taken.
     Raises TableProblems where there is none.
     """
     readers = tuple(sorted(chosen["reader"].unique()))
     if reader or len(readers) < 2:
         return (reader,) if reader else readers
-    valued = lesion_rows(chosen[np.isfinite(chosen["value"])])
-    valued = valued if len(valued) else chosen[np.isfinite(chosen["value"])]
-    read = {
-        name: set(map(tuple, of_reader[list(LESION)].to_numpy()))
-        for name, of_reader in valued.groupby("reader")
-    }
-    every, by_all = (
-        set.union(*read.values()),
-        set.intersection(*(read.get(n, set()) for n in readers)),
-    )
-    if len(every) - len(by_all) <= MOST_LOST * len(every):
+    valued = chosen[np.isfinite(chosen["value"])]
+    n_readers = valued.groupby([name for name in _KEY if name != "reader"], sort=False).size()
+    n_values = len(n_readers)
+    least = (1.0 - MOST_LOST) * n_values
+    if int((n_readers == len(readers)).sum()) >= least:
         return readers
-    whole = tuple(name for name in readers if read.get(name) == every)
+    measured = valued["reader"].value_counts()
+    whole = tuple(name for name in readers if measured.get(name, 0) >= least)
     if whole:
         return whole
-    each = ", ".join(f"{name or '(none)'} {len(read.get(name, ()))}" for name in readers)
+    each = ", ".join(f"{name or '(none)'} {measured.get(name, 0)}" for name in readers)
     raise TableProblems(
         source,
         [
-            f"readers measured different lesions ({each} of {len(every)}, all of them {len(by_all)}): take one with --reader"
+            f"readers measured different lesions ({each} of {n_values} values): take one with --reader"
         ],
     )
 
@@ -367,7 +362,7 @@ def _about_readers(
     if taken != readers:
         whose = " and ".join(names[name] for name in taken)
         return [
-            f"{all_readers}: tests take {whose}, who measured every lesion; the others measured fewer, and --reader takes one of them"
+            f"{all_readers}: tests take {whose}, who measured all or nearly all; the others measured a part, and --reader takes one of them"
         ]
     texts = [
         f"{all_readers}: tests take the mean over them, lesions matched by name; --reader takes one"

@@ -239,9 +239,18 @@ def test_a_reader_who_read_a_part_only_is_not_averaged(tmp_path):
     observations = read_observations(tmp_path / "t.csv")
     assert set(observations.table["reader"]) == {"A"}
     assert observations.table["value"].notna().all()
-    assert "tests take A, who measured every lesion" in observations.warnings[0]
+    assert "tests take A, who measured all" in observations.warnings[0]
     counts = observations.readings.set_index(["reader", "group"])["n_lesions"]
     assert ("B", "colorectal") not in counts.index
+
+
+def test_a_reader_of_one_phase_only_takes_nothing_from_the_other(tmp_path):
+    table = measurement_table(**TWO, readers=("A", "B"), curves=False, profiles=False)
+    table = table[(table["reader"] == "A") | (table["phase"] == "AP")]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    observations = read_observations(tmp_path / "t.csv")
+    assert set(observations.table["reader"]) == {"A"}
+    assert observations.table["value"].notna().all()
 
 
 def test_readers_who_read_different_lesions_ask_for_one(tmp_path):
