@@ -48,21 +48,9 @@ def measure_command(
     vessel_mask: measure_options.VesselMask = None,
     aorta_mask: measure_options.AortaMask = None,
     normal_mask: measure_options.NormalMask = None,
-    role: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--role",
-            metavar="LABEL=ROLE",
-            help="What a label or name (with *), or FILE:LABEL, is: lesion, liver, vessels, aorta, normal, ignore; repeatable.",
-        ),
-    ] = None,
-    roles: Annotated[
-        Path | None, typer.Option("--roles", metavar="FILE", help="The same as a YAML file.")
-    ] = None,
-    name: Annotated[
-        list[str] | None,
-        typer.Option("--name", metavar="LABEL=NAME", help="What to call a lesion; repeatable."),
-    ] = None,
+    role: measure_options.RoleOptions = None,
+    roles: measure_options.RoleFile = None,
+    name: measure_options.NameOptions = None,
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
     fill_between: measure_options.FillBetween = False,
@@ -112,7 +100,6 @@ def measure_command(
 
     Example: gsigpu measure /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o study-0042.csv
     """
-    from gsigpu.masks.roles import merged, parse_roles, read_role_file
     from gsigpu.output.staging import require_free
     from gsigpu.pipeline.measure.measure_study import measure_study
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
@@ -142,16 +129,13 @@ def measure_command(
         overwrite=overwrite,
         is_replaceable=lambda path: was_measured(path, out),
     )
-    role_maps = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
-    if roles is not None:
-        role_maps.append(read_role_file(roles))
     masks = MaskFiles(
         tuple(mask or ()),
         liver=liver_mask,
         vessels=vessel_mask,
         aorta=aorta_mask,
         normal=normal_mask,
-        roles=merged(role_maps),
+        roles=measure_options.role_map(role, roles, name),
         split=split_lesions,
         any_phase=any_mask_phase,
         fill_between=fill_between,
@@ -204,19 +188,6 @@ def _ids_to_read_as_text(measurement: Measurement, out: Path) -> list[str]:
         " read the column as text, or write -o OUT.parquet"
     )
     return [line]
-
-
-def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
-    """LABEL=VALUE options."""
-    pairs = {}
-    for text in texts or []:
-        key, equals, value = text.rpartition("=")
-        if not (key and equals and value):
-            raise SettingsError(
-                f"{option} {text!r} is not LABEL=VALUE", remedy=f"write {option} 2=lesion"
-            )
-        pairs[key] = value
-    return pairs
 
 
 def _as_dict(measurement: Measurement, written: list[Path]) -> dict[str, object]:

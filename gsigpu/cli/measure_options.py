@@ -15,6 +15,7 @@ from gsigpu.regions.region_layout import REGIONS
 
 if TYPE_CHECKING:
     from gsigpu.masks.positions import PositionChoice
+    from gsigpu.masks.roles import RoleMap
     from gsigpu.pipeline.measure.measurement import MeasureSettings
 
 Slopes = Annotated[
@@ -84,6 +85,21 @@ AnyMaskPhase = Annotated[
     ),
 ]
 
+RoleOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role",
+        metavar="LABEL=ROLE",
+        help="What a label or name (with *), or FILE:LABEL, is: lesion, liver, vessels, aorta, normal, ignore; repeatable.",
+    ),
+]
+RoleFile = Annotated[
+    Path | None, typer.Option("--roles", metavar="FILE", help="The same as a YAML file.")
+]
+NameOptions = Annotated[
+    list[str] | None,
+    typer.Option("--name", metavar="LABEL=NAME", help="What to call a lesion; repeatable."),
+]
 FillBetween = Annotated[
     bool,
     typer.Option(
@@ -100,6 +116,32 @@ MaskPosition = Annotated[
         " or voxel by voxel on the series (index; shape and spacing must be equal).",
     ),
 ]
+
+
+def role_map(
+    role: Sequence[str] | None, role_file: Path | None, name: Sequence[str] | None
+) -> RoleMap:
+    """The mapping of --role, --roles and --name; an option goes before the file.
+
+    Raises SettingsError and InputError.
+    """
+    from gsigpu.masks.roles import merged, parse_roles, read_role_file
+
+    maps = [parse_roles(_pairs(role, "--role"), _pairs(name, "--name"))]
+    return merged(maps if role_file is None else [*maps, read_role_file(role_file)])
+
+
+def _pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
+    """LABEL=VALUE options."""
+    pairs = {}
+    for text in texts or []:
+        key, equals, value = text.rpartition("=")
+        if not (key and equals and value):
+            raise SettingsError(
+                f"{option} {text!r} is not LABEL=VALUE", remedy=f"write {option} 2=lesion"
+            )
+        pairs[key] = value
+    return pairs
 
 
 def position_choice(text: str) -> PositionChoice | None:

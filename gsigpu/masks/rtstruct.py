@@ -241,7 +241,7 @@ def _filled(
             if outlines:
                 inside |= filled(outlines, shape, is_xor=is_xor)
         position_mm = np.array(geometry.position_mm(height, int(lows[1]), int(lows[0])))
-        drawn = boxed(inside.astype(np.int32) * label, position_mm)
+        drawn = boxed(inside, position_mm, label=label)
         if drawn is not None:
             slices.append(drawn)
     if not slices:

@@ -107,10 +107,9 @@ class _Frames:
             plane = plane or this_plane
             self._require_same(plane, this_plane)
             number = 0 if is_label_map else self._segment_of(groups, names)
-            labels = pixels.astype(np.int32) if is_label_map else pixels.astype(np.int32) * number
-            found = boxed(labels, np.array(this_plane.origin_mm))
-            if found is not None:
-                drawn[number].append(found)
+            box = boxed(pixels, np.array(this_plane.origin_mm), label=0 if is_label_map else number)
+            if box is not None:
+                drawn[number].append(box)
         if plane is None:
             raise damaged(self._path, "it holds no frame")
         if is_label_map:

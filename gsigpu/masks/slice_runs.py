@@ -35,13 +35,24 @@ class DrawnSlice:
     position_mm: NDArray[np.float64]
 
 
-def boxed(labels: NDArray[np.integer], position_mm: NDArray[np.float64]) -> DrawnSlice | None:
-    """The box of a slice that holds its labels; None where it has none."""
-    rows, columns = np.flatnonzero(labels.any(axis=1)), np.flatnonzero(labels.any(axis=0))
+def boxed(
+    pixels: NDArray[np.generic], position_mm: NDArray[np.float64], *, label: int = 0
+) -> DrawnSlice | None:
+    """The box of a slice that holds its labels; None where it has none.
+
+    pixels : (y, x) labels, or bool where `label` is to be theirs
+    """
+    rows = np.flatnonzero(pixels.any(axis=1))
     if not rows.size:
         return None
-    box = labels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return DrawnSlice(box.copy(), (int(rows[0]), int(columns[0])), position_mm)
+    inside = pixels[rows[0] : rows[-1] + 1]
+    columns = np.flatnonzero(inside.any(axis=0))
+    box = inside[:, columns[0] : columns[-1] + 1].astype(np.int32)
+    return DrawnSlice(
+        labels=box * label if label else box,
+        first=(int(rows[0]), int(columns[0])),
+        position_mm=position_mm,
+    )
 
 
 def slice_volumes(
@@ -78,7 +89,9 @@ def _volume(run: Sequence[DrawnSlice], plane: VolumeGeometry, thickness_mm: floa
     lows, highs = _extent(run)
     labels = np.zeros((len(run), *(highs - lows)), np.int32)
     for z, drawn in enumerate(run):
-        _paint(labels[z], drawn, lows)
+        y, x = (int(first - low) for first, low in zip(drawn.first, lows, strict=True))
+        height, width = drawn.labels.shape
+        labels[z, y : y + height, x : x + width] = drawn.labels
     affine = plane.affine_lps
     affine[:3, 2] = step_mm
     affine[:3, 3] = run[0].position_mm + affine[:3, :2] @ lows[::-1]

@@ -59,11 +59,8 @@ def read_volume_masks(
         volume = cropped(_labels(channels[..., layer], path), grid)
         names = segments.names.get(layer, {})
         if unnamed:  # a data set names all its labels, and a file of it holds some
-            names = {
-                label: name
-                for label, name in unnamed.items()
-                if label in set(np.unique(volume.labels).tolist())
-            }
+            present = set(np.flatnonzero(np.bincount(volume.labels.ravel())).tolist())
+            names = {label: name for label, name in unnamed.items() if label in present}
         layers.append(Layer((volume,), names, segments.codes.get(layer, {})))
     return layers, note
 

@@ -1,0 +1,46 @@
+"""What regions of masks were taken for goes with a cohort to its end."""
+
+import nibabel
+import numpy as np
+import pandas as pd
+
+from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
+
+
+def test_a_folder_of_organs_and_lesions_is_measured_and_what_was_left_out_is_told(
+    make_cohort, tmp_path, inline
+):
+    """As a program that segments organs leaves it, with the lesions drawn by hand beside it."""
+    cohort = make_cohort(1)
+    masks = cohort.folder / "C01" / "masks"
+    image = nibabel.load(masks / "lesions.nii.gz")
+    labels = np.asarray(image.dataobj)
+    folder = cohort.folder / "C01" / "all"
+    folder.mkdir()
+    for name, region in (
+        ("met_1", labels == 1), ("odd", labels == 2), ("spleen", labels == 2), ("aorta", labels < 0),
+    ):  # fmt: skip
+        nibabel.save(
+            nibabel.Nifti1Image(region.astype(np.uint8), image.affine), folder / f"{name}.nii.gz"
+        )
+    cohort.rows[0]["mask"] = "C01/all"
+    cohort.write()
+    out = tmp_path / "out"
+    result = run_cohort(cohort.manifest, out)
+    assert result.is_complete, (out / "failures.csv").read_text()
+    table = pd.read_csv(out / "measurements.csv", keep_default_na=False, dtype=str)
+    assert set(table.lesion_id) - {""} == {"met_1"}
+    warnings = pd.read_csv(out / "warnings.csv", keep_default_na=False, dtype=str)
+    told = dict(zip(warnings.kind, warnings.text, strict=True))
+    assert "'odd' is ignored" in told["ignored-region"]
+    assert "aorta is empty and taken as absent" in told["absent-structure"]
+    # What the message says to write is what the row's file takes, and it helps.
+    assert (
+        "write `lesion: [odd]` in the file of the manifest's column roles" in told["ignored-region"]
+    )
+    (cohort.folder / "roles.yaml").write_text("lesion: [odd]\n")
+    cohort.rows[0]["roles"] = "roles.yaml"
+    cohort.write()
+    assert run_cohort(cohort.manifest, out).is_complete
+    table = pd.read_csv(out / "measurements.csv", keep_default_na=False, dtype=str)
+    assert set(table.lesion_id) - {""} == {"met_1", "odd"}
