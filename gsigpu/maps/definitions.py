@@ -60,7 +60,7 @@ class LinearRows:
     offsets: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MapDefinition:
     """One map, everything but the stack.
 
@@ -97,6 +97,10 @@ class MapDefinition:
     needs_neighbours: bool = False
     calibrate: Callable[[NDArray[np.float32], NDArray[np.bool_]], MapDefinition] | None = None
     caution: str = ""
+
+    def __repr__(self) -> str:
+        """Name, unit and formula."""
+        return f"MapDefinition({self.name!r}, {self.unit.display or '1'}: {self.formula})"
 
     @property
     def is_linear(self) -> bool:

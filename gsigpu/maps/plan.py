@@ -37,7 +37,7 @@ class NonlinearStep:
     combine: Combine
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MapPlan:
     """What to read and what to multiply with.
 
@@ -55,6 +55,11 @@ class MapPlan:
     steps: NDArray[np.float64]
     nonlinear: LinearRows
     nonlinear_steps: tuple[NonlinearStep, ...]
+
+    def __repr__(self) -> str:
+        """Maps and energies, in a line."""
+        names = ", ".join(definition.name for definition in self.definitions)
+        return f"MapPlan({names}; {', '.join(f'{kev:g}' for kev in self.energies_kev)} keV)"
 
     @property
     def linear_definitions(self) -> tuple[MapDefinition, ...]:

@@ -15,7 +15,7 @@ from gsigpu.maps.definitions import nearest
 from gsigpu.pipeline.progress import SILENT, Watcher
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ChosenStack:
     """The stack that a command works on.
 
@@ -30,6 +30,11 @@ class ChosenStack:
     stack: SpectralStack
     left_aside: tuple[str, ...]
     scan_seconds: float
+
+    def __repr__(self) -> str:
+        """The stack, in a line."""
+        kevs = ", ".join(f"{kev:g}" for kev in self.stack.energies_kev)
+        return f"ChosenStack({kevs} keV, phase {self.stack.phase or 'unknown'})"
 
 
 def choose_stack(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ _CHECKED_SLICES = 3
 _PROVENANCE = "provenance.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MapResult:
     """What a run of `map` did.
 
@@ -53,6 +54,28 @@ class MapResult:
     report: StreamReport
     scan_seconds: float
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """What was computed, in a line; no path, and nobody's identity."""
+        return f"MapResult({', '.join(self.folders)}; {self._of()})"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = "".join(
+            f"<tr><td>{escape(definition.name)}</td><td>{escape(definition.unit.display or '1')}</td>"
+            f"<td>{escape(definition.formula)}</td></tr>"
+            for definition in self.definitions
+        )
+        return (
+            "<table><thead><tr><th>map</th><th>unit</th><th>definition</th></tr></thead>"
+            f"<tbody>{rows}</tbody><caption>{escape(self._of())}</caption></table>"
+        )
+
+    def _of(self) -> str:
+        shape = " x ".join(map(str, self.stack.geometry.shape))
+        phase = f", phase {self.stack.phase}" if self.stack.phase else ""
+        cautions = f", {len(self.warnings)} warnings" if self.warnings else ""
+        return f"{len(self.stack.series)} energies{phase}, {shape} voxels{cautions}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`, without patient identity."""

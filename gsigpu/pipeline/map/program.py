@@ -22,12 +22,17 @@ from gsigpu.maps.quantise import quantise
 _NO_PADDING = (1, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Block:
     """Weights of some rows for every slice: weights (Z, K, E) float32, offsets (Z, K) float32."""
 
     weights: NDArray[np.float32]
     offsets: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        """Its shape."""
+        n_slices, n_rows, n_energies = self.weights.shape
+        return f"Block({n_slices} slices, {n_rows} rows, {n_energies} energies)"
 
     @property
     def n_rows(self) -> int:
@@ -35,7 +40,7 @@ class Block:
         return int(self.weights.shape[1])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MapProgram:
     """One run over a stack of Z slices, E energies, planes of (rows, columns).
 
@@ -54,6 +59,13 @@ class MapProgram:
     nonlinear: Block | None
     padding: NDArray[np.int16] | None
     n_slices: int
+
+    def __repr__(self) -> str:
+        """What is computed, in a line."""
+        names = ", ".join(definition.name for definition in self.plan.definitions)
+        return (
+            f"MapProgram({names}; {self.n_slices} slices, {self.n_energies} energies, {self.dtype})"
+        )
 
     @property
     def n_energies(self) -> int:

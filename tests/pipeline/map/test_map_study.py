@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nibabel
 import numpy as np
@@ -21,9 +22,11 @@ from gsigpu.errors import (
     TooFewEnergies,
     TruncatedPixelData,
 )
+from gsigpu.maps.plan import plan_maps
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.phantom.from_ct import IodineRegion, write_spectral_from_ct
 from gsigpu.physics import iodine_hu_per_mg_per_ml
+from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.map.map_study import map_study
 from tests.support.places import DATA
 
@@ -295,3 +298,26 @@ def test_provenance_names_sources_and_weights_but_no_patient(phantom, tmp_path):
 def test_settings_are_checked_before_anything_is_read(tmp_path):
     with pytest.raises(SettingsError):
         map_study(tmp_path / "nowhere", tmp_path / "maps", maps=["lamda"])
+
+
+def test_results_show_themselves_in_a_line_without_identity(phantom, tmp_path):
+    study = read_study(phantom.dicom_folder)
+    result = map_study(study, tmp_path / "maps", phase="PVP", backend="cpu")
+    chosen = choose_stack(study, phase="PVP")
+    plan = plan_maps(result.definitions, chosen.stack.energies_kev)
+    assert (
+        repr(result) == "MapResult(lambda-hu, iodine; 11 energies, phase PVP, 4 x 48 x 64 voxels)"
+    )
+    identity = (
+        phantom.settings.effective_patient_id,
+        phantom.settings.effective_patient_name,
+        study.series[0].evidence.study_uid,
+        str(tmp_path),
+    )
+    shown = [repr(value) for value in (result, result.report, chosen, plan, *result.definitions)]
+    for text in (*shown, result._repr_html_()):
+        assert len(text) < 1000
+        assert not any(part in text for part in identity)
+    assert all("\n" not in text for text in shown)
+    rows = ElementTree.fromstring(result._repr_html_()).findall("tbody/tr")
+    assert [row[0].text for row in rows] == ["lambda-hu", "iodine"]
