@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.volume import VolumeGeometry, patient_letters
+
 ANATOMY_WINDOW = (60.0, 400.0)  # soft tissue: centre, width in HU
 _BACKGROUND = "#101418"
 _INK = "#e8eaed"
+_BAR_LENGTHS_MM = (10.0, 20.0, 50.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Panel:
     overlay_on : an anatomical plane shown in grey beneath, in HU; None to show `plane` alone
     shown_mask : where an overlay is drawn
     outline_mask : a region whose outline is drawn
+    inner_outline_mask : one inside it, drawn dashed
     """
 
     plane: NDArray[Any]
@@ -35,15 +39,17 @@ class Panel:
     overlay_on: NDArray[Any] | None = None
     shown_mask: NDArray[np.bool_] | None = None
     outline_mask: NDArray[np.bool_] | None = None
+    inner_outline_mask: NDArray[np.bool_] | None = None
 
 
 def save_panels(
-    path: Path, panels: Sequence[Panel], *, pixel_spacing_mm: tuple[float, float], caption: str = ""
+    path: Path, panels: Sequence[Panel], *, geometry: VolumeGeometry, caption: str = ""
 ) -> None:
-    """Panels side by side in one PNG (or whatever the suffix says), with colour bars and units.
+    """Axial panels side by side in one PNG (or whatever the suffix says), with colour bars and units.
 
-    pixel_spacing_mm : (between rows, between columns)
+    geometry : of the volume that the planes are of, or are cut from: spacing, and which side is which
     """
+    pixel_spacing_mm = geometry.spacing_mm[1:]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,6 +63,8 @@ def save_panels(
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         _draw(figure, axis, panel, pixel_spacing_mm)
+        _orient(axis, geometry)
+    _scale_bar(axes[0], width_mm, height_mm)
     if caption:
         figure.supxlabel(caption, color=_INK, fontsize=9)
     figure.savefig(path, dpi=130, format=None if path.suffix else "png")
@@ -78,10 +86,22 @@ def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, f
     image = axis.imshow(
         shown, cmap=panel.colormap, vmin=low, vmax=high, **(place | {"interpolation": "nearest"})
     )
-    if panel.outline_mask is not None and panel.outline_mask.any():
-        x = (np.arange(columns) + 0.5) * pixel_spacing_mm[1]
-        y = (np.arange(rows) + 0.5) * pixel_spacing_mm[0]
-        axis.contour(x, y, panel.outline_mask, levels=[0.5], colors=["white"], linewidths=0.8)
+    x = (np.arange(columns) + 0.5) * pixel_spacing_mm[1]
+    y = (np.arange(rows) + 0.5) * pixel_spacing_mm[0]
+    for mask, colour, width, style in (
+        (
+            panel.outline_mask,
+            "black",
+            1.8,
+            "solid",
+        ),  # keeps the white line visible on bright colours
+        (panel.outline_mask, "white", 0.8, "solid"),
+        (panel.inner_outline_mask, "white", 0.8, "dotted"),
+    ):
+        if mask is not None and mask.any():
+            axis.contour(
+                x, y, mask, levels=[0.5], colors=[colour], linewidths=width, linestyles=style
+            )
     axis.set_title(panel.title, color=_INK, fontsize=12)
     axis.set_facecolor("black")
     axis.set_xticks([])
@@ -93,6 +113,37 @@ def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, f
     bar.set_label(panel.unit, color=_INK)
     bar.ax.tick_params(colors=_INK, labelsize=8)
     bar.outline.set_visible(False)
+
+
+def _orient(axis: Any, geometry: VolumeGeometry) -> None:
+    """Where the sides of the picture lie in the patient: R, L, A, P (H and F in other planes)."""
+    right = patient_letters(geometry.row_direction)[0]
+    below = patient_letters(geometry.column_direction)[0]
+    opposite = dict(zip("RLAPFH", "LRPAHF", strict=True))
+    places = {
+        opposite[right]: (0.02, 0.5),
+        right: (0.98, 0.5),
+        opposite[below]: (0.5, 0.96),
+        below: (0.5, 0.04),
+    }
+    for letter, (x, y) in places.items():
+        axis.text(
+            x, y, letter, transform=axis.transAxes, color=_INK, fontsize=10, ha="center",
+            va="center",
+        )  # fmt: skip
+
+
+def _scale_bar(axis: Any, width_mm: float, height_mm: float) -> None:
+    """A bar of the largest of some round lengths below a quarter of the width."""
+    length = max((size for size in _BAR_LENGTHS_MM if size <= width_mm / 4), default=0.0)
+    if not length:
+        return
+    x, y = 0.04 * width_mm, 0.955 * height_mm
+    axis.plot([x, x + length], [y, y], color=_INK, linewidth=2.5, solid_capstyle="butt")
+    axis.text(
+        x + length / 2, y - 0.015 * height_mm, f"{length / 10:g} cm", color=_INK, fontsize=8,
+        ha="center", va="bottom",
+    )  # fmt: skip
 
 
 def _limits(window: tuple[float, float]) -> tuple[float, float]:

@@ -7,6 +7,7 @@ left, +y to the back, +z to the head. `row_direction` points along increasing x 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -151,3 +152,18 @@ class VolumeGeometry:
         )
         shift = corners @ (self.affine_lps - other.affine_lps).T
         return bool(np.abs(shift).max() <= SAME_GRID_TOLERANCE_MM)
+
+
+def patient_letters(direction: Sequence[float]) -> str:
+    """Where a direction points, largest component first, as Patient Orientation has it.
+
+    direction : unit vector, LPS
+
+    >>> patient_letters([1.0, 0.0, 0.0]), patient_letters([0.0, 0.6, -0.8])
+    ('L', 'FP')
+    """
+    letters = ("RL", "AP", "FH")
+    ordered = sorted(range(3), key=lambda axis: -abs(direction[axis]))
+    return "".join(
+        letters[axis][int(direction[axis] > 0)] for axis in ordered if abs(direction[axis]) > 1e-3
+    )

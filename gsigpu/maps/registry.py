@@ -30,7 +30,7 @@ from gsigpu.maps.definitions import (
     MapDefinition,
 )
 from gsigpu.maps.slope import Slope, parse_slope
-from gsigpu.physics import HIGH_KEV, LOW_KEV
+from gsigpu.physics import HIGH_KEV, LOW_KEV, iodine_hu_per_mg_per_ml
 
 DEFAULT_SLOPE = "paper"
 
@@ -45,6 +45,24 @@ _WATER_IODINE = (
 )
 
 
+# Colours whose lightness rises evenly, and that colour-blind readers tell apart.
+_SLOPE_COLOURS = "viridis"
+# Upper end of a slope's window, as iodine: liver has 2 to 2.5 mg/mL in the venous phase, and lies in the middle.
+_WINDOW_MG_PER_ML = 4.7
+
+
+def _slope_window(slope: Slope) -> tuple[float, float]:
+    """(centre, width) from 0 to the slope of 4.7 mg/mL of iodine, rounded to one digit: 2 HU/keV for `paper`.
+
+    >>> [_slope_window(parse_slope(name)) for name in ("paper", "60-100", "40-100")]
+    [(1.0, 2.0), (1.5, 3.0), (3.0, 6.0)]
+    """
+    low, high = iodine_hu_per_mg_per_ml([slope.low_kev, slope.high_kev])
+    divisor = slope.divisor_kev or slope.high_kev - slope.low_kev
+    upper = float(f"{_WINDOW_MG_PER_ML * (low - high) / divisor:.1g}")
+    return upper / 2, upper
+
+
 def _lambda_hu(slope: Slope, *, is_default: bool) -> MapDefinition:
     suffix = "" if is_default else f"[{slope.name}]"
     return MapDefinition(
@@ -56,8 +74,8 @@ def _lambda_hu(slope: Slope, *, is_default: bool) -> MapDefinition:
         quantity=_SLOPE_CODE,
         rescale_type="US",
         step=0.001,
-        window=(1.5, 5.0),
-        colormap="turbo",
+        window=_slope_window(slope),
+        colormap=_SLOPE_COLOURS,
         energies_for=slope.energies_for,
         rows=slope.rows,
     )
@@ -210,7 +228,7 @@ _ZEFF = MapDefinition(
     rescale_type="Z_EFF",
     step=0.001,
     window=(8.5, 5.0),
-    colormap="turbo",
+    colormap=_SLOPE_COLOURS,
     energies_for=_ends,
     rows=nonlinear.attenuation_rows,
     combine=nonlinear.effective_atomic_number,

@@ -6,7 +6,7 @@ Masks may overlap, as DICOM segments may.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -164,3 +164,16 @@ def parts(mask: RegionMask) -> list[RegionMask]:
         z, y, x = (o + side.start for o, side in zip(mask.origin, box, strict=True))
         separate.append(replace(mask, origin=(z, y, x), voxels=labels[box] == number))
     return sorted(separate, key=lambda part: (-part.n_voxels, part.origin))
+
+
+def union_in_slice(
+    masks: Iterable[RegionMask], z: int, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """(y, x) bool, where a slice of `shape` lies in any of the regions."""
+    union = np.zeros(shape, bool)
+    for mask in masks:
+        _, rows, columns = mask.box
+        local = z - mask.origin[0]
+        if 0 <= local < mask.voxels.shape[0]:
+            union[rows, columns] |= mask.voxels[local]
+    return union

@@ -24,6 +24,7 @@ from gsigpu.dicom.writing.overlay import bar_columns, colour_bar, overlay
 from gsigpu.dicom.writing.slice_files import SliceFiles
 from gsigpu.map_files import MapFiles, file_name
 from gsigpu.maps.definitions import HU, Code, Energies, LinearRows, MapDefinition
+from gsigpu.volume import patient_letters
 
 _ANATOMY_KEV = 70.0
 
@@ -108,18 +109,3 @@ def _describe(columns: int, ds: FileDataset) -> None:
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit = 7
     ds.PixelRepresentation = 0
-
-
-def patient_letters(direction: Sequence[float]) -> str:
-    """Where a direction points, largest component first, as Patient Orientation has it.
-
-    direction : unit vector, LPS
-
-    >>> patient_letters([1.0, 0.0, 0.0]), patient_letters([0.0, 0.6, -0.8])
-    ('L', 'FP')
-    """
-    letters = ("RL", "AP", "FH")
-    ordered = sorted(range(3), key=lambda axis: -abs(direction[axis]))
-    return "".join(
-        letters[axis][int(direction[axis] > 0)] for axis in ordered if abs(direction[axis]) > 1e-3
-    )

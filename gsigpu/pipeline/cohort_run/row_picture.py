@@ -9,6 +9,7 @@ import numpy as np
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.slice_maps import slice_maps
+from gsigpu.regions.region_mask import union_in_slice
 
 _BODY_HU = -300.0
 
@@ -23,12 +24,9 @@ def save_picture(path: Path, measurement: Measurement) -> None:
     planes = slice_maps(measurement, z)
     anatomy = planes.anatomy
     body_mask = np.nan_to_num(anatomy, nan=-1000.0) > _BODY_HU
-    outline = np.zeros(anatomy.shape, bool)
-    for lesion in measurement.layout.lesions:
-        _, rows, columns = lesion.lesion.mask.box
-        local = z - lesion.lesion.mask.origin[0]
-        if 0 <= local < lesion.lesion.mask.voxels.shape[0]:
-            outline[rows, columns] |= lesion.lesion.mask.voxels[local]
+    outline = union_in_slice(
+        (lesion.lesion.mask for lesion in measurement.layout.lesions), z, anatomy.shape
+    )
     panels = [
         Panel(
             anatomy,
@@ -55,6 +53,6 @@ def save_picture(path: Path, measurement: Measurement) -> None:
     save_panels(
         path,
         panels,
-        pixel_spacing_mm=stack.geometry.spacing_mm[1:],
+        geometry=stack.geometry,
         caption=f"{measurement.labels.case_id} {measurement.labels.phase}, slice {z + 1} of {stack.geometry.shape[0]}",
     )

@@ -26,6 +26,8 @@ from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.pipeline.progress import Watcher
+from gsigpu.regions.region_layout import Layout
+from gsigpu.regions.region_mask import union_in_slice
 
 _PHASE = "PVP"
 _PICTURE = "maps.png"
@@ -83,7 +85,6 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
         regions = _compare(truth, lesions, written)
         largest = max(truth.lesions, key=lambda lesion: lesion.longest_axial_diameter_mm)
         z = int(np.flatnonzero((lesions == largest.label).any(axis=(1, 2))).mean())
-        _picture(folder / _PICTURE, maps, written, z)
         masks = MaskFiles(
             (truth.lesion_mask,),
             liver=truth.liver_mask,
@@ -100,6 +101,7 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
             with_dicom=True,
             with_plot=True,
         )
+        _picture(folder / _PICTURE, maps, written, z, measured.layout)
         cohort = run_cohort_demo(folder, watcher=watcher)
     folders = {name: out / path.relative_to(folder) for name, path in maps.folders.items()}
     moved = replace(maps, out=out / "maps", folders=folders)
@@ -156,14 +158,35 @@ def _compare(
     return comparisons
 
 
-def _picture(path: Path, maps: MapResult, written: dict[str, NDArray[np.float32]], z: int) -> None:
+def _picture(
+    path: Path,
+    maps: MapResult,
+    written: dict[str, NDArray[np.float32]],
+    z: int,
+    layout: Layout,
+) -> None:
+    """The anatomical image and the maps; lesions outlined, the border between core and rim dotted."""
     stack = maps.stack
     at = min(range(len(stack.series)), key=lambda i: abs(stack.energies_kev[i] - 70.0))
     anatomy = read_volume(stack.series[at], slices=[z])[0]
     body_mask = np.nan_to_num(anatomy, nan=-1000.0) > _BODY_HU
     shown = _around(body_mask)
+    outline, core = (
+        union_in_slice(
+            (region.mask for region in layout.regions if region.region == name), z, anatomy.shape
+        )[shown]
+        for name in ("lesion", "core")
+    )
     panels = [
-        Panel(anatomy[shown], f"VMI {stack.energies_kev[at]:g} keV", "HU", ANATOMY_WINDOW, "gray"),
+        Panel(
+            anatomy[shown],
+            f"VMI {stack.energies_kev[at]:g} keV",
+            "HU",
+            ANATOMY_WINDOW,
+            "gray",
+            outline_mask=outline,
+            inner_outline_mask=core,
+        ),
         *(
             Panel(
                 written[definition.name][z][shown],
@@ -173,6 +196,8 @@ def _picture(path: Path, maps: MapResult, written: dict[str, NDArray[np.float32]
                 definition.colormap,
                 overlay_on=anatomy[shown],
                 shown_mask=body_mask[shown],
+                outline_mask=outline,
+                inner_outline_mask=core,
             )
             for definition in maps.definitions
         ),
@@ -180,8 +205,8 @@ def _picture(path: Path, maps: MapResult, written: dict[str, NDArray[np.float32]
     save_panels(
         path,
         panels,
-        pixel_spacing_mm=stack.geometry.spacing_mm[1:],
-        caption=f"Synthetic study, {stack.phase}, slice {z + 1} of {stack.geometry.shape[0]}",
+        geometry=stack.geometry,
+        caption=f"Synthetic study, {stack.phase}, slice {z + 1} of {stack.geometry.shape[0]}; lesions outlined, their core dotted",
     )
 
 
