@@ -159,7 +159,9 @@ def known_role(name: str) -> Role | None:
     >>> known_role("spleen"), known_role("case1_portal_1"), known_role("left something")
     (<Role.IGNORE: 'ignore'>, None, None)
     """
-    for text in _shortened(_plain(name)):
+    shortened = list(_shortened(_plain(name)))
+    # Then without a number that is written on to a word, as in `aorta2`.
+    for text in (*shortened, *(re.sub(r"(?<=[^\W\d])\d+$", "", text) for text in shortened)):
         for names, patterns, role in _vocabulary().names:
             if text in names or any(pattern.fullmatch(text) for pattern in patterns):
                 return role

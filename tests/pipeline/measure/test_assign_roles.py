@@ -124,7 +124,7 @@ def test_every_organ_of_totalsegmentator_is_known_and_none_is_a_lesion(name):
         ("pat0017 portal liver", "liver"), ("liver_without_tumor", "liver"), ("Liver minus lesions", "liver"),
         ("portal_vein_and_splenic_vein", "vessels"), ("inferior_vena_cava", "vessels"), ("portal vein", "vessels"),
         ("case1_portal_vein", "vessels"), ("hepatic artery left", "vessels"), ("left hepatic vein", "vessels"),
-        ("aorta_AP", "aorta"), ("abdominal aorta", "aorta"),
+        ("aorta_AP", "aorta"), ("aorta2", "aorta"), ("Liver1_PVP", "liver"), ("abdominal aorta", "aorta"),
         ("liver_tumor", "lesion"), ("liver_lesions", "lesion"), ("Met_S4", "lesion"), ("lesion 2-01", "lesion"),
         ("HCC segment IVa", "lesion"), ("GTV 1", "lesion"), ("livertumor01", "lesion"), ("arterial met 2", "lesion"),
         ("lesion 1 rim", "ignore"), ("lesion 1 core", "ignore"), ("lesion S4 perilesional", "ignore"),
