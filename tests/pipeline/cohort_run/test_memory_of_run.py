@@ -22,7 +22,7 @@ SETTINGS = CohortSettings(
         RegionSettings(regions=("lesion", "rim", "core"), rim=parse_rim("2mm")),
     )
 )
-RULES = InclusionRules(max_diameter_mm=29.5)
+RULES = InclusionRules(max_diameter_mm=26.0)
 CHANGE = CohortOptions(workers=1, change_settings=True)
 
 
@@ -51,7 +51,7 @@ def test_a_difference_is_shown_and_asked_for(cohort, inline, tmp_path):
     run_cohort(cohort.manifest, out, settings=SETTINGS, rules=RULES)
     with pytest.raises(SettingsError) as refused:
         run_cohort(cohort.manifest, out, rules=InclusionRules(max_diameter_mm=40.0))
-    assert "rules.max_diameter_mm 40 (recorded: 29.5)" in str(refused.value)
+    assert "rules.max_diameter_mm 40 (recorded: 26)" in str(refused.value)
     assert "--change-settings" in refused.value.remedy
     # Only what is named changes.
     slopes = CohortSettings(MeasureSettings(ParameterSettings(slopes=("70-100",))))

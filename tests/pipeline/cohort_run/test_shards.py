@@ -17,7 +17,7 @@ from gsigpu.pipeline.cohort_run.run_state import read_status
 from gsigpu.pipeline.cohort_run.run_token import take_over
 from gsigpu.tables.manifest import read_manifest
 
-RULES = InclusionRules(max_diameter_mm=29.5)
+RULES = InclusionRules(max_diameter_mm=26.0)
 
 
 @pytest.fixture(scope="module")
