@@ -28,6 +28,8 @@ from gsigpu.volume import VolumeGeometry
 #   _TILT       points of a contour on a slice stay within half a slice of each other
 #   _EVEN       distances between planes are even when multiples of the smallest fit to a twentieth
 _ON_PLANE = 0.01
+# Pixels of the study along a side: metres; wider is a damaged number, and would be filled pixel by pixel.
+_MOST_PIXELS = 8192
 _TILT = 0.5
 _EVEN = 0.05
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -218,6 +220,10 @@ def _filled(
             where=where,
             remedy="export the structure on the slices of this study",
         )
+    points = np.concatenate([contour.points for contour in contours])
+    widest = float(np.ptp(points[:, :2], axis=0).max())
+    if widest > _MOST_PIXELS or float(np.abs(points).max()) > _MOST_PIXELS**2:
+        raise _damaged(where, f"contours span {widest:.3g} pixels of the study")
     planes = _planes(contours)
     thickness = _thickness(sorted(planes), geometry, spacing_mm, where, fill_between=fill_between)
     lows = (

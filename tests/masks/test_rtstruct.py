@@ -322,3 +322,14 @@ def test_another_phase_is_refused_unless_any_is_accepted(tmp_path):
     # Of the same phase, of an unknown phase, and of no series of the study.
     for series in (["1.5.1", "1.5.2"], ["1.5.3"], ["1.5.4"]):
         assert read(tmp_path, {1: lesion()}, series_uids=series, owner=owner).masks
+
+
+@pytest.mark.parametrize("far_mm", [1e5, 1e7])
+def test_a_contour_kilometres_wide_fails_alone_and_at_once(tmp_path, far_mm):
+    """A damaged digit: it would be filled pixel by pixel (found by the fuzz)."""
+    drawn = drawn_on_slice(INNER, 2, GRID)
+    points = drawn.points_mm.copy()
+    points[1] += far_mm * np.array(GRID.row_direction)
+    mask_set = read(tmp_path, {1: ("far", [Drawn(points)]), 2: lesion()})
+    assert [mask.label for mask in mask_set.masks] == [2]
+    assert len(mask_set.problems) == 1
