@@ -37,12 +37,12 @@ def cohort(n_lesions: int, seed: int = 0) -> pd.DataFrame:
     )
     group = np.array(GROUPS)[patient % len(GROUPS)]
     number = pd.Series(patient).groupby(patient).cumcount().to_numpy() + 1
-    own = rng.normal(0, 0.3, n_patients)[patient]
+    patient_effect = rng.normal(0, 0.3, n_patients)[patient]
     level = np.linspace(0.8, 1.4, len(GROUPS))[patient % len(GROUPS)]
     parts = []
     for phase, gain in (("AP", 1.0), ("PVP", 1.4)):
         for region, share in (("core", 1.0), ("rim", 1.5)):
-            iodine = gain * share * (level + own) + rng.normal(0, 0.3, n_lesions)
+            iodine = gain * share * (level + patient_effect) + rng.normal(0, 0.3, n_lesions)
             for parameter, value in (
                 ("iodine", iodine),
                 ("lambda_hu", 0.424 * iodine + rng.normal(0, 0.05, n_lesions)),
@@ -51,7 +51,7 @@ def cohort(n_lesions: int, seed: int = 0) -> pd.DataFrame:
                 parts.append(
                     pd.DataFrame(
                         {
-                            "patient_id": [f"p{one:05d}" for one in patient],
+                            "patient_id": [f"p{number:05d}" for number in patient],
                             "lesion_id": number.astype(str),
                             "group": group,
                             "phase": phase,
@@ -70,21 +70,23 @@ def looped(member: pd.DataFrame, n_replicates: int) -> np.ndarray:
 
     rng = np.random.default_rng(0)
     lesions = {
-        group: [own["value"].to_numpy() for _, own in of_group.groupby("patient_id")]
+        group: [of_patient["value"].to_numpy() for _, of_patient in of_group.groupby("patient_id")]
         for group, of_group in member.groupby("group")
     }
-    found = []
+    areas = []
     for _ in range(n_replicates):
         drawn = {
-            group: np.concatenate([own[i] for i in rng.integers(0, len(own), len(own))])
-            for group, own in lesions.items()
+            group: np.concatenate(
+                [of_patient[i] for i in rng.integers(0, len(of_patient), len(of_patient))]
+            )
+            for group, of_patient in lesions.items()
         }
         for i, a in enumerate(GROUPS):
             for b in GROUPS[i + 1 :]:
                 values = np.concatenate([drawn[a], drawn[b]])
                 labels = np.repeat([1, 0], [drawn[a].size, drawn[b].size])
-                found.append(roc_auc_score(labels, values))
-    return np.array(found)
+                areas.append(roc_auc_score(labels, values))
+    return np.array(areas)
 
 
 def main() -> None:
@@ -128,7 +130,7 @@ def main() -> None:
         taken, after = perf_counter() - begun, os.times()
         used = sum(after[:4]) - sum(busy[:4])
         n_bytes = sum(
-            one.stat().st_size for one in (Path(folder) / "out").rglob("*") if one.is_file()
+            path.stat().st_size for path in (Path(folder) / "out").rglob("*") if path.is_file()
         )
         page = (Path(folder) / "out" / "report.html").stat().st_size
     peak = max(
@@ -155,12 +157,12 @@ def main() -> None:
         tables=lambda: roc_tables(*arrays, order=GROUPS, seed=0, settings=settings),
         loop=lambda: looped(member, LOOPED),
     )
-    own, loop = np.median(seconds["tables"]), np.median(seconds["loop"]) * replicates / LOOPED
+    timings, loop = np.median(seconds["tables"]), np.median(seconds["loop"]) * replicates / LOOPED
     lines += [
         "| ROC of one phase, region and parameter, 10 pairs | s | time / gsigpu |",
         "|---|---:|---:|",
-        f"| gsigpu: areas, curves, bands, cut-offs, optimism | {own:.1f} | 1 |",
-        f"| a loop with scikit-learn, areas alone (scaled from {LOOPED} replicates) | {loop:.0f} | {loop / own:.0f} |",
+        f"| gsigpu: areas, curves, bands, cut-offs, optimism | {timings:.1f} | 1 |",
+        f"| a loop with scikit-learn, areas alone (scaled from {LOOPED} replicates) | {loop:.0f} | {loop / timings:.0f} |",
     ]
     report("cohort_stats", lines, save=options.save)
 

@@ -136,8 +136,8 @@ def region_table(diameters_mm: tuple[float, ...], n_places: int) -> list[str]:
                 axes = axes_mm(spacing_mm, diameter_mm / 2.0, rng.uniform(-0.5, 0.5, 3))
                 values = voxel_means(SPHERE, diameter_mm, axes, spacing_mm)
                 mask = SPHERE.depth_mm(diameter_mm / 2.0, *np.meshgrid(*axes, indexing="ij")) >= 0.0
-                whole, one, two = region_mask("a", 1, mask), roi(mask, 1), roi(mask, 2)
-                for column, (region, rule) in enumerate(((whole, "auto"), (one, "auto"), (two, "auto"), (one, "3d"), (two, "3d"))):  # fmt: skip
+                whole, single, two = region_mask("a", 1, mask), roi(mask, 1), roi(mask, 2)
+                for column, (region, rule) in enumerate(((whole, "auto"), (single, "auto"), (two, "auto"), (single, "3d"), (two, "3d"))):  # fmt: skip
                     columns[column].append(regional(values, region, spacing_mm, rule))
             lines.append(
                 f"| {slice_mm:g} | {diameter_mm:g} | {' | '.join(shown(column) for column in columns)} |"

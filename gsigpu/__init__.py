@@ -4,7 +4,7 @@ The verbs of the command line are functions here:
 
     study = gsigpu.scan("/data/study-0042")
     result = gsigpu.map(study, Path("maps"), maps=["lambda-hu", "iodine"], phase="PVP")
-    found = gsigpu.measure(study, gsigpu.MaskFiles((Path("lesions.nii.gz"),)), phase="PVP")
+    measurement = gsigpu.measure(study, gsigpu.MaskFiles((Path("lesions.nii.gz"),)), phase="PVP")
     cohort = gsigpu.cohort_run("manifest.csv", "cohort")
     compared = gsigpu.cohort_stats("cohort", "statistics")
 

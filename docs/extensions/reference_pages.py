@@ -94,9 +94,9 @@ def python_page() -> str:
 def _modules(package: str) -> Iterator[str]:
     yield package
     module = import_module(package)
-    for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}."):
-        if not found.name.rpartition(".")[2].startswith("_"):
-            yield found.name
+    for member in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}."):
+        if not member.name.rpartition(".")[2].startswith("_"):
+            yield member.name
 
 
 def core_pages() -> dict[str, str]:

@@ -5,6 +5,8 @@ of ones below it, so that one matrix product gives weights and offset at once, s
 The caller runs slices in several threads. NumPy releases the GIL in all that matters here, and every
 release may mean to wait for the other threads: so what follows the products (padding, rounding) is done
 for several blocks at once, with fewer and longer calls.
+
+Tested against float64 matrix products, for every block size alike. It is itself the oracle of the CUDA kernel.
 """
 
 from __future__ import annotations

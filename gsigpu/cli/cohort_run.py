@@ -273,7 +273,7 @@ def cohort_run(
         join=join,
         limit=limit,
     )
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "settings": settings,
         "rules": rules,
         "options": how,
@@ -282,9 +282,9 @@ def cohort_run(
     }
     try:
         if dry_run:
-            _tell_plan(manifest, out, asked, as_json=as_json)
+            _tell_plan(manifest, out, request, as_json=as_json)
             return
-        result = _run(manifest, out, asked)
+        result = _run(manifest, out, request)
     except ManifestProblems as error:
         fail([f"{error.where}: {problem}" for problem in error.problems])
         return
@@ -294,20 +294,20 @@ def cohort_run(
         fail(what_is_wrong(result, out))
 
 
-def _run(manifest: Path, out: Path, asked: dict[str, Any]) -> CohortResult:
+def _run(manifest: Path, out: Path, request: dict[str, Any]) -> CohortResult:
     from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
 
     with _view() as watch:
-        return run_cohort(manifest, out, watch=watch, **asked)
+        return run_cohort(manifest, out, watch=watch, **request)
 
 
-def _tell_plan(manifest: Path, out: Path, asked: dict[str, Any], *, as_json: bool) -> None:
+def _tell_plan(manifest: Path, out: Path, request: dict[str, Any], *, as_json: bool) -> None:
     """What a call would do."""
     from gsigpu.pipeline.cohort_run.child_process import release_idle
     from gsigpu.pipeline.cohort_run.cohort_plan import plan_cohort
 
     try:
-        plan = plan_cohort(manifest, out, **asked)
+        plan = plan_cohort(manifest, out, **request)
     finally:
         release_idle()
     if as_json:

@@ -186,7 +186,7 @@ def _cohort(
     whole = replace(whole, study=replace(whole.study, **of_study))
     with TerminalWatcher({"phantom": "writing studies"}).stage("phantom") as progress:
         written = write_phantom_cohort(out, whole, overwrite=overwrite, progress=progress)
-    n_lesions = sum(len(one.lesions) for one in written.truths)
+    n_lesions = sum(len(truth.lesions) for truth in written.truths)
     typer.echo(f"{written.manifest}  {len(written.truths)} patients, {n_lesions} lesions")
     typer.echo(f"{out / 'studies'}  a study of each, with masks and truth")
 
@@ -205,7 +205,7 @@ def _from_ct(
 ) -> None:
     """A spectral study on the slices of a real CT."""
     study = read_study(anatomy)
-    usable = [one for one in study.series if one.problem is None]
+    usable = [series for series in study.series if series.problem is None]
     if len(usable) != 1:
         raise InputError(
             f"holds {len(usable)} usable CT series", where=anatomy, remedy="name a folder with one"

@@ -108,15 +108,15 @@ def check_labels(
         return ()
     if len(labels) == 2:
         return _reversed_pair(labels, pairs)
-    found = spectral_direction(pairs, bands)
-    if found.spread_hu < LEAST_SPREAD_HU or np.trace(found.covariance) > LARGEST_ANGLE**2:
+    direction = spectral_direction(pairs, bands)
+    if direction.spread_hu < LEAST_SPREAD_HU or np.trace(direction.covariance) > LARGEST_ANGLE**2:
         return ()  # nothing varies, or nothing but noise
-    known = _best_order(labels, found)
+    known = _best_order(labels, direction)
     if known is not None:
         return known
     if len(labels) > _MOST_TRIED:
-        return _off_the_line(labels, found)
-    single = _single_wrong_label(labels, found)
+        return _off_the_line(labels, direction)
+    single = _single_wrong_label(labels, direction)
     return single or tuple(LabelDoubt(float(label), None) for label in labels)
 
 
@@ -246,14 +246,14 @@ def _single_wrong_label(
     """The one series without which the others fit, if one alone is such; five energies or more."""
     if len(labels) < 5:
         return ()
-    found = []
+    doubts = []
     for i in range(len(labels)):
         others = np.flatnonzero(np.arange(len(labels)) != i)
         value, covariance = direction.value[others], direction.covariance[np.ix_(others, others)]
         if _misfit(labels[None, others], value, covariance)[0] <= _limit(len(others)):
             kev = _energy_at(float(direction.value[i]), labels[others], value)
-            found.append(LabelDoubt(float(labels[i]), kev))
-    return tuple(found) if len(found) == 1 else ()
+            doubts.append(LabelDoubt(float(labels[i]), kev))
+    return tuple(doubts) if len(doubts) == 1 else ()
 
 
 def _energy_at(value: float, labels: NDArray[np.float64], direction: NDArray[np.float64]) -> float:

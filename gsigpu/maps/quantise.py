@@ -1,4 +1,8 @@
-"""Float maps as the integers that DICOM stores."""
+"""Float maps as the integers that DICOM stores.
+
+Tested by laws (within half a step of the value, monotone, ties to even as IEEE 754 rounds) and against the CUDA source
+run as C++. Rounding adds step² / 12 to the variance of a voxel; where that matters, write float32 (`--format pm`).
+"""
 
 from __future__ import annotations
 

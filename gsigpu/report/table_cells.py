@@ -179,13 +179,13 @@ def with_unit(parameter: str, unit: str) -> str:
     return f"{name} ({shown})" if shown else name
 
 
-def plural(n: int, one: str, many: str = "") -> str:
+def plural(n: int, singular: str, many: str = "") -> str:
     """`1 patient`, `2 patients`, `1,204 patients`.
 
     >>> plural(1, "patient"), plural(1204, "patient")
     ('1 patient', '1,204 patients')
     """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return f"{n:,} {singular if n == 1 else many or singular + 's'}"
 
 
 def listed(words: Sequence[str]) -> str:

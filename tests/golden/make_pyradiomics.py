@@ -38,21 +38,21 @@ def main():
     from radiomics.firstorder import RadiomicsFirstOrder
 
     mask = SimpleITK.GetImageFromArray(np.ones(SHAPE, np.uint8))
-    found = {}
+    golden = {}
     for name, values in data_sets().items():
-        one = RadiomicsFirstOrder(SimpleITK.GetImageFromArray(values), mask)
-        one.disableAllFeatures()
+        extractor = RadiomicsFirstOrder(SimpleITK.GetImageFromArray(values), mask)
+        extractor.disableAllFeatures()
         for feature in FEATURES:
-            one.enableFeatureByName(feature)
-        features = {key: float(value) for key, value in one.execute().items()}
+            extractor.enableFeatureByName(feature)
+        features = {key: float(value) for key, value in extractor.execute().items()}
         # The first values tell whether a NumPy still draws the same ones.
-        found[name] = {"first_values": values.ravel()[:3].tolist(), "features": features}
+        golden[name] = {"first_values": values.ravel()[:3].tolist(), "features": features}
     content = {
         "made_by": "make_pyradiomics.py",
         "pyradiomics": radiomics.__version__.lstrip("v"),
         "numpy": np.__version__,
         "seed": SEED,
-        "data_sets": found,
+        "data_sets": golden,
     }
     path = Path(__file__).with_name("pyradiomics_first_order.json")
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

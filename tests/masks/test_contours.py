@@ -181,9 +181,9 @@ def test_filling_agrees_with_rt_utils(drawn):
     )
     for name in ("alone", "ring", "two"):
         expected = theirs.get_roi_mask_by_name(name).transpose(2, 0, 1)
-        own = whole(masks[name], geometry)
+        painted = whole(masks[name], geometry)
         thin = np.ones((1, 3, 3), bool)
-        for first, second in ((expected, own), (own, expected)):
+        for first, second in ((expected, painted), (painted, expected)):
             inner = binary_erosion(first, thin)
             assert inner.any()
             assert not (inner & ~second).any()

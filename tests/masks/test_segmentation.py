@@ -177,9 +177,9 @@ def test_a_frame_on_a_series_of_the_study_is_as_thick_as_its_slices(ct, tmp_path
     seg = segmentation(datasets[::2], labels, "BINARY", {1: "a"})
     del seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
     seg.save_as(tmp_path / "seg.dcm")
-    own = [dataset.SOPInstanceUID for dataset in datasets[::2]]
+    images = [dataset.SOPInstanceUID for dataset in datasets[::2]]
     thick = replace(geometry, shape=(3, *geometry.shape[1:]), spacing_mm=(8.0, 0.9, 1.3))
-    owner = Owner(grid_of_series={"thick": thick}, series_of_image=dict.fromkeys(own, "thick"))
+    owner = Owner(grid_of_series={"thick": thick}, series_of_image=dict.fromkeys(images, "thick"))
     mask_set = read_masks(tmp_path / "seg.dcm", geometry, owner=owner)
     assert np.flatnonzero(on_grid(mask_set, geometry).any(axis=(1, 2))).tolist() == [0, 1, 2, 3, 4]
     alone = read_masks(tmp_path / "seg.dcm", geometry)

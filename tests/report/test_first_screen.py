@@ -96,11 +96,11 @@ def lonely(tmp_path_factory):
 def test_what_cannot_be_tested_is_never_no_difference(lonely):
     observations, results = lonely
     words = summary(observations, results)
-    said = " ".join([*words.findings, *words.trust])
-    assert "cannot be tested" in said
-    assert "no difference" not in said
-    assert "decide alike" not in said
-    assert "= –" not in said
+    sentences = " ".join([*words.findings, *words.trust])
+    assert "cannot be tested" in sentences
+    assert "no difference" not in sentences
+    assert "decide alike" not in sentences
+    assert "= –" not in sentences
     table = pairs_told_apart(observations, results)
     assert all("cannot be tested" in row[1].text for row in table.rows)
 

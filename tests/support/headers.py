@@ -101,7 +101,7 @@ def differences(row: dict[str, str], folder: Path) -> dict[str, tuple[str, str]]
 
     write_row(row, folder)
     (series,) = read_study(folder).series
-    found = {
+    told_by_scan = {
         "kind": series.kind.value,
         "energy_kev": f"{series.energy_kev:g}" if series.energy_kev is not None else "",
         "phase": series.phase,
@@ -110,9 +110,11 @@ def differences(row: dict[str, str], folder: Path) -> dict[str, tuple[str, str]]
     if row["energy_kev"] == "?":
         # Unknown stays unknown, and is said: the problem names the way out.
         told = series.problem is not None and "--energy" in str(series.problem)
-        found["energy_kev"] = "?" if not found["energy_kev"] and told else found["energy_kev"]
+        told_by_scan["energy_kev"] = (
+            "?" if not told_by_scan["energy_kev"] and told else told_by_scan["energy_kev"]
+        )
     return {
-        column: (found[column], expected[column])
-        for column in found
-        if found[column] != expected[column]
+        column: (told_by_scan[column], expected[column])
+        for column in told_by_scan
+        if told_by_scan[column] != expected[column]
     }

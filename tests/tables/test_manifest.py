@@ -137,12 +137,12 @@ def test_further_columns_series_and_energies(folder):
     assert row.series == ("1.2.3", "1.2.4")
     assert row.energies == (40.0, 70.0)
     assert row.extra == (("notes", "a, b"), ("kernel", "STND"))
-    found = problems(
+    texts = problems(
         folder,
         "c1,p1,lung,PVP,s1,m1.nii,seventy",
         header="case_id,patient_id,group,phase,study,mask,energies",
     )
-    assert found == ["line 2: energy 'seventy' is no energy in keV; write 40;70;100"]
+    assert texts == ["line 2: energy 'seventy' is no energy in keV; write 40;70;100"]
 
 
 def test_excel_and_the_index_of_pandas(folder):
@@ -188,12 +188,12 @@ def test_what_is_missing_may_be_skipped(folder):
 
 
 def test_groups_and_masks_that_are_doubtful(folder):
-    found = problems(
+    texts = problems(
         folder,
         "c1,p1,Lung cancer,PVP,s1,m1.nii,,,,",
         "c2,p2,lung  cancer,PVP,s2,m1.nii,,,,",
     )
-    assert found == [
+    assert texts == [
         (
             "one group or several? 'Lung cancer' (line 2) and 'lung  cancer' (line 3) differ in case or blanks alone;"
             " write them alike"

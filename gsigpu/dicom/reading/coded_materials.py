@@ -77,14 +77,14 @@ def _parsed(raw: bytes, transfer_syntax_uid: str) -> DicomSequence:
 
 def _meanings(ds: Dataset, sequence_tag: int) -> tuple[str, ...]:
     """() also where the sequence is broken: no other element depends on it."""
-    found: list[str] = []
+    meanings: list[str] = []
     try:
         for item in ds[Tag(sequence_tag)].value if sequence_tag in ds else ():
             for element in item.iterall():
                 if element.tag == _MATERIAL_CODE:
                     for code in element.value:
                         meaning = str(code.get("CodeMeaning", "") or code.get("CodeValue", ""))
-                        found.append(meaning.replace(_SEPARATOR, " ").strip())
+                        meanings.append(meaning.replace(_SEPARATOR, " ").strip())
     except Exception:  # noqa: BLE001  pydicom raises anything on a broken sequence
         return ()
-    return tuple(dict.fromkeys(meaning for meaning in found if meaning))
+    return tuple(dict.fromkeys(meaning for meaning in meanings if meaning))

@@ -201,8 +201,8 @@ def _kind_by_words(evidence: Evidence, patterns: Patterns) -> _Kind | None:
     by_value = next(matches(patterns.kind, evidence, ("image_type",)), None)
     conventional: _Kind | None = None
     for field in _TEXT_FIELDS:
-        found, rule = _kind_of_field(field, evidence, patterns)
-        if found is None:
+        classification, rule = _kind_of_field(field, evidence, patterns)
+        if classification is None:
             continue
         if (
             by_value is not None
@@ -211,9 +211,9 @@ def _kind_by_words(evidence: Evidence, patterns: Patterns) -> _Kind | None:
             and rank_of[id(by_value.rule)] < rank_of[id(rule)]
         ):
             return _matched(by_value)
-        if found.kind is not SeriesKind.CONVENTIONAL:
-            return found
-        conventional = conventional or found
+        if classification.kind is not SeriesKind.CONVENTIONAL:
+            return classification
+        conventional = conventional or classification
     if conventional is not None:
         return conventional
     return _matched(by_value) if by_value is not None else None
@@ -228,15 +228,15 @@ def _kind_of_field(
         pair = pair_in(text, patterns.material)
         if pair is not None:
             return _material_kind(pair, text, label), None
-    found = list(matches(patterns.kind, evidence, (field,)))
-    for match in found:
+    matched = list(matches(patterns.kind, evidence, (field,)))
+    for match in matched:
         if match.rule.answer not in _LAST_KINDS:
             return _matched(match), match.rule
     for text, label in word_texts:
         material = material_in(text, patterns.material)
         if material is not None:
             return _material_kind(material, text, label), None
-    return (_matched(found[0]), found[0].rule) if found else (None, None)
+    return (_matched(matched[0]), matched[0].rule) if matched else (None, None)
 
 
 def _matched(match: Match) -> _Kind:
@@ -244,7 +244,7 @@ def _matched(match: Match) -> _Kind:
     return _Kind(
         SeriesKind(match.rule.answer),
         f"{match.label} {match.text!r}{note}",
-        ((match.text, match.found.span()),),
+        ((match.text, match.occurrence.span()),),
     )
 
 
@@ -291,9 +291,9 @@ def _energies_of(field: str, evidence: Evidence, patterns: Patterns) -> list[tup
         for match in matches((rule,), evidence, (field,)):
             if (match.text, match.label) not in decided:
                 by_text.setdefault((match.text, match.label), set()).add(_single_energy(match))
-        for (text, label), found in by_text.items():
+        for (text, label), energies in by_text.items():
             decided.add((text, label))
-            kevs = [kev for kev in found if kev is not None]
+            kevs = [kev for kev in energies if kev is not None]
             if len(kevs) == 1:
                 named.append((kevs[0], f"{label} {text!r}"))
     return named
@@ -301,8 +301,8 @@ def _energies_of(field: str, evidence: Evidence, patterns: Patterns) -> list[tup
 
 def _single_energy(match: Match) -> float | None:
     """The energy that a rule found, unless it is out of range or one of a list."""
-    start, end = match.found.span("kev")
-    kev = float(match.found["kev"].replace(",", "."))
+    start, end = match.occurrence.span("kev")
+    kev = float(match.occurrence["kev"].replace(",", "."))
     listed = (
         _LISTED_BEFORE.search(match.text[:start]),
         _LISTED_AFTER.search(match.text[end:]),
@@ -344,7 +344,7 @@ def _phase(evidence: Evidence, patterns: Patterns, known: _Kind) -> tuple[str, s
     phases: dict[str, str] = {}
     for field in (*_WORD_FIELDS, "protocol", "derivation"):  # the last two for a user's rules
         taken = [
-            (match.text, match.found.span())
+            (match.text, match.occurrence.span())
             for match in matches(patterns.energy, evidence, (field,))
         ]
         for match in matches(patterns.phase, evidence, (field,)):
@@ -361,7 +361,7 @@ def _phase(evidence: Evidence, patterns: Patterns, known: _Kind) -> tuple[str, s
 
 
 def _overlaps(match: Match, spans: Iterable[tuple[str, tuple[int, int]]]) -> bool:
-    start, end = match.found.span()
+    start, end = match.occurrence.span()
     return any(text == match.text and start < last and first < end for text, (first, last) in spans)
 
 

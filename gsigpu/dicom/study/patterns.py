@@ -83,7 +83,7 @@ class Match:
     text: str
     field: str
     label: str
-    found: re.Match[str]
+    occurrence: re.Match[str]
 
 
 @lru_cache(maxsize=4)

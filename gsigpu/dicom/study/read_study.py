@@ -89,10 +89,10 @@ def study_from_scan(
         whole = overrides.of(uid)
         parts = _series_of(uid, members, classified, whole) if whole else plain[uid]
         for part in parts:
-            own = overrides.of(part.key) if part.key != uid else None
-            changed = given(part, own) if own else part
+            of_part = overrides.of(part.key) if part.key != uid else None
+            changed = given(part, of_part) if of_part else part
             series.append(changed)
-            if (whole and whole.phase is not None) or (own and own.phase is not None):
+            if (whole and whole.phase is not None) or (of_part and of_part.phase is not None):
                 phases_given.add(changed.key)
     overrides.require_used({member.key for member in series})
     series.sort(key=_order)
@@ -161,7 +161,7 @@ def _classified(planes: Sequence[Plane], patterns: Patterns) -> Callable[[Plane]
     """One classification per distinct header; planes share those objects."""
     headers = list({id(plane.evidence): plane.evidence for plane in planes}.values())
     settled = settle_energies(headers, [classify(header, patterns) for header in headers])
-    known = {id(header): found for header, found in zip(headers, settled, strict=True)}
+    known = {id(header): reasons for header, reasons in zip(headers, settled, strict=True)}
 
     def of_plane(plane: Plane) -> Classification:
         classification = known[id(plane.evidence)]

@@ -73,8 +73,8 @@ class MaskOwners:
         }
 
     def _labels_of_patient(self, patient: str) -> set[Parts]:
-        own = self._studies[patient]
-        shared = set.intersection(*(set(map(name_parts, study.folders)) for study in own))
+        studies = self._studies[patient]
+        shared = set.intersection(*(set(map(name_parts, study.folders)) for study in studies))
         others = {
             name_parts(folder)
             for other, studies in self._studies.items()
@@ -82,7 +82,7 @@ class MaskOwners:
             for study in studies
             for folder in study.folders
         }
-        names = {name_parts(name) for study in own for name in study.patient_names}
+        names = {name_parts(name) for study in studies for name in study.patient_names}
         # A name that two patients have names neither.
         foreign = others | {
             name_parts(name)
@@ -120,14 +120,14 @@ class MaskOwners:
 
     def study_of(self, patient: str, components: Sequence[Parts]) -> Ownership:
         """The study of a patient that names speak of."""
-        own = self._studies[patient]
-        keys = tuple(study.key for study in own)
+        studies = self._studies[patient]
+        keys = tuple(study.key for study in studies)
         named = [key for key in keys if _hits(self._study_labels[key], components)]
         if len(named) == 1:
             return Ownership(named[0], keys)
         spoken = {label for label in self._all_study_labels if _hits([label], components)}
         known = {label for key in keys for label in self._study_labels[key]}
-        if len(own) == 1 and not named and not spoken - known:
+        if len(studies) == 1 and not named and not spoken - known:
             return Ownership(keys[0], keys)
         return Ownership("", tuple(named) or keys)
 

@@ -29,8 +29,8 @@ def without_doubled(measurement: Measurement, *, is_allowed: bool) -> tuple[Meas
     """
     lesions = [placed.lesion for placed in measurement.layout.lesions]
     warnings, failures = [], dict[str, Failure]()
-    for one, other, share in overlaps(lesions):
-        text = f"lesions {one.lesion_id} and {other.lesion_id} overlap: {share:.0%} of the smaller lies in the other"
+    for first, other, share in overlaps(lesions):
+        text = f"lesions {first.lesion_id} and {other.lesion_id} overlap: {share:.0%} of the smaller lies in the other"
         if share < _DOUBLED_SHARE or is_allowed:
             warnings.append(text)
             continue
@@ -38,7 +38,7 @@ def without_doubled(measurement: Measurement, *, is_allowed: bool) -> tuple[Meas
             f"{text}, as two masks of one lesion do",
             remedy="keep one of them, or measure both with --allow-overlap",
         )
-        for lesion in (one, other):
+        for lesion in (first, other):
             failures.setdefault(
                 lesion.lesion_id, Failure(lesion.lesion_id, lesion.mask.n_voxels, error)
             )
@@ -58,17 +58,17 @@ def without_doubled(measurement: Measurement, *, is_allowed: bool) -> tuple[Meas
 
 def overlaps(lesions: Sequence[Lesion]) -> Iterator[tuple[Lesion, Lesion, float]]:
     """Pairs of lesions that overlap by more than a quarter, with the share of the smaller in the other."""
-    for one, other in combinations(lesions, 2):
-        smaller = min(one.mask.n_voxels, other.mask.n_voxels)
-        share = _n_common(one.mask, other.mask) / smaller if smaller else 0.0
+    for first, other in combinations(lesions, 2):
+        smaller = min(first.mask.n_voxels, other.mask.n_voxels)
+        share = _n_common(first.mask, other.mask) / smaller if smaller else 0.0
         if share >= _TOLD_SHARE:
-            yield one, other, share
+            yield first, other, share
 
 
-def _n_common(one: RegionMask, other: RegionMask) -> int:
+def _n_common(first: RegionMask, other: RegionMask) -> int:
     """Voxels of both masks."""
-    lows = [max(a, b) for a, b in zip(one.origin, other.origin, strict=True)]
-    highs = [min(a.stop, b.stop) for a, b in zip(one.box, other.box, strict=True)]
+    lows = [max(a, b) for a, b in zip(first.origin, other.origin, strict=True)]
+    highs = [min(a.stop, b.stop) for a, b in zip(first.box, other.box, strict=True)]
     if any(low >= high for low, high in zip(lows, highs, strict=True)):
         return 0
     parts = [
@@ -78,6 +78,6 @@ def _n_common(one: RegionMask, other: RegionMask) -> int:
                 for low, high, start in zip(lows, highs, mask.origin, strict=True)
             )
         ]
-        for mask in (one, other)
+        for mask in (first, other)
     ]
     return int(np.count_nonzero(parts[0] & parts[1]))

@@ -62,9 +62,9 @@ def _grid(shape_xyz: Sequence[int], affine: NDArray[np.float64]) -> Grid:
     return {"sides": [list(side) for side in sides], "centre": centre.tolist()}
 
 
-def is_same_grid(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def is_same_grid(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two grids have the same voxels, in whatever order of the axes."""
     return all(
         n == m and abs(a - b) <= _SAME_SPACING * b
-        for (a, n), (b, m) in zip(one["sides"], other["sides"], strict=True)
-    ) and bool(np.allclose(one["centre"], other["centre"], rtol=0.0, atol=_SAME_CENTRE_MM))
+        for (a, n), (b, m) in zip(first["sides"], other["sides"], strict=True)
+    ) and bool(np.allclose(first["centre"], other["centre"], rtol=0.0, atol=_SAME_CENTRE_MM))

@@ -39,8 +39,8 @@ def _study_grids(outcomes: Sequence[RowOutcome]) -> _GridsByShape:
     seen: set[str] = set()
     grids: _GridsByShape = {}
     for outcome in outcomes:
-        own = outcome.inputs.get("grid")
-        for grid in (*([own] if own else ()), *outcome.inputs.get("grids", ())):
+        study_grid = outcome.inputs.get("grid")
+        for grid in (*([study_grid] if study_grid else ()), *outcome.inputs.get("grids", ())):
             name = f"{outcome.row.study} {grid['sides']} {grid['centre']}"
             if name not in seen:
                 seen.add(name)
@@ -68,9 +68,9 @@ def _checked(
                 f"its mask has the content of that of case {others[0].row.case_id}, another patient"
                 f" (line {others[0].row.line}); give each row its own mask",
             )
-    own = outcome.inputs.get("grid")
+    study_grid = outcome.inputs.get("grid")
     for grid in outcome.inputs.get("mask_grids", ()):
-        if own is None or grid is None or is_same_grid(grid, own):
+        if study_grid is None or grid is None or is_same_grid(grid, study_grid):
             continue
         for other_grid, other in grids.get(_shape(grid), ()):
             if other.row.study != row.study and is_same_grid(grid, other_grid):

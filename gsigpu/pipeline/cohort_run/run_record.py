@@ -142,15 +142,15 @@ def settled(
     if recorded is None:
         return settings or CohortSettings(), rules or InclusionRules(), []
     old = _leaves(recorded.settings, recorded.rules)
-    asked = {
+    request = {
         **(_leaves(settings, None) if settings is not None else {}),
         **(_leaves(None, rules) if rules is not None else {}),
     }
     if named is not None:
-        asked = {name: value for name, value in asked.items() if name in named}
+        request = {name: value for name, value in request.items() if name in named}
     changed = {
         name: value
-        for name, value in asked.items()
+        for name, value in request.items()
         if _comparable(value) != _comparable(old.get(name))
     }
     told = [
@@ -184,7 +184,7 @@ def _shown(value: Any) -> str:
 
 def _leaves(settings: CohortSettings | None, rules: InclusionRules | None) -> dict[str, Any]:
     """Dotted names of all fields and their values; `pseudonymous` is told by the key alone."""
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
 
     def walk(prefix: str, part: Any) -> None:
         for field in fields(part):
@@ -192,13 +192,13 @@ def _leaves(settings: CohortSettings | None, rules: InclusionRules | None) -> di
             if is_dataclass(value):
                 walk(f"{prefix}{field.name}.", value)
             elif field.name != "pseudonymous":
-                found[f"{prefix}{field.name}"] = value
+                leaves[f"{prefix}{field.name}"] = value
 
     if settings is not None:
         walk("", settings)
     if rules is not None:
         walk("rules.", rules)
-    return found
+    return leaves
 
 
 def _built(leaves: Mapping[str, Any]) -> tuple[CohortSettings, InclusionRules]:

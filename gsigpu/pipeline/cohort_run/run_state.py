@@ -220,7 +220,7 @@ def read_status(out: Path) -> dict[str, Any]:
         )
     whole = [status for status in told if not status["shard"]]
     shards = [status for status in told if status["shard"]]
-    if whole and (not shards or whole[0]["started"] >= max(one["started"] for one in shards)):
+    if whole and (not shards or whole[0]["started"] >= max(status["started"] for status in shards)):
         return whole[0]
     return _joined(shards)
 

@@ -279,7 +279,7 @@ def _conflict(region: FileRegion, role: Role, by: str, keys: RoleKeys) -> tuple[
 
 def _lits_files(regions: Sequence[FileRegion], keys: RoleKeys, spacing_mm: Spacing) -> set[Path]:
     """Files of just two unnamed labels, 1 as large as a liver and 2 within the box around it."""
-    found = set()
+    paths = set()
     by_path: dict[Path, list[FileRegion]] = {}
     for region in regions:
         by_path.setdefault(region.path, []).append(region)
@@ -298,8 +298,8 @@ def _lits_files(regions: Sequence[FileRegion], keys: RoleKeys, spacing_mm: Spaci
                 for outer, inner in zip(first.box, second.box, strict=True)
             )
             if inside and liver_sized(first, spacing_mm):
-                found.add(path)
-    return found
+                paths.add(path)
+    return paths
 
 
 def liver_sized(mask: RegionMask, spacing_mm: Spacing) -> str:

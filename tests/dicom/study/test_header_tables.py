@@ -46,8 +46,8 @@ def test_what_sites_add_to_a_description_changes_neither_kind_nor_energy_nor_pha
             f"{description} {added}",
             f"{description}_{added}",
         ):
-            found = classify(replace(header, series_description=changed), patterns)
-            assert (found.kind, found.energy_kev, found.phase) == (
+            classification = classify(replace(header, series_description=changed), patterns)
+            assert (classification.kind, classification.energy_kev, classification.phase) == (
                 expected.kind,
                 expected.energy_kev,
                 expected.phase,

@@ -107,7 +107,7 @@ class Told:
             if getattr(collected.masks, name) is not None
         ]
         self.warnings = list(collected.warnings)
-        self.failures = {one.lesion_id: one.error for one in collected.failures}
+        self.failures = {failure.lesion_id: failure.error for failure in collected.failures}
         self.by = {role.name: (role.role.value, role.by) for role in collected.roles}
 
 

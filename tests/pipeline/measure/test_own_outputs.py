@@ -85,7 +85,9 @@ def test_a_seg_gives_back_the_lesions_that_it_was_made_from_and_only_these(study
     # Rim, core and shell follow from the lesion; parenchyma and aorta are what they were.
     assert again.failures == ()
     regions = {
-        (one.lesion_id, one.region) for one in again.layout.regions if one.region == "parenchyma"
+        (region.lesion_id, region.region)
+        for region in again.layout.regions
+        if region.region == "parenchyma"
     }
     assert regions == {("", "parenchyma")}
     columns = ["lesion_id", "region", "parameter", "statistic"]
@@ -110,7 +112,7 @@ def test_the_regions_of_a_seg_are_known_by_what_they_are(study, measured):
 def test_ids_are_text_to_whoever_reads_the_table(measured):
     """pandas without types, DuckDB's and R's own guesses, and Parquet's schema."""
     folder, first = measured
-    expected = {one.lesion.lesion_id for one in first.layout.lesions}
+    expected = {placed.lesion.lesion_id for placed in first.layout.lesions}
     path = folder / "t.csv"
     by_pandas = set(pd.read_csv(path).lesion_id.dropna())
     by_duckdb = {

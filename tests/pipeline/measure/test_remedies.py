@@ -482,7 +482,7 @@ def test_a_remedy_does_what_it_says(place, name):
 
 def templates():
     """Every remedy that is written in the source as a text, as a pattern."""
-    found = {}
+    remedies = {}
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             values = (
@@ -497,8 +497,8 @@ def templates():
             for value in values:
                 pattern = _pattern(value)
                 if pattern:
-                    found[pattern] = f"{path.name}:{value.lineno}"
-    return found
+                    remedies[pattern] = f"{path.name}:{value.lineno}"
+    return remedies
 
 
 def _pattern(value):
