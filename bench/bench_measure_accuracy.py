@@ -24,9 +24,10 @@ from gsigpu.phantom.truth import expected
 from gsigpu.pipeline.measure.measure_study import MaskFiles, measure_study
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
+from gsigpu.regions.boundary import depth_mm
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.regions.region_mask import RegionMask
-from gsigpu.regions.shells import RimRule, depth_mm, parse_rim
+from gsigpu.regions.shells import RimRule, parse_rim
 
 PHASE, PRIMARY = "PVP", "colorectal"
 SPACING_MM = (1.25, 0.7, 0.7)

@@ -71,7 +71,9 @@ def test_nibabel_reads_values_affine_and_window(tmp_path, grid):
     np.testing.assert_allclose(image.affine, grid.affine_ras, atol=1e-4)
     np.testing.assert_allclose(image.get_qform(), grid.affine_ras, atol=1e-4)
     assert image.header.get_xyzt_units()[0] == "mm"
-    assert (image.header["cal_min"], image.header["cal_max"]) == (-1.0, 4.0)
+    centre, width = DEFINITIONS[0].window
+    window = (centre - width / 2, centre + width / 2)
+    assert (image.header["cal_min"], image.header["cal_max"]) == window
     assert image.header["descrip"].item() == b"Lambda HU (fit:40-100) HU/keV"
 
 

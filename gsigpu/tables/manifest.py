@@ -19,6 +19,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -177,7 +178,7 @@ def _bare(name: str) -> str:
 
 def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Column names, and each row with the line on which it begins; empty lines are left out."""
-    if not path.is_file():
+    if not _is_no_folder(path):
         raise InputError("no such manifest", where=path, remedy="check the path")
     try:
         if path.suffix.lower() == ".parquet":
@@ -189,10 +190,12 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             ]
         if path.suffix.lower() in (".xlsx", ".xlsm"):
             return _read_excel(path)
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+        # At once, as a pipe can be read only once.
+        with path.open(encoding="utf-8-sig", newline="") as opened:
+            text = opened.read()
+        with StringIO(text, newline="") as file:
+            delimiter = max(",;\t", key=file.readline().count)
             file.seek(0)
-            delimiter = max(",;\t", key=first.count)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             header = [name.strip() for name in next(reader, [])]
             records, line = [], reader.line_num + 1

@@ -77,6 +77,7 @@ def decided(run, tmp_path_factory):
         page.wait_for_function(
             "document.getElementById('count').textContent.includes('1 rejected')"
         )
+        page.wait_for_function("[...document.images].slice(0, 2).every((image) => image.complete)")
         images = page.evaluate(
             "[...document.images].slice(0, 2).map((image) => image.complete && image.naturalWidth)"
         )

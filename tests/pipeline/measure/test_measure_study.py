@@ -498,7 +498,7 @@ def test_settings_that_make_no_sense(study, files, truth, tmp_path):
     for settings, error, message in (
         (ParameterSettings(ct_value="high"), SettingsError, "unknown CT value"),
         (ParameterSettings(slopes=("50-90",)), TooFewEnergies, "50 and 90 keV"),
-        (ParameterSettings(slopes=()), SettingsError, "no slope"),
+        (ParameterSettings(slopes=()), SettingsError, "no definition of the slope"),
         (ParameterSettings(vendor_iodine_unit="mol"), SettingsError, "unknown unit"),
         (ParameterSettings(maps=("iodin",)), SettingsError, "did you mean iodine"),
     ):
