@@ -149,7 +149,9 @@ def measure_command(
         study,
         masks,
         settings=settings,
-        labels=CaseLabels(case or folder.resolve().name, patient, group, reader),
+        labels=CaseLabels(
+            case_id=case or folder.resolve().name, patient_id=patient, group=group, reader=reader
+        ),
         phase=phase,
         series=series,
         energies_kev=split_numbers(energies, "--energies"),

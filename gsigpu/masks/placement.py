@@ -96,10 +96,15 @@ def place(volume: LabelVolume, geometry: VolumeGeometry) -> Placed:
     outside_share = _outside_share(volume, geometry)
     lows, highs = _box(volume, to_mask, geometry)
     if np.any(lows >= highs):
-        return Placed(np.zeros((0, 0, 0), np.int32), (0, 0, 0), is_exact, outside_share)
+        return Placed(
+            labels=np.zeros((0, 0, 0), np.int32),
+            origin=(0, 0, 0),
+            is_exact=is_exact,
+            outside_share=outside_share,
+        )
     moved = (_turned if is_exact else _nearest)(volume.labels, to_mask, lows, highs)
     x, y, z = (int(low) for low in lows)
-    return Placed(moved, (z, y, x), is_exact, outside_share)
+    return Placed(labels=moved, origin=(z, y, x), is_exact=is_exact, outside_share=outside_share)
 
 
 def _box(

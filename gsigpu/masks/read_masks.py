@@ -217,13 +217,19 @@ def _regions(placed: Sequence[Placed], names: Mapping[int, str]) -> list[RegionM
             if box is not None:
                 z, y, x = (o + side.start for o, side in zip(volume.origin, box, strict=True))
                 voxels = volume.labels[box] == label
-                piece = RegionMask(_name(names, label), label, (z, y, x), voxels)
+                piece = RegionMask(
+                    name=_name(names, label), label=label, origin=(z, y, x), voxels=voxels
+                )
                 pieces.setdefault(label, []).append(piece)
     regions = []
     for label in sorted(pieces):
         members = pieces[label]
         joined = union(members[0].name, members)
-        regions.append(RegionMask(members[0].name, label, joined.origin, joined.voxels))
+        regions.append(
+            RegionMask(
+                name=members[0].name, label=label, origin=joined.origin, voxels=joined.voxels
+            )
+        )
     return regions
 
 

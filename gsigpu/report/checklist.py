@@ -34,7 +34,13 @@ def checklist_tables(observations: Observations, results: Results) -> list[Table
         header = [[head("item"), head(""), head("this report")]]
         name = f"checklist_{checklist['name'].split()[0].lower()}"
         tables.append(
-            Table(name, checklist["name"], header, rows, [f"After {checklist['source']}."])
+            Table(
+                name=name,
+                caption=checklist["name"],
+                header=header,
+                rows=rows,
+                notes=[f"After {checklist['source']}."],
+            )
         )
     return tables
 

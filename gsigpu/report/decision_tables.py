@@ -64,7 +64,9 @@ def decisions_table(results: Results) -> Table | None:
         notes.append(
             f"Predictive values where {100 * prevalence:g} % of the two groups belong to the first."
         )
-    return Table("decisions", "What each cut-off does", [header], rows, notes)
+    return Table(
+        name="decisions", caption="What each cut-off does", header=[header], rows=rows, notes=notes
+    )
 
 
 def rest_table(results: Results) -> Table | None:
@@ -91,17 +93,17 @@ def rest_table(results: Results) -> Table | None:
             ]
         )
     return Table(
-        "against_rest",
-        "One group against all others",
-        [
+        name="against_rest",
+        caption="One group against all others",
+        header=[
             [head("", 3), head("paper-compatible", 3), head("recommended", 5)],
             [
                 head("group"), head("parameter"), head("where"), head("AUC"), head("95% interval"), head("p"),
                 head("first is"), head("AUC"), head("95% interval"), head("p, Holm over all"), head("patients"),
             ],
         ],
-        rows,
-        ["An area below .5 lies against the direction that was declared."],
+        rows=rows,
+        notes=["An area below .5 lies against the direction that was declared."],
     )  # fmt: skip
 
 
@@ -139,9 +141,9 @@ def within_table(results: Results) -> Table | None:
             ]
         )
     return Table(
-        "within",
-        "Within lesions: regions of the same lesion, phases of the same region",
-        [
+        name="within",
+        caption="Within lesions: regions of the same lesion, phases of the same region",
+        header=[
             [head("", 3), head("paired t", 2), head("mixed model, patients as units", 5), head("")],
             [
                 head("compared"), head("parameter"), head("where"), head("difference"), head("p, Bonferroni"),
@@ -149,8 +151,8 @@ def within_table(results: Results) -> Table | None:
                 head("patients, lesions"),
             ],
         ],
-        rows,
-        ["The model takes patients and lesions as random, with cluster-robust variances; lesions with one of the two values count in it, not in the paired t test."],
+        rows=rows,
+        notes=["The model takes patients and lesions as random, with cluster-robust variances; lesions with one of the two values count in it, not in the paired t test."],
     )  # fmt: skip
 
 

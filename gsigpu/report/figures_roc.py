@@ -82,12 +82,12 @@ def _roc_figure(
     figure.legend(handles, labels, loc="outside upper center", ncols=max(1, len(labels)))
     where = " ".join(part for part in (region, phase) if part)
     return Drawing(
-        file_stem("roc", phase, region),
-        f"ROC curves, {where}",
-        "Of each pair the first is positive, in the direction declared beforehand. Bands are pointwise "
+        name=file_stem("roc", phase, region),
+        title=f"ROC curves, {where}",
+        caption="Of each pair the first is positive, in the direction declared beforehand. Bands are pointwise "
         "95% intervals from a bootstrap of patients; the dot is Youden's cut-off; numbers are areas."
         + _left_out(observations),
-        figure,
+        figure=figure,
     )
 
 
@@ -161,12 +161,12 @@ def forest(observations: Observations, results: Results) -> list[Drawing]:
         figure.legend(handles, labels, loc="outside upper center", ncols=4)
         drawings.append(
             Drawing(
-                file_stem("forest", phase),
-                f"Areas of all pairs{f', {phase}' if phase else ''}",
-                "Full marks with lines: recommended track, patient-clustered 95% intervals, declared "
+                name=file_stem("forest", phase),
+                title=f"Areas of all pairs{f', {phase}' if phase else ''}",
+                caption="Full marks with lines: recommended track, patient-clustered 95% intervals, declared "
                 "direction. Hollow marks: paper-compatible track, which turns curves over to lie above .5."
                 + _left_out(observations),
-                figure,
+                figure=figure,
             )
         )
     return drawings
@@ -251,11 +251,11 @@ def calibration(observations: Observations, results: Results) -> Drawing | None:
     if labels:
         figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)))
     return Drawing(
-        "calibration",
-        "Calibration of the combined model",
-        "Multinomial model of all groups, each group against the rest, on patients that the model was "
+        name="calibration",
+        title="Calibration of the combined model",
+        caption="Multinomial model of all groups, each group against the rest, on patients that the model was "
         "not fitted to. On the line, predictions are right on average.",
-        figure,
+        figure=figure,
     )
 
 
@@ -302,10 +302,10 @@ def bland_altman(observations: Observations, results: Results) -> list[Drawing]:
         figure.supylabel("difference", fontsize=9)
         drawings.append(
             Drawing(
-                file_stem("bland_altman", parameter),
-                f"Agreement of readers, {parameter_name(parameter)}",
-                "A dot is a lesion. Full line: bias; dashed: 95% limits of agreement.",
-                figure,
+                name=file_stem("bland_altman", parameter),
+                title=f"Agreement of readers, {parameter_name(parameter)}",
+                caption="A dot is a lesion. Full line: bias; dashed: 95% limits of agreement.",
+                figure=figure,
             )
         )
     return drawings

@@ -57,11 +57,11 @@ def _distribution(observations: Observations, parameter: str) -> Drawing:
     unit = observations.units.get(parameter, "")
     figure.supylabel(with_unit(parameter, unit), fontsize=9)
     return Drawing(
-        file_stem("distribution", parameter),
-        parameter_name(parameter),
-        "Box: quartiles and median; whiskers to 1.5 interquartile ranges. Each dot is a lesion; the "
+        name=file_stem("distribution", parameter),
+        title=parameter_name(parameter),
+        caption="Box: quartiles and median; whiskers to 1.5 interquartile ranges. Each dot is a lesion; the "
         "lesions of one patient stand above each other in one colour, patients in order of their mean.",
-        figure,
+        figure=figure,
     )
 
 
@@ -201,4 +201,4 @@ def _lines(
         (axis.get_legend_handles_labels() for axis in axes.flat), key=lambda pair: len(pair[1])
     )
     figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 6))
-    return Drawing(name, title, caption, figure)
+    return Drawing(name=name, title=title, caption=caption, figure=figure)

@@ -65,7 +65,11 @@ def models_table(results: Results, model: str) -> Table | None:
     ]
     kind = "pairs of groups" if model == "logistic" else "all groups"
     return Table(
-        f"models_{model}", f"Combined parameters, {model} model of {kind}", header, rows, notes
+        name=f"models_{model}",
+        caption=f"Combined parameters, {model} model of {kind}",
+        header=header,
+        rows=rows,
+        notes=notes,
     )
 
 
@@ -93,7 +97,11 @@ def binormal_table(observations: Observations, results: Results) -> Table | None
     k = len(observations.parameters) + 1
     header = [[head(name) for name in names]]
     return Table(
-        f"table_{k}_binormal", f"Table {k}. Areas from n, mean and SD", header, rows, [note]
+        name=f"table_{k}_binormal",
+        caption=f"Table {k}. Areas from n, mean and SD",
+        header=header,
+        rows=rows,
+        notes=[note],
     )
 
 
@@ -122,11 +130,11 @@ def comparison_table(results: Results) -> Table | None:
         ]
     ]  # fmt: skip
     return Table(
-        "parameter_comparisons",
-        "Does one parameter tell two groups apart better than another?",
-        header,
-        rows,
-        ["On the same lesions, patients as units."],
+        name="parameter_comparisons",
+        caption="Does one parameter tell two groups apart better than another?",
+        header=header,
+        rows=rows,
+        notes=["On the same lesions, patients as units."],
     )
 
 
@@ -176,11 +184,11 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
         ],
     ]  # fmt: skip
     return Table(
-        "readers",
-        f"Agreement of {len(observations.readers)} readers",
-        header,
-        rows,
-        ["All six forms of the ICC and all pairs of readers: icc.csv, bland_altman.csv."],
+        name="readers",
+        caption=f"Agreement of {len(observations.readers)} readers",
+        header=header,
+        rows=rows,
+        notes=["All six forms of the ICC and all pairs of readers: icc.csv, bland_altman.csv."],
     )
 
 
@@ -225,7 +233,7 @@ def power_table(results: Results) -> Table | None:
     notes = [
         "Test over all groups at p = .05. Effective lesions are those of a cohort of the same information without clustering, n / design effect."
     ]
-    return Table("power", "Power", header, rows, notes)
+    return Table(name="power", caption="Power", header=header, rows=rows, notes=notes)
 
 
 def frame_of_flow(observations: Observations) -> pd.DataFrame:

@@ -178,11 +178,11 @@ def render(
     environment.globals.update(left=_is_left, classes=_classes, density=_density)
     art = {
         drawing.name: Art(
-            drawing.name,
-            drawing.title,
-            drawing.caption,
-            inline_svg(svg, drawing.name),
-            round(drawing.figure.get_figwidth() * 96 * _LEGIBLE),
+            name=drawing.name,
+            title=drawing.title,
+            caption=drawing.caption,
+            svg=inline_svg(svg, drawing.name),
+            least=round(drawing.figure.get_figwidth() * 96 * _LEGIBLE),
         )
         for drawing, svg in drawings
     }

@@ -382,7 +382,12 @@ def pairwise_table(
     place = " ".join(part for part in (region, phase) if part)
     unit = with_unit(parameter, observations.units.get(parameter, ""))
     name = file_stem("pairs", parameter, phase, region)
-    return Table(name, f"Pairs of groups, {unit}, {place}", [header_tests, header_columns], rows)
+    return Table(
+        name=name,
+        caption=f"Pairs of groups, {unit}, {place}",
+        header=[header_tests, header_columns],
+        rows=rows,
+    )
 
 
 def _difference(line: Row | None, decimals: int) -> list[Cell]:

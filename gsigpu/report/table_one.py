@@ -63,7 +63,7 @@ def table_one(observations: Observations) -> Table:
         notes.append(f"Not in the table: {', '.join(absent)}.")
     titles = {"P-Value": "p", "Missing": "missing", "Overall": "all"}
     header = [head("patients"), *(head(titles.get(column, column)) for column in ordered)]
-    return Table("table_one", "Patients", [header], rows, notes)
+    return Table(name="table_one", caption="Patients", header=[header], rows=rows, notes=notes)
 
 
 def _row(name: object, line: pd.DataFrame, columns: list[str]) -> list[Cell]:

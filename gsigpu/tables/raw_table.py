@@ -68,7 +68,7 @@ def read_raw(
     cells.index.name = None
     for name in cells.columns:
         cells[name] = cells[name].astype("str").fillna("").str.strip()
-    return RawTable(cells, columns, source, sha256, beside)
+    return RawTable(cells=cells, columns=columns, source=source, sha256=sha256, beside=beside)
 
 
 def column_names(path: Path) -> tuple[str, ...]:

@@ -200,7 +200,9 @@ def matches(
             if field in searched_fields:
                 for text, label in texts(evidence, field):
                     for match in rule.pattern.finditer(text):
-                        yield Match(rule, text, field, label, match)
+                        yield Match(
+                            rule=rule, text=text, field=field, label=label, occurrence=match
+                        )
 
 
 def phase_meant(text: str, phase_patterns: Iterable[tuple[str, re.Pattern[str]]]) -> str:

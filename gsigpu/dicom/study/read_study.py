@@ -98,10 +98,10 @@ def study_from_scan(
     series.sort(key=_order)
     series, warnings = name_phases(series, phases_given)
     return Study(
-        root,
-        tuple(series),
-        scan.skipped,
-        (
+        root=root,
+        series=tuple(series),
+        skipped=scan.skipped,
+        warnings=(
             *warnings,
             *_copy_warnings(n_copies),
             *_position_warnings(series),

@@ -138,7 +138,13 @@ def write_segmentation(
         name_by_content(ds)
         ds.save_as(path, enforce_file_format=True)
     del ds.PixelData
-    return WrittenSegments(ds, header, series, tuple(slices), tracking)
+    return WrittenSegments(
+        dataset=ds,
+        source_header=header,
+        series=series,
+        slices=tuple(slices),
+        tracking_uids=tracking,
+    )
 
 
 def _add_frames(

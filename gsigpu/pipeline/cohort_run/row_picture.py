@@ -29,20 +29,20 @@ def save_picture(path: Path, measurement: Measurement) -> None:
     )
     panels = [
         Panel(
-            anatomy,
-            f"VMI {planes.anatomy_kev:g} keV",
-            "HU",
-            ANATOMY_WINDOW,
-            "gray",
+            plane=anatomy,
+            title=f"VMI {planes.anatomy_kev:g} keV",
+            unit="HU",
+            window=ANATOMY_WINDOW,
+            colormap="gray",
             outline_mask=outline,
         ),
         *(
             Panel(
-                plane,
-                definition.title.replace("Lambda HU", "λHU"),
-                definition.unit.display,
-                definition.window,
-                definition.colormap,
+                plane=plane,
+                title=definition.title.replace("Lambda HU", "λHU"),
+                unit=definition.unit.display,
+                window=definition.window,
+                colormap=definition.colormap,
                 overlay_on=anatomy,
                 shown_mask=body_mask,
                 outline_mask=outline,

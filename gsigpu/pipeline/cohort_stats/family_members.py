@@ -213,7 +213,9 @@ def _disagreements(frames: Found) -> Iterator[Disagreement]:
             described.get_group(name),
         )
         phase, region, parameter = (str(part) for part in name)
-        yield Disagreement(phase, region, parameter, tuple(sentences))
+        yield Disagreement(
+            phase=phase, region=region, parameter=parameter, sentences=tuple(sentences)
+        )
 
 
 assert set(COLUMNS) == {field.name for field in fields(Frames)}

@@ -22,7 +22,17 @@ def observations_of_summary(summary: Summary) -> Observations:
     none = pd.DataFrame(columns=list(OBSERVATION))
     analysed = {group: (0, int(counted.get(group, 0))) for group in summary.groups}
     n_lesions = sum(n for _, n in analysed.values())
-    flow = Flow(0, n_lesions, {}, {}, 0, {}, None, None, analysed)
+    flow = Flow(
+        n_patients=0,
+        n_lesions=n_lesions,
+        other_groups={},
+        failed={},
+        without_value=0,
+        flagged={},
+        excluded=None,
+        cases_failed=None,
+        analysed=analysed,
+    )
     return Observations(
         source=summary.source,
         sha256=summary.sha256,
@@ -60,4 +70,9 @@ def analyse_summary(observations: Observations, settings: StatisticsSettings) ->
             columns=frames["roc"].columns.union(tests.roc.columns, sort=False)
         ),
     }
-    return Results(Frames(**frames), (), settings, tests.not_computed)
+    return Results(
+        frames=Frames(**frames),
+        disagreements=(),
+        settings=settings,
+        not_computed=tests.not_computed,
+    )

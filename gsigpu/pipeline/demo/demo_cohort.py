@@ -78,7 +78,9 @@ def run_cohort_demo(folder: Path, *, watcher: Watcher) -> CohortDemo:
         patients=cohort.manifest,
         watcher=watcher,
     )
-    return CohortDemo(made, run, _compare(cohort, folder / "run"), statistics)
+    return CohortDemo(
+        made=made, run=run, groups=_compare(cohort, folder / "run"), statistics=statistics
+    )
 
 
 def _directions() -> dict[tuple[str, str, str], Direction]:

@@ -109,7 +109,13 @@ def run_demo(out: Path, *, overwrite: bool, watcher: Watcher) -> DemoResult:
     statistics = replace(cohort.statistics, out=report, report=report / "report.html")
     cohort = replace(cohort, statistics=statistics)
     return DemoResult(
-        lines, moved, regions, out / _PICTURE, measured, out / "measurements.csv", cohort
+        lines=lines,
+        maps=moved,
+        regions=regions,
+        picture=out / _PICTURE,
+        measurement=measured,
+        table=out / "measurements.csv",
+        cohort=cohort,
     )
 
 
@@ -179,21 +185,21 @@ def _picture(
     )
     panels = [
         Panel(
-            anatomy[shown],
-            f"VMI {stack.energies_kev[at]:g} keV",
-            "HU",
-            ANATOMY_WINDOW,
-            "gray",
+            plane=anatomy[shown],
+            title=f"VMI {stack.energies_kev[at]:g} keV",
+            unit="HU",
+            window=ANATOMY_WINDOW,
+            colormap="gray",
             outline_mask=outline,
             inner_outline_mask=core,
         ),
         *(
             Panel(
-                written[definition.name][z][shown],
-                definition.title.replace("Lambda HU", "λHU"),
-                definition.unit.display,
-                definition.window,
-                definition.colormap,
+                plane=written[definition.name][z][shown],
+                title=definition.title.replace("Lambda HU", "λHU"),
+                unit=definition.unit.display,
+                window=definition.window,
+                colormap=definition.colormap,
                 overlay_on=anatomy[shown],
                 shown_mask=body_mask[shown],
                 outline_mask=outline,

@@ -238,16 +238,26 @@ def _assigned(
             f"{region.path}: labels 1 and 2 are taken for the liver and its lesions, as in LiTS;"
             f" if both are lesions, {keys.remedy(region, Role.LESION)}"
         )
-        return Assigned(region, role, "LiTS", (note,) if role is Role.LIVER else ())
+        return Assigned(
+            region=region, role=role, by="LiTS", notes=(note,) if role is Role.LIVER else ()
+        )
     role, by = said_role(region)
     if role is not None:
-        return Assigned(region, role, by, _conflict(region, role, by, keys), region.error)
+        return Assigned(
+            region=region,
+            role=role,
+            by=by,
+            notes=_conflict(region, role, by, keys),
+            error=region.error,
+        )
     if not keys.is_lesion_by_default(region):
         note = (
             f"{region.path}: {region.shown} is ignored: its name is unknown beside others that are known;"
             f" if it is a lesion, {keys.remedy(region, Role.LESION)}"
         )
-        return Assigned(region, Role.IGNORE, "unknown", (note,), region.error)
+        return Assigned(
+            region=region, role=Role.IGNORE, by="unknown", notes=(note,), error=region.error
+        )
     if names_lesions:
         error = region.error or UnmappedLabel(
             f"{region.shown} has no role in the mapping",
@@ -262,7 +272,9 @@ def _assigned(
         f"{region.path}: {region.shown} is taken for a lesion, which its name does not say;"
         f" if it is none, {keys.remedy(region, Role.IGNORE)}"
     )
-    return Assigned(region, Role.LESION, "unknown", (note,), region.error)
+    return Assigned(
+        region=region, role=Role.LESION, by="unknown", notes=(note,), error=region.error
+    )
 
 
 def _conflict(region: FileRegion, role: Role, by: str, keys: RoleKeys) -> tuple[str, ...]:

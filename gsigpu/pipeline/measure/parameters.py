@@ -183,7 +183,9 @@ class Measurand:
             row = len(self.energies_kev) + (self._conventional is not None) + k
             suffix = "" if k == 0 else f" {k + 1}"
             name = f"iodine[vendor{suffix}]"
-            parameter = Parameter(name, unit, _series_name(series), flags)
+            parameter = Parameter(
+                name=name, unit=unit, definition=_series_name(series), flags=flags
+            )
             named[parameter] = values[row] / np.float32(factor)
         if self._has_curve:
             named |= {

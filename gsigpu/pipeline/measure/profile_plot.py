@@ -164,10 +164,10 @@ def _curves(measurement: Measurement) -> dict[tuple[str, str], _Curve]:
             shells.setdefault(row.distance_mm, {"n": row.n_valid})[row.statistic] = row.value
     return {
         key: _Curve(
-            np.array(sorted(shells)),
-            np.array([shells[mm]["mean"] for mm in sorted(shells)]),
-            np.nan_to_num([shells[mm]["sd"] for mm in sorted(shells)]),
-            np.array([shells[mm]["n"] for mm in sorted(shells)]),
+            distance_mm=np.array(sorted(shells)),
+            mean=np.array([shells[mm]["mean"] for mm in sorted(shells)]),
+            sd=np.nan_to_num([shells[mm]["sd"] for mm in sorted(shells)]),
+            n_valid=np.array([shells[mm]["n"] for mm in sorted(shells)]),
         )
         for key, shells in shells_by_curve.items()
     }

@@ -141,13 +141,17 @@ class _Collector:
         for mask_path in paths:
             if is_folder and len(paths) > 1 and self._is_known_to_be_ignored(mask_path):
                 name = file_stem(mask_path)
-                self._roles.append(RegionRole(mask_path.name, name, 0, Role.IGNORE, "name"))
+                self._roles.append(
+                    RegionRole(file=mask_path.name, name=name, label=0, role=Role.IGNORE, by="name")
+                )
                 continue
             self._read.append((Role.LESION, mask_path))
             try:
                 mask_set = self._masks(mask_path)
             except EmptyMask as error:
-                empty = RegionMask(file_stem(mask_path), 0, (0, 0, 0), None)
+                empty = RegionMask(
+                    name=file_stem(mask_path), label=0, origin=(0, 0, 0), voxels=None
+                )
                 self._regions.append(
                     FileRegion(
                         path=mask_path,
@@ -167,7 +171,7 @@ class _Collector:
 
     def _is_known_to_be_ignored(self, path: Path) -> bool:
         """Whether a file of a folder is another organ's by its name, and the mapping does not name it."""
-        stem = RegionMask(file_stem(path), 0, (0, 0, 0), None)
+        stem = RegionMask(name=file_stem(path), label=0, origin=(0, 0, 0), voxels=None)
         role_map = self._files.roles
         is_named = role_map.role(stem, file=path.name, has_label=False) is not None or any(
             key.startswith(f"{path.name.lower()}:") for key, _ in role_map.roles
@@ -181,7 +185,12 @@ class _Collector:
         members: list[tuple[RegionMask, MaskError | None]] = [
             *((mask, None) for mask in mask_set.masks),
             *(
-                (RegionMask(problem.name, problem.label, (0, 0, 0), None), problem.error)
+                (
+                    RegionMask(
+                        name=problem.name, label=problem.label, origin=(0, 0, 0), voxels=None
+                    ),
+                    problem.error,
+                )
                 for problem in mask_set.problems
             ),
         ]
@@ -206,7 +215,9 @@ class _Collector:
             self._regions.append(
                 FileRegion(
                     path=path,
-                    mask=RegionMask(name, mask.label, mask.origin, mask.voxels),
+                    mask=RegionMask(
+                        name=name, label=mask.label, origin=mask.origin, voxels=mask.voxels
+                    ),
                     argument=argument,
                     n_files=n_files,
                     is_named_by_file=is_unnamed and is_folder and is_alone and n_files > 1,
@@ -258,7 +269,13 @@ class _Collector:
                 self._warnings += self._notes.get(index, [])
             if role is not None and region.error is None:
                 label = region.mask.label
-                name = RegionRole(region.path.name, region.mask.name, label, role, decision.by)
+                name = RegionRole(
+                    file=region.path.name,
+                    name=region.mask.name,
+                    label=label,
+                    role=role,
+                    by=decision.by,
+                )
                 self._roles.append(name)
             if decision.error is not None:
                 self._note_problem(decision, keys)

@@ -39,10 +39,10 @@ def roi_template(stack: SpectralStack) -> dict[str, Any] | None:
     series = reading_series(stack)
     if series.evidence.n_frames > 1 or any(plane.position_mm is None for plane in series.planes):
         return None
-    mask = RegionMask("roi", 1, (0, 0, 0), np.ones((1, 1, 1), dtype=bool))
+    mask = RegionMask(name="roi", label=1, origin=(0, 0, 0), voxels=np.ones((1, 1, 1), dtype=bool))
     with tempfile.TemporaryDirectory(prefix="gsigpu-") as folder:
         path = Path(folder) / "roi.dcm"
-        segment = Segment("roi", mask, _ABNORMAL, _LESION, _LIVER)
+        segment = Segment(label="roi", mask=mask, category=_ABNORMAL, kind=_LESION, anatomy=_LIVER)
         write_segmentation(path, [segment], series, stack.geometry)
         dataset = pydicom.dcmread(path)
     dataset.PixelData = b""
