@@ -138,6 +138,33 @@ def comparison_table(results: Results) -> Table | None:
     )
 
 
+def readings_table(observations: Observations) -> Table | None:
+    """What each reader measured in each group; None with one reader.
+
+    Where readers measured different lesions, a difference between them can pass for one between groups.
+    """
+    readings = observations.readings
+    if readings.empty or readings["reader"].nunique() < 2:
+        return None
+    counts = {(str(row["reader"]), str(row["group"])): row for row in readings.to_dict("records")}
+    rows = []
+    for reader in dict.fromkeys(readings["reader"].astype(str)):
+        cells = [text(reader or "(no name)")]
+        for group in observations.groups:
+            row = counts.get((reader, group))
+            cells.append(
+                Cell("–" if row is None else f"{int(row['n_patients'])}, {int(row['n_lesions'])}")
+            )
+        rows.append(cells)
+    return Table(
+        name="readings",
+        caption="What each reader measured: patients, lesions",
+        header=[[head("reader"), *(head(group) for group in observations.groups)]],
+        rows=rows,
+        notes=["Only what all readers in a test measured is averaged over them."],
+    )
+
+
 def reader_table(observations: Observations, results: Results) -> Table | None:
     """ICC(2,1) and ICC(3,1) and limits of agreement; None with one reader."""
     icc, limits = results.frames.icc, results.frames.bland_altman

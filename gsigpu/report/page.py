@@ -20,6 +20,7 @@ from gsigpu.report.other_tables import (
     models_table,
     power_table,
     reader_table,
+    readings_table,
 )
 from gsigpu.report.pairs_told_apart import pairs_told_apart
 from gsigpu.report.paper_tables import (
@@ -85,6 +86,7 @@ class Tables:
     decisions: Table | None = None
     against_rest: Table | None = None
     within: Table | None = None
+    readings: Table | None = None
 
     def files(self) -> list[Table]:
         """In the order of the page, without the pairs, which pairwise.csv holds in full."""
@@ -92,6 +94,7 @@ class Tables:
             self.against_rest,
             self.decisions,
             self.within,
+            self.readings,
             self.binormal,
             self.comparisons,
             self.models,
@@ -148,6 +151,7 @@ def tables_of(observations: Observations, results: Results) -> Tables:
         decisions=decisions_table(results),
         against_rest=rest_table(results),
         within=within_table(results),
+        readings=readings_table(observations),
     )
 
 
@@ -200,6 +204,7 @@ def render(
         "decisions": tables.decisions,
         "against_rest": tables.against_rest,
         "within": tables.within,
+        "readings": tables.readings,
         "methods": methods(observations, results),
         "warnings": warnings_of(observations, results),
         "has_values": results.has_values,

@@ -10,6 +10,7 @@ import pytest
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.report.cohort_results import ALPHA, StatisticsSettings
 from gsigpu.report.methods import methods
+from gsigpu.report.other_tables import readings_table
 from gsigpu.report.pairs_told_apart import n_told_apart, pairs_told_apart
 from gsigpu.report.paper_tables import areas_of
 from gsigpu.report.sentences import summary
@@ -195,3 +196,29 @@ def test_interval_of_the_best_area_is_turned_with_it(strong):
         if len(row) > 2:
             assert float(row[4].text) >= 0.5
             assert np.all(np.array([float(end) for end in row[5].text.split(" to ")]) >= 0.0)
+
+
+def test_what_each_reader_measured_stands_in_the_report(tmp_path):
+    table = measurement_table(
+        groups=("breast", "lung"), patients=(6, 6), phases=("AP",), readers=("A", "B"), curves=False,
+        profiles=False, seed=8,
+    )  # fmt: skip
+    table = table[table["parameter"].isin(["iodine"])]
+    # Reader B measured the lungs alone.
+    table = table[(table["reader"] == "A") | (table["group"] == "lung")]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    observations = read_observations(tmp_path / "t.csv", Choice(regions=("rim",), reader="A"))
+    shown = {
+        row[0].text: [cell.text for cell in row[1:]] for row in readings_table(observations).rows
+    }
+    n = {
+        group: (
+            of_group["patient_id"].nunique(),
+            len(of_group[["patient_id", "lesion_id"]].drop_duplicates()),
+        )
+        for group, of_group in table[table["reader"] == "A"].groupby("group")
+    }
+    assert shown["A"] == [f"{n[group][0]}, {n[group][1]}" for group in observations.groups]
+    assert shown["B"] == [
+        "–" if group == "breast" else shown["A"][k] for k, group in enumerate(observations.groups)
+    ]
