@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gsigpu.report.cohort_results import ALPHA, Disagreement, Results
-from gsigpu.report.pairs_told_apart import n_told_apart
+from gsigpu.report.pairs_told_apart import n_told_apart, place_of
 from gsigpu.report.paper_tables import (
     PRIMARY,
     TRACK_NAMES,
@@ -96,7 +96,7 @@ def _findings(observations: Observations, results: Results) -> Iterator[str]:
         where = (
             "wherever it was measured"
             if everywhere
-            else f"in {listed([_where(row) for _, row in different.iterrows()])}"
+            else f"in {listed([place_of(row) for _, row in different.iterrows()])}"
         )
         largest = with_p(float(different["p_holm_all"].max()), "p")
         yield (
@@ -134,7 +134,7 @@ def _extremes(results: Results, different: pd.DataFrame) -> str:
     )
     decimals = decimals_of(str(widest["parameter"]), float(high["sd"]))
     return (
-        f"Most in {_where(widest)}: highest in {high['group']} ({number(high['mean'], decimals)}), "
+        f"Most in {place_of(widest)}: highest in {high['group']} ({number(high['mean'], decimals)}), "
         f"lowest in {low['group']} ({number(low['mean'], decimals)})."
     )
 
@@ -201,10 +201,6 @@ def disagreement_words(members: Sequence[Disagreement]) -> str:
 def _range(values: pd.Series) -> str:
     low, high = number(float(values.min()), 2), number(float(values.max()), 2)
     return low if low == high else f"{low} to {high}"
-
-
-def _where(row: pd.Series) -> str:
-    return " ".join(str(part) for part in (row["phase"], row["region"]) if part)
 
 
 def _capital(words: str) -> str:

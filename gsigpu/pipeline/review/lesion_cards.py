@@ -19,7 +19,7 @@ from scipy.ndimage import zoom
 from gsigpu.pictures import ANATOMY_WINDOW
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.slice_maps import SliceMaps, slice_maps
-from gsigpu.regions.region_mask import RegionMask
+from gsigpu.regions.region_mask import RegionMask, union_in_slice
 
 # The side of a panel: a lesion of 30 mm with as much liver around it.
 _FIELD_MM = 80.0
@@ -91,7 +91,7 @@ def _card(
     for definition, plane in planes.maps:
         panels.append(_coloured(plane, definition.window, definition.colormap))
     outlines = [
-        (_on_slice(regions[name], planes.z, planes.anatomy.shape), colour)
+        (union_in_slice([regions[name]], planes.z, planes.anatomy.shape), colour)
         for name, colour in _OUTLINES.items()
         if name in regions
     ]
@@ -112,15 +112,6 @@ def _coloured(plane: NDArray[Any], window: tuple[float, float], name: str) -> ND
     centre, width = window
     scaled = np.clip((np.nan_to_num(plane, nan=-1e9) - centre) / width + 0.5, 0.0, 1.0)
     return np.asarray(colormaps[name](scaled, bytes=True))[..., :3]
-
-
-def _on_slice(mask: RegionMask, z: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A region on one slice of the grid."""
-    plane = np.zeros(shape, dtype=bool)
-    sides = mask.box
-    if sides[0].start <= z < sides[0].stop:
-        plane[sides[1], sides[2]] = np.asarray(mask.voxels)[z - sides[0].start]
-    return plane
 
 
 def _panel(
