@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from common import arguments, report, scratch
 
+from gsigpu.choices import PHASES
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.phantom import Lesion, PhantomSettings, PhantomTruth, write_phantom
 from gsigpu.phantom.anatomy import VESSELS, upper_abdomen
 from gsigpu.phantom.lesions import CORE_WATER_MG_PER_ML, IODINE_MG_PER_ML, RIM_WATER_MG_PER_ML
-from gsigpu.phantom.phantom_settings import PHASES
 from gsigpu.phantom.tissues import LIVER
 from gsigpu.phantom.truth import expected
 from gsigpu.pipeline.measure.measure_study import MaskFiles, measure_study

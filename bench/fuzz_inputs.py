@@ -148,7 +148,8 @@ def _elements(data: bytes) -> list[tuple[int, int]]:
 
 
 def write_corpus(folder: Path) -> None:
-    from gsigpu.phantom.phantom_settings import LAYOUTS, TRANSFER_SYNTAXES, PhantomSettings
+    from gsigpu.choices import LAYOUTS, TRANSFER_SYNTAXES
+    from gsigpu.phantom.phantom_settings import PhantomSettings
     from gsigpu.phantom.write_phantom import write_phantom
 
     for kind in KINDS:

@@ -27,7 +27,7 @@ LAYERS = (
     ),
     ("maps", "physics", "regions", "cohort_statistics"),
     ("backends",),
-    ("errors", "volume", "version", "kernels"),
+    ("choices", "errors", "volume", "version", "kernels"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # A core function may call no I/O library.
@@ -43,7 +43,7 @@ IO_LIBRARIES = {
     "os",
     "pathlib",
 }
-CORE = {"maps", "physics", "regions", "cohort_statistics", "volume", "errors", "version"}
+CORE = {"maps", "physics", "regions", "cohort_statistics", "choices", "volume", "errors", "version"}
 LONGEST_FILE = 420
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,6 +28,8 @@ def why_no_gpu() -> str | None:
     """One line that says why no GPU can be used, or None if it can."""
     if importlib.util.find_spec("cupy") is None:
         return "CuPy is not installed (pip install 'gsigpu[gpu]' for CUDA 13, 'gsigpu[gpu-cuda12]' for CUDA 12)"
+    if not _driver_library():
+        return "this machine has no NVIDIA driver (no library libcuda)"
     try:
         import cupy
     except Exception as error:  # noqa: BLE001  # a CuPy for another CUDA fails in many ways
@@ -48,6 +52,15 @@ def why_no_gpu() -> str | None:
     except Exception as error:  # noqa: BLE001  # as above
         return f"CuPy {cupy.__version__} finds a CUDA device but cannot run a kernel on it ({_first_line(error)})"
     return None
+
+
+def _driver_library() -> bool:
+    """Whether the library that every NVIDIA driver brings can be loaded; far quicker than importing CuPy."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def n_devices() -> int:

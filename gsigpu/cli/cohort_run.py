@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.text import Text
 
 from gsigpu.cli import measure_options, options
 from gsigpu.cli.cohort_run_words import summary, what_is_wrong
@@ -343,6 +339,11 @@ def _shard(text: str) -> tuple[int, int] | None:
 @contextmanager
 def _view() -> Iterator[Callable[[RunState], None]]:
     """A live view on stderr where that is a terminal, silence elsewhere."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.text import Text
+
     from gsigpu.pipeline.cohort_run.run_state import clock, progress_line
 
     if not sys.stderr.isatty():

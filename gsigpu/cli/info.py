@@ -9,11 +9,8 @@ from typing import Any
 
 import typer
 
-from gsigpu.backends.device import device_summary, why_no_gpu
 from gsigpu.cli import options
 from gsigpu.cli.console import table
-from gsigpu.dicom.reading.codecs import available_codecs
-from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 
 _SHOWN = ("numpy", "scipy", "pydicom", "imagecodecs", "highdicom", "SimpleITK", "xraydb")
@@ -48,6 +45,10 @@ def info(*, as_json: options.AsJson = False) -> None:
 
 
 def _facts() -> dict[str, Any]:
+    from gsigpu.backends.device import device_summary, why_no_gpu
+    from gsigpu.dicom.reading.transfer_syntaxes import available_codecs
+    from gsigpu.pipeline.workers import default_workers
+
     reason = why_no_gpu()
     summary = None if reason else device_summary()
     return {

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gsigpu.backends.device import why_no_gpu
+from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, split_numbers, table, warn
-from gsigpu.maps.registry import DEFAULT_SLOPE
-from gsigpu.pipeline.map.map_study import DEFAULT_MAPS, MapResult, map_study
+
+if TYPE_CHECKING:
+    from gsigpu.pipeline.map.map_study import MapResult
 
 
 class Backend(StrEnum):
@@ -81,6 +82,8 @@ def map_command(
 
     Example: gsigpu map /data/study-0042 -o maps --phase PVP --slope 40-100
     """
+    from gsigpu.pipeline.map.map_study import map_study
+
     watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
     study = options.read_folder(
         folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
@@ -109,6 +112,8 @@ def map_command(
 
 def summary(result: MapResult) -> str:
     """What a run did, for a person."""
+    from gsigpu.backends.device import why_no_gpu
+
     stack, report = result.stack, result.report
     shape = " x ".join(map(str, stack.geometry.shape))
     kev = ", ".join(f"{kev:g}" for kev in stack.energies_kev)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gsigpu.choices import DEFAULT_SLOPE, REGIONS
 from gsigpu.cli.options import list_option
 from gsigpu.errors import SettingsError
-from gsigpu.maps.registry import DEFAULT_SLOPE
-from gsigpu.regions.region_layout import REGIONS
 
 if TYPE_CHECKING:
     from gsigpu.masks.positions import PositionChoice

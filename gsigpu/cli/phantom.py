@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gsigpu.choices import EXTRAS, LAYOUTS, PHASES, PRIMARIES, TRANSFER_SYNTAXES, VENDORS
 from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers, split_pairs
-from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import InputError, SettingsError
-from gsigpu.phantom import (
-    EXTRAS,
-    LAYOUTS,
-    PHASES,
-    PRIMARIES,
-    TRANSFER_SYNTAXES,
-    VENDORS,
-    PhantomCohortSettings,
-    PhantomSettings,
-    write_phantom,
-    write_phantom_cohort,
-)
-from gsigpu.phantom.from_ct import IodineRegion, disc_mask, write_spectral_from_ct
+
+if TYPE_CHECKING:
+    from gsigpu.phantom import PhantomSettings
 
 # Options that say how every study of a cohort looks, and the settings that they are.
 _OF_A_STUDY = {
@@ -122,6 +112,8 @@ def phantom(
 
     Example: gsigpu phantom phantom-lung --primary lung --vendor philips --noise-hu 10
     """
+    from gsigpu.phantom import PhantomSettings, write_phantom
+
     if anatomy is not None:
         _from_ct(
             anatomy,
@@ -175,6 +167,8 @@ def _cohort(
     out: Path, cohort: str, settings: PhantomSettings, given: set[str], *, overwrite: bool
 ) -> None:
     """Studies of many patients; what the command line says of a study holds for each."""
+    from gsigpu.phantom import PhantomCohortSettings, write_phantom_cohort
+
     if given & {"primary", "lesions"}:
         raise SettingsError(
             "--primary and --lesions are of one study", remedy="leave them out with --cohort"
@@ -204,6 +198,9 @@ def _from_ct(
     anatomy: Path, out: Path, discs: list[str], energies_kev: tuple[float, ...], *, overwrite: bool
 ) -> None:
     """A spectral study on the slices of a real CT."""
+    from gsigpu.dicom.study.read_study import read_study
+    from gsigpu.phantom.from_ct import IodineRegion, disc_mask, write_spectral_from_ct
+
     study = read_study(anatomy)
     usable = [series for series in study.series if series.problem is None]
     if len(usable) != 1:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.cli import measure_options, options
 from gsigpu.cli.console import TerminalWatcher, split_numbers, warn
 from gsigpu.errors import SettingsError
-from gsigpu.maps.registry import DEFAULT_SLOPE
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.review.review_study import ReviewResult

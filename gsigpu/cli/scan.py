@@ -10,7 +10,6 @@ import typer
 
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, table, warn
-from gsigpu.dicom.study.read_study import describe
 from gsigpu.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ def scan(
         _write_report(study, report, reveal)
     elif reveal:
         raise SettingsError("--reveal without --report shows nothing", remedy="add --report FILE")
+    from gsigpu.dicom.study.read_study import describe
+
     description = describe(study)
     if as_json:
         typer.echo(json.dumps(description, indent=2))

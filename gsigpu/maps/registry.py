@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.errors import SettingsError
 from gsigpu.maps import local_noise, nonlinear, water_iodine
 from gsigpu.maps.definitions import (
@@ -36,8 +37,6 @@ from gsigpu.maps.definitions import (
 )
 from gsigpu.maps.slope import Slope, parse_slope
 from gsigpu.physics import HIGH_KEV, LOW_KEV, iodine_hu_per_mg_per_ml
-
-DEFAULT_SLOPE = "paper"
 
 OWN_SCHEME = "99GSIGPU"
 HOUNSFIELD = Code("112031", "DCM", "Attenuation Coefficient")

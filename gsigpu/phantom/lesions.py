@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.choices import PHASES
 from gsigpu.errors import SettingsError
 from gsigpu.phantom.anatomy import VESSELS, Anatomy
-from gsigpu.phantom.phantom_settings import PHASES, PhantomSettings
+from gsigpu.phantom.phantom_settings import PhantomSettings
 from gsigpu.volume import Vector, VolumeGeometry
 
 # (core, rim) in mg/mL for NC, AP, PVP, DP.

@@ -5,19 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from gsigpu.choices import EXTRAS, LAYOUTS, PHASES, PRIMARIES, TRANSFER_SYNTAXES, VENDORS
 from gsigpu.errors import SettingsError
 from gsigpu.physics import HIGH_KEV, LOW_KEV
 
-PRIMARIES = ("colorectal", "gastric", "pancreatic", "lung", "breast")
-PHASES = ("NC", "AP", "PVP", "DP")
-VENDORS = ("ge", "siemens", "philips", "canon")
-LAYOUTS = ("classic", "interleaved", "enhanced", "enhanced-interleaved")
-TRANSFER_SYNTAXES = (
-    "explicit", "implicit", "deflated", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000", "htj2k",
-)  # fmt: skip
-EXTRAS = (
-    "iodine", "water", "conventional", "localizer", "secondary-capture", "report", "text", "dicomdir",
-)  # fmt: skip
 GSI_ENERGIES_KEV = tuple(float(kev) for kev in range(40, 141, 10))
 
 

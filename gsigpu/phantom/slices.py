@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.choices import PHASES
 from gsigpu.phantom.dicom_files import Stored
 from gsigpu.phantom.export_layout import Image
 from gsigpu.phantom.noise import BasisNoise, NoiseModel, basis_noise
 from gsigpu.phantom.painting import Composition, Plane
-from gsigpu.phantom.phantom_settings import GSI_ENERGIES_KEV, PHASES
+from gsigpu.phantom.phantom_settings import GSI_ENERGIES_KEV
 from gsigpu.phantom.tissues import calcium_hu_per_mg_per_ml
 from gsigpu.phantom.truth import PhantomTruth
 from gsigpu.phantom.vendor_headers import INTERCEPT_HU, PADDING, Quantity

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gsigpu.choices import PRIMARIES
 from gsigpu.errors import SettingsError
 from gsigpu.output.staging import staged_folder
 from gsigpu.phantom.lesions import Lesion
 from gsigpu.phantom.mask_files import mask_writers
-from gsigpu.phantom.phantom_settings import PRIMARIES, PhantomSettings
+from gsigpu.phantom.phantom_settings import PhantomSettings
 from gsigpu.phantom.truth import PhantomTruth, expected, plan_phantom
 from gsigpu.phantom.write_phantom import Progress, write_phantom
 

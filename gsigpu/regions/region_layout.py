@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gsigpu.choices import LESION_REGIONS, REGIONS
 from gsigpu.errors import SettingsError
 from gsigpu.regions.boundary import RIM_DIMENSIONS, Dimensions
 from gsigpu.regions.region_mask import RegionMask, Spacing, trimmed, union
@@ -19,11 +20,8 @@ from gsigpu.regions.shells import (
     profile_shells,
 )
 
-LESION_REGIONS = ("lesion", "rim", "core", "perilesional")
-REFERENCE_REGIONS = ("parenchyma", "aorta")
 # Of a region that reaches out of the lesion, perhaps out of the liver: there is no mask that would stop it.
 NO_LIVER_MASK = "no-liver-mask"
-REGIONS = (*LESION_REGIONS, *REFERENCE_REGIONS, "profile")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from gsigpu.choices import PHASES
 from gsigpu.errors import SettingsError
 from gsigpu.phantom import Lesion, PhantomSettings, plan_phantom
-from gsigpu.phantom.phantom_settings import PHASES
 
 SMALL = PhantomSettings(shape=(24, 60, 80), spacing_mm=(5.0, 4.4, 4.5), phases=("PVP",))
 

@@ -7,8 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from gsigpu.choices import PRIMARIES
 from gsigpu.errors import OutputError, SettingsError
-from gsigpu.phantom import PRIMARIES, PhantomCohortSettings, write_phantom_cohort
+from gsigpu.phantom import PhantomCohortSettings, write_phantom_cohort
 from gsigpu.phantom.write_cohort import _patients
 
 TINY = PhantomCohortSettings(

@@ -11,15 +11,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  # its customary name
 from pydicom.fileset import FileSet
 
+from gsigpu.choices import EXTRAS, LAYOUTS, TRANSFER_SYNTAXES, VENDORS
 from gsigpu.errors import OutputError, SettingsError
-from gsigpu.phantom import (
-    EXTRAS,
-    LAYOUTS,
-    TRANSFER_SYNTAXES,
-    VENDORS,
-    PhantomSettings,
-    write_phantom,
-)
+from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.phantom.tissues import calcium_hu_per_mg_per_ml
 from gsigpu.physics import iodine_hu_per_mg_per_ml
 

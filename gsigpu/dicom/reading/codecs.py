@@ -6,12 +6,11 @@ imagecodecs releases the GIL while it decodes, so threads scale; pydicom's plugi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import UID
 
 from gsigpu.dicom.model import PixelFormat
 from gsigpu.dicom.reading.coded_length import check_coded_length
@@ -21,19 +20,8 @@ from gsigpu.dicom.reading.frame_headers import (
     check_jpeg_ls,
     check_rle,
 )
+from gsigpu.dicom.reading.transfer_syntaxes import COMPRESSED_SYNTAXES
 from gsigpu.errors import TruncatedPixelData, UnsupportedPixelData
-
-RLE_LOSSLESS = "1.2.840.10008.1.2.5"
-JPEG_LOSSLESS = "1.2.840.10008.1.2.4.57"
-JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.70"
-JPEG_LS_LOSSLESS = "1.2.840.10008.1.2.4.80"
-JPEG_LS_NEAR_LOSSLESS = "1.2.840.10008.1.2.4.81"
-JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
-JPEG_2000 = "1.2.840.10008.1.2.4.91"
-HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
-HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
-HTJ2K = "1.2.840.10008.1.2.4.203"
-
 
 _RLE_PADDING = 64
 
@@ -93,34 +81,18 @@ def _into(
     return np.asarray(decoded)
 
 
-class Codec(NamedTuple):
-    """A decoder, and the name under which imagecodecs describes it."""
+Decoder = Callable[[bytes, PixelFormat, NDArray[np.int16]], NDArray[Any]]
 
-    decode: Callable[[bytes, PixelFormat, NDArray[np.int16]], NDArray[Any]]
-    name: str
+# Keyed by imagecodecs' name of the codec.
+_DECODERS: dict[str, Decoder] = {
+    "DICOMRLE": _rle,
+    "JPEG8": _jpeg_lossless,
+    "JPEGLS": _jpeg_ls,
+    "JPEG2K": _jpeg_2000,
+}
 
-    @property
-    def available(self) -> bool:
-        """Whether this imagecodecs was built with it."""
-        return bool(getattr(imagecodecs, self.name).available)
-
-
-_RLE = Codec(_rle, "DICOMRLE")
-_JPEG = Codec(_jpeg_lossless, "JPEG8")
-_JPEG_LS = Codec(_jpeg_ls, "JPEGLS")
-_JPEG_2000 = Codec(_jpeg_2000, "JPEG2K")
-
-CODECS: dict[str, Codec] = {
-    RLE_LOSSLESS: _RLE,
-    JPEG_LOSSLESS: _JPEG,
-    JPEG_LOSSLESS_SV1: _JPEG,
-    JPEG_LS_LOSSLESS: _JPEG_LS,
-    JPEG_LS_NEAR_LOSSLESS: _JPEG_LS,
-    JPEG_2000_LOSSLESS: _JPEG_2000,
-    JPEG_2000: _JPEG_2000,
-    HTJ2K_LOSSLESS: _JPEG_2000,
-    HTJ2K_LOSSLESS_RPCL: _JPEG_2000,
-    HTJ2K: _JPEG_2000,
+CODECS: dict[str, Decoder] = {
+    uid: _DECODERS[syntax.codec] for uid, syntax in COMPRESSED_SYNTAXES.items()
 }
 
 
@@ -136,19 +108,9 @@ def decode_frame(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> 
     image, and whatever the codec raises on broken data.
     """
     try:
-        decoded = CODECS[image.transfer_syntax_uid].decode(encoded, image, out)
+        decoded = CODECS[image.transfer_syntax_uid](encoded, image, out)
     except ImportError as error:  # imagecodecs was built without this codec
         raise UnsupportedPixelData(str(error)) from error
     if decoded.dtype.kind not in "iu" or decoded.dtype.itemsize > 2:
         raise UnsupportedPixelData(f"decodes to {decoded.dtype}")
     return decoded
-
-
-def available_codecs() -> dict[str, str]:
-    """Transfer syntax name -> what decodes it here."""
-    return {
-        UID(uid).name: f"imagecodecs {imagecodecs.__version__}"
-        if codec.available
-        else "pydicom's plugins, if any"
-        for uid, codec in CODECS.items()
-    }

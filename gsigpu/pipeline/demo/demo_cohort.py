@@ -10,8 +10,9 @@ from time import perf_counter
 
 import pandas as pd
 
+from gsigpu.choices import PRIMARIES
 from gsigpu.cohort_statistics.roc.curve import Direction
-from gsigpu.phantom import PRIMARIES, PhantomCohort, PhantomCohortSettings, write_phantom_cohort
+from gsigpu.phantom import PhantomCohort, PhantomCohortSettings, write_phantom_cohort
 from gsigpu.phantom.write_phantom import Progress
 from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings

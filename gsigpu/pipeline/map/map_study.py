@@ -12,13 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from gsigpu.backends import BackendName, choose
+from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.dicom.model import Series, SpectralStack, Study
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.errors import SettingsError
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.label_check import check_labels
 from gsigpu.maps.plan import MapPlan, plan_maps
-from gsigpu.maps.registry import DEFAULT_SLOPE, define_all
+from gsigpu.maps.registry import define_all
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.calibrate import calibrated
 from gsigpu.pipeline.choose_stack import choose_stack
@@ -28,7 +29,6 @@ from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.stack_source import StackSource
 from gsigpu.version import __version__
 
-DEFAULT_MAPS = ("lambda-hu", "iodine")
 # Slices looked at by the label check, spread over the stack.
 _CHECKED_SLICES = 3
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.choices import REFERENCE_REGIONS
 from gsigpu.errors import NoValidVoxels, SettingsError
 from gsigpu.pipeline.measure.collected_masks import Failure
 from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
-from gsigpu.regions.region_layout import REFERENCE_REGIONS, Layout, LesionLayout, MeasuredRegion
+from gsigpu.regions.region_layout import Layout, LesionLayout, MeasuredRegion
 from gsigpu.regions.region_mask import RegionMask, Spacing
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 from gsigpu.regions.standard_error import noise_autocovariance, standard_error

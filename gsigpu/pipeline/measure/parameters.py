@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.stack import companions
 from gsigpu.errors import SettingsError, StudyError
 from gsigpu.maps.definitions import MapDefinition, nearest
 from gsigpu.maps.plan import MapPlan, maps_of_hu, plan_maps
-from gsigpu.maps.registry import DEFAULT_SLOPE, define, define_all
+from gsigpu.maps.registry import define, define_all
 from gsigpu.maps.slope import Slope, parse_slope
 from gsigpu.pipeline.calibrate import calibrated
 from gsigpu.pipeline.stack_source import StackSource

@@ -8,11 +8,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import MaskError
-from gsigpu.maps.registry import DEFAULT_SLOPE
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import only_energies
 from gsigpu.pipeline.map.map_study import label_warnings

@@ -1,6 +1,7 @@
 """Decoders against encoders and decoders nobody here wrote; damaged frames are never passed on."""
 
 import subprocess
+from importlib.machinery import PathFinder
 
 import imagecodecs
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis.extra.numpy import arrays
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import RLELossless
+from pydicom.uid import UID, RLELossless
 
 from gsigpu.dicom.model import PixelFormat
 from gsigpu.dicom.reading import codecs, coded_length
+from gsigpu.dicom.reading import transfer_syntaxes as syntaxes
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
@@ -35,20 +37,20 @@ def jpeg_2000(image, **options):
 
 
 LOSSLESS = {
-    codecs.RLE_LOSSLESS: rle,
-    codecs.JPEG_LOSSLESS: lambda image: imagecodecs.ljpeg_encode(
+    syntaxes.RLE_LOSSLESS: rle,
+    syntaxes.JPEG_LOSSLESS: lambda image: imagecodecs.ljpeg_encode(
         image.view(np.uint16), bitspersample=16
     ),
-    codecs.JPEG_LS_LOSSLESS: lambda image: imagecodecs.jpegls_encode(image.view(np.uint16)),
-    codecs.JPEG_2000_LOSSLESS: lambda image: jpeg_2000(image, level=0, reversible=True),
-    codecs.HTJ2K_LOSSLESS: lambda image: imagecodecs.htj2k_encode(image, reversible=True),
+    syntaxes.JPEG_LS_LOSSLESS: lambda image: imagecodecs.jpegls_encode(image.view(np.uint16)),
+    syntaxes.JPEG_2000_LOSSLESS: lambda image: jpeg_2000(image, level=0, reversible=True),
+    syntaxes.HTJ2K_LOSSLESS: lambda image: imagecodecs.htj2k_encode(image, reversible=True),
 }
 LOSSY = {
-    codecs.JPEG_LS_NEAR_LOSSLESS: lambda image: imagecodecs.jpegls_encode(
+    syntaxes.JPEG_LS_NEAR_LOSSLESS: lambda image: imagecodecs.jpegls_encode(
         image.view(np.uint16), level=3
     ),
-    codecs.JPEG_2000: lambda image: jpeg_2000(image, level=40, reversible=False),
-    codecs.HTJ2K: lambda image: imagecodecs.htj2k_encode(image, level=0.001, reversible=False),
+    syntaxes.JPEG_2000: lambda image: jpeg_2000(image, level=40, reversible=False),
+    syntaxes.HTJ2K: lambda image: imagecodecs.htj2k_encode(image, level=0.001, reversible=False),
 }
 
 
@@ -132,7 +134,7 @@ def test_frames_cut_off_inside_a_whole_file_are_refused(tmp_path, uid, kept):
 
 
 @pytest.mark.parametrize("n_lost", [3, 20, 200])
-@pytest.mark.parametrize("uid", [uid for uid in LOSSLESS if uid != codecs.RLE_LOSSLESS])
+@pytest.mark.parametrize("uid", [uid for uid in LOSSLESS if uid != syntaxes.RLE_LOSSLESS])
 def test_bytes_lost_inside_a_frame_are_missed(tmp_path, uid, n_lost):
     """The end marker is there, and pydicom's decoders of JPEG Lossless fill up what is not."""
     frame = bytearray(LOSSLESS[uid](SMOOTH))
@@ -168,9 +170,9 @@ def test_the_length_of_any_image_is_that_of_its_code(predictor, data):
 
 
 def test_a_damaged_high_throughput_frame_is_refused(tmp_path):
-    frame = bytearray(LOSSLESS[codecs.HTJ2K_LOSSLESS](SMOOTH))
+    frame = bytearray(LOSSLESS[syntaxes.HTJ2K_LOSSLESS](SMOOTH))
     del frame[len(frame) // 2 : -2]  # the end marker stays
-    file_of(bytes(frame), codecs.HTJ2K_LOSSLESS, tmp_path / "slice-4")
+    file_of(bytes(frame), syntaxes.HTJ2K_LOSSLESS, tmp_path / "slice-4")
     with pytest.raises(PixelDataError, match=r"slice-4: .*(cannot be decoded|are cut off)"):
         read(tmp_path)
 
@@ -180,7 +182,7 @@ def test_a_damaged_high_throughput_frame_is_refused(tmp_path):
 def test_frames_of_another_size_than_the_header_says_are_refused(tmp_path, uid, shape):
     other = np.resize(SMOOTH, shape)
     file_of(LOSSLESS[uid](other), uid, tmp_path / "slice-8")
-    if uid == codecs.RLE_LOSSLESS and other.size == SMOOTH.size:
+    if uid == syntaxes.RLE_LOSSLESS and other.size == SMOOTH.size:
         np.testing.assert_array_equal(read(tmp_path)[0].ravel(), other.ravel())  # has no size
     else:
         with pytest.raises(PixelDataError, match="slice-8"):
@@ -200,7 +202,7 @@ def test_padding_behind_a_frame_does_no_harm(uid, n_padding):
 @pytest.mark.parametrize("uid", [*LOSSLESS, *LOSSY])
 def test_whatever_pads_a_frame_is_read_as_pydicom_reads_it(tmp_path, uid, padding):
     """NEMA's compressed CT reference images end FF D9 FF."""
-    if uid == codecs.RLE_LOSSLESS:
+    if uid == syntaxes.RLE_LOSSLESS:
         pytest.skip("has no end marker; padding is zeros")
     path = file_of((LOSSLESS | LOSSY)[uid](SMOOTH) + padding, uid, tmp_path / "a")
     np.testing.assert_array_equal(read(tmp_path)[0], pixel_array(dcmread(path), raw=True))
@@ -208,11 +210,11 @@ def test_whatever_pads_a_frame_is_read_as_pydicom_reads_it(tmp_path, uid, paddin
 
 @pytest.mark.parametrize("uid", LOSSLESS)
 def test_an_end_marker_in_a_comment_is_no_end(tmp_path, uid):
-    if uid == codecs.RLE_LOSSLESS:
+    if uid == syntaxes.RLE_LOSSLESS:
         pytest.skip("has no comments")
     frame = LOSSLESS[uid](SMOOTH)
     comment = b"\xff\xd9 is an end marker"
-    if uid in (codecs.JPEG_LOSSLESS, codecs.JPEG_LS_LOSSLESS):
+    if uid in (syntaxes.JPEG_LOSSLESS, syntaxes.JPEG_LS_LOSSLESS):
         head, code = frame[:2], b"\xff\xfe"
     else:  # SIZ must follow the start
         length = 4 + int.from_bytes(frame[4:6], "big")
@@ -229,34 +231,51 @@ def test_an_end_marker_in_a_comment_is_no_end(tmp_path, uid):
 def test_frames_of_eight_bits_in_a_header_of_sixteen(tmp_path):
     image = np.random.default_rng(1).integers(0, 256, SHAPE).astype(np.uint8)
     frame = imagecodecs.jpegls_encode(image)
-    file_of(frame, codecs.JPEG_LS_LOSSLESS, tmp_path / "a")
+    file_of(frame, syntaxes.JPEG_LS_LOSSLESS, tmp_path / "a")
     np.testing.assert_array_equal(read(tmp_path)[0], image)
 
 
 def test_restart_markers_are_left_to_another_decoder():
-    frame = LOSSLESS[codecs.JPEG_LOSSLESS](SMOOTH)
+    frame = LOSSLESS[syntaxes.JPEG_LOSSLESS](SMOOTH)
     restart = b"\xff\xdd\x00\x04\x00\x18"
     with pytest.raises(UnsupportedPixelData, match="restart"):
-        decoded(codecs.JPEG_LOSSLESS, frame[:2] + restart + frame[2:])
+        decoded(syntaxes.JPEG_LOSSLESS, frame[:2] + restart + frame[2:])
 
 
 def test_a_missing_codec_is_left_to_another_decoder(monkeypatch):
     def missing(*args, **options):
         raise ImportError("could not import name 'jpegls_decode'")
 
-    frame = LOSSLESS[codecs.JPEG_LS_LOSSLESS](SMOOTH)
+    frame = LOSSLESS[syntaxes.JPEG_LS_LOSSLESS](SMOOTH)
     monkeypatch.setattr(imagecodecs, "jpegls_decode", missing)
     with pytest.raises(UnsupportedPixelData, match="jpegls_decode"):
-        decoded(codecs.JPEG_LS_LOSSLESS, frame)
+        decoded(syntaxes.JPEG_LS_LOSSLESS, frame)
 
 
 def test_a_missing_end_marker_is_told_as_such():
-    frame = LOSSLESS[codecs.JPEG_LOSSLESS](SMOOTH)
+    frame = LOSSLESS[syntaxes.JPEG_LOSSLESS](SMOOTH)
     with pytest.raises(TruncatedPixelData, match="end marker"):
-        decoded(codecs.JPEG_LOSSLESS, frame[:-2])
+        decoded(syntaxes.JPEG_LOSSLESS, frame[:-2])
 
 
 def test_every_codec_listed_is_there():
-    assert all(codec.available for codec in codecs.CODECS.values())
-    assert set(codecs.available_codecs().values()) == {f"imagecodecs {imagecodecs.__version__}"}
-    assert set(LOSSLESS) | set(LOSSY) <= set(codecs.CODECS)
+    known = syntaxes.COMPRESSED_SYNTAXES
+    assert {UID(uid).name: True for uid in known} == {
+        syntax.name: getattr(imagecodecs, syntax.codec).available for syntax in known.values()
+    }
+    told = syntaxes.available_codecs()
+    assert set(told.values()) == {f"imagecodecs {imagecodecs.__version__}"}
+    assert set(LOSSLESS) | set(LOSSY) <= set(codecs.CODECS) == set(known)
+
+
+def test_a_codec_without_its_compiled_module_is_not_told_as_there(monkeypatch):
+    """As imagecodecs is when it was built without a library."""
+    find_spec = PathFinder.find_spec
+    monkeypatch.setattr(
+        syntaxes.PathFinder,
+        "find_spec",
+        lambda name, path: None if name == "_jpegls" else find_spec(name, path),
+    )
+    told = syntaxes.available_codecs()
+    assert told["JPEG-LS Lossless Image Compression"] == "pydicom's plugins, if any"
+    assert told["RLE Lossless"].startswith("imagecodecs")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from gsigpu.choices import LESION_REGIONS
 from gsigpu.cli.app import app
 from gsigpu.dicom.reading.hu_planes import read_planes
 from gsigpu.dicom.reading.pixels import PlaneReader
@@ -18,7 +19,7 @@ from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
-from gsigpu.regions.region_layout import LESION_REGIONS, RegionSettings
+from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.regions.shells import parse_rim
 from gsigpu.tables.measurement_table import read_table
 

@@ -1,0 +1,55 @@
+"""What starting a command costs, as a budget of imports: a clock would tell more of the machine than of the code."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.test_cli import COMMANDS
+
+# What takes longer to import than all that a command needs to say what it can.
+SLOW = {
+    "SimpleITK", "cupy", "highdicom", "imagecodecs", "jinja2", "matplotlib", "nibabel", "numpy", "openpyxl",
+    "pandas", "psutil", "pyarrow", "pydicom", "rich", "scipy", "skimage", "sklearn", "statsmodels", "xraydb",
+}  # fmt: skip
+# Typer with pydantic, on Python 3.11, is 270 of them.
+MOST_MODULES = 330
+
+_CODE = """
+import json, sys
+words, sys.argv = sys.argv[1:], ["gsigpu"]
+sys.argv += words
+from gsigpu.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def modules_of(*words):
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE, *words], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stderr.splitlines()[-1])
+
+
+HELP = ("", *COMMANDS, "cohort", "cohort init", "cohort run", "cohort status", "cohort stats")
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_imports_nothing_that_does_the_work(command):
+    modules = modules_of(*command.split(), "--help")
+    assert SLOW.isdisjoint(name.partition(".")[0] for name in modules)
+    assert len(modules) <= MOST_MODULES
+    house = {name.split(".")[1] for name in modules if name.startswith("gsigpu.")}
+    assert house <= {"choices", "cli", "errors", "version"}
+
+
+def test_info_looks_at_libraries_without_importing_them():
+    modules = modules_of("info")
+    assert (SLOW - {"cupy", "numpy"}).isdisjoint(name.partition(".")[0] for name in modules)
+    assert len(modules) <= MOST_MODULES or "cupy" in modules
