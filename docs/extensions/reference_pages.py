@@ -54,7 +54,8 @@ def command_page() -> str:
     lines += [
         "The exit code is 0 only on full success: 1 for an error of the input or the machine, 2 for a command line",
         "that cannot be understood, 130 after Ctrl-C, 143 after SIGTERM. Results go to standard output or to what",
-        "`-o` names, messages to standard error. `--debug` after any command shows the traceback of an error.",
+        "`-o` names, messages to standard error. `-q`, `-v`, `--debug`, `--json` and `gsigpu.toml` work for every command:",
+        "see [](../command-line.md).",
         "",
     ]
     for name, command in all_commands().items():

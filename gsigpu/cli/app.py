@@ -26,30 +26,56 @@ from gsigpu.cli import (
     review_command,
     scan,
 )
+from gsigpu.cli.config_file import config_path, read_config
+from gsigpu.cli.messages import Tone, fail, note, speak, warn
 from gsigpu.cli.once import OnceCommand
 from gsigpu.errors import GsigpuError, GsigpuWarning
+from gsigpu.version import __version__
 
 app = typer.Typer(
     name="gsigpu",
     help="Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+# Words that mean the same wherever they stand on the command line.
+_QUIET, _VERBOSE, _DEBUG = ("-q", "--quiet"), ("-v", "--verbose"), ("--debug",)
+_ANYWHERE = "works after any command"
+
+
+def _tell_version(value: bool) -> None:
+    if value:
+        typer.echo(f"gsigpu {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     *,
-    debug: Annotated[
+    version: Annotated[
         bool,
-        typer.Option("--debug", help="Show the traceback of an error; works after any command."),
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version."),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("-q", "--quiet", help=f"Say nothing but results and errors; {_ANYWHERE}."),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v", "--verbose", help=f"Say what each step took, in a pipe too; {_ANYWHERE}."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help=f"Show the traceback of an error; {_ANYWHERE}.")
     ] = False,
 ) -> None:
     """Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files."""
-    del debug  # `main` takes it out before the parser sees it
+    del version, quiet, verbose, debug  # `run` takes the last three out before the parser sees them
 
 
 app.command("demo", cls=OnceCommand)(demo.demo)
@@ -69,14 +95,22 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
     """
     warnings.simplefilter("always", GsigpuWarning)
     warnings.showwarning = _show_warning
-    debug = "--debug" in sys.argv
-    sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
+    words = sys.argv[1:]
+    debug = any(word in _DEBUG for word in words)
+    speak(
+        Tone(
+            quiet=any(word in _QUIET for word in words),
+            verbose=any(word in _VERBOSE for word in words),
+            as_json="--json" in words,
+        )
+    )
+    sys.argv[1:] = [word for word in words if word not in (*_QUIET, *_VERBOSE, *_DEBUG)]
     try:
-        app()
+        _run_program()
     except GsigpuError as error:
         if was_interrupted():
             raise KeyboardInterrupt from error
-        _fail(str(error), debug=debug)
+        _fail(error, debug=debug)
     except BrokenPipeError:  # the reader of a pipe went away: nothing to tell it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -90,6 +124,19 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
         )
 
 
+def _run_program() -> None:
+    """The command, with what a configuration file gives it."""
+    program = typer.main.get_command(app)
+    path = config_path()
+    if path is None:
+        program()
+        return
+    config = read_config(path, program)
+    if told := config.told(sys.argv[1:]):
+        note(told)
+    program(default_map=config.defaults)
+
+
 def _show_warning(
     message: Warning | str,
     category: type[Warning],
@@ -100,14 +147,13 @@ def _show_warning(
 ) -> None:
     """Warnings of gsigpu as its other messages; those of libraries as Python shows them."""
     if issubclass(category, GsigpuWarning):
-        typer.echo(f"gsigpu: warning: {message}", err=True)
+        warn([str(message)])
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
         (file or sys.stderr).write(text)
 
 
-def _fail(line: str, *, debug: bool) -> None:
+def _fail(error: str | GsigpuError, *, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    typer.echo(f"gsigpu: error: {line}", err=True)
-    sys.exit(1)
+    fail([error])

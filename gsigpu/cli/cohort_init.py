@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher, warn
+from gsigpu.cli.console import TerminalWatcher
+from gsigpu.cli.messages import warn
 
 
 def cohort_init(

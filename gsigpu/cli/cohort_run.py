@@ -15,7 +15,7 @@ import typer
 
 from gsigpu.cli import measure_options, options
 from gsigpu.cli.cohort_run_words import summary, what_is_wrong
-from gsigpu.cli.console import fail, warn
+from gsigpu.cli.messages import fail, warn
 from gsigpu.cli.options import given_options
 from gsigpu.errors import SettingsError
 

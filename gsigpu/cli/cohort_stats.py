@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher, fail, table, warn
+from gsigpu.cli.console import TerminalWatcher, table
+from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -1,18 +1,21 @@
-"""What the commands print with: progress on a terminal, aligned tables, warnings."""
+"""What the commands print with: progress on a terminal, aligned tables, lists of options."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
+from time import perf_counter
 
-import typer
-
+from gsigpu.cli import messages
 from gsigpu.errors import SettingsError
 
 
 class TerminalWatcher:
-    """Progress bars on stderr where that is a terminal, silence elsewhere."""
+    """Progress bars on stderr where that is a terminal, silence elsewhere; with --verbose a line per stage."""
 
     def __init__(self, names: dict[str, str]) -> None:
         """Names : stage -> the title of its bar"""
@@ -21,8 +24,11 @@ class TerminalWatcher:
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:
         """A bar for one stage."""
-        if not sys.stderr.isatty():
+        title = self._names.get(name, name)
+        begun = perf_counter()
+        if messages.tone().quiet or not sys.stderr.isatty():
             yield lambda _done, _total: None
+            messages.step(f"{title}: {perf_counter() - begun:.1f} s")
             return
         from rich.console import Console
         from rich.progress import (
@@ -40,25 +46,17 @@ class TerminalWatcher:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task(self._names.get(name, name), total=None)
+            task = bars.add_task(title, total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
+        messages.step(f"{title}: {perf_counter() - begun:.1f} s")
 
 
-def warn(lines: Iterable[str]) -> None:
-    """One line each on stderr."""
-    for line in lines:
-        typer.echo(f"gsigpu: warning: {line}", err=True)
-
-
-def fail(lines: Sequence[str]) -> None:
-    """Errors of parts of a job whose rest went well: a line each on stderr, exit code 1."""
-    for line in lines:
-        typer.echo(f"gsigpu: error: {line}", err=True)
-    sys.exit(1)
+# A column of text is never narrower than this, whatever the terminal.
+_NARROWEST = 12
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Text in aligned columns; numbers to the right.
+    """Text in aligned columns; numbers to the right. On a terminal, the longest texts wrap until a line fits.
 
     >>> print(table(["map", "n"], [["iodine", 3], ["vnc", 12]]))
     map      n
@@ -72,14 +70,36 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         bool(body) and all(isinstance(row[column], int | float | None) for row in body)
         for column in range(len(header))
     ]
-    lines = (
+    if sys.stdout.isatty():
+        widths = _narrowed(widths, right, shutil.get_terminal_size().columns)
+    return "\n".join(
         "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        )
+            part.rjust(width) if to_right else part.ljust(width)
+            for part, width, to_right in zip(parts, widths, right, strict=True)
+        ).rstrip()
         for row in cells
+        for parts in _wrapped(row, widths)
     )
-    return "\n".join(line.rstrip() for line in lines)
+
+
+def _narrowed(widths: list[int], right: list[bool], columns: int) -> list[int]:
+    """Widths with which a line fits, taken from the widest column of text each time."""
+    widths = list(widths)
+    while sum(widths) + 2 * (len(widths) - 1) > columns:
+        texts = [c for c, to_right in enumerate(right) if not to_right and widths[c] > _NARROWEST]
+        if not texts:
+            break
+        widths[max(texts, key=lambda column: widths[column])] -= 1
+    return widths
+
+
+def _wrapped(row: Sequence[str], widths: Sequence[int]) -> Iterator[tuple[str, ...]]:
+    """The lines of a row."""
+    parts = [
+        textwrap.wrap(cell, width) if len(cell) > width else [cell]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    yield from zip_longest(*parts, fillvalue="")
 
 
 def split_list(texts: str | Sequence[str]) -> list[str]:

@@ -10,9 +10,10 @@ import typer
 
 from gsigpu.cli.cohort_run_words import summary as ran
 from gsigpu.cli.cohort_stats import summary as compared
-from gsigpu.cli.console import TerminalWatcher, table, warn
+from gsigpu.cli.console import TerminalWatcher, table
 from gsigpu.cli.map_command import summary
 from gsigpu.cli.measure_command import summary as measured
+from gsigpu.cli.messages import warn
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.demo.demo_cohort import CohortDemo

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from gsigpu.cli import options
+from gsigpu.cli.config_file import FILE_NAME, VARIABLE, config_path
 from gsigpu.cli.console import table
 from gsigpu.version import __version__
 
@@ -39,6 +40,7 @@ def info(*, as_json: options.AsJson = False) -> None:
             else f"not usable: {facts['why_no_gpu']}",
         ],
         ["backend auto", f"takes {'the GPU' if gpu else 'the CPU'}"],
+        ["options", facts["config"] or f"no {FILE_NAME} here, and no {VARIABLE}"],
         *(["codec", f"{name}: {decoder}"] for name, decoder in facts["codecs"].items()),
     ]
     typer.echo(table(["", ""], rows).lstrip("\n"))
@@ -56,6 +58,7 @@ def _facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _SHOWN},
         "threads": default_workers(),
+        "config": None if (path := config_path()) is None else str(path),
         "gpu": None
         if summary is None
         else {name: getattr(summary, name) for name in type(summary).__dataclass_fields__},

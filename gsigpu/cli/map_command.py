@@ -11,7 +11,8 @@ import typer
 
 from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher, split_numbers, table, warn
+from gsigpu.cli.console import TerminalWatcher, split_numbers, table
+from gsigpu.cli.messages import warn
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.map.map_study import MapResult

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gsigpu.cli import measure_options, options
-from gsigpu.cli.console import TerminalWatcher, fail, split_numbers, table, warn
+from gsigpu.cli.console import TerminalWatcher, split_numbers, table
+from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -1,4 +1,6 @@
-"""Commands that refuse an option given twice where it takes one value: the parser would keep the last."""
+"""What every command has: its options in groups, and a word against an option given twice where it takes one value,
+of which the parser would keep the last.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,18 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperOption
 
+from gsigpu.cli.option_groups import grouped
 from gsigpu.errors import SettingsError
 
 
 class OnceCommand(TyperCommand):
-    """A command whose options of a single value can be given once."""
+    """A command whose options of a single value can be given once, and stand in groups in its help."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the options into the help."""
+        for group, records in grouped(self.get_params(ctx), ctx).items():
+            with formatter.section(group):
+                formatter.write_dl(records)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Raises SettingsError for an option of a single value that is given twice."""

@@ -10,7 +10,8 @@ import typer
 
 from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.cli import measure_options, options
-from gsigpu.cli.console import TerminalWatcher, split_numbers, warn
+from gsigpu.cli.console import TerminalWatcher, split_numbers
+from gsigpu.cli.messages import warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher, table, warn
+from gsigpu.cli.console import TerminalWatcher, table
+from gsigpu.cli.messages import warn
 from gsigpu.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:

@@ -286,7 +286,7 @@ def test_interrupt_in_another_dress_is_still_an_interrupt(monkeypatch):
         except KeyboardInterrupt:
             raise ImportError("interrupted in the middle") from None
 
-    monkeypatch.setattr(gsigpu.cli.app, "app", swallow)
+    monkeypatch.setattr(gsigpu.cli.app, "_run_program", swallow)
     monkeypatch.setattr(sys, "argv", ["gsigpu", "info"])
     before = {
         signal_number: signal.getsignal(signal_number)
