@@ -33,3 +33,12 @@ def pytest_runtest_setup(item):
 
         if reason := why_no_gpu():
             pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One for all tests of a process: Playwright takes no second."""
+    from tests.support.browser import launched
+
+    with launched() as opened:
+        yield opened

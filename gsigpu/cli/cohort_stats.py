@@ -83,6 +83,14 @@ def cohort_stats(
             help="Share of the first group of a pair where a cut-off will be used, 0 to 1; gives predictive values.",
         ),
     ] = None,
+    exclusions: Annotated[
+        Path | None,
+        typer.Option(
+            "--exclusions",
+            metavar="FILE",
+            help="Lesions that were rejected or are to be redrawn, as the gallery saves them; left out and counted.",
+        ),
+    ] = None,
     replicates: Annotated[
         int, typer.Option("--replicates", min=100, help="Of the bootstrap over patients.")
     ] = 2000,
@@ -127,6 +135,7 @@ def cohort_stats(
             ),
             patients=patients,
             cutoffs=apply,
+            exclusions=exclusions,
             title=title,
             overwrite=overwrite,
             n_workers=workers,

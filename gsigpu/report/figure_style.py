@@ -131,7 +131,8 @@ def save(drawing: Drawing, folder: Path) -> list[Path]:
 def inline_svg(svg: str, name: str) -> str:
     """An SVG file's text as an element of the page.
 
-    Its colours become variables, its identifiers the figure's own, its font the page's.
+    Its colours become variables, its identifiers the figure's own, its font the page's. Links of a file in figures/
+    lead from the page, one folder up.
 
     >>> inline_svg('<?xml ?><svg><g id="a" style="fill: #1f2430"/></svg>', "roc")
     '<svg><g id="roc-a" style="fill: var(--ink)"/></svg>'
@@ -140,6 +141,7 @@ def inline_svg(svg: str, name: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.S)
     body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
     body = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', body)
+    body = re.sub(r'\bhref="\.\./', 'href="', body)
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
     body = re.sub(r"#[0-9a-f]{6}\b", _variable, body)
     body = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", body)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gsigpu.cohort_statistics.groups.clustered_mean import clustered_means
 from gsigpu.report.figure_style import (
@@ -27,12 +30,18 @@ _MARK = 9.0
 _SMALL_MARK = 3.0
 
 
-def distributions(observations: Observations) -> list[Drawing]:
-    """One figure per parameter: phases in rows, regions in columns."""
-    return [_distribution(observations, parameter) for parameter in observations.parameters]
+def distributions(observations: Observations, gallery: str = "") -> list[Drawing]:
+    """One figure per parameter: phases in rows, regions in columns.
+
+    gallery : address of the run's gallery, relative to the figures' folder; each dot leads to its lesion's card.
+        Empty where there is none.
+    """
+    return [
+        _distribution(observations, parameter, gallery) for parameter in observations.parameters
+    ]
 
 
-def _distribution(observations: Observations, parameter: str) -> Drawing:
+def _distribution(observations: Observations, parameter: str, gallery: str) -> Drawing:
     table = observations.table[observations.table["parameter"] == parameter]
     table = table[np.isfinite(table["value"])]
     phases, regions, groups = observations.phases, observations.regions, observations.groups
@@ -44,7 +53,8 @@ def _distribution(observations: Observations, parameter: str) -> Drawing:
             axis = axes[row, column]
             cell = table[(table["phase"] == phase) & (table["region"] == region)]
             for k, group in enumerate(groups):
-                _box_and_strip(axis, k, cell[cell["group"] == group], rasterized=rasterized)
+                of_group = cell[cell["group"] == group]
+                _box_and_strip(axis, k, of_group, gallery, rasterized=rasterized)
             axis.set_title(f"{region}, {phase}" if phase else region)
             axis.grid(visible=True, axis="y")
             axis.set_axisbelow(True)
@@ -60,12 +70,23 @@ def _distribution(observations: Observations, parameter: str) -> Drawing:
         name=file_stem("distribution", parameter),
         title=parameter_name(parameter),
         caption="Box: quartiles and median; whiskers to 1.5 interquartile ranges. Each dot is a lesion; the "
-        "lesions of one patient stand above each other in one colour, patients in order of their mean.",
+        "lesions of one patient stand above each other in one colour, patients in order of their mean."
+        + _link_words(gallery, rasterized=rasterized),
         figure=figure,
     )
 
 
-def _box_and_strip(axis: Any, k: int, cell: pd.DataFrame, *, rasterized: bool) -> None:
+def _link_words(gallery: str, *, rasterized: bool) -> str:
+    """What a click does."""
+    if not gallery:
+        return ""
+    which = "beyond the whiskers " if rasterized else ""
+    return f" A click on a dot {which}opens the lesion in the gallery."
+
+
+def _box_and_strip(
+    axis: Any, k: int, cell: pd.DataFrame, gallery: str, *, rasterized: bool
+) -> None:
     if cell.empty:
         return
     values = cell["value"].to_numpy()
@@ -85,16 +106,40 @@ def _box_and_strip(axis: Any, k: int, cell: pd.DataFrame, *, rasterized: bool) -
     at = cell["patient_id"].map(rank).to_numpy()
     x = k + _STRIP_LEFT + _STRIP_WIDTH * (at + 0.5) / len(means)
     colours = np.array(SERIES[:7])[at % 7]
-    axis.scatter(
-        x,
-        values,
-        s=_MARK if len(values) < 200 else _SMALL_MARK,
-        c=colours,
-        alpha=0.85,
-        lw=0,
-        rasterized=rasterized,
-        zorder=3,
-    )
+    size = _MARK if len(values) < 200 else _SMALL_MARK
+    # A picture of thousands of dots has no links; those that a reader asks about keep theirs.
+    linked_mask = np.full(len(values), bool(gallery))
+    if rasterized:
+        linked_mask &= _beyond_whiskers(values)
+    for mask, is_linked in ((~linked_mask, False), (linked_mask, True)):
+        if not mask.any():
+            continue
+        dots = axis.scatter(
+            x[mask],
+            values[mask],
+            s=size,
+            c=colours[mask],
+            alpha=0.85,
+            lw=0,
+            rasterized=rasterized and not is_linked,
+            zorder=3,
+        )
+        if is_linked:
+            dots.set_urls([_card_address(gallery, row) for row in cell[mask].to_dict("records")])
+
+
+def _beyond_whiskers(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    low, high = np.percentile(values, (25, 75))
+    reach = 1.5 * (high - low)
+    return np.asarray((values < low - reach) | (values > high + reach), dtype=bool)
+
+
+def _card_address(gallery: str, row: Mapping[Hashable, Any]) -> str:
+    """Of the lesion's card; of every reader's where the value is the mean over readers."""
+    names = {"case": row["case_id"], "lesion": row["lesion_id"], "phase": row["phase"]}
+    if row["reader"] != "mean":
+        names["reader"] = row["reader"]
+    return f"{gallery}#{urlencode({name: text for name, text in names.items() if text})}"
 
 
 def spectral_curves(observations: Observations) -> Drawing | None:

@@ -272,6 +272,11 @@ def frame_of_flow(observations: Observations) -> pd.DataFrame:
     ]
     for rule, n in (flow.excluded or {}).items():
         rows += [("patients excluded", rule, n.patients), ("lesions excluded", rule, n.lesions)]
+    for what, n in flow.decided.items():
+        rows += [
+            ("patients with a decision", what, n.patients),
+            ("lesions with a decision", what, n.lesions),
+        ]
     rows += [("cases failed", stage, n) for stage, n in (flow.cases_failed or {}).items()]
     rows += [("lesions of other groups", group, n) for group, n in flow.other_groups.items()]
     rows += [("lesions not measured", reason, n) for reason, n in flow.failed.items()]

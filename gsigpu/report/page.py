@@ -44,6 +44,7 @@ from gsigpu.tables.observations import Observations
 
 DEFAULT_TITLE = "Spectral CT of liver metastases: groups compared"
 _MANY_COLUMNS = 11
+_DECIDED = {"rejected": "Rejected", "redraw": "To be redrawn"}
 _FEW = 4  # sentences that are shown without asking
 _LEGIBLE = 0.62  # of a figure's own size, below which its text is too small to read
 
@@ -321,6 +322,11 @@ def _flow(observations: Observations, results: Results) -> dict[str, Any]:
             }
         )
     others = [
+        f"{_DECIDED[what]} at review: {plural(n.patients, 'patient')}, {plural(n.lesions, 'lesion')}"
+        + (f" ({n.reason})" if n.reason else "")
+        for what, n in flow.decided.items()
+    ]
+    others += [
         f"{plural(n, 'lesion')} of group {group}, not compared"
         for group, n in flow.other_groups.items()
     ]

@@ -38,6 +38,7 @@ class Flow:
     excluded : rule -> what it took out, of exclusions.csv; None where there is no such file
     cases_failed : stage -> cases, of failures.csv; None where there is no such file
     row_warnings : kind -> how many, of warnings.csv; empty where there is no such file
+    decided : decision of a reader -> what it took out of the table, before the tests
     analysed : group -> (patients, lesions) with a value
     """
 
@@ -52,6 +53,7 @@ class Flow:
     analysed: Mapping[str, tuple[int, int]]
     warnings: tuple[str, ...] = ()
     row_warnings: dict[str, int] = field(default_factory=dict)
+    decided: dict[str, Exclusion] = field(default_factory=dict)
 
 
 def read_flow(

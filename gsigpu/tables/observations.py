@@ -12,7 +12,7 @@ told at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +21,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsigpu.tables.counting import WITHIN_REGIONS, count, lesions
+from gsigpu.tables.decided_lesions import without_decided
 from gsigpu.tables.flow_counts import Flow, read_flow
 from gsigpu.tables.observation_checks import TableProblems, find_problems
 from gsigpu.tables.raw_table import RawTable, read_raw
+from gsigpu.tables.review_decisions import Decision
 
 MINIMAL = ("patient_id", "lesion_id", "group", "phase", "region", "parameter", "value")
 OBSERVATION = (
     "patient_id", "lesion_id", "group", "phase", "region", "parameter", "reader", "value", "unit",
-    "definition",
+    "definition", "case_id",
 )  # fmt: skip
 PATIENT = ("patient_id", "group", "sex", "age", "n_lesions", "diameter_mm")
-_WANTED = (*OBSERVATION, "case_id", "statistic", "flags", "distance_mm", "sex", "age")
+_WANTED = (*OBSERVATION, "statistic", "flags", "distance_mm", "sex", "age")
 _KEY = ("patient_id", "lesion_id", "phase", "region", "parameter", "reader")
 # Values that are one number per region and no mean of voxels.
 _TABLED = ("mean", "ratio")
@@ -113,18 +115,27 @@ class Observations:
 
 
 def read_observations(
-    path: Path, choice: Choice | None = None, *, patients: Path | None = None
+    path: Path,
+    choice: Choice | None = None,
+    *,
+    patients: Path | None = None,
+    decisions: Sequence[Decision] = (),
 ) -> Observations:
     """Reads and checks a table.
 
     path : CSV, Parquet, a folder of Parquet, or the folder of a cohort run
     patients : a table with patient_id and any of sex, age, such as the manifest
+    decisions : on lesions that are left out, and counted
     Raises TableProblems with everything that is wrong, InputError if the file cannot be read.
     """
     choice = choice or Choice()
     raw = read_raw(path, _WANTED, _kept)
     extra = None if patients is None else read_raw(patients, ("patient_id", "sex", "age"), _all)
-    return observations_of(raw, choice, extra)
+    if not decisions:
+        return observations_of(raw, choice, extra)
+    decided = without_decided(raw, decisions)
+    observations = observations_of(decided.table, choice, extra)
+    return replace(observations, flow=decided.counted(observations.flow))
 
 
 def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None) -> Observations:

@@ -9,6 +9,7 @@ const Gallery = (() => {
   const DECISIONS = ["", "rejected", "redraw"];
   const SORTS = [["", "as in the manifest"], ["lambda_hu core", "λHU, core"], ["lambda_hu rim", "λHU, rim"], ["iodine core", "iodine, core"], ["iodine rim", "iodine, rim"], ["diameter", "diameter"], ["volume", "volume"]];
   const COLUMNS = ["case_id", "lesion_id", "phase", "reader", "decision", "reason"];
+  const FILTERS = ["group", "phase", "reader", "flag", "decision", "name"];
   const articles = new Map();
   let decisions = {};
 
@@ -21,10 +22,12 @@ const Gallery = (() => {
 
   function element(name, text, className) { const made = document.createElement(name); if (text !== undefined) made.textContent = text; if (className) made.className = className; return made; }
 
+  function mark(made, decision) { for (const name of DECISIONS.slice(1)) made.classList.toggle(name, name === decision); }
+
   function article(card) {
     const made = element("article"), key = keyOf(card), decision = decisions[key] || { decision: "", reason: "" };
     made.id = card.id;
-    made.className = decision.decision;
+    mark(made, decision.decision);
     const heading = element("h2", `${card.case}, lesion ${card.lesion}`);
     heading.append(element("span", [card.group, card.phase, card.reader, `slice ${card.slice}`].filter(Boolean).join(" · ")));
     const image = element("img");
@@ -36,7 +39,7 @@ const Gallery = (() => {
     const decide = element("div", undefined, "decide"), choice = element("select"), reason = element("input");
     for (const name of DECISIONS) choice.add(new Option(name || "accepted", name));
     choice.value = decision.decision; choice.setAttribute("aria-label", "Decision"); reason.placeholder = "reason"; reason.value = decision.reason; reason.setAttribute("aria-label", "Reason");
-    const note = () => { decisions[key] = { decision: choice.value, reason: reason.value.trim() }; if (!choice.value) delete decisions[key]; made.className = choice.value; remember(); count(); };
+    const note = () => { decisions[key] = { decision: choice.value, reason: reason.value.trim() }; if (!choice.value) delete decisions[key]; mark(made, choice.value); remember(); count(); };
     choice.addEventListener("change", note); reason.addEventListener("change", note);
     decide.append(choice, reason);
     made.append(heading, image, values);
@@ -91,7 +94,20 @@ const Gallery = (() => {
     byId("name").addEventListener("input", fill);
     byId("save").addEventListener("click", save);
     fill();
-    if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+    follow();
+    addEventListener("hashchange", follow);
+  }
+
+  /* A link from the report: #case=C1&lesion=2&phase=PVP, with reader=A where a reader is meant. */
+  function follow() {
+    if (!location.hash) return;
+    const link = new URLSearchParams(location.hash.slice(1));
+    const linked = cards.filter((card) => link.has("case") && [...link].every(([name, text]) => card[name] === text));
+    if (!linked.length) { byId("count").textContent = "The link's lesion is not in this gallery: the run was made again, or without it."; return; }
+    for (const id of FILTERS) byId(id).value = "";
+    fill();
+    for (const [card, made] of articles) made.classList.toggle("linked", linked.includes(card));
+    articles.get(linked[0]).scrollIntoView({ block: "center" });
   }
 
   addEventListener("DOMContentLoaded", start);

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -29,6 +31,7 @@ from gsigpu.report.table_files import in_file_order, write_frames, write_tables,
 from gsigpu.report.word_file import write_word_file
 from gsigpu.tables.cutoff_table import read_cutoffs
 from gsigpu.tables.observations import Choice, Observations, read_observations
+from gsigpu.tables.review_decisions import read_decisions
 from gsigpu.tables.summary_table import is_summary, read_summary
 from gsigpu.version import __version__
 
@@ -71,6 +74,7 @@ def cohort_stats(
     settings: StatisticsSettings | None = None,
     patients: Path | str | None = None,
     cutoffs: Path | str | None = None,
+    exclusions: Path | str | None = None,
     title: str = "",
     overwrite: bool = False,
     n_workers: int | None = None,
@@ -85,6 +89,7 @@ def cohort_stats(
     settings : replicates, seed, directions
     patients : a table with patient_id and any of sex, age; the manifest is one
     cutoffs : the roc.csv of another study, whose cut-offs are judged on these lesions
+    exclusions : decisions of readers on lesions, as the gallery saves them; these lesions are left out and counted
     title : of the page and the Word document
     n_workers : processes, all processors if not given; small tables need one only. They are started anew,
         so a script that calls this keeps its own work under `if __name__ == "__main__":`.
@@ -95,7 +100,10 @@ def cohort_stats(
     """
     table, out = Path(table), Path(out)
     settings = settings or StatisticsSettings()
-    protected = [table, *(Path(given) for given in (patients, cutoffs) if given is not None)]
+    protected = [
+        table,
+        *(Path(given) for given in (patients, cutoffs, exclusions) if given is not None),
+    ]
     with staged_folder(
         out,
         overwrite=overwrite,
@@ -106,11 +114,20 @@ def cohort_stats(
         with watcher.stage("read") as progress:
             progress(0, 1)
             summary = is_summary(table)
+            decisions = () if exclusions is None else read_decisions(Path(exclusions))
+            if summary and decisions:
+                raise SettingsError(
+                    "--exclusions names lesions, and the table holds groups' means alone",
+                    remedy="give the table of measurements",
+                )
             observations = (
                 observations_of_summary(read_summary(table, (choice or Choice()).groups))
                 if summary
                 else read_observations(
-                    table, choice, patients=None if patients is None else Path(patients)
+                    table,
+                    choice,
+                    patients=None if patients is None else Path(patients),
+                    decisions=decisions,
                 )
             )
             _require_known(observations, settings)
@@ -128,7 +145,10 @@ def cohort_stats(
                     applied=applied,
                 )
         with watcher.stage("report") as progress:
-            tables = _write(folder, observations, results, title or DEFAULT_TITLE, progress)
+            gallery = _gallery(observations.source, out)
+            tables = _write(
+                folder, observations, results, title or DEFAULT_TITLE, gallery, progress
+            )
     return CohortStatistics(
         out=out,
         report=out / "report.html",
@@ -180,6 +200,7 @@ def _write(
     observations: Observations,
     results: Results,
     title: str,
+    gallery: str,
     progress: Callable[[int, int], None],
 ) -> Tables:
     frames = {name: in_file_order(name, frame) for name, frame in results.frames.named().items()}
@@ -199,7 +220,7 @@ def _write(
         tables=tables.files(),
     )
     with house_style():
-        makers = _figures(observations, results)
+        makers = _figures(observations, results, gallery)
         drawn: list[tuple[Drawing, str]] = []
         for done, make in enumerate(makers):
             progress(done, len(makers))
@@ -224,8 +245,19 @@ def _write(
     return tables
 
 
+def _gallery(source: Path, out: Path) -> str:
+    """The address of the gallery that a cohort run wrote beside its table, from the figures' folder; or nothing."""
+    page = source.parent / "review" / "index.html"
+    if source.stem != "measurements" or not page.is_file():
+        return ""
+    try:
+        return quote(Path(os.path.relpath(page.resolve(), out.resolve() / "figures")).as_posix())
+    except ValueError:  # another drive
+        return ""
+
+
 def _figures(
-    observations: Observations, results: Results
+    observations: Observations, results: Results, gallery: str
 ) -> Sequence[Callable[[], Sequence[Drawing]]]:
     """What draws each kind of figure; one after the other, so that few are in memory."""
 
@@ -235,7 +267,7 @@ def _figures(
     if not results.has_values:
         return ()
     return (
-        lambda: figures_values.distributions(observations),
+        lambda: figures_values.distributions(observations, gallery),
         lambda: as_list(figures_values.spectral_curves(observations)),
         lambda: as_list(figures_values.profiles(observations)),
         lambda: figures_roc.forest(observations, results),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -11,15 +12,22 @@ from gsigpu.pipeline.cohort_run.checks import CohortOptions
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
+from gsigpu.report.figure_style import inline_svg, save
+from gsigpu.report.figures_values import distributions
+from gsigpu.tables.observations import read_observations
 from gsigpu.tables.review_decisions import read_decisions
-from tests.support.browser import launched, open_page
+from tests.support.browser import open_page
 
 ONE = CohortOptions(workers=1)
 
 
 @pytest.fixture(scope="module")
 def cohort(make_cohort):
-    return make_cohort(3)
+    made = make_cohort(3)
+    for row in made.rows:
+        row["patient_id"] = f"P-{row['case_id']}"
+    made.write()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +60,10 @@ def test_a_card_for_every_lesion_with_the_values_of_the_table(run):
 
 
 @pytest.fixture(scope="module")
-def decided(run, tmp_path_factory):
+def decided(run, browser, tmp_path_factory):
     """Decisions made in the page, as a reader makes them."""
     path = tmp_path_factory.mktemp("decisions") / "exclusions.csv"
-    with (
-        launched() as browser,
-        open_page(browser, (run / "review" / "index.html").as_uri()) as page,
-    ):
+    with open_page(browser, (run / "review" / "index.html").as_uri()) as page:
         page.wait_for_selector("article")
         n = len(cards_of(run))
         assert page.locator("article").count() == n
@@ -97,6 +102,49 @@ def test_decisions_are_saved_as_the_run_reads_them(run, decided):
         "case_id": first["case"], "lesion_id": first["lesion"], "phase": first["phase"], "reader": first["reader"],
         "decision": "rejected", "reason": "motion, see slice 3",
     }  # fmt: skip
+
+
+@pytest.mark.browser
+def test_a_dot_of_the_report_leads_to_its_card(run, browser, tmp_path):
+    observations = read_observations(run)
+    gallery = os.path.relpath(run / "review" / "index.html", tmp_path / "figures")
+    (drawing, *_) = distributions(observations, gallery)
+    save(drawing, tmp_path / "figures")
+    svg = (tmp_path / "figures" / f"{drawing.name}.svg").read_text("utf-8")
+    report = tmp_path / "report.html"
+    report.write_text(f"<!DOCTYPE html><title>r</title>{inline_svg(svg, drawing.name)}", "utf-8")
+    with open_page(browser, report.as_uri()) as page:
+        row = observations.table[observations.table["parameter"] == observations.parameters[0]]
+        row = row[row["group"] == observations.groups[0]].iloc[0]
+        dot = page.locator(f"a[*|href*='case={row['case_id']}&lesion={row['lesion_id']}']").first
+        with page.expect_popup() as opened:
+            dot.click()
+        gallery_page = opened.value
+        gallery_page.wait_for_selector("article.linked")
+        words = gallery_page.inner_text("article.linked h2")
+        assert f"{row['case_id']}, lesion {row['lesion_id']}" in words
+        assert gallery_page.locator("article.linked").count() == 1
+        assert gallery_page.evaluate(
+            "() => { const box = document.querySelector('article.linked').getBoundingClientRect();"
+            " return box.bottom > 0 && box.top < innerHeight; }"
+        )
+        gallery_page.evaluate("location.hash = '#case=C99&lesion=1'")
+        gallery_page.wait_for_function(
+            "document.getElementById('count').textContent.includes('not in this gallery')"
+        )
+        gallery_page.close()
+
+
+@pytest.mark.browser
+def test_the_statistics_leave_out_and_count_what_was_decided(run, decided):
+    observations = read_observations(run, decisions=read_decisions(decided))
+    first = cards_of(run)[0]
+    kept = observations.table
+    assert not ((kept["case_id"] == first["case"]) & (kept["lesion_id"] == first["lesion"])).any()
+    assert observations.flow.n_lesions == len(cards_of(run))
+    n_analysed = sum(n for _, n in observations.flow.analysed.values())
+    assert n_analysed == len(cards_of(run)) - 1
+    assert observations.flow.decided == {"rejected": (1, 1, "motion, see slice 3")}
 
 
 @pytest.mark.browser

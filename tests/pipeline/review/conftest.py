@@ -5,7 +5,6 @@ import pytest
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.review.review_study import review_study
-from tests.support.browser import launched
 
 SETTINGS = PhantomSettings(
     shape=(12, 96, 96),
@@ -52,9 +51,3 @@ def reviewed_with_identity(truth, masks, tmp_path_factory):
         case_id="case-7",
         with_identity=True,
     )
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with launched() as opened:
-        yield opened
