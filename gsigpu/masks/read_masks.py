@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from gsigpu.errors import EmptyMask, GeometryError, MaskError, OutsideStudy
@@ -27,7 +28,7 @@ from gsigpu.masks.rtstruct import read_structures
 from gsigpu.masks.segmentation import SEGMENTATIONS, read_segmentation
 from gsigpu.masks.volume_headers import VOLUME_SUFFIXES
 from gsigpu.masks.volume_masks import read_volume_masks
-from gsigpu.regions.region_mask import RegionMask, union
+from gsigpu.regions.region_mask import Box, RegionMask, trimmed, union
 from gsigpu.volume import VolumeGeometry
 
 _RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -211,16 +212,13 @@ def _regions(placed: Sequence[Placed], names: Mapping[int, str]) -> list[RegionM
     """One region per label, by one pass over the labels of each volume."""
     pieces: dict[int, list[RegionMask]] = {}
     for volume in placed:
-        if volume.labels.size == 0:
-            continue
-        for label, box in enumerate(find_objects(volume.labels), start=1):
-            if box is not None:
-                z, y, x = (o + side.start for o, side in zip(volume.origin, box, strict=True))
-                voxels = volume.labels[box] == label
-                piece = RegionMask(
-                    name=_name(names, label), label=label, origin=(z, y, x), voxels=voxels
-                )
-                pieces.setdefault(label, []).append(piece)
+        for label, box in _label_boxes(volume.labels):
+            z, y, x = (o + side.start for o, side in zip(volume.origin, box, strict=True))
+            voxels = volume.labels[box] == label
+            piece = RegionMask(
+                name=_name(names, label), label=label, origin=(z, y, x), voxels=voxels
+            )
+            pieces.setdefault(label, []).append(trimmed(piece))
     regions = []
     for label in sorted(pieces):
         members = pieces[label]
@@ -233,16 +231,29 @@ def _regions(placed: Sequence[Placed], names: Mapping[int, str]) -> list[RegionM
     return regions
 
 
+def _label_boxes(labels: NDArray[np.integer]) -> Iterator[tuple[int, Box]]:
+    """Each label that occurs, in their order, and a box that holds all its voxels.
+
+    Most layers hold one label, in a box around it: two counts tell it in a tenth of the time of a search.
+    """
+    largest = int(labels.max(initial=0))
+    if largest and np.count_nonzero(labels) == np.count_nonzero(labels == largest):
+        z, y, x = (slice(0, n) for n in labels.shape)
+        yield largest, (z, y, x)
+    elif largest:
+        for label, box in enumerate(find_objects(labels), start=1):
+            if box is not None:
+                yield label, box
+
+
 def _counts(layer: Layer) -> dict[int, tuple[int, float]]:
     """Label -> its voxels in the file, and their volume in mL."""
     counts: dict[int, tuple[int, float]] = {}
     for volume in layer.volumes:
-        numbers = np.bincount(volume.labels.ravel())
-        for label in np.flatnonzero(numbers).tolist():
-            if label:
-                n, ml = counts.get(label, (0, 0.0))
-                more = int(numbers[label])
-                counts[label] = n + more, ml + more * volume.geometry.voxel_volume_ml
+        for label, box in _label_boxes(volume.labels):
+            n, ml = counts.get(label, (0, 0.0))
+            more = int(np.count_nonzero(volume.labels[box] == label))
+            counts[label] = n + more, ml + more * volume.geometry.voxel_volume_ml
     return counts
 
 

@@ -102,12 +102,15 @@ class _Frames:
         codes = {number: _coded(item, program) for number, item in items.items()}
         drawn: dict[int, list[DrawnSlice]] = defaultdict(list)
         plane: VolumeGeometry | None = None
+        is_shared = not any(self._has_plane(groups) for groups in self._groups)
         for groups, pixels in zip(self._groups, self._pixels(), strict=True):
-            this_plane = self._plane(groups, pixels.shape)
-            plane = plane or this_plane
-            self._require_same(plane, this_plane)
+            position_mm = self._position_mm(groups)
+            if plane is None or not is_shared:
+                this_plane = self._plane(groups, pixels.shape, position_mm)
+                plane = plane or this_plane
+                self._require_same(plane, this_plane)
             number = 0 if is_label_map else self._segment_of(groups, names)
-            box = boxed(pixels, np.array(this_plane.origin_mm), label=0 if is_label_map else number)
+            box = boxed(pixels, position_mm, label=number)
             if box is not None:
                 drawn[number].append(box)
         if plane is None:
@@ -179,14 +182,27 @@ class _Frames:
                 return items[0]
         raise damaged(self._path, f"its frames have no {keyword}")
 
-    def _plane(self, groups: Any, shape: tuple[int, ...]) -> VolumeGeometry:
+    def _position_mm(self, groups: Any) -> NDArray[np.float64]:
+        """(3,) LPS mm of a frame's first pixel."""
+        position = self._macro(groups, "PlanePositionSequence").ImagePositionPatient
+        position_mm = np.array([float(x) for x in position])
+        if position_mm.shape != (3,) or not np.isfinite(position_mm).all():
+            raise damaged(self._path, "a frame has no place")
+        return position_mm
+
+    def _has_plane(self, groups: Any) -> bool:
+        """Whether a frame has rows, columns or a pixel size of its own; mostly all frames share them."""
+        return any(
+            keyword in groups for keyword in ("PlaneOrientationSequence", "PixelMeasuresSequence")
+        )
+
+    def _plane(
+        self, groups: Any, shape: tuple[int, ...], position_mm: NDArray[np.float64]
+    ) -> VolumeGeometry:
         """A frame's rows and columns in space, one slice of no particular thickness."""
         rows = [
             float(x)
             for x in self._macro(groups, "PlaneOrientationSequence").ImageOrientationPatient
-        ]
-        position = [
-            float(x) for x in self._macro(groups, "PlanePositionSequence").ImagePositionPatient
         ]
         y_mm, x_mm = (float(x) for x in self._macro(groups, "PixelMeasuresSequence").PixelSpacing)
         normal = np.cross(rows[:3], rows[3:])
@@ -195,7 +211,7 @@ class _Frames:
             return VolumeGeometry(
                 (1, shape[0], shape[1]),
                 (1.0, y_mm, x_mm),
-                (position[0], position[1], position[2]),
+                (float(position_mm[0]), float(position_mm[1]), float(position_mm[2])),
                 row_direction=(rows[0], rows[1], rows[2]),
                 column_direction=(rows[3], rows[4], rows[5]),
                 slice_direction=(float(normal[0]), float(normal[1]), float(normal[2])),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +48,13 @@ def boxed(
         return None
     inside = pixels[rows[0] : rows[-1] + 1]
     columns = np.flatnonzero(inside.any(axis=0))
-    box = inside[:, columns[0] : columns[-1] + 1].astype(np.int32)
+    box = inside[:, columns[0] : columns[-1] + 1]
+    # A box of the whole frame would keep it in memory; the smallest integers save most of the time and of the room.
+    labels: NDArray[Any] = box.astype(np.min_scalar_type(label)) if label else box.copy()
+    if label > 1:
+        labels *= label
     return DrawnSlice(
-        labels=box * label if label else box,
+        labels=labels,
         first=(int(rows[0]), int(columns[0])),
         position_mm=position_mm,
     )
@@ -87,7 +92,7 @@ def _volume(run: Sequence[DrawnSlice], plane: VolumeGeometry, thickness_mm: floa
     else:
         step_mm = np.asarray(plane.slice_direction) * thickness_mm
     lows, highs = _extent(run)
-    labels = np.zeros((len(run), *(highs - lows)), np.int32)
+    labels = np.zeros((len(run), *(highs - lows)), _type_of(run))
     for z, drawn in enumerate(run):
         y, x = (int(first - low) for first, low in zip(drawn.first, lows, strict=True))
         height, width = drawn.labels.shape
@@ -100,10 +105,15 @@ def _volume(run: Sequence[DrawnSlice], plane: VolumeGeometry, thickness_mm: floa
 
 def _joined(first: DrawnSlice, second: DrawnSlice) -> DrawnSlice:
     lows, highs = _extent([first, second])
-    labels = np.zeros(tuple(highs - lows), np.int32)
+    labels = np.zeros(tuple(highs - lows), _type_of((first, second)))
     for drawn in (first, second):
         _paint(labels, drawn, lows)
     return DrawnSlice(labels, (int(lows[0]), int(lows[1])), first.position_mm)
+
+
+def _type_of(run: Sequence[DrawnSlice]) -> np.dtype[Any]:
+    """The integers that hold the labels of all slices."""
+    return np.result_type(*{drawn.labels.dtype for drawn in run})
 
 
 def _extent(run: Sequence[DrawnSlice]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

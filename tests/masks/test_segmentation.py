@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from gsigpu.dicom.study.read_study import read_study
-from gsigpu.errors import DamagedMask, EmptyMask, WrongPatient, WrongPhase
+from gsigpu.errors import DamagedMask, EmptyMask, MaskError, WrongPatient, WrongPhase
 from gsigpu.masks import read_masks
 from gsigpu.masks.layers import Owner
 from gsigpu.volume import VolumeGeometry
@@ -201,3 +201,27 @@ def test_a_seg_that_does_not_hold_what_it_says_is_damaged(ct, tmp_path, change):
     pydicom.dcmwrite(tmp_path / "seg.dcm", seg)
     with pytest.raises(DamagedMask, match=r"seg\.dcm: is damaged"):
         read_masks(tmp_path / "seg.dcm", geometry)
+
+
+def test_a_frame_without_a_place_is_damage(ct, tmp_path):
+    geometry, _ = ct
+    path = written(ct, tmp_path / "seg.dcm", chiral(), "BINARY", {1: "HCC", 2: "satellite"})
+    seg = pydicom.dcmread(path)
+    seg.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient = [0.0, 0.0]
+    pydicom.dcmwrite(path, seg)
+    with pytest.raises(DamagedMask, match="a frame has no place"):
+        read_masks(path, geometry)
+
+
+@pytest.mark.parametrize("of_first", [True, False])
+def test_a_frame_that_alone_says_its_rows_is_compared(ct, tmp_path, of_first):
+    """Frames that share their rows are not compared one by one; those beside them are."""
+    geometry, _ = ct
+    path = written(ct, tmp_path / "seg.dcm", chiral(), "BINARY", {1: "HCC", 2: "satellite"})
+    seg = pydicom.dcmread(path)
+    turned = pydicom.Dataset()
+    turned.ImageOrientationPatient = [0, 1, 0, 0, 0, 1]
+    seg.PerFrameFunctionalGroupsSequence[0 if of_first else 2].PlaneOrientationSequence = [turned]
+    pydicom.dcmwrite(path, seg)
+    with pytest.raises(MaskError, match="not parallel"):
+        read_masks(path, geometry)
