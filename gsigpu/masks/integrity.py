@@ -3,7 +3,7 @@
 A file that was cut off or altered must not become a mask with fewer voxels. SimpleITK and pydicom read on
 where they can, so the proof comes first:
 
-    .nii .nrrd .mha .mhd raw      exactly as many bytes as the header says; these formats have no checksum
+    .nii .nrrd .nhdr .mha .mhd    exactly as many bytes as the header says, where raw; these have no checksum
     gzip                          CRC-32 and length of every member, nothing but padding behind the last
     zlib (MetaImage)              Adler-32, nothing behind it
     bzip2                         CRC of every block

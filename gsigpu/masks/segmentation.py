@@ -47,7 +47,7 @@ def read_segmentation(
         raise MaskError(
             "cannot be read as DICOM SEG (it is another kind of object)",
             where=path,
-            remedy="use DICOM SEG, RTSTRUCT, .nii, .nii.gz, .nrrd, .seg.nrrd, .mha or .mhd",
+            remedy="use DICOM SEG, RTSTRUCT, .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd",
         )
     frame_uid = str(seg.get("FrameOfReferenceUID", "") or "")
     series_uids = _series_referred(seg)

@@ -258,6 +258,7 @@ _READERS: dict[str, Callable[[Path, bytes], VolumeHeader]] = {
     ".nii": _nifti,
     ".nii.gz": _nifti,
     ".nrrd": _nrrd,
+    ".nhdr": _nrrd,
     ".mha": _meta,
     ".mhd": _meta,
 }

@@ -7,7 +7,7 @@ import errno
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -45,7 +45,12 @@ from gsigpu.pipeline.cohort_run.row_files import (
     sweep,
 )
 from gsigpu.pipeline.cohort_run.row_results import without_uids, write_row
-from gsigpu.pipeline.cohort_run.row_state import RowLookup, StudyState
+from gsigpu.pipeline.cohort_run.row_state import (
+    FileStates,
+    RowLookup,
+    StudyState,
+    require_same_masks,
+)
 from gsigpu.pipeline.cohort_run.run_token import NotOwner, require_owner
 from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.measure.measure_study import measure_study
@@ -77,6 +82,7 @@ class _Attempt:
     clock: _Clock
     files: RowFiles
     inputs: dict[str, Any]
+    mask_states: FileStates = field(default_factory=dict)
     redact: Redactor | None = None
     damaged: tuple[str, ...] = ()
 
@@ -122,7 +128,7 @@ class _Case:
                 remedy="correct the manifest",
             )
         with _as_input_error():
-            attempt.files, attempt.inputs = self._lookup.files(row)
+            attempt.files, attempt.inputs, attempt.mask_states = self._lookup.files(row)
             known, damaged = self._lookup.known(attempt.files, row)
         attempt.damaged = damaged = (*attempt.damaged, *damaged)
         if known is not None:
@@ -215,6 +221,7 @@ class _Case:
             clock.stage("cards")
             write_cards(files.cards, measurement, redact)
         clock.stage("write")
+        require_same_masks(row, attempt.mask_states)
         require_owner(task.out, task.token, task.shard)
         write_row(
             files,

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-from gsigpu.errors import GsigpuError
+from gsigpu.errors import FileChanged, GsigpuError
 
 INPUT, PASSING, PROGRAM = "input", "passing", "program"
 # Errors of a disk, a network mount or a crowded machine, which may be over a minute later.
@@ -24,13 +24,13 @@ def kind_of(error: BaseException) -> str:
     """`input`, `passing` or `program`.
 
     What the error was raised from counts: a slice that the disk would not give is a passing trouble,
-    whatever the reader made of it.
+    whatever the reader made of it. So is a file that another program writes to just now.
 
     >>> kind_of(OSError(errno.EIO, "Input/output error")), kind_of(ZeroDivisionError())
     ('passing', 'program')
     """
     for link in _chain(error):
-        if isinstance(link, MemoryError):
+        if isinstance(link, MemoryError | FileChanged):
             return PASSING
         if isinstance(link, OSError) and link.errno in _PASSING_ERRNOS:
             return PASSING

@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gsigpu.dicom.reading.headers import files_below
+from gsigpu.errors import FileChanged
+from gsigpu.file_state import FileState
+from gsigpu.masks.read_files import files_of
 from gsigpu.pipeline.cohort_run.cohort_task import FAILED, LEFT, SKIPPED, RowOutcome, StudyTask
 from gsigpu.pipeline.cohort_run.failure_kinds import PASSING
 from gsigpu.pipeline.cohort_run.row_files import (
@@ -69,6 +73,36 @@ class StudyState:
         return stat_changed or bool(self.content and record.get("content") != self.content)
 
 
+FileStates = dict[Path, FileState]
+
+
+def states_of_masks(row: ManifestRow) -> FileStates:
+    """Of every file that a row's masks and mapping are read from, also voxels and names beside a header.
+
+    Raises OSError if one cannot be looked at, InputError if a folder cannot be listed.
+    """
+    paths: list[Path] = []
+    for path, _ in named_files(row):
+        members = [Path(name) for name in files_below(path)] if path.is_dir() else [path]
+        paths += [part for member in members for part in files_of(member)]
+    return {path: FileState.of(path) for path in paths}
+
+
+def require_same_masks(row: ManifestRow, states: FileStates) -> None:
+    """Raises FileChanged unless a row's masks and mapping are still those that its key was made of.
+
+    What was measured since would else stand under the key of what was there before.
+    """
+    now = states_of_masks(row)
+    for path in sorted({*states, *now}):
+        if states.get(path) != now.get(path):
+            raise FileChanged(
+                "was changed while its row was measured",
+                where=path,
+                remedy="run the same command again when no other program writes to this folder",
+            )
+
+
 class RowLookup:
     """What is on disk of the rows of a run.
 
@@ -80,15 +114,17 @@ class RowLookup:
         self._task, self._state = task, state
         self._settings_key = task.settings.key
 
-    def files(self, row: ManifestRow) -> tuple[RowFiles, dict[str, Any]]:
-        """The files of a row under its key, and its masks' digests.
+    def files(self, row: ManifestRow) -> tuple[RowFiles, dict[str, Any], FileStates]:
+        """The files of a row under its key, its masks' digests, and the state of what was digested.
 
         Raises OSError and InputError if a mask cannot be read.
         """
+        states = states_of_masks(row)
         named = named_files(row)
         digests = [file_digest(path) for path, _ in named]
         key = row_key(row, self._settings_key, digests, self._task.version)
-        return row_files(self._task.out, row, key), {"masks": digests[: len(row.masks)]}
+        inputs = {"masks": digests[: len(row.masks)]}
+        return row_files(self._task.out, row, key), inputs, states
 
     def known(self, files: RowFiles, row: ManifestRow) -> tuple[RowOutcome | None, tuple[str, ...]]:
         """The outcome that is on disk, None where the row must be measured; and what was damaged."""
