@@ -1,7 +1,6 @@
 """A mask that is changed between the hash that names its row's results and its measuring is noticed."""
 
 import json
-import os
 
 import nibabel
 import numpy as np
@@ -17,7 +16,7 @@ def beside(path):
     """Puts another file in the place of one, as programs save."""
     other = path.with_name(f"{path.name}.new")
     other.write_bytes(path.read_bytes())
-    os.replace(other, path)
+    other.replace(path)
 
 
 def less_of_lesion_1(path, write):
