@@ -207,7 +207,10 @@ def test_a_frame_without_a_place_is_damage(ct, tmp_path):
     geometry, _ = ct
     path = written(ct, tmp_path / "seg.dcm", chiral(), "BINARY", {1: "HCC", 2: "satellite"})
     seg = pydicom.dcmread(path)
-    seg.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient = [0.0, 0.0]
+    seg.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient = [
+        0.0,
+        0.0,
+    ]
     pydicom.dcmwrite(path, seg)
     with pytest.raises(DamagedMask, match="a frame has no place"):
         read_masks(path, geometry)
