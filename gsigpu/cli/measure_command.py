@@ -239,7 +239,9 @@ def _roles(measurement: Measurement) -> str:
 
 
 def lesion_table(rows: Sequence[MeasurementRow]) -> str:
-    """Size, λHU and iodine per lesion, in text."""
+    """Size, λHU and iodine per lesion, in text, and all flags of its regions."""
+    from gsigpu.tables.measurement_table import flags_of_lesions
+
     value = {
         (row.lesion_id, row.region, row.parameter): row.value
         for row in rows
@@ -250,11 +252,6 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
         number = value.get((lesion, region, parameter), math.nan)
         return "-" if math.isnan(number) else f"{number:.{digits}f}"
 
-    flags: dict[str, dict[str, None]] = {}
-    for row in rows:
-        if row.region == "lesion":
-            known = flags.setdefault(row.lesion_id, {})
-            known.update(dict.fromkeys(flag for flag in row.flags.split(";") if flag))
     body = [
         [
             lesion,
@@ -262,9 +259,9 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
             shown(lesion, "lesion", "volume", 2),
             *(shown(lesion, region, "lambda_hu", 3) for region in ("core", "rim")),
             *(shown(lesion, region, "iodine", 2) for region in ("core", "rim")),
-            ";".join(of_lesion),
+            "; ".join(of_lesion),
         ]
-        for lesion, of_lesion in flags.items()
+        for lesion, of_lesion in flags_of_lesions(rows).items()
     ]
     body += [
         [

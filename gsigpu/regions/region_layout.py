@@ -6,22 +6,19 @@ from dataclasses import dataclass
 
 from gsigpu.choices import LESION_REGIONS, REGIONS
 from gsigpu.errors import SettingsError
+from gsigpu.regions import flags
 from gsigpu.regions.boundary import RIM_DIMENSIONS, Dimensions
 from gsigpu.regions.region_mask import RegionMask, Spacing, trimmed, union
 from gsigpu.regions.shells import (
     AUTO_RIM,
     FEW_VOXELS,
     LESION_CLEARANCE_MM,
-    THICK_SLICES,
     RimRule,
     distance_field,
     lesion_regions,
     parenchyma,
     profile_shells,
 )
-
-# Of a region that reaches out of the lesion, perhaps out of the liver: there is no mask that would stop it.
-NO_LIVER_MASK = "no-liver-mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +217,11 @@ def _of_lesion(
         field=field,
     )
     of_lesion = tuple(
-        flag for flag in parts.flags if not flag.startswith("few-voxels:") and flag != THICK_SLICES
+        flag
+        for flag in parts.flags
+        if not flag.startswith(f"{flags.FEW_VOXELS}:") and flag != flags.THICK_SLICES
     )
-    no_liver = () if masks.liver is not None else (NO_LIVER_MASK,)
+    no_liver = () if masks.liver is not None else (flags.NO_LIVER_MASK,)
     made: list[MeasuredRegion] = []
     missing: list[MissingRegion] = []
     for name in LESION_REGIONS:
@@ -231,10 +230,10 @@ def _of_lesion(
         if name not in parts.regions:
             missing.append(MissingRegion(lesion.lesion_id, name, of_lesion))
             continue
-        few = ("few-voxels",) if f"few-voxels:{name}" in parts.flags else ()
+        few = (flags.FEW_VOXELS,) if f"{flags.FEW_VOXELS}:{name}" in parts.flags else ()
         outward = no_liver if name == "perilesional" else ()
-        is_shared = name in ("rim", "core") and THICK_SLICES in parts.flags
-        thick = (THICK_SLICES,) if is_shared else ()
+        is_shared = name in ("rim", "core") and flags.THICK_SLICES in parts.flags
+        thick = (flags.THICK_SLICES,) if is_shared else ()
         made.append(
             MeasuredRegion(
                 lesion_id=lesion.lesion_id,
@@ -254,7 +253,7 @@ def _of_lesion(
             liver=masks.liver,
             field=field,
         )
-        in_plane = ("2d-roi",) if parts.dimensions == "2d" else ()
+        in_plane = (flags.IN_PLANE,) if parts.dimensions == "2d" else ()
         made += [
             MeasuredRegion(
                 lesion_id=lesion.lesion_id,
@@ -267,7 +266,7 @@ def _of_lesion(
         ]
         if not shells:
             missing.append(
-                MissingRegion(lesion.lesion_id, "profile", (*of_lesion, "profile-empty"))
+                MissingRegion(lesion.lesion_id, "profile", (*of_lesion, flags.empty("profile")))
             )
     layout = LesionLayout(
         lesion=lesion,
@@ -329,4 +328,4 @@ def _parenchyma(
 
 
 def _few(mask: RegionMask) -> tuple[str, ...]:
-    return ("few-voxels",) if mask.n_voxels < FEW_VOXELS else ()
+    return (flags.FEW_VOXELS,) if mask.n_voxels < FEW_VOXELS else ()

@@ -23,6 +23,7 @@ import numpy as np
 
 from gsigpu.errors import SettingsError
 from gsigpu.maps.nonlinear import array_namespace
+from gsigpu.regions import flags
 from gsigpu.regions.boundary import Dimensions, chosen_dimensions, signed_distance_mm
 from gsigpu.regions.region_mask import RegionMask, Spacing, dilated, trimmed, within, without
 
@@ -30,9 +31,6 @@ from gsigpu.regions.region_mask import RegionMask, Spacing, dilated, trimmed, wi
 FEW_VOXELS = 10
 # Normal liver keeps this far away from lesions: beyond the perfusion changes around metastases.
 LESION_CLEARANCE_MM = 10.0
-# Of rim and core where slices are thicker than the rim: their voxels share each other's tissue, whatever the depth of
-# their centres. At 5 mm slices the core of a 10 mm lesion keeps a third of its difference to the rim (design/009).
-THICK_SLICES = "thick-slices"
 _RULE = re.compile(r"(?P<value>\d+(?:\.\d+)?)\s*(?P<unit>mm|%)")
 
 
@@ -168,26 +166,29 @@ def lesion_regions(
         "core": replace(box, name="core", voxels=box.voxels & ~in_rim),
         "perilesional": shell,
     }
-    regions, flags = {}, []
+    regions: dict[str, RegionMask] = {}
+    region_flags: list[str] = []
     for name, region in candidates.items():
         if region.n_voxels == 0:
-            flags.append(f"{name}-empty")
+            region_flags.append(flags.empty(name))
             continue
         regions[name] = trimmed(region)
         if region.n_voxels < FEW_VOXELS:
-            flags.append(f"few-voxels:{name}")
-    flags += _placement_flags(lesion, grid_shape)
+            region_flags.append(f"{flags.FEW_VOXELS}:{name}")
+    region_flags += _placement_flags(lesion, grid_shape)
     if field.dimensions == "2d":
-        flags.append("2d-roi")
+        region_flags.append(flags.IN_PLANE)
+    # Voxels of rim and core share each other's tissue then, whatever the depth of their centres. At 5 mm slices the
+    # core of a 10 mm lesion keeps a third of its difference to the rim (design/009).
     if spacing_mm[0] > rim_mm:
-        flags.append(THICK_SLICES)
-    flags += _neighbour_flags(lesion, others)
+        region_flags.append(flags.THICK_SLICES)
+    region_flags += _neighbour_flags(lesion, others)
     return LesionRegions(
         regions=regions,
         rim_mm=rim_mm,
         largest_depth_mm=largest_depth_mm,
         dimensions=field.dimensions,
-        flags=tuple(flags),
+        flags=tuple(region_flags),
     )
 
 
@@ -201,26 +202,26 @@ def _clear_of(
 
 
 def _placement_flags(lesion: RegionMask, grid_shape: tuple[int, int, int]) -> list[str]:
-    flags = []
+    placement = []
     at_edge = any(
         side.start == 0 or side.stop == n for side, n in zip(lesion.box, grid_shape, strict=True)
     )
     if at_edge:
-        flags.append("touches-edge")
+        placement.append(flags.TOUCHES_EDGE)
     if lesion.voxels.shape[0] == 1:
-        flags.append("one-slice")
-    return flags
+        placement.append(flags.ONE_SLICE)
+    return placement
 
 
 def _neighbour_flags(lesion: RegionMask, others: Sequence[RegionMask]) -> list[str]:
     """Whether another lesion shares voxels with this one, or lies against it by a face, edge or corner."""
-    flags = []
+    neighbours = []
     if any(within(lesion, other).n_voxels for other in others):
-        flags.append("overlaps-lesion")
+        neighbours.append(flags.OVERLAPS_LESION)
     around = without(dilated(lesion), lesion)
     if any(within(around, other).n_voxels for other in others):
-        flags.append("touches-lesion")
-    return flags
+        neighbours.append(flags.TOUCHES_LESION)
+    return neighbours
 
 
 def grown_box(

@@ -86,6 +86,26 @@ def frame(rows: Iterable[MeasurementRow]) -> pd.DataFrame:
     )
 
 
+def flags_of_lesions(rows: Iterable[MeasurementRow]) -> dict[str, list[str]]:
+    """Lesion -> its flags, each once; one that is not of the lesion as a whole names the regions that it is of.
+
+    A person who reads a row per lesion must see what a value of its core carries. Profiles' shells are left out.
+    """
+    regions: dict[str, dict[str, dict[str, None]]] = {}
+    for row in rows:
+        if row.lesion_id and row.region != "profile":
+            of_lesion = regions.setdefault(row.lesion_id, {})
+            for flag in filter(None, row.flags.split(";")):
+                of_lesion.setdefault(flag, {})[row.region] = None
+    return {
+        lesion_id: [
+            flag if "lesion" in of_flag or "" in of_flag else f"{flag} ({', '.join(of_flag)})"
+            for flag, of_flag in of_lesion.items()
+        ]
+        for lesion_id, of_lesion in regions.items()
+    }
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """CSV or Parquet, by the suffix; full precision, the same bytes for the same table.
 

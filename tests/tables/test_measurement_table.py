@@ -11,6 +11,7 @@ import pytest
 
 from gsigpu.tables.measurement_table import (
     MeasurementRow,
+    flags_of_lesions,
     frame,
     ids_that_change_in_csv,
     read_table,
@@ -93,3 +94,26 @@ def test_a_row_shows_no_identity():
     assert "p-1" not in repr(ROW)
     assert "c-1" not in repr(ROW)
     assert "core iodine mean = 1.5 mg/mL" in repr(ROW)
+
+
+def test_a_row_per_lesion_has_the_flags_of_all_its_regions():
+    rows = [
+        replace(ROW, region="lesion", flags="touches-edge"),
+        replace(ROW, region="rim", flags="touches-edge;thick-slices"),
+        replace(ROW, region="core", flags="touches-edge;few-voxels;thick-slices"),
+        replace(ROW, region="perilesional", flags="no-liver-mask"),
+        replace(ROW, region="profile", flags="2d-roi"),
+        replace(ROW, lesion_id="", region="aorta", flags="few-voxels"),
+        replace(ROW, lesion_id="2", region="", flags="failed:empty-mask"),
+        replace(ROW, lesion_id="3", region="lesion", flags=""),
+    ]
+    assert flags_of_lesions(rows) == {
+        "1": [
+            "touches-edge",
+            "thick-slices (rim, core)",
+            "few-voxels (core)",
+            "no-liver-mask (perilesional)",
+        ],
+        "2": ["failed:empty-mask"],
+        "3": [],
+    }

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from gsigpu.pipeline.measure.gather import Gathered
-from gsigpu.regions.region_layout import NO_LIVER_MASK, Layout, MeasuredRegion, MissingRegion
+from gsigpu.regions import flags
+from gsigpu.regions.region_layout import Layout, MeasuredRegion, MissingRegion
 from gsigpu.regions.region_mask import trimmed
 from gsigpu.regions.shells import FEW_VOXELS
 
-AIR_LEFT_OUT = "air-left-out"
 # At or below this a voxel is air, or lung, or mixed with it. Fat is -90 to -120 HU at 70 keV and about -190 HU at
 # 40 keV, and lung is below -500 HU: this is beyond the noise of either.
 AIR_HU = -300.0
@@ -36,12 +36,12 @@ def without_air(
         layout.regions, gathered.values, gathered.errors, strict=True
     ):
         is_air = of_region[channel] <= AIR_HU
-        if NO_LIVER_MASK not in region.flags or not is_air.any():
+        if flags.NO_LIVER_MASK not in region.flags or not is_air.any():
             kept, kept_values = region, of_region
         elif is_air.all():
-            flags = (*region.flags, AIR_LEFT_OUT, f"{region.region}-empty")
+            why = (*region.flags, flags.AIR_LEFT_OUT, flags.empty(region.region))
             if region.region != "profile":
-                missing.append(MissingRegion(region.lesion_id, region.region, flags))
+                missing.append(MissingRegion(region.lesion_id, region.region, why))
             continue
         else:
             kept, kept_values = _cut(region, is_air), of_region[:, ~is_air]
@@ -58,6 +58,6 @@ def _cut(region: MeasuredRegion, is_air: np.ndarray) -> MeasuredRegion:
     voxels = region.mask.voxels.copy()
     voxels[voxels] = ~is_air
     mask = trimmed(replace(region.mask, voxels=voxels))
-    few = ("few-voxels",) if mask.n_voxels < FEW_VOXELS else ()
-    flags = dict.fromkeys((*region.flags, *few, AIR_LEFT_OUT))
-    return replace(region, mask=mask, flags=tuple(flags))
+    few = (flags.FEW_VOXELS,) if mask.n_voxels < FEW_VOXELS else ()
+    of_region = dict.fromkeys((*region.flags, *few, flags.AIR_LEFT_OUT))
+    return replace(region, mask=mask, flags=tuple(of_region))

@@ -75,13 +75,18 @@ def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None
         definition.parameter: (definition.quantity, definition.unit)
         for definition in measurement.measurand.definitions
     }
+    # A region without voxels has no place in the report of its own: the lesion says why.
+    missing: dict[str, list[str]] = {}
+    for absent_region in measurement.layout.missing:
+        missing.setdefault(absent_region.lesion_id, []).extend(absent_region.flags)
     reported = []
     for number, region in enumerate(regions):
         of_region = rows.get((region.lesion_id, region.region), [])
+        absent = missing.get(region.lesion_id, []) if region.region == "lesion" else []
         segment = _segment(region)
         flags = dict.fromkeys(
             flag
-            for text in (";".join(region.flags), *(row.flags for row in of_region))
+            for text in (";".join(region.flags), *(row.flags for row in of_region), *absent)
             for flag in text.split(";")
             if flag
         )

@@ -14,7 +14,7 @@ from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
 from gsigpu.regions.region_layout import Layout, RegionSettings
-from gsigpu.tables.measurement_table import MeasurementRow, frame
+from gsigpu.tables.measurement_table import MeasurementRow, flags_of_lesions, frame
 
 # Of a notebook's table: region, parameter, title.
 _SHOWN = (
@@ -92,6 +92,7 @@ class Measurement:
             if row.statistic in ("mean", "value")
         }
         body = []
+        flags = flags_of_lesions(self.rows)
         for number, layout in enumerate(self.layout.lesions, start=1):
             lesion_id = layout.lesion.lesion_id
             is_number = all(part.isdigit() for part in lesion_id.split("-"))
@@ -99,7 +100,7 @@ class Measurement:
             for region, parameter, _ in _SHOWN:
                 value, unit = values.get((lesion_id, region, parameter), (float("nan"), ""))
                 cells.append("" if isnan(value) else f"{value:.3g} {unit}")
-            cells.append(" ".join(layout.flags))
+            cells.append("; ".join(flags.get(lesion_id, ())))
             body.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
         titles = ("lesion", *(title for _, _, title in _SHOWN), "flags")
         head = "".join(f"<th>{title}</th>" for title in titles)

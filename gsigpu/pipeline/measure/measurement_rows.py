@@ -13,6 +13,7 @@ from gsigpu.errors import NoValidVoxels, SettingsError
 from gsigpu.pipeline.measure.collected_masks import Failure
 from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
+from gsigpu.regions import flags
 from gsigpu.regions.region_layout import Layout, LesionLayout, MeasuredRegion
 from gsigpu.regions.region_mask import RegionMask, Spacing
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
@@ -25,7 +26,6 @@ from gsigpu.regions.statistics import (
 )
 from gsigpu.tables.measurement_table import TABLE_STATISTICS, MeasurementRow
 
-NO_VALID = "no-valid-voxels"
 # Parameters whose ratio to parenchyma, and of rim to core, is told.
 _COMPARED = ("lambda_hu", "iodine", "ct_value")
 
@@ -130,7 +130,9 @@ def measurement_rows(
     rows.sort(key=lambda row: order[row.lesion_id])
     for failure in all_failures:
         flag = (
-            NO_VALID if isinstance(failure.error, NoValidVoxels) else f"failed:{failure.error.code}"
+            flags.NO_VALID
+            if isinstance(failure.error, NoValidVoxels)
+            else flags.failed(failure.error.code)
         )
         row = replace(
             blank,
@@ -296,10 +298,8 @@ def _curve_rows(
 
 
 def _flags(region: MeasuredRegion, parameter: Parameter, n_valid: int) -> str:
-    flags = [*region.flags, *parameter.flags]
-    if n_valid == 0:
-        flags.append(NO_VALID)
-    return ";".join(flags)
+    no_value = (flags.NO_VALID,) if n_valid == 0 else ()
+    return ";".join([*region.flags, *parameter.flags, *no_value])
 
 
 def _ratio_rows(

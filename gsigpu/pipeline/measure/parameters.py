@@ -26,6 +26,7 @@ from gsigpu.maps.registry import define, define_all
 from gsigpu.maps.slope import Slope, parse_slope
 from gsigpu.pipeline.calibrate import calibrated
 from gsigpu.pipeline.stack_source import StackSource
+from gsigpu.regions.flags import UNIT_UNKNOWN
 
 CONVENTIONAL = "conventional"
 # Rescale Type of a vendor's iodine series -> shown unit per mg/mL. 37.41 in units of 100 µg/cm³ is
@@ -321,7 +322,7 @@ def _vendor_unit(
         f"series {_series_name(series)}: its header does not say its unit"
         f" ({series.evidence.rescale_type or 'no Rescale Type'}); name it with --vendor-iodine-unit"
     )
-    return 1.0, "unknown", ("unit-unknown",)
+    return 1.0, "unknown", (UNIT_UNKNOWN,)
 
 
 def _iodine_unit(text: str) -> float | None:

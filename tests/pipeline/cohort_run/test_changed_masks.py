@@ -117,15 +117,15 @@ def liver(cohort, folder):
 
 def in_folder(cohort, folder):
     """A folder of masks to which one is added."""
-    own = folder.parent / "lesions"
-    own.mkdir()
+    beside_them = folder.parent / "lesions"
+    beside_them.mkdir()
     image = nibabel.load(folder / "lesions.nii.gz")
     labels = np.asarray(image.dataobj)
     for number in (1, 2):
         part = nibabel.Nifti1Image((labels == number).astype(np.uint8), image.affine)
-        nibabel.save(part, own / f"met_{number}.nii.gz")
+        nibabel.save(part, beside_them / f"met_{number}.nii.gz")
     cohort.rows[0]["mask"] = "C01/lesions"
-    return own
+    return beside_them
 
 
 def add_file(folder):
