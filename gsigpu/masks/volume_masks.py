@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,14 @@ def read_volume_masks(
             where=path,
             remedy="save a volume of labels",
         )
-    grid, note = located(path, header, _grid(image), geometry, position)
-    _require_phase_of_grid(path, grid, geometry, owner)
     import SimpleITK
 
     values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
+    if values.any():
+        grid, note = located(path, header, _grid(image), geometry, position)
+        _require_phase_of_grid(path, grid, geometry, owner)
+    else:  # nothing lies nowhere: no question of its place
+        grid, note = replace(geometry, shape=values.shape[:3]), ""
     channels = values[..., None] if values.ndim == 3 else values
     unnamed = {} if segments.names else (header.label_names or names_beside(path))
     layers = []

@@ -15,7 +15,6 @@ from gsigpu.tables.counting import LESION, count, lesions
 from gsigpu.tables.raw_table import RawTable, read_raw
 
 _FAILED = "failed:"
-_NO_VALUES = "no-valid-voxels"
 
 
 class Exclusion(NamedTuple):

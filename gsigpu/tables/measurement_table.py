@@ -132,8 +132,18 @@ def ids_that_change_in_csv(table: pd.DataFrame) -> list[str]:
         for column in _KEYS
         if column in table
         for text in dict.fromkeys(table[column].astype(str))
-        if text.lower() in _MISSING_IN_CSV or (_is_number(text) and not _is_plain_integer(text))
+        if changes_in_csv(text)
     ]
+
+
+def changes_in_csv(text: str) -> bool:
+    """Whether a program that guesses the types of a CSV's columns gives an id back as another text.
+
+    >>> [changes_in_csv(text) for text in ("007", "2.10", "NA", "7", "2-01")]
+    [True, True, True, False, False]
+    """
+    is_missing = text.lower() in _MISSING_IN_CSV
+    return is_missing or (_is_number(text) and not _is_plain_integer(text))
 
 
 def _is_number(text: str) -> bool:

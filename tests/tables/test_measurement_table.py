@@ -1,6 +1,10 @@
 """The measurement table's ids are text, in every reader that is told by the file."""
 
+import re
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -17,6 +21,7 @@ from gsigpu.tables.measurement_table import (
     read_table,
     write_table,
 )
+from tests.support.places import ROOT
 
 ROW = MeasurementRow(
     case_id="c-1",
@@ -117,3 +122,52 @@ def test_a_row_per_lesion_has_the_flags_of_all_its_regions():
         "2": ["failed:empty-mask"],
         "3": [],
     }
+
+
+PAGE = ROOT / "docs" / "reference" / "measurement-table.md"
+# Each pair is one number to a reader that guesses.
+CLASHES = [("2.1", "2.10"), ("1", "01"), ("1e1", "10"), ("007", "7")]
+
+
+def snippet(language, start):
+    """The code of the page that begins so."""
+    text = PAGE.read_text("utf-8")
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return next(block.strip() for block in blocks if block.startswith(start))
+
+
+@pytest.fixture
+def clashing(tmp_path, monkeypatch):
+    """Patients whose ids are pairwise equal as numbers, in study.csv of the working folder."""
+    ids = [name for pair in CLASHES for name in pair]
+    table = frame([replace(ROW, patient_id=name, case_id="NA") for name in ids])
+    write_table(table, tmp_path / "study.csv")
+    monkeypatch.chdir(tmp_path)
+    return ids
+
+
+def test_the_defaults_of_readers_do_lose_them(clashing):
+    assert len(set(pd.read_csv("study.csv").patient_id)) < len(clashing)
+    write_table(frame([replace(ROW, patient_id=name) for name in ("2.1", "2.10")]), Path("two.csv"))
+    guessed = duckdb.sql("SELECT DISTINCT patient_id FROM read_csv('two.csv')").fetchall()
+    assert guessed == [(2.1,)]
+
+
+def test_what_the_page_says_reads_ids_as_text(clashing):
+    by_pandas = eval(snippet("python", "pandas"), {"pandas": pd})
+    assert by_pandas.patient_id.tolist() == clashing
+    assert set(by_pandas.case_id) == {"NA"}
+    by_duckdb = eval(snippet("python", "duckdb"), {"duckdb": duckdb}).df()
+    assert by_duckdb.patient_id.tolist() == clashing
+    # Joined with a table of the patients' own, each finds its own row.
+    own_table = pd.DataFrame({"patient_id": clashing, "number": range(len(clashing))})
+    joined = by_pandas.merge(own_table, on="patient_id", how="left")
+    assert joined.number.tolist() == list(range(len(clashing)))
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="needs R (Debian package r-base-core)")
+def test_and_in_r(clashing):
+    line = snippet("r", "read.csv")
+    script = f"t <- {line}; cat(t$patient_id, sep='\\n'); cat('\\n', t$case_id[1], sep='')"
+    done = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*clashing, "NA"]

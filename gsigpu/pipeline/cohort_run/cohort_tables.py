@@ -39,9 +39,11 @@ from gsigpu.pipeline.cohort_run.measurement_blocks import (
 )
 from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, put, put_json, row_files
 from gsigpu.pipeline.cohort_run.row_results import FOOTER
+from gsigpu.pipeline.cohort_run.row_warnings import AS_NUMBER, as_number
 from gsigpu.pipeline.cohort_run.row_warnings import COLUMNS as WARNING_COLUMNS
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables, GroupSize
 from gsigpu.tables.manifest import ManifestRow
+from gsigpu.tables.measurement_table import changes_in_csv
 from gsigpu.version import __version__
 
 FAILURE_COLUMNS = (
@@ -281,6 +283,9 @@ def _warnings(outcomes: Sequence[RowOutcome], footers: _Footers) -> pd.DataFrame
             labels = {"case_id": row.case_id, "phase": row.phase, "reader": row.reader}
             for lesion_id, kind, text in footers[row].warnings if row in footers else ():
                 yield {**labels, "lesion_id": lesion_id, "kind": kind, "text": text}
+            changed = [name for name in (row.case_id, row.patient_id) if changes_in_csv(name)]
+            if changed and row in footers:
+                yield {**labels, "lesion_id": "", "kind": AS_NUMBER, "text": as_number(changed)}
             for failure in footers[row].failures if row in footers else ():
                 if failure["kind"] == PASSING:
                     text = f"not measured: {failure['reason']}; the next run tries again"

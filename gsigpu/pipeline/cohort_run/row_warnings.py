@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 COLUMNS = ("case_id", "phase", "reader", "lesion_id", "kind", "text")
 OTHER = "other"
+AS_NUMBER = "id-as-number"
 # Words of the warnings of `gsigpu measure` -> kind, the first that fits. A wording that is not here is `other`.
 _KINDS = (
     ("resampled", re.compile(r"resampled")),
@@ -56,3 +57,16 @@ def lesion_of_warning(text: str, lesion_ids: Collection[str]) -> str:
         )
     }
     return named.pop() if len(named) == 1 else ""
+
+
+def as_number(ids: Sequence[str]) -> str:
+    """A warning of ids that programs which guess the types of a CSV's columns take for something else than text.
+
+    >>> as_number(["007"])
+    '007 is read as a number or as missing by programs that guess types; read ids as text, or take measurements/'
+    """
+    verb = "is" if len(ids) == 1 else "are"
+    return (
+        f"{' and '.join(dict.fromkeys(ids))} {verb} read as a number or as missing by programs that guess types;"
+        " read ids as text, or take measurements/"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gsigpu.dicom.model import SpectralStack, Study
@@ -128,6 +128,7 @@ class _Collector:
         self._others: dict[Role, list[RegionMask]] = {}
         self._roles: list[RegionRole] = []
         self._failures: list[Failure] = []
+        self._empty_files: list[tuple[Path, Failure]] = []  # that may be of lesions
         self._warnings: list[str] = []
         self._read: list[tuple[Role, Path]] = []
         self._parts: list[Path] = []
@@ -264,6 +265,9 @@ class _Collector:
         keys = RoleKeys(self._files.roles, self._regions, in_file=in_file)
         for index, decision in enumerate(assigned):
             region, role = decision.region, decision.role
+            if region.failure_id and decision.by == "unknown":
+                self._note_problem(replace(decision, role=None), keys)
+                continue
             self._warnings += decision.notes
             if role is not Role.IGNORE:
                 self._warnings += self._notes.get(index, [])
@@ -285,13 +289,21 @@ class _Collector:
                 self._others.setdefault(role, []).append(region.mask)
 
     def _note_problem(self, decision: Assigned, keys: RoleKeys) -> None:
-        """A region that cannot be used: a failure where it may be a lesion, absent where an organ is empty."""
+        """A region that cannot be used: a failure where it may be a lesion, absent where an organ is empty.
+
+        An empty file of a lesion is absent too where other files hold lesions: programs write a file for everything
+        that they look for. An empty segment is a failure, because somebody meant to draw it.
+        """
         region, role, error = decision.region, decision.role, decision.error
         assert error is not None
         if role in (None, Role.LESION):
             n_voxels = 0 if region.mask.voxels is None else region.mask.n_voxels
             name = region.failure_id or keys.called(region)
-            self._failures.append(Failure(name, n_voxels, error))
+            failure = Failure(name, n_voxels, error)
+            if region.failure_id and isinstance(error, EmptyMask):
+                self._empty_files.append((region.path, failure))
+            else:
+                self._failures.append(failure)
         elif role is not Role.IGNORE:
             if not isinstance(error, EmptyMask):
                 raise error
@@ -346,6 +358,12 @@ class _Collector:
         """
         if self._regions:
             self._assign()
+        if self._lesions:
+            self._warnings += [
+                f"{path}: holds no region and is taken as absent" for path, _ in self._empty_files
+            ]
+        else:
+            self._failures += [failure for _, failure in self._empty_files]
         is_moot = self._files.position is not None and not self._is_position_used
         # A cohort has one option for masks of all kinds.
         if is_moot and not self._failures and not self._files.maps_in_file:

@@ -18,7 +18,7 @@ def test_a_folder_of_organs_and_lesions_is_measured_and_what_was_left_out_is_tol
     folder = cohort.folder / "C01" / "all"
     folder.mkdir()
     for name, region in (
-        ("met_1", labels == 1), ("odd", labels == 2), ("spleen", labels == 2), ("aorta", labels < 0),
+        ("met_1", labels == 1), ("odd", labels == 2), ("spleen", labels == 2), ("aorta", labels < 0), ("met_9", labels < 0),
     ):  # fmt: skip
         nibabel.save(
             nibabel.Nifti1Image(region.astype(np.uint8), image.affine), folder / f"{name}.nii.gz"
@@ -31,6 +31,9 @@ def test_a_folder_of_organs_and_lesions_is_measured_and_what_was_left_out_is_tol
     table = pd.read_csv(out / "measurements.csv", keep_default_na=False, dtype=str)
     assert set(table.lesion_id) - {""} == {"met_1"}
     warnings = pd.read_csv(out / "warnings.csv", keep_default_na=False, dtype=str)
+    is_empty_file = warnings.text.str.endswith("holds no region and is taken as absent")
+    assert list(warnings.kind[is_empty_file]) == ["absent-structure"]
+    warnings = warnings[~is_empty_file]
     told = dict(zip(warnings.kind, warnings.text, strict=True))
     assert "'odd' is ignored" in told["ignored-region"]
     assert "aorta is empty and taken as absent" in told["absent-structure"]
@@ -44,3 +47,21 @@ def test_a_folder_of_organs_and_lesions_is_measured_and_what_was_left_out_is_tol
     assert run_cohort(cohort.manifest, out).is_complete
     table = pd.read_csv(out / "measurements.csv", keep_default_na=False, dtype=str)
     assert set(table.lesion_id) - {""} == {"met_1", "odd"}
+
+
+def test_a_row_whose_only_mask_is_empty_fails_by_that_reason(make_cohort, tmp_path, inline):
+    cohort = make_cohort(2)
+    path = cohort.folder / "C01/masks/lesions.nii.gz"
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), path)
+    cohort.rows[1]["patient_id"] = "007"
+    cohort.write()
+    out = tmp_path / "out"
+    result = run_cohort(cohort.manifest, out)
+    failures = pd.read_csv(out / "failures.csv", keep_default_na=False, dtype=str)
+    assert (result.n_done, result.n_failed) == (1, 1)
+    assert "holds no region; draw one on this study" in failures.reason[0]
+    # Ids that a reader of CSV takes for numbers are told of the rows that are in the tables.
+    warnings = pd.read_csv(out / "warnings.csv", keep_default_na=False, dtype=str)
+    (text,) = warnings.text[warnings.kind == "id-as-number"]
+    assert text.startswith("007 is read as a number")

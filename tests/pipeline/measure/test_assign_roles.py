@@ -196,6 +196,35 @@ def test_the_folder_of_a_program_that_segments_organs_gives_its_lesions_alone(co
     assert "aorta is empty and taken as absent" in warning
 
 
+@pytest.mark.parametrize("name", ["met_2", "odd", "lesion 2", "label"])
+def test_an_empty_file_beside_files_of_lesions_is_an_absent_structure(collect, name):
+    told = collect({"met_1.nii.gz": {1: FIRST}, f"{name}.nii.gz": {}})
+    assert (told.lesions, told.failures) == (["met_1"], {})
+    assert any(f"{name}.nii.gz: holds no region and is taken" in text for text in told.warnings)
+
+
+@pytest.mark.parametrize("files", [["met_1"], ["met_1", "met_2"], ["liver", "met_1"]])
+def test_empty_files_alone_are_one_clear_error(collect, files):
+    with pytest.raises(InputError, match=r"met_1.nii.gz: holds no region; draw one on this study"):
+        collect({f"{name}.nii.gz": {} for name in files})
+
+
+@pytest.mark.parametrize("affine", [np.eye(4), None])
+def test_an_empty_file_is_not_asked_where_it_lies(study, tmp_path, affine):
+    """Programs that find nothing often save an image without a place."""
+    stack = select_stack(study)
+    labels = np.zeros(SHAPE, np.uint8)
+    empty = nibabel.Nifti1Image(labels.T, None)
+    empty.header.set_sform(affine, code=0 if affine is None else 1)
+    empty.header.set_qform(None, code=0)
+    nibabel.save(empty, tmp_path / "empty.nii.gz")
+    labels[FIRST] = 1
+    nibabel.save(nibabel.Nifti1Image(labels.T, stack.geometry.affine_ras), tmp_path / "m.nii.gz")
+    files = MaskFiles((tmp_path / "m.nii.gz", tmp_path / "empty.nii.gz"))
+    collected = collect_masks(files, study, stack)
+    assert (len(collected.masks.lesions), collected.failures) == (1, ())
+
+
 def test_an_unknown_name_among_known_ones_is_ignored_and_told(collect):
     told = collect(
         {"liver.nii.gz": {1: LIVER}, "met.nii.gz": {1: FIRST}, "thing.nii.gz": {1: SECOND}}
