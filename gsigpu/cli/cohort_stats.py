@@ -91,6 +91,29 @@ def cohort_stats(
             help="Lesions that were rejected or are to be redrawn, as the gallery saves them; left out and counted.",
         ),
     ] = None,
+    equivalence_margin: Annotated[
+        float | None,
+        typer.Option(
+            "--equivalence-margin",
+            metavar="AREA",
+            help="A difference of two areas that does not matter, fixed beforehand; adds tests of equivalence.",
+        ),
+    ] = None,
+    covariates: Annotated[
+        list[str],
+        options.list_option(
+            "--covariates",
+            text="Columns of TABLE or --patients that are held equal in further tests and areas; size is the lesions' diameter",
+        ),
+    ],
+    subgroups: Annotated[
+        str,
+        typer.Option(
+            "--subgroups",
+            metavar="COLUMN",
+            help="A column of TABLE or --patients; the primary test is repeated inside each of its levels.",
+        ),
+    ] = "",
     replicates: Annotated[
         int, typer.Option("--replicates", min=100, help="Of the bootstrap over patients.")
     ] = 2000,
@@ -132,6 +155,9 @@ def cohort_stats(
                 directions=whole,
                 pair_directions=of_pairs,
                 prevalence=prevalence,
+                equivalence_margin=equivalence_margin,
+                covariates=tuple(covariates),
+                subgroups=subgroups,
             ),
             patients=patients,
             cutoffs=apply,

@@ -130,7 +130,13 @@ COMPARISON_COLUMNS = (
     "track", "method", "group_a", "group_b", "parameter_a", "parameter_b", "direction_a",
     "direction_b", "auc_a", "auc_b", "difference", "se", "ci_low", "ci_high", "z", "p", "p_holm",
     "p_holm_all", "n_a", "n_b", "n_patients_a", "n_patients_b", "n_incomplete", "df", "family",
-    "family_all", "note",
+    "family_all", "note", "equivalence_margin", "equivalence_low", "equivalence_high", "p_equivalence",
+)  # fmt: skip
+
+# Rows: the mean area of all pairs of groups, of each parameter and of the multinomial model's probabilities.
+MULTICLASS_COLUMNS = (
+    "track", "method", "auc", "se", "ci_low", "ci_high", "df", "p", "p_holm_all", "n_groups",
+    "n_lesions", "n_patients", "n_missing", "family_all", "note",
 )  # fmt: skip
 
 MODEL_COLUMNS = (
@@ -166,9 +172,10 @@ DECISION_COLUMNS = (
     "ppv_high", "npv", "npv_low", "npv_high", "n_a", "n_b", "n_patients_a", "n_patients_b", "note",
 )  # fmt: skip
 
-# Rows: thresholds of the predicted probability. Acting on nobody has a net benefit of 0.
+# Rows: thresholds of the predicted probability. Acting on nobody has a net benefit of 0. `model`, `group_a` and
+# `group_b` are those of `models`, whose probabilities of lesions of unseen patients are judged.
 DECISION_CURVE_COLUMNS = (
-    "track", "threshold", "prevalence", "net_benefit", "net_benefit_low", "net_benefit_high",
+    "track", "model", "group_a", "group_b", "threshold", "prevalence", "net_benefit", "net_benefit_low", "net_benefit_high",
     "net_benefit_all", "n_lesions", "n_patients",
 )  # fmt: skip
 
@@ -183,6 +190,47 @@ ADJUSTED_COLUMNS = (
     "track", "test", "unit", "covariates", "group_a", "group_b", "difference", "ci_low", "ci_high",
     "statistic", "df1", "df2", "p", "p_bonferroni", "p_holm", "n_a", "n_b", "n_patients_a",
     "n_patients_b", "n_incomplete", "note", "computation",
+)  # fmt: skip
+
+# Rows: every pair's area with the covariates taken out of the values (Janes and Pepe), the plain one beside it.
+ADJUSTED_ROC_COLUMNS = (
+    "track", "method", "covariates", "group_a", "group_b", "direction", "auc", "se", "ci_low",
+    "ci_high", "p", "p_holm", "p_holm_all", "auc_plain", "df", "n_a", "n_b", "n_patients_a",
+    "n_patients_b", "n_incomplete", "family", "family_all", "note",
+)  # fmt: skip
+
+# Rows: does what the groups differ by depend on the level (`mixed-interaction`), and the mixed model inside each.
+SUBGROUP_COLUMNS = (
+    "track", "column", "level", "test", "group_a", "group_b", "difference", "ci_low", "ci_high",
+    "statistic", "df1", "df2", "p", "p_holm", "n_lesions", "n_patients", "note",
+)  # fmt: skip
+
+# Rows: values that a reader measured again, per reader. `paper` takes lesions as independent.
+REPEATABILITY_COLUMNS = (
+    "track", "unit", "reader", "within_sd", "within_sd_low", "within_sd_high", "repeatability",
+    "repeatability_low", "repeatability_high", "icc", "icc_low", "icc_high", "n_readings",
+    "n_lesions", "n_patients", "note",
+)  # fmt: skip
+
+# Rows: two readers' decisions at each pair's cut-off of the recommended track, which the mean over readers gave.
+KAPPA_COLUMNS = (
+    "track", "reader_a", "reader_b", "group_a", "group_b", "direction", "cutoff", "kappa", "se",
+    "ci_low", "ci_high", "observed", "expected", "both_positive", "only_a", "only_b",
+    "both_negative", "n_lesions", "n_patients", "note",
+)  # fmt: skip
+
+# Rows: every pair of groups and of parameters, readers and lesions random (Obuchowski and Rockette).
+READER_COMPARISON_COLUMNS = (
+    "track", "method", "group_a", "group_b", "parameter_a", "parameter_b", "direction_a",
+    "direction_b", "auc_a", "auc_b", "difference", "ci_low", "ci_high", "statistic", "df1", "df2",
+    "p", "p_holm", "p_holm_all", "n_readers", "n_a", "n_b", "n_patients_a", "n_patients_b",
+    "n_incomplete", "family", "family_all", "note",
+)  # fmt: skip
+
+# Rows: each pair's area and each parameter's ICC, to be known to an interval of some width in a new study like this.
+SAMPLE_SIZE_COLUMNS = (
+    "track", "quantity", "group_a", "group_b", "expected", "width", "confidence", "n_readers",
+    "lesions_per_patient", "icc", "design_effect", "lesions_needed", "patients_needed", "note",
 )  # fmt: skip
 
 _AREAS = (
@@ -201,7 +249,20 @@ INTERVALS = {
     ),
     "roc": _AREAS,
     "against_rest": _AREAS,
-    "roc_comparisons": (("ci_low", "difference", "ci_high"),),
+    "roc_comparisons": (
+        ("ci_low", "difference", "ci_high"),
+        ("equivalence_low", "difference", "equivalence_high"),
+    ),
+    "reader_comparisons": (("ci_low", "difference", "ci_high"),),
+    "adjusted_roc": (("ci_low", "auc", "ci_high"),),
+    "subgroups": (("ci_low", "difference", "ci_high"),),
+    "repeatability": (
+        ("within_sd_low", "within_sd", "within_sd_high"),
+        ("repeatability_low", "repeatability", "repeatability_high"),
+        ("icc_low", "icc", "icc_high"),
+    ),
+    "kappa": (("ci_low", "kappa", "ci_high"),),
+    "multiclass": (("ci_low", "auc", "ci_high"),),
     "decisions": tuple(
         (f"{name}_low", name, f"{name}_high")
         for name in (

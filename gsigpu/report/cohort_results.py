@@ -25,7 +25,10 @@ class StatisticsSettings:
         for parameters that are not named. (parameter, group_a, group_b) for one pair.
     n_folds : of the cross-validation of combined models
     prevalence : of the first group of a pair among those whom a cut-off will be used on; without it no
-        predictive values
+        predictive values and no decision curve
+    equivalence_margin : a difference of areas that does not matter; without it no test of equivalence
+    covariates : columns that are held equal in further tests and areas, `size` for the lesions' diameter
+    subgroups : a column inside whose levels the primary test is repeated
     """
 
     replicates: int = 2000
@@ -35,6 +38,9 @@ class StatisticsSettings:
     pair_directions: Mapping[tuple[str, str, str], Direction] = field(default_factory=dict)
     n_folds: int = 5
     prevalence: float | None = None
+    equivalence_margin: float | None = None
+    covariates: tuple[str, ...] = ()
+    subgroups: str = ""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what cannot be meant."""
@@ -45,7 +51,17 @@ class StatisticsSettings:
                 f"prevalence {self.prevalence:g} is not between 0 and 1",
                 remedy="write --prevalence 0.3 for 30 %",
             )
+        if self.equivalence_margin is not None and not 0.0 < self.equivalence_margin < 0.5:
+            raise SettingsError(
+                f"margin {self.equivalence_margin:g} of areas is not between 0 and 0.5",
+                remedy="write --equivalence-margin 0.05",
+            )
         self.roc("")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Further columns of the table or the list of patients that the settings need."""
+        return tuple(dict.fromkeys(name for name in (*self.covariates, self.subgroups) if name))
 
     def roc(self, parameter: str) -> RocSettings:
         """The settings of a parameter's ROC curves."""
@@ -70,6 +86,9 @@ class StatisticsSettings:
             | {f"{name}:{a}:{b}": way for (name, a, b), way in self.pair_directions.items()},
             "n_folds": self.n_folds,
             "prevalence": self.prevalence,
+            "equivalence_margin": self.equivalence_margin,
+            "covariates": list(self.covariates),
+            "subgroups": self.subgroups,
         }
 
 
@@ -96,6 +115,16 @@ class Frames:
     within: pd.DataFrame
     decisions: pd.DataFrame
     against_rest: pd.DataFrame
+    multiclass: pd.DataFrame
+    decision_curve: pd.DataFrame
+    sensitivity: pd.DataFrame
+    adjusted: pd.DataFrame
+    adjusted_roc: pd.DataFrame
+    subgroups: pd.DataFrame
+    repeatability: pd.DataFrame
+    kappa: pd.DataFrame
+    reader_comparisons: pd.DataFrame
+    sample_size: pd.DataFrame
 
     def named(self) -> dict[str, pd.DataFrame]:
         """Name -> frame, in the order of the files."""

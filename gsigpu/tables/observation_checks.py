@@ -13,7 +13,7 @@ from gsigpu.errors import InputError
 _SHOWN = 3
 _MUST_BE_SAID = ("patient_id", "group", "region")
 # Spellings of "no value" that a table may use.
-_MISSING = {"", "nan", "na", "n/a", "null", "none"}
+MISSING_TEXT = {"", "nan", "na", "n/a", "null", "none"}
 # Numbers that stand for "no value" in many tables, and that no mean of a lesion's voxels comes to exactly.
 _SENTINELS = (-999.0, -9999.0, -99999.0, 9999.0, 99999.0, 999999.0)
 # Columns whose labels are compared as text: two spellings of a label would be two groups, readers, patients.
@@ -95,7 +95,7 @@ def _empty_cells(cells: pd.DataFrame) -> Iterator[str]:
 def _no_numbers(cells: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:
     text = cells["value"]
     values = numbers.loc[cells.index]
-    wrong = values.isna() & ~text.str.lower().isin(_MISSING)
+    wrong = values.isna() & ~text.str.lower().isin(MISSING_TEXT)
     if wrong.any():
         example = text[wrong].iloc[0]
         comma = ", which has a decimal comma" if "," in example else ""

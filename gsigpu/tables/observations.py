@@ -20,25 +20,34 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gsigpu.tables.counting import WITHIN_REGIONS, count, lesions
+from gsigpu.tables.counting import WITHIN_REGIONS, lesions
 from gsigpu.tables.decided_lesions import without_decided
 from gsigpu.tables.flow_counts import Flow, read_flow
+from gsigpu.tables.lesion_columns import KEY as LESION_KEY
+from gsigpu.tables.lesion_columns import lesion_columns
+from gsigpu.tables.missing_values import missing_values
 from gsigpu.tables.observation_checks import TableProblems, find_problems
 from gsigpu.tables.raw_table import RawTable, read_raw
+from gsigpu.tables.readers_taken import (
+    KEY,
+    about_readers,
+    first_reading,
+    one_reader,
+    readers_taken,
+    readings_of,
+    repeated,
+)
 from gsigpu.tables.review_decisions import Decision
 
 MINIMAL = ("patient_id", "lesion_id", "group", "phase", "region", "parameter", "value")
 OBSERVATION = (
     "patient_id", "lesion_id", "group", "phase", "region", "parameter", "reader", "value", "unit",
-    "definition", "case_id",
+    "definition", "case_id", "flags",
 )  # fmt: skip
 PATIENT = ("patient_id", "group", "sex", "age", "n_lesions", "diameter_mm")
-_WANTED = (*OBSERVATION, "statistic", "flags", "distance_mm", "sex", "age")
-_KEY = ("patient_id", "lesion_id", "phase", "region", "parameter", "reader")
+_WANTED = (*OBSERVATION, "statistic", "distance_mm", "sex", "age", "reading")
 # Values that are one number per region and no mean of voxels.
 _TABLED = ("mean", "ratio")
-# A tenth: a second reader missed a lesion here and there. More is a second reader who read a part only.
-MOST_LOST = 0.1
 _DIAMETER = "longest_axial_diameter"
 DEFAULT_PARAMETERS = ("ct_value", "iodine", "lambda_hu")
 DEFAULT_REGIONS = ("core", "rim", "lesion")
@@ -53,6 +62,7 @@ class Choice:
     regions : `core, rim, lesion` by default, those of them that are there
     phases : all
     reader : one reader; if empty the mean over readers, or over those who measured nearly everything
+    columns : further columns of the table or the list of patients that are needed: covariates, subgroups, sites
     """
 
     groups: tuple[str, ...] = ()
@@ -61,6 +71,7 @@ class Choice:
     phases: tuple[str, ...] = ()
     reader: str = ""
     drop_other_groups: bool = False
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +81,18 @@ class Observations:
     groups, phases, regions, parameters, readers : in the order of the tables
     table : OBSERVATION columns of what is compared, one row per lesion and family member: of one reader,
         or the mean over readers (`reader` is then "mean"). Only what every reader measured is averaged,
-        else NaN; who is taken where readers measured different lesions: `_readers_taken`
+        else NaN; who is taken where readers measured different lesions: `readers_taken`
     by_reader : the same of each reader; empty where there is one
+    repeats : what a reader measured more than once, with `reading`, every reading of it; the tests take the first
+    others : as `table`, of parameters that are another definition of one of `parameters`, as lambda_hu[60-100]
     within : as `table`, with core, rim and parenchyma whatever regions are compared between groups
     readings : reader, group, n_patients, n_lesions with a value in the tests
     curves : mono_* means of the regions, with energy_kev
     profiles : λHU and iodine of the shells, with distance_mm
     sizes : patient_id, lesion_id, group, diameter_mm
     patients : patient_id, group, sex, age, n_lesions, diameter_mm (largest)
+    columns : patient_id, lesion_id, phase and `Choice.columns` of what is compared (`lesion_columns`)
+    missing : lesions without a value by reason (`missing_values`)
     flow : what became of patients and lesions
     summary : n, mean and SD of groups where that is all there is (gsigpu.tables.summary_table); the frames
         are then empty
@@ -93,12 +108,16 @@ class Observations:
     readers: tuple[str, ...]
     table: pd.DataFrame
     by_reader: pd.DataFrame
+    repeats: pd.DataFrame
+    others: pd.DataFrame
     within: pd.DataFrame
     readings: pd.DataFrame
     curves: pd.DataFrame
     profiles: pd.DataFrame
     sizes: pd.DataFrame
     patients: pd.DataFrame
+    columns: pd.DataFrame
+    missing: pd.DataFrame
     flow: Flow
     summary: pd.DataFrame | None = None
     warnings: tuple[str, ...] = field(default=())
@@ -129,8 +148,9 @@ def read_observations(
     Raises TableProblems with everything that is wrong, InputError if the file cannot be read.
     """
     choice = choice or Choice()
-    raw = read_raw(path, _WANTED, _kept)
-    extra = None if patients is None else read_raw(patients, ("patient_id", "sex", "age"), _all)
+    raw = read_raw(path, (*_WANTED, *choice.columns), _kept)
+    of_patients = ("patient_id", "phase", "sex", "age", *choice.columns)
+    extra = None if patients is None else read_raw(patients, of_patients, _all)
     if not decisions:
         return observations_of(raw, choice, extra)
     decided = without_decided(raw, decisions)
@@ -174,12 +194,16 @@ def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None
         tested["parameter"].isin(parameters) & tested["region"].isin({*regions, *WITHIN_REGIONS})
     ]
     curves = measured[is_curve & of_phase & ~is_profile & measured["region"].isin(regions)]
+    is_other = tested["parameter"].str.partition("[")[0].isin(parameters)
+    is_other &= ~tested["parameter"].isin(parameters)
+    others = tested[is_other & tested["region"].isin(regions)]
+    used = pd.concat([within, curves, others])
     problems = find_problems(
         cells,
         chosen=chosen,
-        used=pd.concat([within, curves[~curves.index.isin(within.index)]]),
+        used=used[~used.index.duplicated()],
         numbers=numbers["value"],
-        key=_KEY,
+        key=(*KEY, "reading"),
         requested={
             "group": choice.groups,
             "phase": choice.phases,
@@ -193,6 +217,7 @@ def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None
     with_numbers = {
         "chosen": chosen,
         "within": within,
+        "others": others,
         "curves": curves,
         "profiles": measured[is_profile & of_phase],
         "sizes": measured[is_size],
@@ -213,17 +238,21 @@ def _assembled(
     extra: RawTable | None,
 ) -> Observations:
     groups, phases, regions, parameters = orders
+    repeats = repeated(frames["chosen"])
+    frames = {
+        name: frame if name == "sizes" else first_reading(frame) for name, frame in frames.items()
+    }
     readers = tuple(sorted(frames["chosen"]["reader"].unique()))
     by_reader = frames["chosen"] if len(readers) > 1 else frames["chosen"].iloc[:0]
-    readings = _readings(frames["chosen"])
-    taken = _readers_taken(raw.source, frames["chosen"], choice.reader)
-    one_reader = {name: _one_reader(frame, taken) for name, frame in frames.items()}
-    curves = one_reader["curves"].assign(
-        energy_kev=one_reader["curves"]["parameter"].str.removeprefix("mono_").astype(float)
+    readings = readings_of(frames["chosen"])
+    taken = readers_taken(raw.source, frames["chosen"], choice.reader)
+    tested = {name: one_reader(frame, taken) for name, frame in frames.items()}
+    curves = tested["curves"].assign(
+        energy_kev=tested["curves"]["parameter"].str.removeprefix("mono_").astype(float)
     )
-    table = one_reader["chosen"]
+    table = tested["chosen"]
     sizes = (
-        one_reader["sizes"]
+        tested["sizes"]
         .groupby(["patient_id", "lesion_id", "group"], sort=False, observed=True)["value"]
         .max()
         .rename("diameter_mm")
@@ -231,10 +260,19 @@ def _assembled(
     )
     chosen = frames["chosen"]
     chosen = chosen[chosen["reader"].isin(taken)]
+    columns, problems = lesion_columns(
+        table[list(LESION_KEY)].drop_duplicates(),
+        choice.columns,
+        cells=cells,
+        patients=None if extra is None else extra.cells,
+        sizes=sizes,
+    )
+    if problems:
+        raise TableProblems(raw.source, problems)
     flow = read_flow(raw, cells, chosen, table, groups)
     warnings = list(flow.warnings)
     if len(readers) > 1 and not choice.reader:
-        warnings += _about_readers(readers, taken, frames["chosen"], table)
+        warnings += about_readers(readers, taken, frames["chosen"], table)
     return Observations(
         source=raw.source,
         sha256=raw.sha256,
@@ -245,12 +283,18 @@ def _assembled(
         readers=readers,
         table=table[list(OBSERVATION)],
         by_reader=by_reader[list(OBSERVATION)],
-        within=one_reader["within"][list(OBSERVATION)],
+        repeats=repeats[[*OBSERVATION, "reading"]],
+        others=tested["others"][list(OBSERVATION)],
+        within=tested["within"][list(OBSERVATION)],
         readings=readings,
         curves=curves,
-        profiles=one_reader["profiles"],
+        profiles=tested["profiles"],
         sizes=sizes,
         patients=_patients(table, sizes, cells, extra),
+        columns=columns,
+        missing=missing_values(
+            cells, table, groups=groups, phases=phases, regions=regions, parameters=parameters
+        ),
         flow=flow,
         warnings=tuple(warnings),
     )
@@ -303,87 +347,6 @@ def _ordered(
         [*keys, "region", "distance_mm", "reader"], kind="stable", na_position="last"
     )
     return frame.drop(columns=list(by)).reset_index(drop=True)
-
-
-def _one_reader(frame: pd.DataFrame, taken: tuple[str, ...]) -> pd.DataFrame:
-    """Rows of one reader, or under the name `mean` the mean of what all these readers measured, else NaN."""
-    frame = frame[frame["reader"].isin(taken)].reset_index(drop=True)
-    n_readers = len(taken)
-    if n_readers < 2:
-        return frame
-    key = [*(name for name in _KEY if name != "reader"), "distance_mm"]
-    grouped = frame.groupby(key, sort=False, dropna=False, observed=True)
-    mean = grouped["value"].transform("mean")
-    by_all = grouped["value"].transform("count") == n_readers
-    return (
-        frame.assign(value=mean.where(by_all), reader="mean")
-        .drop_duplicates(key, keep="first")
-        .reset_index(drop=True)
-    )
-
-
-def _readings(chosen: pd.DataFrame) -> pd.DataFrame:
-    """Patients and lesions that each reader measured, per group."""
-    rows = [
-        {"reader": reader, "group": group, "n_patients": n.patients, "n_lesions": n.lesions}
-        for (reader, group), of_both in chosen[np.isfinite(chosen["value"])].groupby(
-            ["reader", "group"], sort=False
-        )
-        for n in [count(of_both)]
-    ]
-    return pd.DataFrame(rows, columns=["reader", "group", "n_patients", "n_lesions"])
-
-
-def _readers_taken(source: Path, chosen: pd.DataFrame, reader: str) -> tuple[str, ...]:
-    """The readers whose values are tested: the one that was named, all, or those who measured (nearly) everything.
-
-    Averaging over readers who measured different lesions, phases or regions would turn a difference of readers into
-    one of these. Up to MOST_LOST of the values may fall out of a mean over all readers; beyond that only readers who
-    lack no more than that themselves are taken.
-    Raises TableProblems where there is none.
-    """
-    readers = tuple(sorted(chosen["reader"].unique()))
-    if reader or len(readers) < 2:
-        return (reader,) if reader else readers
-    valued = chosen[np.isfinite(chosen["value"])]
-    n_readers = valued.groupby([name for name in _KEY if name != "reader"], sort=False).size()
-    n_values = len(n_readers)
-    least = (1.0 - MOST_LOST) * n_values
-    if int((n_readers == len(readers)).sum()) >= least:
-        return readers
-    measured = valued["reader"].value_counts()
-    whole = tuple(name for name in readers if measured.get(name, 0) >= least)
-    if whole:
-        return whole
-    each = ", ".join(f"{name or '(none)'} {measured.get(name, 0)}" for name in readers)
-    raise TableProblems(
-        source,
-        [
-            f"readers measured different lesions ({each} of {n_values} values): take one with --reader"
-        ],
-    )
-
-
-def _about_readers(
-    readers: tuple[str, ...], taken: tuple[str, ...], chosen: pd.DataFrame, table: pd.DataFrame
-) -> list[str]:
-    """Whose values are tested, and what the mean over readers leaves out."""
-    names = {name: name or "(none)" for name in readers}
-    all_readers = f"{len(readers)} readers ({', '.join(names.values())})"
-    if taken != readers:
-        whose = " and ".join(names[name] for name in taken)
-        return [
-            f"{all_readers}: tests take {whose}, who measured all or nearly all; the others measured a part, and --reader takes one of them"
-        ]
-    texts = [
-        f"{all_readers}: tests take the mean over them, lesions matched by name; --reader takes one"
-    ]
-    before, after = (count(frame[np.isfinite(frame["value"])]).lesions for frame in (chosen, table))
-    if before > after:
-        texts.append(
-            f"lesions that not every reader measured are left out of the mean: {before - after} of {before}"
-        )
-    return texts
 
 
 def _patients(

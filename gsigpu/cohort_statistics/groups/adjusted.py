@@ -17,6 +17,7 @@ their regression among the negative lesions. Tested against lme4 with clubSandwi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -29,9 +30,11 @@ from gsigpu.cohort_statistics.mixed_model.nested_intercepts import fit_nested_in
 from gsigpu.cohort_statistics.multiplicity import bonferroni, holm
 from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, estimate, without_test
 from gsigpu.cohort_statistics.roc.curve import Direction, area, oriented, two_groups
-from gsigpu.cohort_statistics.sample import Array, Sample, clean_sample, dense
+from gsigpu.cohort_statistics.sample import Array, Codes, Sample, clean_sample, dense
 from gsigpu.errors import InputError
 
+# Regressions of a jackknife: a hundred blocks give the same standard error as single patients, in less time.
+MOST_LEFT_OUT = 100
 COMPUTATION = (
     "random intercept per patient, covariates fixed: REML, cluster-robust variances (CR2), "
     "Satterthwaite or HTZ degrees of freedom; gsigpu"
@@ -63,12 +66,13 @@ def adjusted_tests(
     >>> frame[["test", "group_a", "group_b", "difference"]].round(2).values.tolist()[1:]
     [['adjusted', 'a', 'b', -1.07], ['covariate', 'age', '', 0.11]]
     """
-    sample, z, names, n_incomplete = _complete(values, groups, patients, covariates, order)
+    lesions = complete_lesions(values, groups, patients, covariates, order)
+    sample, z, names = lesions.sample, lesions.covariates, lesions.names
     head: dict[str, object] = {
         "track": "recommended",
         "unit": "patient",
         "covariates": "+".join(covariates.columns),
-        "n_incomplete": n_incomplete,
+        "n_incomplete": lesions.n_incomplete,
         "computation": COMPUTATION,
     }
     present = sample.present
@@ -102,14 +106,29 @@ def adjusted_tests(
     return frame
 
 
-def _complete(
+@dataclass(frozen=True, slots=True)
+class CompleteLesions:
+    """The lesions that have a value and every covariate.
+
+    covariates (n, K) : numbers centred, text as indicators of each level but the first
+    names : (covariate, level against the first or "") of each column
+    n_incomplete : lesions with a value that lack a covariate
+    """
+
+    sample: Sample
+    covariates: Array
+    names: list[tuple[str, str]]
+    n_incomplete: int
+
+
+def complete_lesions(
     values: ArrayLike,
     groups: ArrayLike,
     patients: ArrayLike,
     covariates: pd.DataFrame,
     order: Sequence[str],
-) -> tuple[Sample, Array, list[tuple[str, str]], int]:
-    """The lesions with every covariate, their design columns and what these are."""
+) -> CompleteLesions:
+    """The lesions with every covariate, and their design columns; arguments as of `adjusted_tests`."""
     y = np.asarray(values, np.float64)
     if len(covariates) != y.size or not covariates.shape[1]:
         raise InputError("covariates need one row per value and at least one column")
@@ -138,7 +157,7 @@ def _complete(
             columns.append(column - column.mean() if column.size else column)
             names.append((str(name), ""))
     z = np.stack(columns, axis=1) if columns else np.zeros((len(kept), 0))
-    return sample, z, names, n_incomplete
+    return CompleteLesions(sample=sample, covariates=z, names=names, n_incomplete=n_incomplete)
 
 
 def _model(sample: Sample, cells: Array, z: Array) -> ClusterRobust | str:
@@ -233,8 +252,9 @@ def adjusted_area(
         return area(x[keep_x] - designs[0][keep_x] @ slope, y[keep_y] - design @ slope)
 
     whole = of_lesions(np.ones(x.size, bool), np.ones(y.size, bool))
-    left_out = np.array([of_lesions(of_x != k, of_y != k) for k in range(names.size)])
-    n = names.size
+    block = _blocks(of_x, of_y, names.size)
+    n = int(block.max()) + 1
+    left_out = np.array([of_lesions(block[of_x] != k, block[of_y] != k) for k in range(n)])
     df = n - 1.0 - designs[1].shape[1]
     if not np.isfinite(left_out).all() or df < 1:
         return without_test(whole, note="too few negative lesions for the regression on covariates")
@@ -243,3 +263,17 @@ def adjusted_area(
         whole, variance, n_positive=np.unique(of_x).size, n_negative=np.unique(of_y).size, df=df,
         confidence=confidence, scale="logit", unit="patient",
     )  # fmt: skip
+
+
+def _blocks(of_positive: Codes, of_negative: Codes, n_patients: int) -> Codes:
+    """Which patients are left out together: single ones, or blocks with a share of both groups in each."""
+    if n_patients <= MOST_LEFT_OUT:
+        return np.arange(n_patients)
+    home = np.zeros(n_patients, np.intp)
+    home[of_negative] = 1
+    home[of_positive] = 0
+    block = np.empty(n_patients, np.intp)
+    for code in (0, 1):
+        mine = np.flatnonzero(home == code)
+        block[mine] = np.arange(mine.size) % MOST_LEFT_OUT
+    return block

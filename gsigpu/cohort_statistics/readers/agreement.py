@@ -55,7 +55,7 @@ def reader_agreement(
     >>> agreement.icc.loc[agreement.icc["form"] == "ICC3", ["track", "icc"]].round(4).values.tolist()
     [['paper', 0.9831], ['recommended', 0.9831]]
     """
-    table = _wide(values, lesions, patients, readers)
+    table = wide_ratings(values, lesions, patients, readers)
     names = list(table.columns)
     if len(names) < 2:
         empty = (ICC_COLUMNS, BLAND_ALTMAN_COLUMNS, BLAND_ALTMAN_POINT_COLUMNS)
@@ -72,10 +72,13 @@ def reader_agreement(
     )
 
 
-def _wide(
+def wide_ratings(
     values: ArrayLike, lesions: ArrayLike, patients: ArrayLike, readers: ArrayLike
 ) -> pd.DataFrame:
-    """Rows (patient_id, lesion_id) and one column per reader, both in order of first appearance."""
+    """Rows (patient_id, lesion_id) and one column per reader, both in order of first appearance.
+
+    Raises InputError for lists of different lengths, and a lesion with two values of one reader.
+    """
     keys = {"patient_id": patients, "lesion_id": lesions, "reader": readers}
     try:
         tidy = pd.DataFrame(

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 
+from gsigpu.cohort_statistics.frames import SAMPLE_SIZE_COLUMNS
 from gsigpu.cohort_statistics.groups.power import auc_standard_error
+from gsigpu.cohort_statistics.roc.curve import area
+from gsigpu.cohort_statistics.sample import clean_sample, clustering_of
 from gsigpu.errors import SettingsError
+
+# Of whole intervals: .1 is what a paper would like to print, .2 what a pilot study can reach.
+WIDTHS = (0.1, 0.2)
 
 
 def lesions_for_icc(icc: float, n_readers: int, width: float, *, confidence: float = 0.95) -> int:
@@ -68,3 +78,79 @@ def patients_for_area(
         enough = reach * auc_standard_error(auc, middle, middle) <= width
         low, high = (low, middle) if enough else (middle, high)
     return ceil(high * design_effect(lesions_per_patient, icc) / lesions_per_patient)
+
+
+def area_sample_sizes(
+    values: ArrayLike,
+    groups: ArrayLike,
+    patients: ArrayLike,
+    *,
+    order: Sequence[str],
+    widths: Sequence[float] = WIDTHS,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Patients per group so that each pair's area is known to an interval of these widths, clustered as here.
+
+    values (n,) float, NaN where missing; groups (n,), patients (n,) str; order : the groups
+    Returns SAMPLE_SIZE_COLUMNS. The expected area is the observed one on its side of .5; `lesions_needed` and
+    `patients_needed` are of each group.
+    """
+    sample = clean_sample(values, groups, patients, order)
+    rows: list[dict[str, object]] = []
+    for a, b in sample.pairs:
+        head: dict[str, object] = {"quantity": "auc", "group_a": order[a], "group_b": order[b]}
+        if not (sample.lesions[a].size and sample.lesions[b].size):
+            rows += [head | {"width": width, "note": "a group has no values"} for width in widths]
+            continue
+        observed = area(sample.lesions[a], sample.lesions[b])
+        expected = max(observed, 1.0 - observed)
+        sizes = np.concatenate([sample.sizes[a], sample.sizes[b]])
+        icc, effect = clustering_of(sample.mixed, sizes)
+        per_patient = float(sizes.mean())
+        head |= {"expected": expected, "lesions_per_patient": per_patient, "icc": icc}
+        head |= {"design_effect": effect}
+        for width in widths:
+            if expected >= 1.0 or not np.isfinite(effect):
+                note = "perfect separation" if expected >= 1.0 else "clustering unknown"
+                rows.append(head | {"width": width, "note": note})
+                continue
+            independent = patients_for_area(expected, width, confidence=confidence)
+            n = ceil(independent * effect / per_patient)
+            needed = {"lesions_needed": ceil(independent * effect), "patients_needed": n}
+            rows.append(head | {"width": width, "note": ""} | needed)
+    return _sized(rows, confidence)
+
+
+def icc_sample_sizes(
+    icc: float,
+    n_readers: int,
+    *,
+    clustering: tuple[float, float],
+    lesions_per_patient: float,
+    widths: Sequence[float] = WIDTHS,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Lesions and patients so that readers' agreement is known to an interval of these widths.
+
+    icc : expected; clustering : ICC of lesions within patients, and the design effect it brings
+    Returns SAMPLE_SIZE_COLUMNS.
+    """
+    within, effect = clustering
+    head: dict[str, object] = {
+        "quantity": "icc", "group_a": "", "group_b": "", "expected": icc, "n_readers": n_readers,
+        "lesions_per_patient": lesions_per_patient, "icc": within, "design_effect": effect,
+    }  # fmt: skip
+    rows: list[dict[str, object]] = []
+    for width in widths:
+        if not (0.0 <= icc < 1.0 and np.isfinite(effect)):
+            rows.append(head | {"width": width, "note": "agreement or clustering unknown"})
+            continue
+        n = lesions_for_icc(icc, n_readers, width, confidence=confidence) * effect
+        needed = {"lesions_needed": ceil(n), "patients_needed": ceil(n / lesions_per_patient)}
+        rows.append(head | {"width": width, "note": ""} | needed)
+    return _sized(rows, confidence)
+
+
+def _sized(rows: Sequence[dict[str, object]], confidence: float) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(SAMPLE_SIZE_COLUMNS))
+    return frame.assign(track="recommended", confidence=confidence)

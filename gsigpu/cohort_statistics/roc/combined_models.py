@@ -21,7 +21,7 @@ parameter prefer single parameters: the penalty does not make up for missing pat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,15 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from threadpoolctl import threadpool_limits
 
-from gsigpu.cohort_statistics.frames import CALIBRATION_COLUMNS, MODEL_COLUMNS
+from gsigpu.cohort_statistics.frames import CALIBRATION_COLUMNS, MODEL_COLUMNS, MULTICLASS_COLUMNS
 from gsigpu.cohort_statistics.inference import joined
 from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, estimate
 from gsigpu.cohort_statistics.roc.clustered import clustered_areas, obuchowski
 from gsigpu.cohort_statistics.roc.curve import Array, area
+from gsigpu.cohort_statistics.roc.multiclass import multiclass_frame
 from gsigpu.cohort_statistics.roc.roc_settings import (
     ModelResult,
+    OutOfFold,
     RocSettings,
     Seed,
     pairs,
@@ -48,6 +50,7 @@ PENALTY_C = 1.0
 CLIP = 1e-6  # probabilities are kept this far from 0 and 1 for their log odds
 N_CALIBRATION_BINS = 10
 MIN_LESIONS_PER_BIN = 10
+_TOO_FEW_IN_A_FOLD = "a fold left too few groups to fit: no cross-validation"
 
 Codes = NDArray[np.intp]
 
@@ -101,12 +104,27 @@ def combined_models(
     common = {"track": "recommended", "parameters": "+".join(parameters), "penalty_c": PENALTY_C}
     # More threads than one only wait for each other on matrices of three columns.
     with threadpool_limits(1, user_api="blas"):
-        rows, points = _all_models(everyone, order, incomplete, common, options, folds)
-    empty = pd.DataFrame(columns=list(CALIBRATION_COLUMNS))
+        fitted = _all_models(everyone, order, incomplete, common, options, folds)
     return ModelResult(
-        pd.DataFrame(rows, columns=list(MODEL_COLUMNS)),
-        pd.concat(points, ignore_index=True) if points else empty,
+        models=pd.DataFrame(fitted.rows, columns=list(MODEL_COLUMNS)),
+        calibration=_stacked(fitted.points, CALIBRATION_COLUMNS),
+        multiclass=_stacked(fitted.multiclass, MULTICLASS_COLUMNS),
+        out_of_fold=tuple(fitted.out_of_fold),
     )
+
+
+@dataclass(slots=True)
+class _Fitted:
+    """What the models gave so far."""
+
+    rows: list[dict[str, object]] = field(default_factory=list)
+    points: list[pd.DataFrame] = field(default_factory=list)
+    multiclass: list[pd.DataFrame] = field(default_factory=list)
+    out_of_fold: list[OutOfFold] = field(default_factory=list)
+
+
+def _stacked(parts: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
 
 
 def _all_models(
@@ -116,27 +134,22 @@ def _all_models(
     common: dict[str, object],
     options: RocSettings,
     folds: Folds,
-) -> tuple[list[dict[str, object]], list[pd.DataFrame]]:
+) -> _Fitted:
     """Every pair, then all groups together."""
     code = {name: k for k, name in enumerate(order)}
-    rows: list[dict[str, object]] = []
-    points: list[pd.DataFrame] = []
+    fitted = _Fitted()
     for a, b in pairs(tuple(order)):
         lesions = everyone.of([code[b], code[a]])  # numbered 0, 1: the first group is positive
         head = common | _head("logistic", a, b, lesions, incomplete[a] + incomplete[b])
-        row, point = _logistic(lesions, head, options, folds)
-        rows.append(row)
-        points += point
+        _logistic(fitted, lesions, head, options, folds)
     present = [name for name in order if everyone.patients_of(code[name]) > 1]
     if len(present) > 2:
         lesions = everyone.of([code[name] for name in present])
         head = common | _head("multinomial", "all", "rest", lesions, sum(incomplete.values()))
         left_out = [name for name in order if name not in present]
         head["note"] = f"without {', '.join(left_out)}: fewer than two patients" if left_out else ""
-        more, point = _multinomial(lesions, present, head, options, folds)
-        rows += more
-        points += point
-    return rows, points
+        _multinomial(fitted, lesions, present, head, options, folds)
+    return fitted
 
 
 def _head(model: str, a: str, b: str, lesions: Lesions, n_incomplete: int) -> dict[str, object]:
@@ -152,46 +165,66 @@ def _head(model: str, a: str, b: str, lesions: Lesions, n_incomplete: int) -> di
 
 
 def _logistic(
-    lesions: Lesions, head: dict[str, object], options: RocSettings, folds: Folds
-) -> tuple[dict[str, object], list[pd.DataFrame]]:
+    fitted: _Fitted,
+    lesions: Lesions,
+    head: dict[str, object],
+    options: RocSettings,
+    folds: Folds,
+) -> None:
     """One pair of groups, numbered 0 (negative) and 1 (positive)."""
     n_folds = folds_possible(lesions, options.n_folds)
     if n_folds < 2:
-        return head | {"note": "a group has fewer than two patients: no cross-validation"}, []
+        note = "a group has fewer than two patients: no cross-validation"
+        fitted.rows.append(head | {"note": note})
+        return
     out_of_fold = predictions(lesions, folds, n_folds)
     if out_of_fold is None:
-        return head | {"note": "a fold left too few groups to fit: no cross-validation"}, []
+        fitted.rows.append(head | {"note": _TOO_FEW_IN_A_FOLD})
+        return
     p, positive = out_of_fold[:, 1], lesions.groups == 1
     estimated = _area(p, positive, lesions.patients, options.confidence)
     apparent = _model().fit(lesions.values, lesions.groups).predict_proba(lesions.values)[:, 1]
     row = head | {"n_folds": n_folds, "brier": float(((p - positive) ** 2).mean())}
     row |= {"auc_apparent": area(apparent[positive], apparent[~positive])}
     row |= _judged(estimated, p, positive)
-    return row, [calibration_points(p, positive, row)]
+    fitted.rows.append(row)
+    fitted.points.append(calibration_points(p, positive, row))
+    fitted.out_of_fold.append(
+        OutOfFold(
+            model=str(head["model"]),
+            group_a=str(head["group_a"]),
+            group_b=str(head["group_b"]),
+            probability=p,
+            positive=positive,
+            patients=lesions.patients,
+        )
+    )
 
 
 def _multinomial(
+    fitted: _Fitted,
     lesions: Lesions,
     present: Sequence[str],
     head: dict[str, object],
     options: RocSettings,
     folds: Folds,
-) -> tuple[list[dict[str, object]], list[pd.DataFrame]]:
-    """All groups at once: each against the rest, and the mean over groups."""
+) -> None:
+    """All groups at once: each against the rest, the mean over groups, and Hand and Till's area."""
     n_folds = folds_possible(lesions, options.n_folds)
     out_of_fold = predictions(lesions, folds, n_folds)
     if out_of_fold is None:
-        return [head | {"note": "a fold left too few groups to fit: no cross-validation"}], []
-    fitted = _model().fit(lesions.values, lesions.groups).predict_proba(lesions.values)
-    rows, points = [], []
+        fitted.rows.append(head | {"note": _TOO_FEW_IN_A_FOLD})
+        return
+    apparent = _model().fit(lesions.values, lesions.groups).predict_proba(lesions.values)
+    rows = []
     for k, name in enumerate(present):
         p, positive = out_of_fold[:, k], lesions.groups == k
         row = head | {"group_a": name, "n_folds": n_folds}
-        row["auc_apparent"] = area(fitted[positive, k], fitted[~positive, k])
+        row["auc_apparent"] = area(apparent[positive, k], apparent[~positive, k])
         row["brier"] = float(((p - positive) ** 2).mean())
         row |= _judged(_area(p, positive, lesions.patients, options.confidence), p, positive)
         rows.append(row)
-        points.append(calibration_points(p, positive, row))
+        fitted.points.append(calibration_points(p, positive, row))
     truth = np.eye(len(present))[lesions.groups]
     mean = _mean_area(out_of_fold, lesions, options.confidence)
     overall = head | {
@@ -199,7 +232,19 @@ def _multinomial(
         "auc_apparent": float(np.mean([row["auc_apparent"] for row in rows])),
         "brier": float(((out_of_fold - truth) ** 2).sum(axis=1).mean()),
     }
-    return [*rows, overall | _areas(mean, str(head["note"]))], points
+    fitted.rows += [*rows, overall | _areas(mean, str(head["note"]))]
+    names = [present[k] for k in lesions.groups]
+    multiclass = multiclass_frame(
+        out_of_fold,
+        names,
+        lesions.patients,
+        order=present,
+        method="hand-till, multinomial",
+        settings=options,
+    )
+    note = joined(str(head["note"]), str(multiclass["note"].iloc[0]))
+    incomplete = int(str(head["n_incomplete"]))
+    fitted.multiclass.append(multiclass.assign(n_missing=incomplete, note=note))
 
 
 def folds_possible(lesions: Lesions, n_folds: int) -> int:

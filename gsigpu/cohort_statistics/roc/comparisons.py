@@ -16,6 +16,7 @@ from gsigpu.cohort_statistics.roc.area_estimate import AucDifference
 from gsigpu.cohort_statistics.roc.clustered import obuchowski_paired
 from gsigpu.cohort_statistics.roc.curve import Array, Direction, area, oriented
 from gsigpu.cohort_statistics.roc.delong import delong_paired
+from gsigpu.cohort_statistics.roc.equivalence import equivalence
 from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
 from gsigpu.cohort_statistics.sample import Codes, clean_parameters
 from gsigpu.errors import InputError
@@ -29,12 +30,15 @@ def roc_comparisons(
     *,
     order: Sequence[str],
     settings: RocSettings | Sequence[RocSettings] | None = None,
+    margin: float | None = None,
 ) -> pd.DataFrame:
     """Paired comparison of the areas of every two parameters, for every pair of groups.
 
     values (n, K) : one column per parameter, one row per lesion; lesions without both parameters are
         left out of that comparison and counted (`n_incomplete`)
     settings : one for all, or one per parameter (for its declared direction)
+    margin : a difference of areas that does not matter, fixed beforehand; then `p_equivalence` and the interval
+        `equivalence_low`, `equivalence_high` of the two one-sided tests (`equivalence`)
     Returns COMPARISON_COLUMNS; difference is the area of parameter_a less that of parameter_b.
     Methods: delong on the paper track (lesions independent, each curve turned to AUC >= .5),
     obuchowski on the recommended, and delong there too where every patient has one lesion.
@@ -69,7 +73,7 @@ def roc_comparisons(
                 "n_incomplete": int(((positive | negative) & ~complete).sum()),
             }
             declared = each[k].direction_of(*pair), each[m].direction_of(*pair)
-            rows += _compared(head, lesions, units, declared, each[k].confidence)
+            rows += _compared(head, lesions, units, declared, each[k].confidence, margin)
     frame = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
     return within_families(frame, "pairs of groups and of parameters of one phase and region")
 
@@ -90,6 +94,7 @@ def _compared(
     units: tuple[Codes, Codes],
     declared: tuple[Direction, Direction],
     confidence: float,
+    margin: float | None,
 ) -> list[dict[str, object]]:
     """The rows of one pair of groups and one pair of parameters."""
     x, y = lesions
@@ -125,8 +130,21 @@ def _compared(
             "df": result.df,
             "note": result.note,
         }
+        | _equivalent(result, margin)
         for track, method, directions, result in results
     ]
+
+
+def _equivalent(result: AucDifference, margin: float | None) -> dict[str, object]:
+    if margin is None:
+        return {}
+    tested = equivalence(result, margin=margin)
+    return {
+        "equivalence_margin": margin,
+        "equivalence_low": tested.ci_low,
+        "equivalence_high": tested.ci_high,
+        "p_equivalence": tested.p,
+    }
 
 
 def _turned(x: Array, y: Array) -> Direction:

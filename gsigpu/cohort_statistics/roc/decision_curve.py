@@ -11,7 +11,7 @@ Tested against the definition counted out in R.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -34,10 +34,12 @@ def decision_curve(
     prevalence: float,
     thresholds: Sequence[float] = tuple(np.arange(1, 100) / 100),
     confidence: float = 0.95,
+    model: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Net benefit at each threshold, with acting on all and on none beside.
 
     probability (n,) of being positive, out of fold; positive (n,) bool; patients (n,) str or int
+    model : its name and groups, as the columns `model, group_a, group_b` have them
     Returns DECISION_CURVE_COLUMNS.
 
     >>> curve = decision_curve([0.9, 0.8, 0.3, 0.2], [1, 1, 0, 0], list("abcd"), prevalence=0.5, thresholds=[0.5])
@@ -75,7 +77,8 @@ def decision_curve(
                 "n_patients": int(np.unique(unit).size),
             }
         )
-    return pd.DataFrame(rows, columns=list(DECISION_CURVE_COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(DECISION_CURVE_COLUMNS))
+    return frame.assign(**dict(model or {}))
 
 
 def _moved(p: NDArray[np.float64], share: float, prevalence: float) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from gsigpu.cohort_statistics.frames import CURVE_COLUMNS, ROC_COLUMNS
+from gsigpu.cohort_statistics.frames import CURVE_COLUMNS, MULTICLASS_COLUMNS, ROC_COLUMNS
 from gsigpu.cohort_statistics.multiplicity import within_families
 from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, estimate, without_test
 from gsigpu.cohort_statistics.roc.clustered import clustered_areas
@@ -128,3 +128,41 @@ def hand_till(
         scale="logit",
         unit="patient",
     )
+
+
+def multiclass_frame(
+    values: ArrayLike,
+    groups: ArrayLike,
+    patients: ArrayLike,
+    *,
+    order: Sequence[str],
+    method: str = "hand-till",
+    settings: RocSettings | None = None,
+) -> pd.DataFrame:
+    """`hand_till` as one row of MULTICLASS_COLUMNS; arguments as there.
+
+    >>> frame = multiclass_frame([3, 4, 1, 2, 1, 2], list("aabbcc"), range(6), order="abc")
+    >>> frame[["auc", "n_groups", "n_lesions"]].round(4).values.tolist()
+    [[0.8333, 3.0, 6.0]]
+    """
+    scores = np.asarray(values, np.float64)
+    single = scores if scores.ndim == 1 else scores.sum(axis=1)
+    sample = clean_sample(single, groups, patients, order)
+    area = hand_till(scores, groups, patients, order=order, settings=settings)
+    row = {
+        "track": "recommended",
+        "method": method,
+        "auc": area.auc,
+        "se": area.se,
+        "ci_low": area.ci_low,
+        "ci_high": area.ci_high,
+        "df": area.df,
+        "p": area.p,
+        "n_groups": len(sample.present),
+        "n_lesions": sample.values.size,
+        "n_patients": sample.n_patients,
+        "n_missing": int(sample.missing.sum()),
+        "family_all": "",
+        "note": area.note,
+    }
+    return pd.DataFrame([row], columns=list(MULTICLASS_COLUMNS))

@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gsigpu.cohort_statistics.roc.curve import Direction
 from gsigpu.errors import SettingsError
@@ -78,11 +79,33 @@ class RocResult:
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """What a model says of lesions whose patients it has not seen.
+
+    model, group_a, group_b : as in MODEL_COLUMNS, group_a the positive one
+    probability (n,) float of being positive; positive (n,) bool; patients (n,) codes
+    """
+
+    model: str
+    group_a: str
+    group_b: str
+    probability: NDArray[np.float64]
+    positive: NDArray[np.bool_]
+    patients: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelResult:
-    """Frames of one phase and region: `models` has MODEL_COLUMNS, `calibration` CALIBRATION_COLUMNS."""
+    """Frames of one phase and region: `models` has MODEL_COLUMNS, `calibration` CALIBRATION_COLUMNS.
+
+    multiclass : MULTICLASS_COLUMNS, Hand and Till's area of the multinomial model's probabilities
+    out_of_fold : of every pair of groups that has a model
+    """
 
     models: pd.DataFrame
     calibration: pd.DataFrame
+    multiclass: pd.DataFrame
+    out_of_fold: tuple[OutOfFold, ...] = ()
 
 
 def seed_of(seed: int, *names: str) -> np.random.SeedSequence:

@@ -19,20 +19,19 @@ from numpy.typing import NDArray
 
 from gsigpu.cohort_statistics import multiplicity
 from gsigpu.cohort_statistics.groups.disagreements import disagreements
-from gsigpu.pipeline.cohort_stats.family_tasks import (
-    _WITHOUT_PARAMETER,
-    COLUMNS,
-    KINDS,
-    Found,
-    Task,
-)
+from gsigpu.pipeline.cohort_stats.family_tasks import COLUMNS, KINDS, WITHOUT_PARAMETER, run_task
+from gsigpu.pipeline.cohort_stats.further_tasks import further_of_member, kappa_frame
+from gsigpu.pipeline.cohort_stats.statistics_task import NamedFrames, Task
 from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
 from gsigpu.tables.counting import WITHIN_REGIONS
 from gsigpu.tables.observations import Observations
 
 # Fewer values than this are done before another process has started.
 _WORTH_A_PROCESS = 20_000
-_ADJUSTED = ("omnibus", "pairwise", "roc", "roc_comparisons", "within", "against_rest")
+_ADJUSTED = (
+    "omnibus", "pairwise", "roc", "roc_comparisons", "within", "against_rest", "multiclass",
+    "adjusted_roc", "reader_comparisons",
+)  # fmt: skip
 # With two groups the rest is the other group, and the areas stand in roc already.
 _LEAST_GROUPS_WITH_A_REST = 3
 
@@ -62,12 +61,22 @@ def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[T
                 read = _rows(observations.by_reader, where | {"parameter": parameter})
                 if read["reader"].nunique() > 1:
                     tasks.append(make("agreement", names, read, read["value"].to_numpy(np.float64)))
+                again = _rows(observations.repeats, where | {"parameter": parameter})
+                if len(again):
+                    tasks.append(make("repeats", names, again, again["value"].to_numpy(np.float64)))
+                tasks += further_of_member(
+                    make("", names, of_parameter, values), of_parameter, read, observations
+                )
             if len(present) > 1:
                 key = ["group", "patient_id", "lesion_id"]
                 wide = cell.set_index([*key, "parameter"])["value"].unstack("parameter")
                 table = wide.reindex(columns=list(present)).reset_index()
                 columns = table[list(present)].to_numpy(np.float64)
                 tasks += [make(kind, present, table, columns) for kind in ("comparisons", "models")]
+                read = _rows(observations.by_reader, where)
+                if read["reader"].nunique() > 1:
+                    task = make("reader_comparisons", present, table, columns)
+                    tasks.append(replace(task, tables={"by_reader": read}))
     return [*tasks, *_within_tasks(observations, settings)]
 
 
@@ -115,7 +124,7 @@ def _task(
     values: NDArray[Any],
 ) -> Task:
     none = np.array([], dtype=object)
-    reads = kind in ("agreement", "within")
+    reads = kind in ("agreement", "within", "repeats")
     return Task(
         kind=kind,
         phase=phase,
@@ -148,6 +157,7 @@ def analyse(
         tasks = [_with_cutoffs(task, applied) if task.kind == "roc" else task for task in tasks]
     results = _run(tasks, n_workers=n_workers, progress=progress)
     frames = {name: _concatenated(name, results) for name in COLUMNS}
+    frames["kappa"] = kappa_frame(observations, frames["roc"], settings.confidence)
     for name in _ADJUSTED:
         frames[name] = multiplicity.adjust_over_all(frames[name])
     return Results(Frames(**frames), tuple(_disagreements(frames)), settings)
@@ -155,25 +165,25 @@ def analyse(
 
 def _with_cutoffs(task: Task, applied: pd.DataFrame) -> Task:
     member = {"phase": task.phase, "region": task.region, "parameter": task.parameters[0]}
-    return replace(task, applied=_rows(applied, member))
+    return replace(task, tables={"applied": _rows(applied, member)})
 
 
 def _run(
     tasks: Sequence[Task], *, n_workers: int, progress: Callable[[int, int], None]
-) -> list[Found]:
-    results: list[Found] = [{} for _ in tasks]
+) -> list[NamedFrames]:
+    results: list[NamedFrames] = [{} for _ in tasks]
     kinds = list(KINDS)
     order = sorted(range(len(tasks)), key=lambda i: (kinds.index(tasks[i].kind), i))
     progress(0, len(tasks))
     if n_workers < 2 or sum(task.values.size for task in tasks) < _WORTH_A_PROCESS:
         for done, i in enumerate(order, start=1):
-            results[i] = tasks[i].run()
+            results[i] = run_task(tasks[i])
             progress(done, len(tasks))
         return results
     # A fresh interpreter each: a copy of one with threads may wait for a lock that nobody holds.
     pool = ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_one_thread)
     with pool:
-        futures = {pool.submit(tasks[i].run): i for i in order}
+        futures = {pool.submit(run_task, tasks[i]): i for i in order}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 results[futures[future]] = future.result()
@@ -191,19 +201,19 @@ def _one_thread() -> None:
     threadpool_limits(1)
 
 
-def _concatenated(name: str, results: Sequence[Found]) -> pd.DataFrame:
+def _concatenated(name: str, results: Sequence[NamedFrames]) -> pd.DataFrame:
     parts = [frames[name] for frames in results if name in frames and len(frames[name])]
     return pd.concat(parts, ignore_index=True) if parts else empty_frame(name)
 
 
 def empty_frame(name: str) -> pd.DataFrame:
     """Of a test that does not apply: its columns and no row."""
-    labels = ["phase", "region"] if name in _WITHOUT_PARAMETER else ["phase", "region", "parameter"]
+    labels = ["phase", "region"] if name in WITHOUT_PARAMETER else ["phase", "region", "parameter"]
     rest = [column for column in COLUMNS[name] if column != "track"]
     return pd.DataFrame(columns=["track", *labels, *rest])
 
 
-def _disagreements(frames: Found) -> Iterator[Disagreement]:
+def _disagreements(frames: NamedFrames) -> Iterator[Disagreement]:
     key = ["phase", "region", "parameter"]
     described = frames["descriptives"].groupby(key, sort=False)
     for name, of_parameter in frames["pairwise"].groupby(key, sort=False):

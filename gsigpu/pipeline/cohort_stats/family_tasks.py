@@ -1,42 +1,51 @@
-"""One member of the family, one kind of statistic: what is computed in one process, and by what."""
+"""What computes each kind of statistic of one member of the family, and the columns of its frames."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from gsigpu.cohort_statistics.frames import (
+    ADJUSTED_COLUMNS,
+    ADJUSTED_ROC_COLUMNS,
     BLAND_ALTMAN_COLUMNS,
     BLAND_ALTMAN_POINT_COLUMNS,
     CALIBRATION_COLUMNS,
     COMPARISON_COLUMNS,
     CURVE_COLUMNS,
     DECISION_COLUMNS,
+    DECISION_CURVE_COLUMNS,
     DESCRIPTIVE_COLUMNS,
     ICC_COLUMNS,
+    KAPPA_COLUMNS,
     MODEL_COLUMNS,
+    MULTICLASS_COLUMNS,
     OMNIBUS_COLUMNS,
     PAIRWISE_COLUMNS,
     POWER_COLUMNS,
+    READER_COMPARISON_COLUMNS,
+    REPEATABILITY_COLUMNS,
     ROC_COLUMNS,
+    SAMPLE_SIZE_COLUMNS,
+    SENSITIVITY_COLUMNS,
+    SUBGROUP_COLUMNS,
     WITHIN_COLUMNS,
     labelled,
 )
 from gsigpu.cohort_statistics.groups import group_frames, power
-from gsigpu.cohort_statistics.readers import agreement
+from gsigpu.cohort_statistics.readers import agreement, sample_size
 from gsigpu.cohort_statistics.roc import combined_models, comparisons, roc_frames
+from gsigpu.cohort_statistics.roc.decision_curve import decision_curve
 from gsigpu.cohort_statistics.roc.decisions import decisions
-from gsigpu.cohort_statistics.roc.multiclass import one_against_rest
+from gsigpu.cohort_statistics.roc.multiclass import multiclass_frame, one_against_rest
+from gsigpu.cohort_statistics.roc.roc_settings import OutOfFold
+from gsigpu.cohort_statistics.sample import clean_sample, clustering_of
 from gsigpu.cohort_statistics.within import within_frames
+from gsigpu.pipeline.cohort_stats import further_tasks
+from gsigpu.pipeline.cohort_stats.statistics_task import NamedFrames, Task
 from gsigpu.report.cohort_results import StatisticsSettings
-
-Found = dict[str, pd.DataFrame]
 
 COLUMNS: dict[str, Sequence[str]] = {
     "descriptives": DESCRIPTIVE_COLUMNS,
@@ -54,54 +63,30 @@ COLUMNS: dict[str, Sequence[str]] = {
     "within": WITHIN_COLUMNS,
     "decisions": DECISION_COLUMNS,
     "against_rest": ROC_COLUMNS,
+    "multiclass": MULTICLASS_COLUMNS,
+    "decision_curve": DECISION_CURVE_COLUMNS,
+    "sensitivity": SENSITIVITY_COLUMNS,
+    "adjusted": ADJUSTED_COLUMNS,
+    "adjusted_roc": ADJUSTED_ROC_COLUMNS,
+    "subgroups": SUBGROUP_COLUMNS,
+    "repeatability": REPEATABILITY_COLUMNS,
+    "kappa": KAPPA_COLUMNS,
+    "reader_comparisons": READER_COMPARISON_COLUMNS,
+    "sample_size": SAMPLE_SIZE_COLUMNS,
 }
 
-_WITHOUT_PARAMETER = {"roc_comparisons", "models", "calibration"}
+WITHOUT_PARAMETER = {
+    "roc_comparisons", "models", "calibration", "decision_curve", "reader_comparisons",
+}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One thing to compute.
-
-    kind : of KINDS
-    parameters : one, or those that are compared and combined
-    values : (n,) of one parameter, (n, K) of several
-    lesions, readers : of agreement and of comparisons within lesions, else empty; the latter have their
-        conditions in place of readers
-    conditions : regions or phases that are compared within lesions, in order
-    applied : cut-offs of another study for this member, with `source` (`tables.cutoff_table`)
-    """
-
-    kind: str
-    phase: str
-    region: str
-    parameters: tuple[str, ...]
-    values: NDArray[Any]
-    groups: NDArray[Any]
-    patients: NDArray[Any]
-    lesions: NDArray[Any]
-    readers: NDArray[Any]
-    order: tuple[str, ...]
-    settings: StatisticsSettings
-    conditions: tuple[str, ...] = ()
-    applied: pd.DataFrame | None = None
-
-    @property
-    def seed(self) -> np.random.SeedSequence:
-        """Of the run's seed and the task's name."""
-        name = "\0".join((self.kind, self.phase, self.region, *self.parameters))
-        digest = hashlib.sha256(name.encode()).digest()
-        return np.random.SeedSequence(
-            [self.settings.seed, *(int(number) for number in np.frombuffer(digest, np.uint32))]
-        )
-
-    def run(self) -> Found:
-        """Frames by name, the member of the family named in them."""
-        frames = KINDS[self.kind](self)
-        return {name: _labelled(name, frame, self) for name, frame in frames.items()}
+def run_task(task: Task) -> NamedFrames:
+    """Frames by name, the member of the family named in them."""
+    frames = KINDS[task.kind](task)
+    return {name: _labelled(name, frame, task) for name, frame in frames.items()}
 
 
-def _groups(task: Task) -> Found:
+def _groups(task: Task) -> NamedFrames:
     frames = group_frames.group_tests(
         task.values,
         task.groups,
@@ -116,11 +101,17 @@ def _groups(task: Task) -> Found:
     }
 
 
-def _power(task: Task) -> Found:
-    return {"power": power.power_table(task.values, task.groups, task.patients, order=task.order)}
+def _power(task: Task) -> NamedFrames:
+    data = (task.values, task.groups, task.patients)
+    return {
+        "power": power.power_table(*data, order=task.order),
+        "sample_size": sample_size.area_sample_sizes(
+            *data, order=task.order, confidence=task.settings.confidence
+        ),
+    }
 
 
-def _roc(task: Task) -> Found:
+def _roc(task: Task) -> NamedFrames:
     tables = roc_frames.roc_tables(
         task.values,
         task.groups,
@@ -140,8 +131,9 @@ def _decisions(task: Task, roc: pd.DataFrame) -> pd.DataFrame:
     """What cut-offs do, one row per pair and track: those chosen on these lesions, then another study's."""
     known = roc[roc["cutoff"].notna()].drop_duplicates(["track", "group_a", "group_b"])
     cutoffs = {"same lesions": known}
-    if task.applied is not None and len(task.applied):
-        cutoffs[str(task.applied["source"].iloc[0])] = task.applied
+    applied = task.tables.get("applied")
+    if applied is not None and len(applied):
+        cutoffs[str(applied["source"].iloc[0])] = applied
     judged = [
         decisions(
             task.values,
@@ -158,7 +150,7 @@ def _decisions(task: Task, roc: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame for frame in judged if len(frame)] or judged[:1], ignore_index=True)
 
 
-def _against_rest(task: Task) -> Found:
+def _against_rest(task: Task) -> NamedFrames:
     result = one_against_rest(
         task.values,
         task.groups,
@@ -167,10 +159,17 @@ def _against_rest(task: Task) -> Found:
         seed=task.seed,
         settings=task.settings.roc(task.parameters[0]),
     )
-    return {"against_rest": result.roc}
+    multiclass = multiclass_frame(
+        task.values,
+        task.groups,
+        task.patients,
+        order=task.order,
+        settings=task.settings.roc(task.parameters[0]),
+    )
+    return {"against_rest": result.roc, "multiclass": multiclass}
 
 
-def _comparisons(task: Task) -> Found:
+def _comparisons(task: Task) -> NamedFrames:
     frame = comparisons.roc_comparisons(
         task.values,
         task.parameters,
@@ -178,11 +177,12 @@ def _comparisons(task: Task) -> Found:
         task.patients,
         order=task.order,
         settings=[task.settings.roc(parameter) for parameter in task.parameters],
+        margin=task.settings.equivalence_margin,
     )
     return {"roc_comparisons": frame}
 
 
-def _models(task: Task) -> Found:
+def _models(task: Task) -> NamedFrames:
     models = combined_models.combined_models(
         task.values,
         task.parameters,
@@ -192,10 +192,36 @@ def _models(task: Task) -> Found:
         seed=task.seed,
         settings=task.settings.roc(""),
     )
-    return {"models": models.models, "calibration": models.calibration}
+    return {
+        "models": models.models,
+        "calibration": models.calibration,
+        "multiclass": models.multiclass,
+        "decision_curve": _decision_curves(models.out_of_fold, task.settings),
+    }
 
 
-def _agreement(task: Task) -> Found:
+def _decision_curves(
+    predictions: Sequence[OutOfFold], settings: StatisticsSettings
+) -> pd.DataFrame:
+    """Of every pair's model, at the stated prevalence; none where nobody states it."""
+    if settings.prevalence is None:
+        return pd.DataFrame(columns=list(DECISION_CURVE_COLUMNS))
+    curves = [
+        decision_curve(
+            of_pair.probability,
+            of_pair.positive,
+            of_pair.patients,
+            prevalence=settings.prevalence,
+            confidence=settings.confidence,
+            model={name: getattr(of_pair, name) for name in ("model", "group_a", "group_b")},
+        )
+        for of_pair in predictions
+    ]
+    empty = pd.DataFrame(columns=list(DECISION_CURVE_COLUMNS))
+    return pd.concat(curves, ignore_index=True) if curves else empty
+
+
+def _agreement(task: Task) -> NamedFrames:
     agreed = agreement.reader_agreement(
         task.values,
         task.lesions,
@@ -204,13 +230,38 @@ def _agreement(task: Task) -> Found:
         confidence=task.settings.confidence,
     )
     return {
+        "sample_size": _icc_sample_sizes(task, agreed.icc),
         "icc": agreed.icc,
         "bland_altman": agreed.bland_altman,
         "bland_altman_points": agreed.points,
     }
 
 
-def _within(task: Task) -> Found:
+def _icc_sample_sizes(task: Task, icc: pd.DataFrame) -> pd.DataFrame:
+    """For the agreement (ICC2) of as many readers as here, lesions clustered in patients as here."""
+    form = icc[(icc["track"] == "recommended") & (icc["form"] == "ICC2")].iloc[0]
+    n_patients = max(int(form["n_patients"]), 1)
+    read = pd.DataFrame(
+        {
+            "patient": task.patients,
+            "lesion": task.lesions,
+            "group": task.groups,
+            "value": task.values,
+        }
+    )
+    lesions = read.groupby(["group", "patient", "lesion"], sort=False)["value"].mean().reset_index()
+    sample = clean_sample(lesions["value"], lesions["group"], lesions["patient"], task.order)
+    _, sizes = np.unique(lesions.loc[lesions["value"].notna(), "patient"], return_counts=True)
+    return sample_size.icc_sample_sizes(
+        float(form["icc"]),
+        int(form["n_readers"]),
+        clustering=clustering_of(sample.mixed, sizes),
+        lesions_per_patient=int(form["n_lesions"]) / n_patients or 1.0,
+        confidence=task.settings.confidence,
+    )
+
+
+def _within(task: Task) -> NamedFrames:
     frame = within_frames.within_tests(
         task.values,
         task.lesions,
@@ -226,7 +277,7 @@ def _within(task: Task) -> Found:
 
 
 # The slow ones first, so that the last process to end is not alone for long.
-KINDS: Mapping[str, Callable[[Task], Found]] = {
+KINDS: Mapping[str, Callable[[Task], NamedFrames]] = {
     "roc": _roc,
     "models": _models,
     "groups": _groups,
@@ -235,12 +286,17 @@ KINDS: Mapping[str, Callable[[Task], Found]] = {
     "power": _power,
     "within": _within,
     "against_rest": _against_rest,
+    "adjusted": further_tasks.adjusted,
+    "subgroups": further_tasks.subgroups,
+    "sensitivity": further_tasks.sensitivity,
+    "repeats": further_tasks.repeats,
+    "reader_comparisons": further_tasks.compared_over_readers,
 }
 
 
 def _labelled(name: str, frame: pd.DataFrame, task: Task) -> pd.DataFrame:
     """The frame with `track` and the member of the family in front."""
-    parameter = None if name in _WITHOUT_PARAMETER else task.parameters[0]
+    parameter = None if name in WITHOUT_PARAMETER else "+".join(task.parameters)
     return labelled(
         frame.reset_index(drop=True), phase=task.phase, region=task.region, parameter=parameter
     )

@@ -9,6 +9,7 @@ from gsigpu.pipeline.cohort_stats.family_members import empty_frame
 from gsigpu.pipeline.cohort_stats.family_tasks import COLUMNS
 from gsigpu.report.cohort_results import Frames, Results, StatisticsSettings
 from gsigpu.tables.flow_counts import Flow
+from gsigpu.tables.missing_values import COLUMNS as MISSING_COLUMNS
 from gsigpu.tables.observations import OBSERVATION, PATIENT, Observations
 from gsigpu.tables.summary_table import Summary
 
@@ -43,12 +44,16 @@ def observations_of_summary(summary: Summary) -> Observations:
         readers=(),
         table=none,
         by_reader=none,
+        repeats=none,
+        others=none,
         within=none,
         readings=none,
         curves=none,
         profiles=none,
         sizes=none,
         patients=pd.DataFrame(columns=list(PATIENT)),
+        columns=none,
+        missing=pd.DataFrame(columns=list(MISSING_COLUMNS)),
         flow=flow,
         summary=table,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ _LIBRARIES = (
     "matplotlib",
 )  # fmt: skip
 # Points of curves and figures: too many rows for a workbook, and of use to a program only.
-_CSV_ONLY = ("roc_curves", "calibration", "bland_altman_points")
+_CSV_ONLY = ("roc_curves", "calibration", "bland_altman_points", "decision_curve")
 _PROVENANCE = "provenance.json"
 _NEEDED_BYTES = 100 * 2**20
 
@@ -125,7 +125,7 @@ def cohort_stats(
                 if summary
                 else read_observations(
                     table,
-                    choice,
+                    replace(choice or Choice(), columns=settings.columns),
                     patients=None if patients is None else Path(patients),
                     decisions=decisions,
                 )
@@ -205,6 +205,7 @@ def _write(
 ) -> Tables:
     frames = {name: in_file_order(name, frame) for name, frame in results.frames.named().items()}
     frames["flow"] = frame_of_flow(observations)
+    frames["missing"] = observations.missing
     write_frames(folder, frames)
     tables = tables_of(observations, results)
     write_tables(folder / "tables", tables.files())

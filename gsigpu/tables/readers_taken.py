@@ -1,0 +1,138 @@
+"""Whose values are tested where several readers measured, and what each of them did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gsigpu.tables.counting import count
+from gsigpu.tables.observation_checks import TableProblems
+
+KEY = ("patient_id", "lesion_id", "phase", "region", "parameter", "reader")
+# A tenth: a second reader missed a lesion here and there. More is a second reader who read a part only.
+MOST_LOST = 0.1
+
+
+def one_reader(frame: pd.DataFrame, taken: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of one reader, or under the name `mean` the mean of what all these readers measured, else NaN."""
+    frame = frame[frame["reader"].isin(taken)].reset_index(drop=True)
+    n_readers = len(taken)
+    if n_readers < 2:
+        return frame
+    key = [*(name for name in KEY if name != "reader"), "distance_mm"]
+    grouped = frame.groupby(key, sort=False, dropna=False, observed=True)
+    mean = grouped["value"].transform("mean")
+    by_all = grouped["value"].transform("count") == n_readers
+    if (frame["flags"] != "").any():
+        frame = frame.assign(flags=grouped["flags"].transform(_joined_flags))
+    return (
+        frame.assign(value=mean.where(by_all), reader="mean")
+        .drop_duplicates(key, keep="first")
+        .reset_index(drop=True)
+    )
+
+
+def _joined_flags(flags: pd.Series) -> str:
+    """Every reader's flags, each once."""
+    return ";".join(dict.fromkeys(flag for text in flags for flag in text.split(";") if flag))
+
+
+def readings_of(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Patients and lesions that each reader measured, per group."""
+    rows = [
+        {"reader": reader, "group": group, "n_patients": n.patients, "n_lesions": n.lesions}
+        for (reader, group), of_both in chosen[np.isfinite(chosen["value"])].groupby(
+            ["reader", "group"], sort=False
+        )
+        for n in [count(of_both)]
+    ]
+    return pd.DataFrame(rows, columns=["reader", "group", "n_patients", "n_lesions"])
+
+
+def readers_taken(source: Path, chosen: pd.DataFrame, reader: str) -> tuple[str, ...]:
+    """The readers whose values are tested: the one that was named, all, or those who measured (nearly) everything.
+
+    Averaging over readers who measured different lesions, phases or regions would turn a difference of readers into
+    one of these. Up to MOST_LOST of the values may fall out of a mean over all readers; beyond that only readers who
+    lack no more than that themselves are taken.
+    Raises TableProblems where there is none.
+    """
+    readers = tuple(sorted(chosen["reader"].unique()))
+    if reader or len(readers) < 2:
+        return (reader,) if reader else readers
+    valued = chosen[np.isfinite(chosen["value"])]
+    n_readers = valued.groupby([name for name in KEY if name != "reader"], sort=False).size()
+    n_values = len(n_readers)
+    least = (1.0 - MOST_LOST) * n_values
+    if int((n_readers == len(readers)).sum()) >= least:
+        return readers
+    measured = valued["reader"].value_counts()
+    whole = tuple(name for name in readers if measured.get(name, 0) >= least)
+    if whole:
+        return whole
+    each = ", ".join(f"{name or '(none)'} {measured.get(name, 0)}" for name in readers)
+    raise TableProblems(
+        source,
+        [
+            f"readers measured different lesions ({each} of {n_values} values): take one with --reader"
+        ],
+    )
+
+
+def about_readers(
+    readers: tuple[str, ...], taken: tuple[str, ...], chosen: pd.DataFrame, table: pd.DataFrame
+) -> list[str]:
+    """Whose values are tested, and what the mean over readers leaves out."""
+    names = {name: name or "(none)" for name in readers}
+    all_readers = f"{len(readers)} readers ({', '.join(names.values())})"
+    if taken != readers:
+        whose = " and ".join(names[name] for name in taken)
+        return [
+            f"{all_readers}: tests take {whose}, who measured all or nearly all; the others measured a part, and --reader takes one of them"
+        ]
+    texts = [
+        f"{all_readers}: tests take the mean over them, lesions matched by name; --reader takes one"
+    ]
+    before, after = (count(frame[np.isfinite(frame["value"])]).lesions for frame in (chosen, table))
+    if before > after:
+        texts.append(
+            f"lesions that not every reader measured are left out of the mean: {before - after} of {before}"
+        )
+    return texts
+
+
+def first_reading(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without what a reader measured again: the reading that comes first of each value.
+
+    frame : KEY, `distance_mm` and `reading`, which is a number or a text in the order of its alphabet; "" is one
+    """
+    if (frame["reading"] == "").all():
+        return frame
+    return (
+        frame.assign(_order=_order_of(frame["reading"]))
+        .sort_values("_order", kind="stable")
+        .drop_duplicates([*KEY, "distance_mm"])
+        .sort_index()
+        .drop(columns="_order")
+        .reset_index(drop=True)
+    )
+
+
+def repeated(frame: pd.DataFrame) -> pd.DataFrame:
+    """The values that a reader measured more than once, every reading of them, in order."""
+    if (frame["reading"] == "").all():
+        return frame.iloc[:0]
+    again = frame[frame.duplicated(list(KEY), keep=False)]
+    return (
+        again.assign(_order=_order_of(again["reading"]))
+        .sort_values(["reader", "_order"], kind="stable")
+        .drop(columns="_order")
+        .reset_index(drop=True)
+    )
+
+
+def _order_of(readings: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(readings, errors="coerce")
+    return numbers if numbers.notna().all() else readings
