@@ -1,1 +1,1 @@
-"""CUDA sources, shipped as the package gsigpu.kernels (see design/003-kernels-packaging.md)."""
+"""CUDA and C++ sources, shipped as the package gsigpu.kernels (design/003-kernels-packaging.md, design/020-speed.md)."""

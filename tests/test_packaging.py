@@ -1,6 +1,7 @@
 """What is shipped: the sdist holds what it needs to test itself, the wheel every package and its data."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -92,6 +93,34 @@ def test_the_wheel_holds_every_package_and_its_data(built):
     assert expected - names == set()
     top = {name.split("/")[0] for name in names}
     assert top == {"gsigpu", f"gsigpu-{__version__}.dist-info"}
+    assert wheel.name.startswith(f"gsigpu-{__version__}-py3-none-")
+    if shutil.which("g++"):
+        assert "gsigpu/backends/_loops.so" in names
+
+
+def test_without_a_compiler_it_builds_and_numpy_computes(tmp_path):
+    """The compiled loop is optional: nothing but a warning where no compiler is."""
+    for name in tracked_files():
+        if name.startswith(
+            ("gsigpu/", "kernels/", "setup.py", "pyproject.toml", "README", "LICENSE")
+        ):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    nowhere = str(tmp_path / "no-compiler")
+    done = subprocess.run(
+        [sys.executable, "setup.py", "build", "--build-base", "made"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "CC": nowhere, "CXX": nowhere},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert list(tmp_path.rglob("_loops.so")) == []
+    (module,) = (tmp_path / "made").rglob("backends/compiled.py")
+    code = "from gsigpu.backends.compiled import choose_loop; print(choose_loop()[1])"
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(module.parents[2])},
+    )  # fmt: skip
+    assert told.stdout.startswith("NumPy; no compiled loop (it was not built")
 
 
 def test_the_version_stands_in_one_place():

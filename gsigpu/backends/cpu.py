@@ -1,12 +1,13 @@
-"""The hot functions in NumPy.
+"""The hot functions on the CPU: by the compiled loop where there is one (`compiled`), else in NumPy.
 
-Work goes in blocks small enough for the L2 cache. A block of stored values becomes float32 with a row
+In NumPy, work goes in blocks small enough for the L2 cache. A block of stored values becomes float32 with a row
 of ones below it, so that one matrix product gives weights and offset at once, straight into `out`.
 The caller runs slices in several threads. NumPy releases the GIL in all that matters here, and every
 release may mean to wait for the other threads: so what follows the products (padding, rounding) is done
 for several blocks at once, with fewer and longer calls.
 
-Tested against float64 matrix products, for every block size alike. It is itself the oracle of the CUDA kernel.
+Tested against float64 matrix products, for every block size alike. The NumPy form is itself the oracle of the
+compiled loop and of the CUDA kernel.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.backends import LARGEST_STORED, PADDING
+from gsigpu.backends.compiled import choose_loop
 from gsigpu.errors import GridMismatch
 
 # Values, ones and results of a block, as float32, stay in the L2 cache: 16384 voxels for eleven energies
@@ -46,6 +48,22 @@ def linear_maps(
     array([[[ 95., 185.]]], dtype=float32)
     """
     require_shapes(stored, weights, offsets, out, padding)
+    loop, _ = choose_loop()
+    n_clipped = None if loop is None else loop.linear_maps(stored, weights, offsets, out, padding)
+    if n_clipped is None:
+        n_clipped = in_numpy(stored, weights, offsets, out, padding=padding)
+    return n_clipped
+
+
+def in_numpy(
+    stored: NDArray[np.int16],
+    weights: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    out: NDArray[Any],
+    *,
+    padding: NDArray[np.int16] | None = None,
+) -> NDArray[np.int64]:
+    """The same, by NumPy alone; shapes as `require_shapes` has checked them."""
     n_energies, n_voxels = stored.shape[1:]
     n_maps = weights.shape[1]
     n_clipped = np.zeros(n_maps, dtype=np.int64)

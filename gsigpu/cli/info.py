@@ -31,7 +31,7 @@ def info(*, as_json: options.AsJson = False) -> None:
         ["gsigpu", facts["version"]],
         ["Python", facts["python"]],
         ["libraries", ", ".join(f"{name} {number}" for name, number in facts["libraries"].items())],
-        ["backend cpu", f"NumPy, {facts['threads']} threads"],
+        ["backend cpu", f"{facts['cpu_loop']}, {facts['threads']} threads"],
         [
             "backend gpu",
             f"{gpu['name']}, {gpu['memory_gib']:.0f} GiB, compute capability {gpu['compute_capability']},"
@@ -47,6 +47,7 @@ def info(*, as_json: options.AsJson = False) -> None:
 
 
 def _facts() -> dict[str, Any]:
+    from gsigpu.backends.compiled import choose_loop
     from gsigpu.backends.device import device_summary, why_no_gpu
     from gsigpu.dicom.reading.transfer_syntaxes import available_codecs
     from gsigpu.pipeline.workers import default_workers
@@ -58,6 +59,7 @@ def _facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _SHOWN},
         "threads": default_workers(),
+        "cpu_loop": choose_loop()[1],
         "config": None if (path := config_path()) is None else str(path),
         "gpu": None
         if summary is None

@@ -1,4 +1,4 @@
-"""The blocked NumPy backend against float64, and its laws."""
+"""The blocked NumPy form of the CPU backend against float64, and its laws; its compiled twin: test_compiled.py."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ PIECE = cpu.BLOCKS_PER_PIECE * BLOCK
 
 def run(stored, weights, offsets, dtype=np.float32, **options):
     out = np.full((stored.shape[0], weights.shape[1], stored.shape[2]), 99, dtype)
-    n_clipped = cpu.linear_maps(stored, weights, offsets, out, **options)
+    n_clipped = cpu.in_numpy(stored, weights, offsets, out, **options)
     return out, n_clipped
 
 
@@ -80,7 +80,7 @@ def test_integers_are_rounded_half_to_even_and_clipped():
 def test_shapes_that_do_not_fit_are_refused():
     stored, weights, offsets = inputs()
     with pytest.raises(GridMismatch, match=r"offsets has shape \(2, 1\), expected \(2, 2\)"):
-        run(stored, weights, offsets[:, :1])
+        cpu.linear_maps(stored, weights, offsets[:, :1], np.zeros((2, 2, 100), np.float32))
 
 
 def test_choice_of_backend():

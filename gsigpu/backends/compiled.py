@@ -1,0 +1,117 @@
+"""The compiled loop of the CPU backend (kernels/linear_maps.cpp), where it was built.
+
+It is called through ctypes, without the GIL. Which set of instructions it uses is decided here, once: the widest
+that the processor has, or the one that the environment variable GSIGPU_CPU_LOOP names. `numpy` there, or no library,
+means the NumPy twin in `gsigpu.backends.cpu`, which is the truth that it is tested against.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.errors import SettingsError
+
+VARIABLE = "GSIGPU_CPU_LOOP"
+_LIBRARY = Path(__file__).with_name("_loops.so")
+_INTERFACE = 1  # gsigpu_interface() in kernels/linear_maps.cpp
+# Numbers of the sets in kernels/linear_maps.cpp, the best first.
+_SETS = {"avx512": 2, "avx2": 1, "neon": 3, "sse2": 0}
+
+
+class Loop:
+    """A loaded library and the set of instructions to use."""
+
+    def __init__(self, library: ctypes.CDLL, name: str) -> None:
+        """`name` : of a set that `sets_of` gives."""
+        self.name = name
+        self._set = _SETS[name]
+        self._run = library.gsigpu_linear_maps
+        self._run.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_int]
+        self._run.argtypes += [*[ctypes.c_int64] * 4, ctypes.c_void_p]
+
+    def linear_maps(
+        self,
+        stored: NDArray[np.int16],
+        weights: NDArray[np.float32],
+        offsets: NDArray[np.float32],
+        out: NDArray[Any],
+        padding: NDArray[np.int16] | None,
+    ) -> NDArray[np.int64] | None:
+        """As `gsigpu.backends.Backend.linear_maps`; None where the arrays are not laid out as it needs them."""
+        arrays = (stored, weights, offsets, out, *(() if padding is None else (padding,)))
+        types = (np.int16, np.float32, np.float32, out.dtype, np.int16)
+        if out.dtype not in (np.int16, np.float32) or not all(
+            array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
+            for array, dtype in zip(arrays, types, strict=False)
+        ):
+            return None
+        n_slices, n_energies, n_voxels = stored.shape
+        n_clipped = np.zeros(weights.shape[1], np.int64)
+        failed = self._run(
+            self._set,
+            *(array.ctypes.data for array in (stored, weights, offsets)),
+            None if padding is None else padding.ctypes.data,
+            out.ctypes.data,
+            out.dtype == np.int16,
+            n_slices,
+            n_energies,
+            weights.shape[1],
+            n_voxels,
+            n_clipped.ctypes.data,
+        )
+        return None if failed else n_clipped
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """The library at `path`.
+
+    Raises OSError if it cannot be loaded, or is that of another version.
+    """
+    library = ctypes.CDLL(str(path))
+    interface = getattr(library, "gsigpu_interface", None)
+    if interface is None or interface() != _INTERFACE:
+        raise OSError("was built for another version; install gsigpu again")
+    return library
+
+
+def sets_of(library: ctypes.CDLL) -> list[str]:
+    """The sets of instructions that library and processor have, the best first."""
+    return [name for name, number in _SETS.items() if library.gsigpu_has_set(number)]
+
+
+@lru_cache(maxsize=1)
+def choose_loop() -> tuple[Loop | None, str]:
+    """The loop of this process, None for NumPy; and one line that says which, and why.
+
+    Raises SettingsError if GSIGPU_CPU_LOOP names none that can be used here.
+    """
+    choice = os.environ.get(VARIABLE, "auto") or "auto"
+    if choice == "numpy":
+        return None, f"NumPy, as {VARIABLE} says"
+    try:
+        library = load(_LIBRARY)
+    except OSError as error:
+        why = (
+            str(error) if _LIBRARY.exists() else "it was not built: no C++ compiler at installation"
+        )
+        if choice != "auto":
+            raise SettingsError(
+                f"{VARIABLE}={choice}, but there is no compiled loop ({why})",
+                remedy=f"unset {VARIABLE}",
+            ) from error
+        return None, f"NumPy; no compiled loop ({why})"
+    sets = sets_of(library)
+    if choice != "auto" and choice not in sets:
+        raise SettingsError(
+            f"{VARIABLE}={choice} is not usable here",
+            remedy=f"use auto, numpy or {' or '.join(sets)}",
+        )
+    name = sets[0] if choice == "auto" else choice
+    return Loop(library, name), f"compiled loop, {name}"
