@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from gsigpu.cohort_statistics.mixed_model.nested_intercepts import Array, NestedFit
+from gsigpu.cohort_statistics.mixed_model.nested_intercepts import Array, Codes, NestedFit
 
 # Eigenvalues of B_j below this share of the largest are 0: a coefficient that one patient alone fixes.
 _SINGULAR = 1e-10
@@ -125,27 +125,44 @@ class ClusterRobust:
 
 
 def cluster_robust(fit: NestedFit) -> ClusterRobust:
-    """CR2 variances of a fit, patients as clusters."""
+    """CR2 variances of a fit, patients as clusters.
+
+    Patients whose rows lie in lesions alike share V_j, and are computed together.
+    """
     m, k = fit.covariance, fit.coefficients.size
     order = np.argsort(fit.patients, kind="stable")
     rows_of = np.split(order, np.flatnonzero(np.diff(fit.patients[order])) + 1)
-    meat = np.zeros((k, k))
+    scored = np.empty((len(rows_of), k))
     scores, crossed = np.empty((len(rows_of), k, k)), np.empty((len(rows_of), k, k))
-    for j, rows in enumerate(rows_of):
-        x, lesion = fit.design[rows], fit.lesions[rows]
+    for pattern, patients in _alike(rows_of, fit.lesions).items():
+        rows = np.array([rows_of[j] for j in patients])
+        x, residual = fit.design[rows], fit.residual[rows]
+        lesion = np.array(pattern)
         v = (
-            fit.residual_variance * np.eye(rows.size)
+            fit.residual_variance * np.eye(lesion.size)
             + fit.lesion_variance * (lesion[:, None] == lesion)
             + fit.patient_variance
         )
         d = np.linalg.cholesky(v).T
-        size, axes = np.linalg.eigh(d @ (v - x @ m @ x.T) @ d.T)
-        kept = size > _SINGULAR * size.max()
-        root = (axes[:, kept] / np.sqrt(size[kept])) @ axes[:, kept].T
+        size, axes = np.linalg.eigh(d @ (v - x @ m @ x.transpose(0, 2, 1)) @ d.T)
+        kept = size > _SINGULAR * size.max(axis=1, keepdims=True)
+        scale = np.where(kept, 1.0 / np.sqrt(np.where(kept, size, 1.0)), 0.0)
+        root = (axes * scale[:, None, :]) @ axes.transpose(0, 2, 1)
         adjusted = d.T @ root @ d
         wx = np.linalg.solve(v, x)
-        score = wx.T @ (adjusted @ fit.residual[rows])
-        meat += np.outer(score, score)
-        u = adjusted.T @ wx
-        scores[j], crossed[j] = u.T @ v @ u, x.T @ u
+        u = adjusted.transpose(0, 2, 1) @ wx
+        scored[patients] = np.einsum("jrk,jr->jk", u, residual)
+        scores[patients] = u.transpose(0, 2, 1) @ (v @ u)
+        crossed[patients] = x.transpose(0, 2, 1) @ u
+    meat = scored.T @ scored
     return ClusterRobust(fit=fit, covariance=m @ meat @ m, scores=scores, crossed=crossed)
+
+
+def _alike(rows_of: list[Codes], lesions: Codes) -> dict[tuple[int, ...], Codes]:
+    """Which rows of a patient are of one lesion -> the patients of whom this holds."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for j, rows in enumerate(rows_of):
+        number: dict[int, int] = {}
+        pattern = tuple(number.setdefault(lesion, len(number)) for lesion in lesions[rows].tolist())
+        alike.setdefault(pattern, []).append(j)
+    return {pattern: np.array(patients) for pattern, patients in alike.items()}

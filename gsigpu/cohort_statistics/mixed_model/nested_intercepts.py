@@ -56,30 +56,60 @@ class NestedFit:
 
 
 class _Sums:
-    """Products with V⁻¹ at any θ, from sums per lesion and patient."""
+    """Products with V⁻¹ at any θ, from sums per lesion and patient.
+
+    Lesions with equally many rows share their factor, and patients with equally many lesions of each kind theirs: all
+    that depends on θ are these few factors, over products that are summed once.
+    """
 
     def __init__(self, columns: Array, patients: Codes, lesions: Codes) -> None:
-        self.columns, self.n = columns, columns.shape[0]
-        self.per_lesion = _summed(columns, lesions)
-        self.n_rows = np.bincount(lesions).astype(np.float64)
-        _, first = np.unique(lesions, return_index=True)
-        self.patient_of_lesion = patients[first]
         self.gram = columns.T @ columns
+        per_lesion = _summed(columns, lesions)
+        n_rows = np.bincount(lesions)
+        _, first = np.unique(lesions, return_index=True)
+        patient_of_lesion = patients[first]
+        self.n_rows, kind = np.unique(n_rows, return_inverse=True)
+        self.n_lesions = np.bincount(kind).astype(np.float64)
+        n_kinds, n_patients = self.n_rows.size, int(patients.max()) + 1
+        self.lesion_grams = np.array(
+            [per_lesion[kind == k].T @ per_lesion[kind == k] for k in range(n_kinds)]
+        )
+        cell = patient_of_lesion * n_kinds + kind
+        counts = np.bincount(cell, minlength=n_patients * n_kinds).reshape(n_patients, n_kinds)
+        sums = _summed(per_lesion, cell, n_patients * n_kinds)
+        sums = sums.reshape(n_patients, n_kinds, columns.shape[1])
+        self.lesions_of, patient_kind = np.unique(counts, axis=0, return_inverse=True)
+        patient_kind = patient_kind.ravel()
+        self.n_patients = np.bincount(patient_kind).astype(np.float64)
+        self.patient_grams = np.array(
+            [_products(sums[patient_kind == k]) for k in range(self.n_patients.size)]
+        )
+        self.several_rows = bool(n_rows.max() > 1)
+        self.several_lesions = bool(np.bincount(patient_of_lesion).max() > 1)
 
     def at(self, theta_patient: float, theta_lesion: float) -> tuple[Array, float]:
         """(columnsᵀ V⁻¹ columns, log|V|)."""
         damp = 1.0 / (1.0 + theta_lesion * self.n_rows)
-        inside = (self.per_lesion.T * (theta_lesion * damp)) @ self.per_lesion
-        per_patient = _summed(self.per_lesion * damp[:, None], self.patient_of_lesion)
-        width = np.bincount(self.patient_of_lesion, weights=self.n_rows * damp)
+        width = self.lesions_of @ (self.n_rows * damp)
         shrink = theta_patient / (1.0 + theta_patient * width)
-        gram = self.gram - inside - (per_patient.T * shrink) @ per_patient
-        log_det = -np.log(damp).sum() + np.log1p(theta_patient * width).sum()
-        return gram, float(log_det)
+        inside = np.tensordot(theta_lesion * damp, self.lesion_grams, axes=1)
+        factors = shrink[:, None, None] * damp[:, None] * damp
+        between = np.tensordot(factors, self.patient_grams, axes=3)
+        log_det = -(self.n_lesions * np.log(damp)).sum()
+        log_det += (self.n_patients * np.log1p(theta_patient * width)).sum()
+        return np.asarray(self.gram - inside - between), float(log_det)
 
 
-def _summed(columns: Array, codes: Codes) -> Array:
-    return np.stack([np.bincount(codes, weights=column) for column in columns.T], axis=1)
+def _summed(columns: Array, codes: Codes, n: int = 0) -> Array:
+    """(n or as many as there are, k) sums of the rows of each code."""
+    return np.stack([np.bincount(codes, column, minlength=n) for column in columns.T], axis=1)
+
+
+def _products(sums: Array) -> Array:
+    """(kinds, kinds, k, k) of (patients, kinds, k): products summed over the patients."""
+    _, n_kinds, k = sums.shape
+    flat = sums.reshape(-1, n_kinds * k)
+    return (flat.T @ flat).reshape(n_kinds, k, n_kinds, k).transpose(0, 2, 1, 3)
 
 
 def fit_nested_intercepts(
@@ -111,8 +141,8 @@ def fit_nested_intercepts(
     if np.abs(y - design @ np.linalg.lstsq(design, y, rcond=None)[0]).max() < 1e-12:
         return "no variation within cells"
     sums = _Sums(np.column_stack([design, y]), patients, lesions)
-    several_rows = bool(sums.n_rows.max() > 1)
-    several_lesions = bool(np.bincount(sums.patient_of_lesion).max() > 1)
+    several_rows = sums.several_rows
+    several_lesions = sums.several_lesions
 
     def split(theta: tuple[float, float]) -> tuple[Array, Array, float, float]:
         gram, log_det = sums.at(*theta)
