@@ -36,7 +36,7 @@ def turned_in_plane(rng):
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("radius", [2.5, 5.0, 10.0, 15.0])
 def test_axial_diameter_of_cylinders_and_spheres_is_unbiased(radius, spacing):
-    """Mean error over places of the centre, a slice through the middle given: below 0.3 pixels."""
+    """Mean error over places of the centre, a slice through the middle given: a tenth of a pixel from 10 mm up."""
     rng = np.random.default_rng(1)
     errors = []
     for _ in range(20):
@@ -44,13 +44,16 @@ def test_axial_diameter_of_cylinders_and_spheres_is_unbiased(radius, spacing):
         errors.append(
             longest_axial_diameter_mm(ball, (0.2 * spacing[1], *spacing[1:])) - 2 * radius
         )
-    assert abs(np.mean(errors)) < 0.3 * max(spacing[1:])
-    assert np.max(np.abs(errors)) < 0.5 * max(spacing[1:])
+    assert abs(np.mean(errors)) < (0.12 if radius >= 5.0 else 0.25) * max(spacing[1:])
+    assert np.max(np.abs(errors)) < 0.6 * max(spacing[1:])
 
 
-@pytest.mark.parametrize("pixel", [0.6, 0.8, 1.0])
-@pytest.mark.parametrize("semi_axes", [(1.0, 5.0, 3.5), (1.0, 10.0, 7.0), (1.0, 15.0, 7.5)])
-def test_axial_diameter_of_ellipses_is_unbiased(semi_axes, pixel):
+@pytest.mark.parametrize("pixel", [0.5, 0.8])
+@pytest.mark.parametrize("long_mm", [5.0, 15.0])
+@pytest.mark.parametrize("ratio", [0.5, 0.7, 0.9])
+def test_axial_diameter_of_ellipses_is_unbiased(ratio, long_mm, pixel):
+    """Without the expected deficit they are 0.3 to 0.75 pixels too short, with a constant one up to 0.35."""
+    semi_axes = (1.0, long_mm, ratio * long_mm)
     rng = np.random.default_rng(2)
     errors = [
         longest_axial_diameter_mm(
@@ -58,9 +61,10 @@ def test_axial_diameter_of_ellipses_is_unbiased(semi_axes, pixel):
             (0.1, pixel, pixel),
         )
         - 2 * max(semi_axes)
-        for _ in range(20)
+        for _ in range(40)
     ]
-    assert abs(np.mean(errors)) < 0.3 * pixel
+    # Three standard errors of the mean, the spread being 0.27 pixels, and 0.1 pixels.
+    assert abs(np.mean(errors)) < (0.1 + 3 * 0.27 / 40**0.5) * pixel
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -117,8 +121,7 @@ def test_axial_diameter_is_that_of_all_voxel_centres(voxels, spacing):
     if longest == 0.0:
         assert diameter == (np.sqrt(spacing[1] * spacing[2]) if voxels.any() else 0.0)
     else:
-        low, high = longest + 0.4 * min(spacing[1:]), longest + 0.4 * max(spacing[1:])
-        assert low - 1e-9 <= diameter <= high + 1e-9
+        assert longest < diameter <= longest + np.sqrt(spacing[1] * spacing[2]) + 1e-9
 
 
 def test_one_voxel_is_one_voxel_wide():
@@ -128,4 +131,4 @@ def test_one_voxel_is_one_voxel_wide():
 
 def test_a_region_of_interest_on_a_slice_has_no_extent_along_z():
     mask = RegionMask("a", 1, (0, 0, 0), np.ones((1, 1, 9), bool))
-    assert feret_diameter_mm(mask, (5.0, 1.0, 1.0), dimensions="2d") == pytest.approx(8.4)
+    assert feret_diameter_mm(mask, (5.0, 1.0, 1.0), dimensions="2d") == pytest.approx(9.0)
