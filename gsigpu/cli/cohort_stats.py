@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +11,8 @@ import typer
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, table
 from gsigpu.cli.messages import fail, warn
-from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gsigpu.cohort_statistics.roc.curve import Direction
     from gsigpu.pipeline.cohort_stats.write_statistics import CohortStatistics
 
 _STAGES = {"read": "reading the table", "test": "testing", "report": "drawing"}
@@ -114,6 +111,14 @@ def cohort_stats(
             help="A column of TABLE or --patients; the primary test is repeated inside each of its levels.",
         ),
     ] = "",
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan",
+            metavar="FILE",
+            help="What was declared before the data were seen (TOML): families, directions, exclusions; all else is marked exploratory.",
+        ),
+    ] = None,
     replicates: Annotated[
         int, typer.Option("--replicates", min=100, help="Of the bootstrap over patients.")
     ] = 2000,
@@ -129,14 +134,17 @@ def cohort_stats(
 
     Example: gsigpu cohort stats cohort-out -o statistics --groups colorectal,gastric,pancreatic,lung,breast
     """
+    from gsigpu.pipeline.cohort_stats.declared_beforehand import parse_directions
     from gsigpu.pipeline.cohort_stats.write_statistics import (
         cohort_stats as run,  # brings statsmodels along
     )
     from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observation_checks import TableProblems
     from gsigpu.tables.observations import Choice
+    from gsigpu.tables.plan_file import read_plan
 
     whole, of_pairs = parse_directions(direction or [])
+    declared = None if plan is None else read_plan(plan)
     try:
         statistics = run(
             measurements,
@@ -158,6 +166,7 @@ def cohort_stats(
                 equivalence_margin=equivalence_margin,
                 covariates=tuple(covariates),
                 subgroups=subgroups,
+                plan=declared,
             ),
             patients=patients,
             cutoffs=apply,
@@ -172,52 +181,6 @@ def cohort_stats(
         return
     warn(statistics.warnings)
     typer.echo(json.dumps(_as_dict(statistics), indent=2) if as_json else summary(statistics))
-
-
-def parse_directions(
-    texts: list[str],
-) -> tuple[dict[str, Direction], dict[tuple[str, str, str], Direction]]:
-    """Directions of parameters, and of single pairs of groups.
-
-    >>> parse_directions(["iodine=lower", "lambda_hu=breast>lung"])
-    ({'iodine': 'lower'}, {('lambda_hu', 'breast', 'lung'): 'higher'})
-    """
-    whole: dict[str, Direction] = {}
-    of_pairs: dict[tuple[str, str, str], Direction] = {}
-    for text in texts:
-        parameter, equals, way = text.partition("=")
-        order = [group.strip() for group in way.split(">") if group.strip()]
-        if not equals or not parameter or not order:
-            raise SettingsError(
-                f"--direction {text!r} is not PARAM=WAY",
-                remedy="write --direction iodine=higher, or --direction 'iodine=breast>lung>gastric'",
-            )
-        if ">" in way:
-            twice = sorted({group for group in order if order.count(group) > 1})
-            if twice or len(order) < 2:
-                raise SettingsError(
-                    f"--direction {text!r} names {', '.join(twice)} twice"
-                    if twice
-                    else f"--direction {text!r} names one group only",
-                    remedy="write each group once, from the highest to the lowest",
-                )
-            for high, low in combinations(order, 2):
-                if (parameter, low, high) in of_pairs:
-                    raise SettingsError(
-                        f"--direction {text!r} puts {high} above {low}, and another puts it below",
-                        remedy="declare each pair of groups once",
-                    )
-                of_pairs[parameter, high, low] = "higher"
-        elif way == "higher":
-            whole[parameter] = "higher"
-        elif way == "lower":
-            whole[parameter] = "lower"
-        else:
-            raise SettingsError(
-                f"--direction {text!r}: {way!r} is neither higher nor lower, nor an order of groups",
-                remedy="write --direction iodine=higher, or --direction 'iodine=breast>lung>gastric'",
-            )
-    return whole, of_pairs
 
 
 def _as_dict(statistics: CohortStatistics) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pandas as pd
 from gsigpu.cohort_statistics.roc.curve import Direction
 from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
 from gsigpu.errors import SettingsError
+from gsigpu.tables.plan_file import Plan
 
 ALPHA = 0.05
 
@@ -29,6 +30,7 @@ class StatisticsSettings:
     equivalence_margin : a difference of areas that does not matter; without it no test of equivalence
     covariates : columns that are held equal in further tests and areas, `size` for the lesions' diameter
     subgroups : a column inside whose levels the primary test is repeated
+    plan : what was declared beforehand; all else is exploratory
     """
 
     replicates: int = 2000
@@ -41,6 +43,7 @@ class StatisticsSettings:
     equivalence_margin: float | None = None
     covariates: tuple[str, ...] = ()
     subgroups: str = ""
+    plan: Plan | None = None
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what cannot be meant."""
@@ -89,6 +92,7 @@ class StatisticsSettings:
             "equivalence_margin": self.equivalence_margin,
             "covariates": list(self.covariates),
             "subgroups": self.subgroups,
+            "plan": None if self.plan is None else self.plan.as_dict(),
         }
 
 

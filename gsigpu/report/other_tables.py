@@ -277,6 +277,8 @@ def frame_of_flow(observations: Observations) -> pd.DataFrame:
             ("patients with a decision", what, n.patients),
             ("lesions with a decision", what, n.lesions),
         ]
+    for rule, n in flow.planned.items():
+        rows += [("patients left out", rule, n.patients), ("lesions left out", rule, n.lesions)]
     rows += [("cases failed", stage, n) for stage, n in (flow.cases_failed or {}).items()]
     rows += [("lesions of other groups", group, n) for group, n in flow.other_groups.items()]
     rows += [("lesions not measured", reason, n) for reason, n in flow.failed.items()]

@@ -327,6 +327,10 @@ def _flow(observations: Observations, results: Results) -> dict[str, Any]:
         for what, n in flow.decided.items()
     ]
     others += [
+        f"{rule}: {plural(n.patients, 'patient')}, {plural(n.lesions, 'lesion')}"
+        for rule, n in flow.planned.items()
+    ]
+    others += [
         f"{plural(n, 'lesion')} of group {group}, not compared"
         for group, n in flow.other_groups.items()
     ]

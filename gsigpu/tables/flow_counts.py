@@ -37,6 +37,7 @@ class Flow:
     excluded : rule -> what it took out, of exclusions.csv; None where there is no such file
     cases_failed : stage -> cases, of failures.csv; None where there is no such file
     row_warnings : kind -> how many, of warnings.csv; empty where there is no such file
+    planned : rule of a plan -> what it took out of the table, before the tests
     decided : decision of a reader -> what it took out of the table, before the tests
     analysed : group -> (patients, lesions) with a value
     """
@@ -53,6 +54,7 @@ class Flow:
     warnings: tuple[str, ...] = ()
     row_warnings: dict[str, int] = field(default_factory=dict)
     decided: dict[str, Exclusion] = field(default_factory=dict)
+    planned: dict[str, Exclusion] = field(default_factory=dict)
 
 
 def read_flow(

@@ -27,6 +27,8 @@ from gsigpu.tables.lesion_columns import KEY as LESION_KEY
 from gsigpu.tables.lesion_columns import lesion_columns
 from gsigpu.tables.missing_values import missing_values
 from gsigpu.tables.observation_checks import TableProblems, find_problems
+from gsigpu.tables.plan_file import Plan
+from gsigpu.tables.planned_exclusions import without_planned
 from gsigpu.tables.raw_table import RawTable, read_raw
 from gsigpu.tables.readers_taken import (
     KEY,
@@ -139,23 +141,29 @@ def read_observations(
     *,
     patients: Path | None = None,
     decisions: Sequence[Decision] = (),
+    plan: Plan | None = None,
 ) -> Observations:
     """Reads and checks a table.
 
     path : CSV, Parquet, a folder of Parquet, or the folder of a cohort run
     patients : a table with patient_id and any of sex, age, such as the manifest
-    decisions : on lesions that are left out, and counted
+    decisions, plan : lesions that are left out, and counted
     Raises TableProblems with everything that is wrong, InputError if the file cannot be read.
     """
     choice = choice or Choice()
     raw = read_raw(path, (*_WANTED, *choice.columns), _kept)
     of_patients = ("patient_id", "phase", "sex", "age", *choice.columns)
     extra = None if patients is None else read_raw(patients, of_patients, _all)
-    if not decisions:
-        return observations_of(raw, choice, extra)
-    decided = without_decided(raw, decisions)
-    observations = observations_of(decided.table, choice, extra)
-    return replace(observations, flow=decided.counted(observations.flow))
+    decided = without_decided(raw, decisions) if decisions else None
+    kept = raw if decided is None else decided.table
+    planned = None if plan is None else without_planned(kept, plan)
+    observations = observations_of(kept if planned is None else planned.table, choice, extra)
+    flow = observations.flow
+    if planned is not None:
+        flow = replace(planned.counted(flow), decided={}, planned=planned.excluded)
+    if decided is not None:
+        flow = decided.counted(flow)
+    return replace(observations, flow=flow)
 
 
 def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None) -> Observations:

@@ -7,8 +7,8 @@ import sys
 import pandas as pd
 import pytest
 
-from gsigpu.cli.cohort_stats import parse_directions
 from gsigpu.errors import SettingsError
+from gsigpu.pipeline.cohort_stats.declared_beforehand import parse_directions
 from tests.support.cohort_tables import measurement_table
 from tests.support.pages import shown
 

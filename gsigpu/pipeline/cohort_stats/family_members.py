@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gsigpu.cohort_statistics import multiplicity
 from gsigpu.cohort_statistics.groups.disagreements import disagreements
+from gsigpu.pipeline.cohort_stats.declared_beforehand import marked
 from gsigpu.pipeline.cohort_stats.family_tasks import COLUMNS, KINDS, WITHOUT_PARAMETER, run_task
 from gsigpu.pipeline.cohort_stats.further_tasks import further_of_member, kappa_frame
 from gsigpu.pipeline.cohort_stats.statistics_task import NamedFrames, Task
@@ -160,7 +161,10 @@ def analyse(
     frames["kappa"] = kappa_frame(observations, frames["roc"], settings.confidence)
     for name in _ADJUSTED:
         frames[name] = multiplicity.adjust_over_all(frames[name])
-    return Results(Frames(**frames), tuple(_disagreements(frames)), settings)
+    disagreeing = tuple(_disagreements(frames))
+    if settings.plan is not None:
+        frames = marked(frames, settings.plan)
+    return Results(Frames(**frames), disagreeing, settings)
 
 
 def _with_cutoffs(task: Task, applied: pd.DataFrame) -> Task:

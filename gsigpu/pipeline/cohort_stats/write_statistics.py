@@ -15,6 +15,7 @@ import pandas as pd
 
 from gsigpu.errors import SettingsError
 from gsigpu.output.staging import staged_folder
+from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
 from gsigpu.pipeline.progress import SILENT, Watcher
@@ -99,7 +100,7 @@ def cohort_stats(
     OutputError if `out` is taken.
     """
     table, out = Path(table), Path(out)
-    settings = settings or StatisticsSettings()
+    choice, settings = with_plan(choice or Choice(), settings or StatisticsSettings())
     protected = [
         table,
         *(Path(given) for given in (patients, cutoffs, exclusions) if given is not None),
@@ -115,22 +116,30 @@ def cohort_stats(
             progress(0, 1)
             summary = is_summary(table)
             decisions = () if exclusions is None else read_decisions(Path(exclusions))
+            if summary and settings.plan is not None:
+                raise SettingsError(
+                    "--plan marks tests of lesions, and the table holds groups' means alone",
+                    remedy="leave --plan out",
+                )
             if summary and decisions:
                 raise SettingsError(
                     "--exclusions names lesions, and the table holds groups' means alone",
                     remedy="give the table of measurements",
                 )
             observations = (
-                observations_of_summary(read_summary(table, (choice or Choice()).groups))
+                observations_of_summary(read_summary(table, choice.groups))
                 if summary
                 else read_observations(
                     table,
-                    replace(choice or Choice(), columns=settings.columns),
+                    replace(choice, columns=settings.columns),
                     patients=None if patients is None else Path(patients),
                     decisions=decisions,
+                    plan=settings.plan,
                 )
             )
             _require_known(observations, settings)
+            if settings.plan is not None:
+                require_planned(observations, settings.plan)
             applied = None if cutoffs is None else _applied(Path(cutoffs), observations)
             progress(1, 1)
         with watcher.stage("test") as progress:

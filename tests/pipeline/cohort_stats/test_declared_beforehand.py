@@ -1,0 +1,127 @@
+"""A plan says which rows are confirmatory, and nothing may contradict it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from gsigpu.errors import InputError, SettingsError
+from gsigpu.pipeline.cohort_stats.declared_beforehand import parse_directions, with_plan
+from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
+from gsigpu.report.cohort_results import StatisticsSettings
+from gsigpu.tables.observations import Choice
+from gsigpu.tables.plan_file import read_plan
+from tests.support.cohort_tables import measurement_table
+
+GROUPS = ("pancreatic", "lung", "breast")
+PLAN = """
+date = 2026-03-01
+groups = ["pancreatic", "lung", "breast"]
+[directions]
+iodine = "breast>lung>pancreatic"
+[exclusions]
+max_diameter_mm = 28
+[[family]]
+name = "primary"
+files = ["pairwise", "roc"]
+tests = ["mixed", "obuchowski"]
+regions = ["core"]
+parameters = ["iodine"]
+pairs = [["lung", "pancreatic"], ["breast", "lung"]]
+[[family]]
+name = "any difference"
+files = ["omnibus"]
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plan") / "plan.toml"
+    path.write_text(PLAN)
+    return read_plan(path)
+
+
+@pytest.fixture(scope="module")
+def run(plan, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planned")
+    table = measurement_table(
+        groups=GROUPS, patients=(8, 7, 6), phases=("AP",), curves=False, profiles=False, seed=4
+    )
+    table.to_csv(folder / "t.csv", index=False)
+    return cohort_stats(
+        folder / "t.csv",
+        folder / "out",
+        choice=Choice(parameters=("iodine", "ct_value"), regions=("core", "rim")),
+        settings=StatisticsSettings(replicates=100, plan=plan),
+        n_workers=1,
+    )
+
+
+def test_rows_of_a_family_are_named_and_adjusted_together(run):
+    pairwise, roc = (pd.read_csv(run.out / f"{name}.csv") for name in ("pairwise", "roc"))
+    planned = [frame[frame["planned"] == "primary"] for frame in (pairwise, roc)]
+    assert [len(frame) for frame in planned] == [2, 2]
+    for frame in planned:
+        assert set(frame["parameter"]) == {"iodine"}
+        assert set(frame["region"]) == {"core"}
+        assert "breast" not in set(frame.loc[frame["group_a"] == "pancreatic", "group_b"])
+    raw = np.r_[planned[0]["p_unadjusted"], planned[1]["p"]]
+    expected = multipletests(raw, method="holm")[1]
+    adjusted = np.concatenate([frame["p_holm_planned"] for frame in planned])
+    assert adjusted == pytest.approx(expected, abs=1e-15)
+
+
+def test_everything_else_is_exploratory(run):
+    for path in run.out.glob("*.csv"):
+        frame = pd.read_csv(path)
+        if path.stem not in ("flow", "missing"):
+            assert "planned" in frame, path.name
+            if len(frame):
+                assert set(frame["planned"]) <= {"primary", "any difference", "exploratory"}
+    pairwise = pd.read_csv(run.out / "pairwise.csv")
+    others = pairwise[pairwise["planned"] == "exploratory"]
+    assert len(others) == len(pairwise) - 2
+    assert others["p_holm_planned"].isna().all()
+    omnibus = pd.read_csv(run.out / "omnibus.csv")
+    assert set(omnibus.loc[omnibus["track"] == "paper", "planned"]) == {"exploratory"}
+
+
+def test_directions_exclusions_and_the_hash_are_kept(run, plan):
+    roc = pd.read_csv(run.out / "roc.csv").query("parameter == 'iodine' and method == 'obuchowski'")
+    assert set(roc["direction"]) == {"lower"}
+    flow = (run.out / "flow.csv").read_text()
+    assert "plan: above 28 mm" in flow
+    provenance = json.loads((run.out / "provenance.json").read_text())
+    assert provenance["settings"]["plan"]["sha256"] == plan.sha256
+    assert provenance["settings"]["plan"]["date"] == "2026-03-01"
+
+
+@pytest.mark.parametrize(
+    ("choice", "directions", "words"),
+    [
+        (Choice(groups=("lung", "pancreatic", "breast")), {}, "--groups differs"),
+        (Choice(parameters=("ct_value",)), {}, "the plan tests iodine"),
+        (Choice(regions=("rim",)), {}, "the plan tests core"),
+        (Choice(), {("iodine", "lung", "breast"): "higher"}, "--direction of iodine differs"),
+    ],
+)
+def test_what_contradicts_the_plan_is_refused(plan, choice, directions, words):
+    settings = StatisticsSettings(plan=plan, pair_directions=directions)
+    with pytest.raises(SettingsError, match=words):
+        with_plan(choice, settings)
+
+
+def test_a_plan_for_another_table_is_refused(tmp_path):
+    (tmp_path / "plan.toml").write_text(PLAN.replace('"core"', '"kernel"'))
+    table = measurement_table(groups=GROUPS, patients=(3, 3, 3), phases=("AP",), curves=False)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    settings = StatisticsSettings(plan=read_plan(tmp_path / "plan.toml"))
+    with pytest.raises((SettingsError, InputError), match="kernel"):
+        cohort_stats(tmp_path / "t.csv", tmp_path / "out", settings=settings, n_workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_directions_are_parsed():
+    assert parse_directions(["iodine=lower"])[0] == {"iodine": "lower"}
