@@ -111,6 +111,14 @@ def cohort_stats(
             help="A column of TABLE or --patients; the primary test is repeated inside each of its levels.",
         ),
     ] = "",
+    site: Annotated[
+        str,
+        typer.Option(
+            "--site",
+            metavar="COLUMN",
+            help="A column of TABLE or --patients, as hospital or scanner; each of its values is left out in turn.",
+        ),
+    ] = "",
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -166,6 +174,7 @@ def cohort_stats(
                 equivalence_margin=equivalence_margin,
                 covariates=tuple(covariates),
                 subgroups=subgroups,
+                site=site,
                 plan=declared,
             ),
             patients=patients,

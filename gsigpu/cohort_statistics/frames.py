@@ -205,6 +205,15 @@ SUBGROUP_COLUMNS = (
     "statistic", "df1", "df2", "p", "p_holm", "n_lesions", "n_patients", "note",
 )  # fmt: skip
 
+# Rows: each site and pair of groups; the cut-off is that of the lesions of all other sites.
+SITE_COLUMNS = (
+    "track", "site", "group_a", "group_b", "direction", "auc", "se", "ci_low", "ci_high",
+    "auc_elsewhere", "cutoff", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity",
+    "specificity_low", "specificity_high", "accuracy", "accuracy_low", "accuracy_high",
+    "true_positive", "false_negative", "false_positive", "true_negative", "n_a", "n_b",
+    "n_patients_a", "n_patients_b", "note",
+)  # fmt: skip
+
 # Rows: values that a reader measured again, per reader. `paper` takes lesions as independent.
 REPEATABILITY_COLUMNS = (
     "track", "unit", "reader", "within_sd", "within_sd_low", "within_sd_high", "repeatability",
@@ -260,6 +269,12 @@ INTERVALS = {
         ("within_sd_low", "within_sd", "within_sd_high"),
         ("repeatability_low", "repeatability", "repeatability_high"),
         ("icc_low", "icc", "icc_high"),
+    ),
+    "sites": (
+        ("ci_low", "auc", "ci_high"),
+        ("sensitivity_low", "sensitivity", "sensitivity_high"),
+        ("specificity_low", "specificity", "specificity_high"),
+        ("accuracy_low", "accuracy", "accuracy_high"),
     ),
     "kappa": (("ci_low", "kappa", "ci_high"),),
     "multiclass": (("ci_low", "auc", "ci_high"),),

@@ -30,6 +30,7 @@ class StatisticsSettings:
     equivalence_margin : a difference of areas that does not matter; without it no test of equivalence
     covariates : columns that are held equal in further tests and areas, `size` for the lesions' diameter
     subgroups : a column inside whose levels the primary test is repeated
+    site : a column whose values are left out in turn
     plan : what was declared beforehand; all else is exploratory
     """
 
@@ -43,6 +44,7 @@ class StatisticsSettings:
     equivalence_margin: float | None = None
     covariates: tuple[str, ...] = ()
     subgroups: str = ""
+    site: str = ""
     plan: Plan | None = None
 
     def __post_init__(self) -> None:
@@ -64,7 +66,9 @@ class StatisticsSettings:
     @property
     def columns(self) -> tuple[str, ...]:
         """Further columns of the table or the list of patients that the settings need."""
-        return tuple(dict.fromkeys(name for name in (*self.covariates, self.subgroups) if name))
+        return tuple(
+            dict.fromkeys(name for name in (*self.covariates, self.subgroups, self.site) if name)
+        )
 
     def roc(self, parameter: str) -> RocSettings:
         """The settings of a parameter's ROC curves."""
@@ -92,6 +96,7 @@ class StatisticsSettings:
             "equivalence_margin": self.equivalence_margin,
             "covariates": list(self.covariates),
             "subgroups": self.subgroups,
+            "site": self.site,
             "plan": None if self.plan is None else self.plan.as_dict(),
         }
 
@@ -129,6 +134,7 @@ class Frames:
     kappa: pd.DataFrame
     reader_comparisons: pd.DataFrame
     sample_size: pd.DataFrame
+    sites: pd.DataFrame
 
     def named(self) -> dict[str, pd.DataFrame]:
         """Name -> frame, in the order of the files."""

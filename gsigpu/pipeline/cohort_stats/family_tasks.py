@@ -30,6 +30,7 @@ from gsigpu.cohort_statistics.frames import (
     ROC_COLUMNS,
     SAMPLE_SIZE_COLUMNS,
     SENSITIVITY_COLUMNS,
+    SITE_COLUMNS,
     SUBGROUP_COLUMNS,
     WITHIN_COLUMNS,
     labelled,
@@ -73,6 +74,7 @@ COLUMNS: dict[str, Sequence[str]] = {
     "kappa": KAPPA_COLUMNS,
     "reader_comparisons": READER_COMPARISON_COLUMNS,
     "sample_size": SAMPLE_SIZE_COLUMNS,
+    "sites": SITE_COLUMNS,
 }
 
 WITHOUT_PARAMETER = {
@@ -290,6 +292,7 @@ KINDS: Mapping[str, Callable[[Task], NamedFrames]] = {
     "subgroups": further_tasks.subgroups,
     "sensitivity": further_tasks.sensitivity,
     "repeats": further_tasks.repeats,
+    "sites": further_tasks.sites,
     "reader_comparisons": further_tasks.compared_over_readers,
 }
 

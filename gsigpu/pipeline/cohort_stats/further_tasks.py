@@ -19,6 +19,7 @@ from gsigpu.cohort_statistics.readers.reader_frames import (
     reader_comparisons,
 )
 from gsigpu.cohort_statistics.readers.repeatability import repeatability
+from gsigpu.cohort_statistics.roc.leave_one_site_out import leave_one_site_out
 from gsigpu.pipeline.cohort_stats.statistics_task import NamedFrames, Task
 from gsigpu.tables.counting import LESION
 from gsigpu.tables.lesion_columns import KEY as LESION_KEY
@@ -44,10 +45,15 @@ def further_of_member(
         place = (rows["phase"] == task.phase) & (rows["region"] == task.region)
         if str(name).partition("[")[0] == task.parameters[0] and place.any():
             tables[f"other {name}"] = rows[place]
+    known = observations.columns.set_index(list(LESION_KEY))
+    known = known.reindex(_index(lesions, LESION_KEY)).reset_index(drop=True)
+    if settings.site:
+        site = _as_text(known[settings.site])
+        for name in sorted(set(site) - {""}):
+            tables[f"other without {settings.site} {name}"] = lesions[(site != name).to_numpy()]
+        yield replace(task, kind="sites", tables={"sites": site.to_frame()})
     yield replace(task, kind="sensitivity", tables=tables)
     if settings.columns:
-        known = observations.columns.set_index(list(LESION_KEY))
-        known = known.reindex(_index(lesions, LESION_KEY)).reset_index(drop=True)
         if settings.covariates:
             covariates = known[list(settings.covariates)]
             yield replace(task, kind="adjusted", tables={"covariates": covariates})
@@ -91,18 +97,37 @@ def adjusted(task: Task) -> NamedFrames:
 def subgroups(task: Task) -> NamedFrames:
     """The primary test inside the levels of a column; table `levels`, a row per value."""
     (column,) = task.tables["levels"].columns
-    levels = task.tables["levels"][column]
-    text = levels if levels.dtype != np.float64 else levels.map("{:g}".format).replace("nan", "")
     frame = subgroup_tests(
         task.values,
         task.groups,
         task.patients,
-        text,
+        _as_text(task.tables["levels"][column]),
         order=task.order,
         column=str(column),
         confidence=task.settings.confidence,
     )
     return {"subgroups": frame}
+
+
+def sites(task: Task) -> NamedFrames:
+    """Every site judged by the cut-offs of the others; table `sites`, a row per value."""
+    (column,) = task.tables["sites"].columns
+    frame = leave_one_site_out(
+        task.values,
+        task.groups,
+        task.patients,
+        task.tables["sites"][column],
+        order=task.order,
+        settings=task.settings.roc(task.parameters[0]),
+    )
+    return {"sites": frame}
+
+
+def _as_text(levels: pd.Series) -> pd.Series:
+    """Levels as text, "" where not known."""
+    if levels.dtype != np.float64:
+        return levels.fillna("")
+    return levels.map("{:g}".format).replace("nan", "")
 
 
 def repeats(task: Task) -> NamedFrames:

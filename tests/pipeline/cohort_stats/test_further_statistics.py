@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, roc_auc_score, roc_curve
 
 from gsigpu.cohort_statistics.groups.group_frames import omnibus_tests
 from gsigpu.errors import SettingsError
@@ -47,7 +47,7 @@ def run(table, tmp_path_factory):
     table.to_csv(folder / "t.csv", index=False)
     settings = StatisticsSettings(
         replicates=100, prevalence=0.3, equivalence_margin=0.1, covariates=("age", "size", "scanner"),
-        subgroups="scanner", directions={"iodine": "lower", "lambda_hu": "lower"},
+        subgroups="scanner", site="scanner", directions={"iodine": "lower", "lambda_hu": "lower"},
     )  # fmt: skip
     choice = Choice(groups=GROUPS, parameters=("iodine", "lambda_hu"), regions=("core",))
     return cohort_stats(
@@ -107,7 +107,7 @@ def test_sensitivity_analyses_are_the_primary_test_on_other_lesions(run, table):
     by_name = frame.set_index("analysis")
     assert list(by_name.index) == [
         "all lesions", "without flagged lesions", "largest lesion of each patient", "reader A alone",
-        "reader B alone", "lambda_hu[60-100]",
+        "reader B alone", "lambda_hu[60-100]", "without scanner x", "without scanner y",
     ]  # fmt: skip
     values = values_of(table, "lambda_hu")
     kept = values[values["flags"] == ""]
@@ -140,6 +140,26 @@ def test_subgroups_have_an_interaction_and_each_level(run, table):
         expected = omnibus_tests(mine["value"], mine["group"], mine["patient_id"], order=GROUPS)
         row = frame[(frame["level"] == level) & (frame["test"] == "mixed-overall")].iloc[0]
         assert row["p"] == pytest.approx(expected.set_index("test").loc["mixed", "p"], rel=1e-9)
+
+
+def test_a_site_is_judged_by_the_others_cut_off(run, table):
+    """Youden's cut-off of the one scanner, by scikit-learn's curve, on the lesions of the other."""
+    values = values_of(table, "iodine")
+    rows = run.frame("sites").query("parameter == 'iodine'")
+    assert len(rows) == 2 * 3
+    for row in rows.to_dict("records"):
+        pair = values[values["group"].isin([row["group_a"], row["group_b"]])]
+        truth, score = pair["group"] == row["group_a"], -pair["value"]
+        here = pair["scanner"] == row["site"]
+        assert row["auc"] == pytest.approx(roc_auc_score(truth[here], score[here]), abs=1e-12)
+        elsewhere = roc_auc_score(truth[~here], score[~here])
+        assert row["auc_elsewhere"] == pytest.approx(elsewhere, abs=1e-12)
+        fpr, tpr, _ = roc_curve(truth[~here], score[~here], drop_intermediate=False)
+        called = pair["value"] < row["cutoff"]
+        reached = called[~here & truth].mean() - called[~here & ~truth].mean()
+        assert reached == pytest.approx((tpr - fpr).max(), abs=1e-12)
+        assert row["sensitivity"] == pytest.approx(called[here & truth].mean(), abs=1e-12)
+        assert row["specificity"] == pytest.approx(1 - called[here & ~truth].mean(), abs=1e-12)
 
 
 def test_kappa_is_that_of_scikit_learn(run, table):
