@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from gsigpu.cohort_statistics.groups.adjusted import adjusted_tests
+from gsigpu.cohort_statistics.groups.adjusted import adjusted_area, adjusted_tests
 from gsigpu.cohort_statistics.groups.group_frames import omnibus_tests
+from gsigpu.cohort_statistics.groups.subgroups import subgroup_tests
 from gsigpu.cohort_statistics.readers.multireader import compare_over_readers
 from gsigpu.cohort_statistics.roc.decisions import decision_at
 from gsigpu.cohort_statistics.roc.roc_frames import roc_tables
@@ -35,6 +36,8 @@ ROWS: dict[str, tuple[str, float | None]] = {
     "regions by groups: mixed model": ("recommended", 5),
     "omnibus: mixed model with a covariate": ("recommended", 5),
     "omnibus: mixed model, the textbook's variances": ("neither", 5),
+    "one pair, adjusted area = .5: Janes and Pepe": ("recommended", 5),
+    "groups by subgroups: mixed model": ("recommended", 5),
     "two parameters over three readers": ("recommended", 5),
     "interval of a cut-off covers": ("recommended", 95),
     "interval of a fixed cut-off's accuracy covers": ("recommended", 95),
@@ -85,7 +88,16 @@ def _between(rng: np.random.Generator, drawn: basic.Study) -> dict[str, float]:
     data = (drawn.values, drawn.groups, drawn.patients)
     adjusted = adjusted_tests(*data, pd.DataFrame({"age": age}), order=basic.GROUPS)
     mixed = omnibus_tests(*data, order=basic.GROUPS).set_index("test").loc["mixed"]
+    first, second = (drawn.groups == name for name in PAIR)
+    area = adjusted_area(
+        drawn.values[first], drawn.values[second], drawn.patients[first], drawn.patients[second],
+        age[first], age[second],
+    )  # fmt: skip
+    levels = np.array(["x", "y"])[rng.integers(0, 2, patient.max() + 1)[patient]]
+    interaction = subgroup_tests(*data, levels, order=basic.GROUPS, column="level").iloc[0]
     return {
+        "one pair, adjusted area = .5: Janes and Pepe": float(area.p < basic.LEVEL),
+        "groups by subgroups: mixed model": float(interaction["p"] < basic.LEVEL),
         "omnibus: mixed model with a covariate": float(adjusted["p"].iloc[0] < basic.LEVEL),
         "omnibus: mixed model, the textbook's variances": float(mixed["p_classical"] < basic.LEVEL),
     }
