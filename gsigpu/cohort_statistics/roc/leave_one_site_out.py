@@ -78,16 +78,16 @@ def _at_site(
 ) -> dict[str, object]:
     direction = options.direction_of(*pair)
     codes = [sample.order.index(name) for name in pair]
-    own = [here & (sample.group == code) for code in codes]
+    inside = [here & (sample.group == code) for code in codes]
     others = [~here & (sample.group == code) for code in codes]
     row: dict[str, object] = {
         "group_a": pair[0],
         "group_b": pair[1],
         "direction": direction,
-        "n_a": int(own[0].sum()),
-        "n_b": int(own[1].sum()),
-        "n_patients_a": np.unique(sample.patient[own[0]]).size,
-        "n_patients_b": np.unique(sample.patient[own[1]]).size,
+        "n_a": int(inside[0].sum()),
+        "n_b": int(inside[1].sum()),
+        "n_patients_a": np.unique(sample.patient[inside[0]]).size,
+        "n_patients_b": np.unique(sample.patient[inside[1]]).size,
     }
     if not all(side.any() for side in others):
         return row | {"note": cannot_be_tested("the other sites lack a group")}
@@ -95,10 +95,10 @@ def _at_site(
     row["auc_elsewhere"] = area(*elsewhere, direction=direction)
     cut = youden(*elsewhere, direction=direction)
     row["cutoff"] = cut.cutoff
-    if not all(side.any() for side in own):
+    if not all(side.any() for side in inside):
         return row | {"note": cannot_be_tested("the site lacks a group")}
-    x, y = (sample.values[side] for side in own)
-    units = [sample.patient[side] for side in own]
+    x, y = (sample.values[side] for side in inside)
+    units = [sample.patient[side] for side in inside]
     estimated = obuchowski(
         oriented(x, direction), oriented(y, direction), *units, confidence=options.confidence
     )
