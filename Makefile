@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs dist tools clean
+.PHONY: demo test lint docs dist bench tools clean
 
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard kernels/*.cpp kernels/*.h)
 	$(PYTHON) -c "import sys; sys.exit('gsigpu needs Python 3.11 or newer; run make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
@@ -27,6 +27,10 @@ docs: $(READY)
 # The sdist and the wheel, in dist/.
 dist: $(READY)
 	$(BIN)/python -m build
+
+# Every ratio of speed on this processor; results in bench/results/, one file per question and processor.
+bench: $(READY)
+	$(BIN)/python bench/run_all.py
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import statistics
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from gsigpu.backends.compiled import choose_loop
 from gsigpu.dicom.writing.template import HeaderTemplate, decimal
 from gsigpu.dicom.writing.uids import derived_uid
 
@@ -56,19 +58,27 @@ def interleaved(repeats: int, **contenders: Callable[[], object]) -> dict[str, l
 def ratio_table(
     seconds: dict[str, list[float]], unit: str, n_units: int, against: str
 ) -> list[str]:
-    """Markdown: units per second at the median, and time over that of `against`, by medians and by minima."""
+    """Markdown: units per second at the median, and time over that of `against` in the same round: median and worst.
+
+    The minimum compares the fastest round of each, whichever they were.
+    """
     base = seconds[against]
-    lines = [f"| | {unit}/s | time / {against} (median) | (minimum) |", "|---|---:|---:|---:|"]
-    lines += [
-        f"| {name.replace('_', ' ')} | {n_units / statistics.median(taken):,.0f} |"
-        f" {statistics.median(taken) / statistics.median(base):.2f} | {min(taken) / min(base):.2f} |"
-        for name, taken in seconds.items()
+    lines = [
+        f"| | {unit}/s | time / {against} (median) | (worst) | (minimum) |",
+        "|---|---:|---:|---:|---:|",
     ]
+    for name, taken in seconds.items():
+        ratios = [mine / other for mine, other in zip(taken, base, strict=True)]
+        lines.append(
+            f"| {name.replace('_', ' ')} | {n_units / statistics.median(taken):,.0f} |"
+            f" {statistics.median(ratios):.2f} | {max(ratios):.2f} | {min(taken) / min(base):.2f} |"
+        )
     return lines
 
 
 def report(name: str, lines: list[str], *, save: bool, device: str = "cpu") -> None:
     """Prints the result under a line that names the machine; keeps it if asked."""
+    loop = choose_loop()[1]
     libraries = ", ".join(
         f"{package} {version(package)}"
         for package in ("gsigpu", "numpy", "pydicom", "imagecodecs", "simpleitk")
@@ -76,7 +86,7 @@ def report(name: str, lines: list[str], *, save: bool, device: str = "cpu") -> N
     head = [
         f"# {name}",
         "",
-        f"{date.today().isoformat()}, {N_CORES} cores, {_processor()}, {platform.system()}, Python {platform.python_version()}, {libraries}.",
+        f"{date.today().isoformat()}, {N_CORES} cores, {_processor()}, {platform.system()}, Python {platform.python_version()}, {libraries}; {loop}.",
         "Shared machine: compare the ratios, not the absolute figures.",
         "",
     ]
@@ -84,6 +94,7 @@ def report(name: str, lines: list[str], *, save: bool, device: str = "cpu") -> N
     sys.stdout.write(text)
     if save:
         RESULTS.mkdir(exist_ok=True)
+        device = re.sub(r"\W+", "-", _processor()).strip("-").lower() if device == "cpu" else device
         (RESULTS / f"{name}-{device}.md").write_text(text, "utf-8")
 
 

@@ -17,3 +17,11 @@ def test_quick_run(script):
     )
     assert done.returncode == 0, done.stderr
     assert "|" in done.stdout
+
+
+def test_the_command_that_runs_all():
+    command = [sys.executable, "run_all.py", "--quick", "--repeats", "1", "--only", "maps"]
+    done = subprocess.run(command, cwd=BENCH, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "(worst)" in done.stdout
+    assert "maps: after" in done.stdout
