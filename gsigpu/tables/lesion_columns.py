@@ -16,6 +16,10 @@ from gsigpu.tables.observation_checks import MISSING_TEXT
 KEY = ("patient_id", "lesion_id", "phase")
 # The lesion's longest axial diameter, which no column need repeat.
 SIZE = "size"
+# Columns that tell values apart, or are the value; none describes a lesion.
+_NAMES_THE_VALUE = frozenset(
+    (*KEY, "group", "region", "parameter", "reader", "reading", "case_id", "statistic", "value")
+)
 _SHOWN = 3
 
 
@@ -45,6 +49,11 @@ def lesion_columns(
     frame = lesions[list(KEY)].reset_index(drop=True)
     problems: list[str] = []
     for name in dict.fromkeys(names):
+        if name in _NAMES_THE_VALUE:
+            problems.append(
+                f"column {name!r} says which value a row is: it is no covariate or class"
+            )
+            continue
         tables = [table for table in (cells, patients) if table is not None and name in table]
         if not tables and name == SIZE:
             of_lesion = sizes.set_index(["patient_id", "lesion_id"])["diameter_mm"]

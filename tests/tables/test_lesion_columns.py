@@ -59,6 +59,13 @@ def test_two_values_of_one_patient_and_unknown_columns_are_named():
     ]
 
 
+@pytest.mark.parametrize("name", ["patient_id", "group", "phase", "value", "reader"])
+def test_what_tells_values_apart_is_no_covariate(name):
+    _, problems = looked_up([name])
+    assert len(problems) == 1
+    assert repr(name) in problems[0]
+
+
 @pytest.mark.parametrize("texts", [["1", "2", "x", "3"], ["", "", "", ""]])
 def test_a_column_is_numbers_only_where_every_cell_is(texts):
     frame, _ = looked_up(["c"], LESIONS.assign(c=texts))
