@@ -11,6 +11,7 @@ import pandas as pd
 from gsigpu.cohort_statistics.frames import KAPPA_COLUMNS, labelled
 from gsigpu.cohort_statistics.groups.adjusted import adjusted_tests
 from gsigpu.cohort_statistics.groups.adjusted_areas import adjusted_areas
+from gsigpu.cohort_statistics.groups.imputed import imputed_tests
 from gsigpu.cohort_statistics.groups.sensitivity import sensitivity_analyses
 from gsigpu.cohort_statistics.groups.subgroups import subgroup_tests
 from gsigpu.cohort_statistics.readers.reader_frames import (
@@ -86,8 +87,13 @@ def sensitivity(task: Task) -> NamedFrames:
 def adjusted(task: Task) -> NamedFrames:
     """Tests and areas with the covariates held equal; table `covariates`, a row per value."""
     data = (task.values, task.groups, task.patients, task.tables["covariates"])
+    confidence = task.settings.confidence
+    parts = [
+        adjusted_tests(*data, order=task.order, confidence=confidence),
+        imputed_tests(*data, order=task.order, seed=task.seed, confidence=confidence),
+    ]
     return {
-        "adjusted": adjusted_tests(*data, order=task.order, confidence=task.settings.confidence),
+        "adjusted": pd.concat([part for part in parts if len(part)], ignore_index=True),
         "adjusted_roc": adjusted_areas(
             *data, order=task.order, settings=task.settings.roc(task.parameters[0])
         ),

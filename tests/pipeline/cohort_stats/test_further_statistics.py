@@ -1,5 +1,7 @@
 """What `cohort stats` adds to the main tests: covariates, subgroups, sensitivity, readers, decisions, equivalence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +9,11 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score, roc_curve
 
 from gsigpu.cohort_statistics.groups.group_frames import omnibus_tests
 from gsigpu.errors import SettingsError
+from gsigpu.pipeline.cohort_stats.family_members import tasks_of
+from gsigpu.pipeline.cohort_stats.family_tasks import run_task
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cohort_results import StatisticsSettings
-from gsigpu.tables.observations import Choice
+from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
 
 GROUPS = ("pancreatic", "lung", "breast")
@@ -34,6 +38,8 @@ def table():
         {name: 40 + 3 * (k % 11) for k, name in enumerate(patients)}
     )
     whole["scanner"] = whole["patient_id"].map({n: "xy"[k % 2] for k, n in enumerate(patients)})
+    whole["crp"] = whole["age"] - 30.0
+    whole.loc[whole["patient_id"].isin(["pa003", "br002"]), "crp"] = np.nan
     lost = (whole["patient_id"] == "lu002") & (whole["parameter"] != "longest_axial_diameter")
     whole.loc[lost, "value"] = np.nan
     whole.loc[lost, "flags"] = "no-valid-voxels"
@@ -213,3 +219,17 @@ def test_missing_values_are_counted_by_reason(run, table):
 def test_settings_that_cannot_be_meant():
     with pytest.raises(SettingsError, match="margin"):
         StatisticsSettings(equivalence_margin=0.7)
+
+
+def test_imputed_differences_stand_beside_the_complete_cases(table, tmp_path):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    choice = Choice(groups=GROUPS, parameters=("iodine",), regions=("core",))
+    observations = read_observations(tmp_path / "t.csv", replace(choice, columns=("crp",)))
+    settings = StatisticsSettings(replicates=100, covariates=("crp",))
+    tasks = [task for task in tasks_of(observations, settings) if task.kind == "adjusted"]
+    frame = run_task(tasks[0])["adjusted"].set_index("test")
+    complete, imputed = frame.loc["adjusted"], frame.loc["adjusted-imputed"]
+    assert (complete["n_incomplete"] > 0).all()
+    assert (imputed["n_incomplete"] == 0).all()
+    assert imputed["note"].str.contains("missing at random").all()
+    assert imputed["p"].notna().all()
