@@ -87,7 +87,7 @@ def spectral_direction(pairs: NDArray[np.float64], rows: NDArray[np.intp]) -> Di
     value = value * _sign(value, kept)
     ranks = np.searchsorted(np.unique(kept_rows), kept_rows)
     bands = ranks * N_PARTS // (ranks.max() + 1)
-    without = np.stack([_leading(kept[:, :, bands != band])[0] for band in range(N_PARTS)])
+    without = _without_each(kept, bands)
     without = without * np.sign(without @ value)[:, None]
     off = without - without.mean(axis=0)
     covariance = (N_PARTS - 1) / N_PARTS * off.T @ off  # the jackknife's
@@ -100,6 +100,29 @@ def _sign(direction: NDArray[np.float64], pairs: NDArray[np.float64]) -> float:
     brightness = deviation.mean(axis=1)
     along = np.einsum("e,pen->pn", direction, deviation - deviation.mean(axis=1, keepdims=True))
     return 1.0 if (along[0] * brightness[1] + along[1] * brightness[0]).sum() >= 0.0 else -1.0
+
+
+def _without_each(pairs: NDArray[np.float64], bands: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(N_PARTS, E) the direction of all pairs but those of each band, from sums that are taken once.
+
+    Σ (x₀ - m)(x₁ - m)ᵀ = Σ x₀x₁ᵀ - s₀mᵀ - ms₁ᵀ + n mmᵀ, with sums s and the mean m of both.
+    """
+    across = pairs - pairs.mean(axis=1, keepdims=True)
+    across -= across.mean(axis=(0, 2), keepdims=True)  # near the mean, so that nothing cancels
+    parts = [across[:, :, bands == band] for band in range(N_PARTS)]
+    products = np.stack([part[0] @ part[1].T for part in parts])
+    sums = np.stack([part.sum(axis=2) for part in parts])
+    counts = np.bincount(bands, minlength=N_PARTS)
+    directions = []
+    for product, (first, second), n in zip(
+        products.sum(axis=0) - products, sums.sum(axis=0) - sums, counts.sum() - counts, strict=True
+    ):
+        mean = (first + second) / (2 * n)
+        together = (
+            product - np.outer(first, mean) - np.outer(mean, second) + n * np.outer(mean, mean)
+        )
+        directions.append(np.linalg.eigh(together + together.T)[1][:, -1])
+    return np.stack(directions)
 
 
 def _leading(
