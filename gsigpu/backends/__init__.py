@@ -35,6 +35,7 @@ class Backend(Protocol):
             to even, and clipped to ±32767.
         padding : (S, E, 2) int16, the closed range of stored values that mean "no data"
             (low > high: none), or None. A voxel padded at any energy is NaN (int16: -32768).
+        The tables (weights, offsets, padding) are small, and NumPy arrays on either backend.
         Returns (K,) int64, how many voxels of each map were clipped (0 for float32).
         Raises GridMismatch if the shapes disagree.
         """

@@ -63,6 +63,22 @@ def _driver_library() -> bool:
     return True
 
 
+def why_device_is_unusable() -> str | None:
+    """Why a CUDA device that is there cannot be used (no memory for a context, a driver too old …).
+
+    None where one can be used, and where there is none: `auto` then takes the CPU without a word.
+    """
+    reason = why_no_gpu()
+    if reason is None or importlib.util.find_spec("cupy") is None:
+        return None
+    try:
+        import cupy
+
+        return reason if cupy.cuda.runtime.getDeviceCount() > 0 else None
+    except Exception:  # noqa: BLE001  # as above: CuPy or the driver are not there
+        return None
+
+
 def n_devices() -> int:
     """CUDA devices of this process; 0 where none can be used."""
     if why_no_gpu() is not None:

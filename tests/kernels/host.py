@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import numpy as np
 
-from gsigpu.backends.kernel_source import kernel_source, linear_maps_options, map_groups
+from gsigpu.backends.kernel_source import (
+    kernel_source,
+    linear_maps_options,
+    linear_maps_tables,
+    map_groups,
+    runs_of_equal_slices,
+)
 from tests.support.host_cupy.kernels import compiled
 
 
 def _pointer(array):
-    return np.uint64(0 if array is None else array.ctypes.data).tobytes()
+    return np.uint64(array.ctypes.data).tobytes()
 
 
-def linear_maps(
-    stored, weights, offsets, out, *, padding=None, blocks=3, threads=7, sanitize=False
-):
+def linear_maps(stored, weights, offsets, out, *, padding=None, blocks=3, threads=7, sanitize=""):
     """As `gsigpu.backends.gpu.linear_maps` launches it, on host arrays."""
-    n_slices, n_energies, n_voxels = stored.shape
-    n_maps = weights.shape[1]
-    n_clipped = np.zeros(n_maps, np.uint64)
-    aligned = n_voxels % 8 == 0 and all(array.ctypes.data % 16 == 0 for array in (stored, out))
-    for first_map, n_now in map_groups(n_maps):
-        options = linear_maps_options(
-            n_maps=n_now,
-            n_energies=n_energies,
-            quantised=out.dtype == np.int16,
-            has_padding=padding is not None,
-            vector=aligned,
-        )
-        kernel = compiled(kernel_source("linear_maps"), "linear_maps", options, sanitize)
-        pointers = map(_pointer, (stored, weights, offsets, padding, out, n_clipped))
-        sizes = (np.int64(n_voxels), np.int32(n_maps), np.int32(first_map))
-        kernel.run((blocks, n_slices), (threads,), [*pointers, *(size.tobytes() for size in sizes)])
+    n_clipped = np.zeros(weights.shape[1], np.uint64)
+    aligned = stored.shape[2] % 8 == 0 and all(
+        array.ctypes.data % 16 == 0 for array in (stored, out)
+    )
+    for first, end in runs_of_equal_slices(weights, offsets, padding):
+        _, n_energies, n_voxels = stored.shape
+        n_maps = weights.shape[1]
+        for first_map, n_now in map_groups(n_maps, n_energies):
+            options = linear_maps_options(
+                n_maps=n_now,
+                n_energies=n_energies,
+                quantised=out.dtype == np.int16,
+                has_padding=padding is not None,
+                vector=aligned,
+            )
+            rows = slice(first_map, first_map + n_now)
+            tables = linear_maps_tables(
+                weights[first, rows],
+                offsets[first, rows],
+                None if padding is None else padding[first],
+            )
+            kernel = compiled(kernel_source("linear_maps"), "linear_maps", options, sanitize)
+            pointers = map(_pointer, (stored[first:end], out[first:end], n_clipped))
+            sizes = (np.int64(n_voxels), np.int32(n_maps), np.int32(first_map), tables)
+            kernel.run(
+                (blocks, end - first),
+                (threads,),
+                [*pointers, *(size.tobytes() for size in sizes)],
+            )
     return n_clipped.astype(np.int64)

@@ -129,7 +129,7 @@ def test_extremes_without_undefined_behaviour(n_voxels):
     stored, weights, offsets, out = problem(1, 2, 1, n_voxels, np.int16, scale=1e6)
     stored[:, :, 0], stored[:, :, 1] = 32767, -32768
     padding = np.tile(np.int16([-32768, -32768]), (1, 2, 1))
-    host.linear_maps(stored, weights, offsets, out, padding=padding, sanitize=True)
+    host.linear_maps(stored, weights, offsets, out, padding=padding, sanitize="undefined")
     assert out[0, 0, 1] == -32768
 
 

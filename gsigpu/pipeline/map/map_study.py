@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.calibrate import calibrated
 from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.map.program import compile_program
-from gsigpu.pipeline.map.stream import StreamReport, run_on_cpu
+from gsigpu.pipeline.map.run_program import run_program
+from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.stack_source import StackSource
 from gsigpu.version import __version__
@@ -165,12 +166,18 @@ def map_study(
                 plan, stack.geometry.shape[1:], sink.dtype, **source.rescale()
             )
             with watcher.stage("map") as progress:
-                report = _run(processor)(
-                    program, source, sink, n_workers=n_workers, progress=progress
+                report, notes = run_program(
+                    program,
+                    source,
+                    sink,
+                    backend=backend,
+                    processor=processor,
+                    n_workers=n_workers,
+                    progress=progress,
                 )
             names = sink.names
         report.n_clipped = report.n_clipped[: len(definitions)]
-        warnings += _clip_warnings(definitions, report)
+        warnings += [*notes, *_clip_warnings(definitions, report)]
         result = MapResult(
             out=out,
             folders={map_name: out / name for map_name, name in names.items()},
@@ -182,14 +189,6 @@ def map_study(
         )
         _write_provenance(folder / _PROVENANCE, result, plan, output_format)
     return result
-
-
-def _run(processor: Literal["cpu", "gpu"]) -> Callable[..., StreamReport]:
-    if processor == "gpu":
-        from gsigpu.pipeline.map.stream_gpu import run_on_gpu
-
-        return run_on_gpu
-    return run_on_cpu
 
 
 def plan_for(

@@ -8,7 +8,7 @@ out as float32 and are finished, and quantised if need be, where they were compu
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,10 @@ class Block:
     def n_rows(self) -> int:
         """K."""
         return int(self.weights.shape[1])
+
+    def slices(self, first: int, end: int | None = None) -> Block:
+        """The weights of slices [first:end]."""
+        return Block(self.weights[first:end], self.offsets[first:end])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,6 +85,16 @@ class MapProgram:
     def n_nonlinear(self) -> int:
         """How many of them are nonlinear."""
         return len(self.plan.nonlinear_steps)
+
+    def from_slice(self, first: int) -> MapProgram:
+        """The same for the slices from one on."""
+        return replace(
+            self,
+            linear=None if self.linear is None else self.linear.slices(first),
+            nonlinear=None if self.nonlinear is None else self.nonlinear.slices(first),
+            padding=None if self.padding is None else self.padding[first:],
+            n_slices=self.n_slices - first,
+        )
 
     def finish(self, rows: Any) -> tuple[Any, Any]:
         """The nonlinear maps of one slice.

@@ -6,13 +6,17 @@ slot's next use. So while the card works on one chunk, reader threads fill the n
 empty the chunk before. Memory is that of three chunks, however large the volume. A card that cannot
 hold three chunks gets smaller chunks, down to single slices.
 
-`Device` is all that the flow knows of CUDA. `CupyDevice` is the real one; tests put one in its place
-that runs the same kernel source on the CPU.
+Out of memory, wherever it comes up (device memory, pinned memory, the context), every slot's stream is waited for
+before its buffers go back, and they go back before the next try: an exception that is still held keeps the
+frames alive that hold them.
+
+`Device` is all that the flow knows of CUDA; `CupyDevice` is the real one.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -21,27 +25,34 @@ from numpy.typing import NDArray
 
 from gsigpu.errors import DeviceOutOfMemory
 from gsigpu.pipeline.map.program import Block, MapProgram
-from gsigpu.pipeline.map.stream import Sink, Source, StreamReport
+from gsigpu.pipeline.map.stream import Sink, Source, StreamReport, run_on_cpu
 from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.workers import Stopwatch, default_workers, finish_all
 
-N_SLOTS = 3
-CHUNK_SLICES = 16
+N_SLOTS = 3  # one is filled, one is on the card, one is emptied
+# A copy over PCI Express reaches its rate with some megabytes; more only takes memory.
+_CHUNK_BYTES = 8 << 20
+# Of the free memory of the card. The rest is for CuPy's temporaries and for other programs.
+_SHARE_OF_CARD = 0.25
+# Planes of float32 that finishing the nonlinear maps of a slice takes beside its rows (sort of the sigma maps).
+_TEMPORARY_PLANES = 12
+_CUDA_OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation, and CUDA_ERROR_OUT_OF_MEMORY of the driver
 
 
 class Device(Protocol):
     """The operations on a device that the flow needs."""
 
-    OutOfMemory: type[BaseException]
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether an exception means that device or pinned memory, or the context, did not fit."""
+
+    def free_bytes(self) -> int:
+        """Device memory that can still be had."""
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """Page-locked host memory."""
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Device memory; raises OutOfMemory."""
-
-    def constant(self, host: NDArray[Any]) -> Any:
-        """A copy on the device, complete on return."""
+    def empty(self, shape: tuple[int, ...], dtype: Any, stream: Any) -> Any:
+        """Device memory for work on a stream."""
 
     def stream(self) -> Any:
         """A new stream."""
@@ -53,7 +64,7 @@ class Device(Protocol):
         """Queues device -> host."""
 
     def linear_maps(
-        self, stored: Any, weights: Any, offsets: Any, out: Any, padding: Any, stream: Any
+        self, stored: Any, block: Block, out: Any, padding: NDArray[Any] | None, stream: Any
     ) -> Any:
         """Queues the kernel; returns the clipped counts, on the device."""
 
@@ -64,7 +75,7 @@ class Device(Protocol):
         """Waits until all that is queued on the stream is done."""
 
     def release(self) -> None:
-        """Gives unused device memory back, after an OutOfMemory."""
+        """Gives unused memory back, after it ran out."""
 
 
 class CupyDevice:
@@ -77,7 +88,19 @@ class CupyDevice:
         from gsigpu.backends import gpu
 
         self._cupy, self._cupyx, self._gpu = cupy, cupyx, gpu
-        self.OutOfMemory: type[BaseException] = cupy.cuda.memory.OutOfMemoryError
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """CuPy's own error, or one of CUDA's with the status that means so."""
+        return isinstance(error, self._cupy.cuda.memory.OutOfMemoryError) or (
+            type(error).__name__ in ("CUDARuntimeError", "CUDADriverError")
+            and getattr(error, "status", None) == _CUDA_OUT_OF_MEMORY
+        )
+
+    def free_bytes(self) -> int:
+        """What the driver has free, and what CuPy's pool has."""
+        pool = self._cupy.get_default_memory_pool()
+        free, _ = self._cupy.cuda.runtime.memGetInfo()
+        return int(free) + int(pool.total_bytes() - pool.used_bytes())
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """Page-locked host memory."""
@@ -86,15 +109,10 @@ class CupyDevice:
         buffer: NDArray[Any] = self._cupyx.empty_pinned(shape, dtype)
         return buffer
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Device memory."""
-        return self._cupy.empty(shape, dtype)
-
-    def constant(self, host: NDArray[Any]) -> Any:
-        """A copy on the device."""
-        device = self._cupy.asarray(host)
-        self._cupy.cuda.get_current_stream().synchronize()
-        return device
+    def empty(self, shape: tuple[int, ...], dtype: Any, stream: Any) -> Any:
+        """Device memory of the stream's arena: what is freed is used again behind the stream's work."""
+        with stream:
+            return self._cupy.empty(shape, dtype)
 
     def stream(self) -> Any:
         """A stream that does not wait for the default stream."""
@@ -109,11 +127,11 @@ class CupyDevice:
         device.get(stream=stream, out=host, blocking=False)
 
     def linear_maps(
-        self, stored: Any, weights: Any, offsets: Any, out: Any, padding: Any, stream: Any
+        self, stored: Any, block: Block, out: Any, padding: NDArray[Any] | None, stream: Any
     ) -> Any:
-        """Queues the kernel."""
+        """Queues the kernel; the tables are parameters of its launch."""
         with stream:
-            return self._gpu.linear_maps(stored, weights, offsets, out, padding=padding)
+            return self._gpu.linear_maps(stored, block.weights, block.offsets, out, padding=padding)
 
     def finish(self, program: MapProgram, rows: Any, stream: Any) -> tuple[Any, Any]:
         """Queues the nonlinear maps."""
@@ -132,6 +150,21 @@ class CupyDevice:
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
 
+def chunk_size(program: MapProgram, n_workers: int, free_bytes: int) -> int:
+    """Slices per chunk.
+
+    Enough for a copy at full rate (8 MiB) and for every reader thread to have a slice of its own; three chunks
+    take at most a quarter of the card's free memory.
+    """
+    y, x = program.plane_shape
+    bytes_in = 2 * program.n_energies * y * x
+    n_rows = 0 if program.nonlinear is None else program.nonlinear.n_rows + _TEMPORARY_PLANES
+    per_slice = bytes_in + y * x * (program.n_maps * program.dtype.itemsize + 4 * n_rows)
+    useful = max(-(-_CHUNK_BYTES // bytes_in), n_workers)
+    fitting = int(_SHARE_OF_CARD * free_bytes) // (N_SLOTS * per_slice)
+    return max(min(useful, fitting, program.n_slices), 1)
+
+
 def run_on_gpu(
     program: MapProgram,
     source: Source,
@@ -140,61 +173,138 @@ def run_on_gpu(
     n_workers: int | None = None,
     progress: Progress | None = None,
     device: Device | None = None,
-    chunk_slices: int = CHUNK_SLICES,
+    chunk_slices: int | None = None,
 ) -> StreamReport:
     """Runs a program on the GPU.
 
     device : the current CUDA device if None
-    chunk_slices : slices per chunk to begin with; halved where the card has no room
+    chunk_slices : slices per chunk to begin with, halved where the card has no room; see `chunk_size` if None
     Raises DeviceOutOfMemory if not even single slices fit, and whatever source or sink raise first.
     """
-    card = CupyDevice() if device is None else device
     workers = n_workers or default_workers()
+    report, n_done, why = _as_far_as_it_fits(
+        program, source, sink, workers, progress, device, chunk_slices
+    )
+    if why is not None:
+        raise DeviceOutOfMemory(
+            f"{_no_room(program)} ({why}); {n_done} of {program.n_slices} slices were done",
+            remedy="free the GPU of other programs, or use --backend cpu",
+        )
+    return report
+
+
+def run_on_gpu_or_cpu(
+    program: MapProgram,
+    source: Source,
+    sink: Sink,
+    *,
+    n_workers: int | None = None,
+    progress: Progress | None = None,
+    device: Device | None = None,
+    chunk_slices: int | None = None,
+) -> tuple[StreamReport, str | None]:
+    """As `run_on_gpu`, but slices that find no room on the card are computed on the CPU.
+
+    Returns the report (its backend is `gpu` if any slice came from there) and a line that says so, None
+    where all came from the card.
+    """
+    workers = n_workers or default_workers()
+    report, n_done, why = _as_far_as_it_fits(
+        program, source, sink, workers, progress, device, chunk_slices
+    )
+    if why is None:
+        return report, None
+    rest = _Behind(source, sink, n_done)
+
+    def shifted(n: int, _total: int) -> None:
+        if progress is not None:
+            progress(n_done + n, program.n_slices)
+
+    on_cpu = run_on_cpu(program.from_slice(n_done), rest, rest, n_workers=workers, progress=shifted)
+    report.n_clipped = report.n_clipped + on_cpu.n_clipped
+    for stage, seconds in on_cpu.seconds.items():
+        report.seconds[stage] = report.seconds.get(stage, 0.0) + seconds
+    which = "all slices" if n_done == 0 else f"slices {n_done + 1} to {program.n_slices}"
+    report.backend = "gpu" if n_done else "cpu"
+    return report, f"{_no_room(program)} ({why}): {which} were computed on the CPU"
+
+
+def _no_room(program: MapProgram) -> str:
+    return f"the GPU has no room for three single slices of {program.n_energies} energies"
+
+
+class _Behind:
+    """Source and sink of the slices from one on."""
+
+    def __init__(self, source: Source, sink: Sink, first: int) -> None:
+        self.source, self.sink, self.first = source, sink, first
+
+    def read(self, z: int, out: NDArray[np.int16]) -> None:
+        self.source.read(self.first + z, out)
+
+    def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
+        self.sink.write(self.first + z, planes)
+
+
+def _as_far_as_it_fits(
+    program: MapProgram,
+    source: Source,
+    sink: Sink,
+    workers: int,
+    progress: Progress | None,
+    device: Device | None,
+    chunk_slices: int | None,
+) -> tuple[StreamReport, int, str | None]:
+    """(report, slices done, why there is no room for more)."""
+    card = CupyDevice() if device is None else device
     run = _Run(program, source, sink, card, progress)
-    size = min(chunk_slices, program.n_slices)
     begun = perf_counter()
+    sizes: list[int] = [] if chunk_slices is None else [min(chunk_slices, program.n_slices)]
+
+    def choose_size() -> None:
+        sizes.append(chunk_size(program, workers, card.free_bytes()))
+
+    why = None if sizes else run.attempt(choose_size)
     with ThreadPoolExecutor(workers, "gsigpu-map") as pool:
-        while run.n_done < program.n_slices:
-            try:
-                run.from_slice(run.n_done, size, pool)
-            except card.OutOfMemory as error:
-                card.release()
-                if size == 1:
-                    raise DeviceOutOfMemory(
-                        f"the GPU has no room for three single slices of {program.n_energies} energies",
-                        remedy="free the GPU of other programs, or use --backend cpu",
-                    ) from error
-                size //= 2
+        while sizes and run.n_done < program.n_slices:
+            why = run.attempt(lambda: run.from_slice(run.n_done, sizes[-1], pool))
+            if why is None:
+                break
+            card.release()
+            if sizes[-1] == 1:
+                break
+            sizes.append(sizes[-1] // 2)
     run.watch.seconds["elapsed"] = perf_counter() - begun
-    return StreamReport(
+    report = StreamReport(
         backend="gpu",
         n_slices=program.n_slices,
         n_workers=workers,
-        slab_slices=size,
+        slab_slices=sizes[-1] if sizes else 0,
         n_clipped=run.clipped,
         seconds=run.watch.seconds,
     )
+    return report, run.n_done, why
 
 
 class _Slot:
     """Buffers of one chunk, on both sides, and the stream that connects them."""
 
     def __init__(self, program: MapProgram, device: Device, n_slices: int) -> None:
-        def both(n_planes: int, dtype: Any) -> tuple[NDArray[Any], Any]:
-            shape = (n_slices, n_planes, *program.plane_shape)
-            return device.pinned(shape, dtype), device.empty(shape, dtype)
-
+        self.stream = device.stream()
         n_linear = 0 if program.linear is None else program.linear.n_rows
         n_rows = 0 if program.nonlinear is None else program.nonlinear.n_rows
-        self.host_in, self.device_in = both(program.n_energies, np.int16)
-        self.host_linear, self.device_linear = both(n_linear, program.dtype)
-        self.host_finished = device.pinned(
-            (n_slices, program.n_nonlinear, *program.plane_shape), program.dtype
-        )
-        self.device_rows = device.empty((n_slices, n_rows, *program.plane_shape), np.float32)
+
+        def shape(n_planes: int) -> tuple[int, ...]:
+            return (n_slices, n_planes, *program.plane_shape)
+
+        self.host_in = device.pinned(shape(program.n_energies), np.int16)
+        self.device_in = device.empty(shape(program.n_energies), np.int16, self.stream)
+        self.host_linear = device.pinned(shape(n_linear), program.dtype)
+        self.device_linear = device.empty(shape(n_linear), program.dtype, self.stream)
+        self.host_finished = device.pinned(shape(program.n_nonlinear), program.dtype)
+        self.device_rows = device.empty(shape(n_rows), np.float32, self.stream)
         self.host_clipped = device.pinned((program.n_maps,), np.int64)
-        self.stream = device.stream()
-        self.keep: list[Any] = []  # arrays that queued work still uses
+        self.filled: list[Future[None]] = []
         self.emptied: list[Future[None]] = []
 
 
@@ -215,65 +325,90 @@ class _Run:
         self.clipped = np.zeros(program.n_maps, dtype=np.int64)
         self.n_done = 0  # slices written, all below this one
 
+    def attempt(self, work: Callable[[], None]) -> str | None:
+        """Does the work; returns why memory ran out, if it did.
+
+        On return the exception is gone, and with it the frames that held the slots.
+        """
+        try:
+            work()
+        except Exception as error:
+            if not self.device.is_out_of_memory(error):
+                raise
+            return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return None
+
     def from_slice(self, first: int, size: int, pool: ThreadPoolExecutor) -> None:
         """Runs the slices from `first` on, in chunks of `size`; `n_done` tells how far it came."""
         slots = [_Slot(self.program, self.device, size) for _ in range(N_SLOTS)]
+        filling: list[tuple[int, int, _Slot]] = []
         queued: list[tuple[int, int, _Slot]] = []
+
+        def proceed() -> None:
+            """The chunk that is being filled goes to the card, and the one before is taken from it."""
+            start, n, slot = filling.pop(0)
+            with self.watch.stage("read"):
+                finish_all(slot.filled)
+            self._queue(slot, start, n)
+            queued.append((start, n, slot))
+            if len(queued) == N_SLOTS - 1:
+                self._empty(*queued.pop(0), pool)
+
         try:
             for number, start in enumerate(range(first, self.program.n_slices, size)):
                 slot = slots[number % N_SLOTS]
                 finish_all(slot.emptied)
                 n = min(size, self.program.n_slices - start)
-                with self.watch.stage("read"):
-                    finish_all(
-                        [
-                            pool.submit(self.source.read, start + i, slot.host_in[i])
-                            for i in range(n)
-                        ]
-                    )
-                self._queue(slot, start, n)
-                queued.append((start, n, slot))
-                if len(queued) == N_SLOTS - 1:
-                    self._empty(*queued.pop(0), pool)
+                slot.filled = [
+                    pool.submit(self.source.read, start + i, slot.host_in[i]) for i in range(n)
+                ]
+                filling.append((start, n, slot))
+                if len(filling) == 2:
+                    proceed()
+            while filling:
+                proceed()
         finally:
+            self._come_to_rest(slots)
             # Chunks that are already on the card are finished, so that a retry begins behind them.
             for chunk in queued:
                 self._empty(*chunk, pool)
             finish_all([future for slot in slots for future in slot.emptied])
 
+    def _come_to_rest(self, slots: list[_Slot]) -> None:
+        """Nothing reads from or writes into the buffers any more, neither threads nor the card."""
+        filled = [future for slot in slots for future in slot.filled]
+        for future in filled:
+            future.cancel()
+        wait(filled)
+        for slot in slots:
+            self.device.synchronize(slot.stream)
+
     def _queue(self, slot: _Slot, start: int, n: int) -> None:
+        """Copy in, kernels, copy out.
+
+        Arrays that die here while work is queued on them are of the arena of the slot's stream: CuPy hands their
+        memory out again to that stream alone, behind the work.
+        """
         device, program = self.device, self.program
-        slot.keep.clear()
         device.copy_in(slot.host_in[:n], slot.device_in[:n], slot.stream)
         stored = slot.device_in[:n].reshape(n, program.n_energies, -1)
-        padding = (
-            None if program.padding is None else device.constant(program.padding[start : start + n])
-        )
-        slot.keep.append(padding)
+        padding = None if program.padding is None else program.padding[start : start + n]
         n_linear = 0
         if program.linear is not None:
             n_linear = program.linear.n_rows
             out = slot.device_linear[:n].reshape(n, n_linear, -1)
-            counts = self._launch(program.linear, slot, stored, out, padding, start, n)
+            block = program.linear.slices(start, start + n)
+            counts = device.linear_maps(stored, block, out, padding, slot.stream)
             device.copy_out(slot.device_linear[:n], slot.host_linear[:n], slot.stream)
             device.copy_out(counts, slot.host_clipped[:n_linear], slot.stream)
         if program.nonlinear is not None:
             rows = slot.device_rows[:n]
             flat = rows.reshape(n, program.nonlinear.n_rows, -1)
-            self._launch(program.nonlinear, slot, stored, flat, padding, start, n)
+            block = program.nonlinear.slices(start, start + n)
+            device.linear_maps(stored, block, flat, padding, slot.stream)
             planes, counts = device.finish(program, rows, slot.stream)
-            slot.keep += [planes, counts]
             device.copy_out(planes, slot.host_finished[:n], slot.stream)
             device.copy_out(counts, slot.host_clipped[n_linear:], slot.stream)
-
-    def _launch(
-        self, block: Block, slot: _Slot, stored: Any, out: Any, padding: Any, start: int, n: int
-    ) -> Any:
-        weights = self.device.constant(block.weights[start : start + n])
-        offsets = self.device.constant(block.offsets[start : start + n])
-        counts = self.device.linear_maps(stored, weights, offsets, out, padding, slot.stream)
-        slot.keep += [weights, offsets, counts]
-        return counts
 
     def _empty(self, start: int, n: int, slot: _Slot, pool: ThreadPoolExecutor) -> None:
         """Waits for a chunk and hands its planes to the sink, in threads."""

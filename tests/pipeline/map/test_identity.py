@@ -2,7 +2,6 @@
 
 import shutil
 from collections import defaultdict
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -10,10 +9,8 @@ import pytest
 from pydicom import dcmread
 
 from gsigpu.phantom import PhantomSettings, write_phantom
-from gsigpu.pipeline.map import map_study as map_module
 from gsigpu.pipeline.map.map_study import map_study
-from gsigpu.pipeline.map.stream_gpu import run_on_gpu
-from tests.pipeline.map.host_device import HostDevice
+from tests.support import host_cupy
 
 SMALL = PhantomSettings(
     shape=(3, 64, 80),
@@ -54,12 +51,9 @@ def study_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_map(study_folder):
-    """`map_study` whose GPU is the CUDA source run through the host's compiler."""
-    original = map_module._run
-    on_host = partial(run_on_gpu, device=HostDevice(), chunk_slices=2)
+    """`map_study` whose GPU is the double of CuPy, with the CUDA source run through the host's compiler."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(map_module, "choose", lambda name: "gpu" if name == "gpu" else "cpu")
-        patch.setattr(map_module, "_run", lambda name: on_host if name == "gpu" else original(name))
+        host_cupy.install(patch)
         yield lambda out, folder=study_folder, **options: map_study(
             folder, out, **{"phase": "PVP", "backend": "cpu", **options}
         )

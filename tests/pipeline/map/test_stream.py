@@ -6,13 +6,12 @@ import time
 import numpy as np
 import pytest
 
-from gsigpu.errors import DeviceOutOfMemory
 from gsigpu.maps.plan import maps_of_hu, plan_maps
 from gsigpu.maps.registry import define_all
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.stream import run_on_cpu
 from gsigpu.pipeline.map.stream_gpu import run_on_gpu
-from tests.pipeline.map.host_device import HostDevice
+from tests.support import host_cupy
 
 ENERGIES = (40.0, 60.0, 80.0, 100.0)
 N_SLICES, PLANE = 11, (6, 9)
@@ -67,14 +66,24 @@ def expected(names=NAMES):
     return [maps[name] for name in names]
 
 
+@pytest.fixture(autouse=True, params=["cpu", "gpu"])
+def backend(request, monkeypatch):
+    """Every test on both: the GPU is the double of CuPy, with a schedule of its own for each test."""
+    if request.param == "gpu":
+        seed = request.node.name
+        double = host_cupy.install(monkeypatch, seed=seed, delayed_share=0.2, late="-3" in seed)
+        yield request.param
+        double.card.check()
+    else:
+        yield request.param
+
+
 def run(backend, program, arrays, **options):
     if backend == "cpu":
         return run_on_cpu(program, arrays, arrays, **options)
-    device = options.pop("device", None) or HostDevice()
-    return run_on_gpu(program, arrays, arrays, device=device, **{"chunk_slices": 2} | options)
+    return run_on_gpu(program, arrays, arrays, **{"chunk_slices": 2} | options)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize("names", [NAMES, ["iodine"], ["residual"]])
 def test_float_maps(backend, names):
     arrays = Arrays()
@@ -85,7 +94,6 @@ def test_float_maps(backend, names):
         np.testing.assert_allclose(computed, true, rtol=1e-3, atol=5e-3)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_integer_maps_are_within_half_a_step(backend):
     arrays = Arrays()
     program = program_for(dtype=np.int16)
@@ -105,7 +113,6 @@ def test_integer_maps_are_within_half_a_step(backend):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_result_does_not_depend_on_workers_or_chunks(backend, workers):
     first, other = Arrays(), Arrays()
     run(backend, program_for(), first, n_workers=1)
@@ -115,7 +122,6 @@ def test_result_does_not_depend_on_workers_or_chunks(backend, workers):
         np.testing.assert_array_equal(first.written[z], other.written[z])
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_progress_counts_to_the_end(backend):
     seen = []
     run(backend, program_for(), Arrays(), progress=lambda done, total: seen.append((done, total)))
@@ -123,57 +129,22 @@ def test_progress_counts_to_the_end(backend):
     assert seen == sorted(seen)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize(
     ("fault", "error"), [({"fail_read": {4}}, ValueError), ({"fail_write": {4}}, OSError)]
 )
 def test_first_error_stops_the_run_and_leaves_no_thread(backend, fault, error):
     arrays = Arrays(**fault)
-    before = threading.active_count()
     with pytest.raises(error, match="4"):
         run(backend, program_for(), arrays, n_workers=2)
-    assert threading.active_count() == before
+    assert not [thread for thread in threading.enumerate() if "gsigpu-map" in thread.name]
     assert 4 not in arrays.written
     assert len(arrays.read_slices) < N_SLICES
 
 
-def test_a_small_card_gets_smaller_chunks():
-    per_slice = (
-        (4 * 2 + 2 * 4 + 4 * 4) * PLANE[0] * PLANE[1]
-    )  # in, linear out, rows of residual and zeff
-    device = HostDevice(room=3 * 2 * per_slice)
-    arrays = Arrays()
-    report = run("gpu", program_for(), arrays, device=device, chunk_slices=8)
-    assert report.slab_slices == 2
-    assert device.released == 2
-    assert sorted(arrays.written) == list(range(N_SLICES))
-
-
-def test_memory_that_runs_out_in_the_middle_continues_behind_what_is_done():
-    device = HostDevice(fail_finish_at={3})
-    arrays = Arrays()
-    report = run("gpu", program_for(), arrays, device=device, chunk_slices=2)
-    assert report.slab_slices == 1
-    assert sorted(arrays.written) == list(range(N_SLICES))
-    for k, true in enumerate(expected()):
-        computed = np.stack([arrays.written[z][k] for z in range(N_SLICES)])
-        np.testing.assert_allclose(computed, true, rtol=1e-3, atol=5e-3)
-
-
-def test_a_card_without_room_for_one_slice_is_an_error():
-    with pytest.raises(DeviceOutOfMemory, match="--backend cpu"):
-        run("gpu", program_for(), Arrays(), device=HostDevice(room=10))
-
-
-def test_the_device_is_never_given_more_than_a_chunk():
-    device = HostDevice()
-    run("gpu", program_for(), Arrays(), device=device, chunk_slices=4)
-    assert device.largest_chunk == 4
-
-
 @pytest.mark.gpu
+@pytest.mark.parametrize("backend", ["cpu"], indirect=True)
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
-def test_the_card_equals_the_cpu(dtype):
+def test_the_card_equals_the_cpu(backend, dtype):
     on_cpu, on_gpu = Arrays(), Arrays()
     run_on_cpu(program_for(dtype=dtype), on_cpu, on_cpu)
     run_on_gpu(program_for(dtype=dtype), on_gpu, on_gpu, chunk_slices=4)

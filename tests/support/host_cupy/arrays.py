@@ -254,8 +254,7 @@ def call(name, function, args, options=None):
         card().synchronize(card().current())
     hosts = unwrap(tuple(args))
     host_options = {key: unwrap(value) for key, value in options.items()}
-    with np.errstate(all="ignore"):
-        shown = function(*hosts, **host_options)
+    shown = _first_run(lambda: function(*hosts, **host_options))
     outputs = []
     result = _like(shown, inputs, outputs)
 
@@ -277,6 +276,16 @@ def call(name, function, args, options=None):
             writes=[array._region() for array in outputs],
         )
     return result
+
+
+def _first_run(function):
+    """Runs it on what lies in memory; poison is no index, so after an error again on what is computed."""
+    with np.errstate(all="ignore"):
+        try:
+            return function()
+        except IndexError:
+            card().synchronize(card().current())
+            return function()
 
 
 def _lies_in(values, block):
@@ -315,10 +324,8 @@ def in_place(name, function, target, args, options):
         raise TypeError(f"{name} writes into {type(target)}, which is no device array")
     hosts = unwrap(tuple(args))
     host_options = {key: unwrap(value) for key, value in options.items()}
-    with np.errstate(all="ignore"):
-        function(
-            target._host.copy(), *hosts, **host_options
-        )  # what does not fit together is told at once
+    # What does not fit together is told at once.
+    _first_run(lambda: function(target._host.copy(), *hosts, **host_options))
     host = target._host
 
     def work():

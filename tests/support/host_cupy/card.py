@@ -193,10 +193,14 @@ class Card:
             _merge(stream.known, self.host)
             stream.count += 1
             stream.known[stream.number] = stream.count
-            for region in reads:
-                self._access(stream, name, *region, is_write=False)
-            for region in writes:
-                self._access(stream, name, *region, is_write=True)
+            try:
+                for region in reads:
+                    self._access(stream, name, *region, is_write=False)
+                for region in writes:
+                    self._access(stream, name, *region, is_write=True)
+            except Fault:
+                stream.queue.put(lambda: None)  # it is counted
+                raise
 
             def run():
                 for other, count in waits:

@@ -78,16 +78,16 @@ def _three(size):
 
 
 @lru_cache(maxsize=512)
-def compiled(source, name, options=(), sanitize=False):
+def compiled(source, name, options=(), sanitize=""):
     """The kernel `name` of a CUDA source, once per source and options; kept in the temporary folder.
 
     options : as for NVRTC; macros are what g++ takes of them
-    sanitize : undefined behaviour ends the process
+    sanitize : "undefined" or "address"; what g++ finds ends the process
     """
     text = f'#include "{SHIM}"\n{source}\n#define KERNEL {name}\n#line 1 "driver"\n{DRIVER}'
     flags = ["-O1", "-g", "-std=c++17", "-shared", "-fPIC", *WARNINGS]
     if sanitize:
-        flags += ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
+        flags += [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"]
     flags += [option for option in options if option.startswith(("-D", "-U"))]
     key = hashlib.sha256("\0".join([text, SHIM.read_text(), *flags]).encode()).hexdigest()[:20]
     library = CACHE / f"{key}.so"
