@@ -9,22 +9,33 @@ import numpy as np
 
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.paper_tables import areas_of
-from gsigpu.report.table_cells import interval, listed, number, parameter_name, plural
+from gsigpu.report.source_study import CITATION, CONTRADICTIONS
+from gsigpu.report.table_cells import (
+    definition_words,
+    interval,
+    listed,
+    number,
+    parameter_name,
+    plural,
+)
 from gsigpu.tables.observations import Observations
 
 # Iodine of liver and lesions beyond this is no mg/mL: 37.41 mg/mL would be about 970 HU at 70 keV.
 _IMPOSSIBLE_IODINE = 15.0
 _FEW_PATIENTS = 5
 _SLOPE_FACTOR = 1.5
-# Of SPEC: what the source study prints that does not agree with itself.
-_SOURCE_STUDY = (
-    "λHU is printed as (HU60 − HU100) / 60; the interval is 40 keV, and its Figure 2 draws the slope through both points, which divides by 40. Values differ by the constant factor 1.5; tests and areas do not change.",
-    "Iodine tables print values like 37.41 “mg/mL”. 37.41 × 100 µg/cm³ = 3.74 mg/mL is possible; 37.41 mg/mL is not (about 970 HU at 70 keV).",
-    "The tube voltages are printed as 140/40 kVp; the scanner switches between 80 and 140.",
-    "425 lesions in one place, 109 + 73 + 58 + 31 + 26 = 297 in another; 87/53 and 76/64 men/women; 31 lesions of 35 lung patients.",
-    "P values are printed as .000 (“P < 0.000”).",
-    "Lesions are tested as if independent, though one patient has several.",
-)
+
+
+def remedies_of(observations: Observations, results: Results) -> list[str]:
+    """What to type, for the terminal: the page has readers who type nothing."""
+    remedies = []
+    if observations.readers and len(observations.readers) > 1:
+        remedies.append(f"one reader alone: --reader {observations.readers[0] or 'NAME'}")
+    if next(_undeclared(observations, results), ""):
+        remedies.append(
+            "declare a direction before the data are seen: --direction 'iodine=breast>lung>gastric'"
+        )
+    return remedies
 
 
 def warnings_of(observations: Observations, results: Results) -> list[str]:
@@ -58,7 +69,7 @@ def _unit_factor(observations: Observations, results: Results) -> Iterator[str]:
         unit = observations.units.get(parameter, "")
         if unit in ("", "mg/mL") and typical > _IMPOSSIBLE_IODINE:
             yield (
-                f"{parameter}: the median is {number(typical, 2)} {unit or 'without a unit'}, ten times what liver lesions hold; "
+                f"{parameter_name(parameter)}: the median is {number(typical, 2)} {unit or 'without a unit'}, ten times what liver lesions hold; "
                 "this is probably 100 µg/cm³, as in the source study's tables. Tests and areas do not change, values do."
             )
 
@@ -97,8 +108,7 @@ def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
     if below:
         yield (
             f"No direction was declared for {listed(below)}: these areas lie below .5 because the first group lies below the "
-            f"second, and say as much as one minus them; {plural(uncut, 'of them has', 'of them have')} no cut-off. To declare, before the data are seen: "
-            "--direction 'iodine=breast>lung>gastric'."
+            f"second, and say as much as one minus them; {plural(uncut, 'of them has', 'of them have')} no cut-off."
         )
 
 
@@ -154,7 +164,12 @@ def cautions(observations: Observations, results: Results) -> list[tuple[str, li
         sections.append(("What a table of n, mean and SD cannot give", list(results.not_computed)))
     if any(parameter.startswith("lambda_hu") for parameter in observations.parameters):
         sections.append(("The definition of λHU", list(_slope(observations))))
-    sections.append(("The source study does not agree with itself", list(_SOURCE_STUDY)))
+    sections.append(
+        (
+            "The source study does not agree with itself",
+            [f"Source study: {CITATION}.", *CONTRADICTIONS],
+        )
+    )
     return sections
 
 
@@ -162,8 +177,8 @@ def _this_analysis(results: Results) -> Iterator[str]:
     n = len(results.frames.pairwise)
     yield (
         f"{plural(n, 'pairwise p value')} and {plural(len(results.frames.roc), 'ROC row')} were computed. "
-        "“Holm” corrects within one family, the pairs of groups of one phase, region, parameter and test; “Holm over all” corrects over all phases, "
-        "regions and parameters of one track and test. The column family in the files names it."
+        "“Holm over all” corrects over all phases, "
+        "regions and parameters of one track and test. On this page bold type, letters of the recommended track, tiles and sentences follow Holm over all; letters of the paper-compatible track follow LSD, as the source study's do."
     )
     yield (
         "Regions of one lesion, phases of one patient, and λHU and iodine of one region are not independent "
@@ -187,7 +202,7 @@ def _slope(observations: Observations) -> Iterator[str]:
     for parameter in observations.parameters:
         if parameter.startswith("lambda_hu"):
             definition = observations.definitions.get(parameter, "")
-            yield f"{parameter}: {definition or 'the table does not say how it is defined'}."
+            yield f"{parameter_name(parameter)}: {definition_words(definition) or 'the table does not say how it is defined'}."
     yield (
         f"The source study's printed divisor is 60, the interval of its energies 40 keV: a factor of {_SLOPE_FACTOR}. "
         "Compare values and cut-offs only where the definition is the same; p values and areas do not depend on it."

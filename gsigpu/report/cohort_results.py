@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 
 import pandas as pd
 
+from gsigpu.cohort_statistics.groups.disagreements import TracksDiffer
 from gsigpu.cohort_statistics.roc.curve import Direction
 from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
 from gsigpu.errors import SettingsError
@@ -143,12 +144,12 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """Sentences on where the two tracks decide differently, of one member of the family."""
+    """The pairs on which the two tracks decide differently, of one member of the family."""
 
     phase: str
     region: str
     parameter: str
-    sentences: Sequence[str]
+    pairs: Sequence[TracksDiffer]
 
 
 @dataclass(frozen=True, slots=True)

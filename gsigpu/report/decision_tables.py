@@ -9,15 +9,18 @@ import pandas as pd
 from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.paper_tables import Row, areas_of, rows_of
 from gsigpu.report.table_cells import (
+    INTERVAL_NOTE,
     Cell,
     Table,
     decimals_of,
     head,
-    interval,
-    number,
-    p_value,
+    interval_cell,
+    num,
+    p_cell,
     parameter_name,
+    place,
     text,
+    whole,
 )
 
 # The test of two conditions that decides on the recommended track, and the source study's.
@@ -36,21 +39,30 @@ def decisions_table(results: Results) -> Table | None:
         cells = [
             text(f"{row['group_a']} v {row['group_b']}"),
             text(parameter_name(str(row["parameter"]))),
-            text(_place(row["region"], row["phase"])),
-            Cell(f"{sign} {number(_float(row, 'cutoff'), decimals_of(str(row['parameter'])))}"),
-            Cell(f"{int(row['true_positive'])}, {int(row['false_negative'])}"),
-            Cell(f"{int(row['false_positive'])}, {int(row['true_negative'])}"),
+            text(place(row["phase"], row["region"])),
+            text(sign),
+            num(_float(row, "cutoff"), decimals_of(str(row["parameter"]))),
+            whole(
+                int(row["true_positive"]),
+                int(row["false_negative"]),
+                parts=("positive", "negative"),
+            ),
+            whole(
+                int(row["false_positive"]),
+                int(row["true_negative"]),
+                parts=("positive", "negative"),
+            ),
             *_share(row, "sensitivity"),
             *_share(row, "specificity"),
             *_share(row, "accuracy"),
-            Cell(number(_float(row, "lr_positive"), 1)),
-            Cell(number(_float(row, "lr_negative"), 2)),
+            num(_float(row, "lr_positive"), 1),
+            num(_float(row, "lr_negative"), 2),
         ]
         if has_values:
-            cells += [Cell(number(_float(row, "ppv"), 2)), Cell(number(_float(row, "npv"), 2))]
+            cells += [num(_float(row, "ppv"), 2), num(_float(row, "npv"), 2)]
         rows.append(cells)
     header = [
-        head("pair"), head("parameter"), head("where"), head("first if"), head("first: +, −"), head("second: +, −"),
+        head("pair"), head("parameter"), head("where"), head("first if", 2), head("first: +, −"), head("second: +, −"),
         head("sensitivity"), head("95% interval"), head("specificity"), head("95% interval"), head("accuracy"),
         head("95% interval"), head("LR+"), head("LR−"),
     ]  # fmt: skip
@@ -85,11 +97,16 @@ def rest_table(results: Results) -> Table | None:
             [
                 text(f"{row['group_a']} v all others"),
                 text(parameter_name(str(row["parameter"]))),
-                text(_place(row["region"], row["phase"])),
+                text(place(row["phase"], row["region"])),
                 *_area(other, "p"),
                 text("above" if row["direction"] == "higher" else "below"),
                 *_area(row, "p_holm_all"),
-                Cell(f"{int(row['n_patients_a'])} v {int(row['n_patients_b'])}"),
+                whole(
+                    int(row["n_patients_a"]),
+                    int(row["n_patients_b"]),
+                    parts=("first", "others"),
+                    between=" v ",
+                ),
             ]
         )
     return Table(
@@ -103,7 +120,7 @@ def rest_table(results: Results) -> Table | None:
             ],
         ],
         rows=rows,
-        notes=["An area below .5 lies against the direction that was declared."],
+        notes=["An area below .5 lies against the direction that was declared.", INTERVAL_NOTE],
     )  # fmt: skip
 
 
@@ -122,22 +139,22 @@ def within_table(results: Results) -> Table | None:
         for track, test in _WITHIN_TESTS
     }
     rows = []
-    for place, row in by_test["recommended"].items():
-        other = by_test["paper"].get(place, {})
+    for member, row in by_test["recommended"].items():
+        other = by_test["paper"].get(member, {})
         decimals = decimals_of(str(row["parameter"]))
         rows.append(
             [
                 text(f"{row['condition_a']} − {row['condition_b']}"),
                 text(parameter_name(str(row["parameter"]))),
-                text(_place(row["region"], row["phase"])),
-                Cell(number(_float(other, "difference"), decimals)),
-                Cell(p_value(_float(other, "p_bonferroni"))),
-                Cell(number(_float(row, "difference"), decimals)),
-                Cell(interval(_float(row, "ci_low"), _float(row, "ci_high"), decimals)),
+                text(place(row["phase"], row["region"])),
+                num(_float(other, "difference"), decimals),
+                p_cell(_float(other, "p_bonferroni")),
+                num(_float(row, "difference"), decimals),
+                interval_cell(_float(row, "ci_low"), _float(row, "ci_high"), decimals),
                 _p(_float(row, "p_holm_all")),
-                Cell(number(_float(row, "ratio"), 2)),
-                Cell(interval(_float(row, "ratio_low"), _float(row, "ratio_high"), 2)),
-                Cell(f"{int(row['n_patients'])}, {int(row['n_lesions'])}"),
+                num(_float(row, "ratio"), 2),
+                interval_cell(_float(row, "ratio_low"), _float(row, "ratio_high"), 2),
+                whole(int(row["n_patients"]), int(row["n_lesions"]), parts=("patients", "lesions")),
             ]
         )
     return Table(
@@ -152,17 +169,13 @@ def within_table(results: Results) -> Table | None:
             ],
         ],
         rows=rows,
-        notes=["The model takes patients and lesions as random, with cluster-robust variances; lesions with one of the two values count in it, not in the paired t test."],
+        notes=["The model takes patients and lesions as random, with cluster-robust variances; lesions with one of the two values count in it, not in the paired t test.", INTERVAL_NOTE],
     )  # fmt: skip
-
-
-def _place(region: object, phase: object) -> str:
-    return " ".join(str(part) for part in (region, phase) if part not in ("", None))
 
 
 def _share(row: Row, name: str) -> list[Cell]:
     low, high = _float(row, f"{name}_low"), _float(row, f"{name}_high")
-    return [Cell(number(_float(row, name), 2)), Cell(interval(low, high, 2))]
+    return [num(_float(row, name), 2), interval_cell(low, high, 2)]
 
 
 def _float(row: Row, name: str) -> float:
@@ -172,12 +185,13 @@ def _float(row: Row, name: str) -> float:
 
 
 def _area(row: Row, p: str) -> Sequence[Cell]:
+    shown = _p(_float(row, p)) if p == "p_holm_all" else p_cell(_float(row, p))
     return [
-        Cell(number(_float(row, "auc"), 2)),
-        Cell(interval(_float(row, "ci_low"), _float(row, "ci_high"), 2)),
-        _p(_float(row, p)),
+        num(_float(row, "auc"), 2),
+        interval_cell(_float(row, "ci_low"), _float(row, "ci_high"), 2),
+        shown,
     ]
 
 
 def _p(value: float) -> Cell:
-    return Cell(p_value(value), strong=value < ALPHA)
+    return p_cell(value, strong=value < ALPHA)

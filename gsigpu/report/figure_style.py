@@ -1,7 +1,7 @@
 """How figures look, and how they get into files and onto the page.
 
-Colours of groups are those of Okabe and Ito (Color Universal Design, 2008) with the yellow left out,
-which no white paper shows. On the page every colour below is a variable of the style sheet, so that a
+Colours of groups are after Okabe and Ito (Color Universal Design, 2008), the light ones darkened until each has a
+contrast of 3:1 with the paper. They belong to groups alone: parameters, regions and readers have shades and line styles. On the page every colour below is a variable of the style sheet, so that a
 figure follows the reader's light or dark scheme; in files it is as written here.
 """
 
@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 INK = "#1f2430"
-FAINT = "#8a909c"
+FAINT = "#7d8592"
 RULE = "#dde0e6"
 PAPER = "#ffffff"
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4fa0", "#7a7f87")
-_VARIABLES = {INK: "ink", FAINT: "faint", RULE: "rule", PAPER: "paper"} | {
-    colour: f"c{i}" for i, colour in enumerate(SERIES)
-}
+SERIES = ("#0072b2", "#d55e00", "#008f68", "#b9588f", "#b07d00", "#3d97cf", "#6b4fa0", "#7a7f87")
+SHADES = ("#1f2430", "#5b6472", "#8b5a2b")
+_VARIABLES = (
+    {FAINT: "mid", RULE: "rule", PAPER: "paper"}
+    | {colour: f"c{i}" for i, colour in enumerate(SERIES)}
+    | {INK: "ink", SHADES[1]: "s1", SHADES[2]: "s2"}
+)
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 # More marks than this are drawn as an image inside the SVG.
 MOST_VECTOR_MARKS = 3000
@@ -71,13 +74,15 @@ class Drawing:
 
     name : of its files
     title : of its section
-    caption : what is seen, in words
+    caption : how to read it
+    alt : what is seen, with numbers, for who does not see it
     """
 
     name: str
     title: str
     caption: str
     figure: Any
+    alt: str = ""
 
 
 @contextmanager
@@ -105,8 +110,13 @@ def colour_of(index: int) -> str:
 
 
 def line_of(index: int) -> Any:
-    """Line style of the n-th: colour is never the only difference."""
-    return LINES[index % len(LINES)]
+    """Line style of the n-th: colour is never the only difference, and the ninth is not the first."""
+    return LINES[(index + index // len(SERIES)) % len(LINES)]
+
+
+def shade_of(index: int) -> str:
+    """Of the n-th parameter or region: colours are the groups'."""
+    return SHADES[index % len(SHADES)]
 
 
 def save(drawing: Drawing, folder: Path) -> list[Path]:

@@ -18,8 +18,16 @@ from gsigpu.report.figure_style import (
     grid_of,
     line_of,
     new_figure,
+    shade_of,
 )
-from gsigpu.report.table_cells import file_stem, number, parameter_name, with_unit
+from gsigpu.report.table_cells import (
+    decimals_of,
+    file_stem,
+    number,
+    parameter_name,
+    place,
+    with_unit,
+)
 from gsigpu.tables.observations import Observations
 
 _COLUMNS = 5
@@ -27,48 +35,51 @@ _MOST_PAIRS = 45
 # Curves come from the bootstrap over patients; where there is none, from whatever there is.
 _CURVES = ("bootstrap", "obuchowski", "delong")
 _AREAS = ("obuchowski", "bootstrap", "delong")
+_MARKERS = "osD^v"
 
 
 def roc_figures(observations: Observations, results: Results) -> list[Drawing]:
-    """One figure per phase and region, a panel per pair of groups, a curve per parameter."""
+    """One figure per parameter, a panel per pair of groups, a curve per phase and region.
+
+    Figures 4 to 6 of the source study, where there are three parameters.
+    """
     curves = _first_method(_of_track(results.frames.roc_curves, "recommended"), _CURVES)
     areas = _first_method(_of_track(results.frames.roc, "recommended"), _AREAS)
     drawings = []
-    for phase in observations.phases:
-        for region in observations.regions:
-            of_curves, of_areas = (
-                frame[(frame["phase"] == phase) & (frame["region"] == region)]
-                for frame in (curves, areas)
-            )
-            if len(of_curves):
-                drawings.append(_roc_figure(observations, of_curves, of_areas, phase, region))
+    for k, parameter in enumerate(observations.parameters, start=1):
+        of_curves, of_areas = (frame[frame["parameter"] == parameter] for frame in (curves, areas))
+        if len(of_curves):
+            number_of = len(observations.parameters) + k
+            drawings.append(_roc_figure(observations, of_curves, of_areas, parameter, number_of))
     return drawings
 
 
 def _roc_figure(
-    observations: Observations, curves: pd.DataFrame, areas: pd.DataFrame, phase: str, region: str
+    observations: Observations,
+    curves: pd.DataFrame,
+    areas: pd.DataFrame,
+    parameter: str,
+    number_of: int,
 ) -> Drawing:
     pairs = _pairs(observations)
     rows, columns = grid_of(len(pairs), _COLUMNS)
-    figure = new_figure(max(4.0, 2.35 * columns), 0.5 + 2.5 * rows)
+    figure = new_figure(max(4.2, 2.55 * columns), 0.5 + 2.7 * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axis in axes.flat[len(pairs) :]:
         axis.set_visible(False)
+    places = [(phase, region) for phase in observations.phases for region in observations.regions]
     for axis, (group_a, group_b) in zip(axes.flat, pairs, strict=False):
         axis.plot([0, 1], [0, 1], color=FAINT, lw=0.8, zorder=1)
         here = curves[(curves["group_a"] == group_a) & (curves["group_b"] == group_b)]
         marks = areas[(areas["group_a"] == group_a) & (areas["group_b"] == group_b)]
-        # The numbers stand on the side of the diagonal that the curves leave free.
-        is_above = marks["auc"].mean() >= 0.5
-        for k, parameter in enumerate(observations.parameters):
-            _curve(
-                axis,
-                k,
-                parameter,
-                here[here["parameter"] == parameter],
-                marks[marks["parameter"] == parameter],
-                (0.98, 0.04 + 0.105 * k) if is_above else (0.03, 0.92 - 0.105 * k),
+        for k, (phase, region) in enumerate(places):
+            is_here = [(f["phase"] == phase) & (f["region"] == region) for f in (here, marks)]
+            style = (
+                observations.phases.index(phase),
+                observations.regions.index(region),
             )
+            _curve(axis, style, place(phase, region), here[is_here[0]], marks[is_here[1]])
+            _area_text(axis, k, len(places), place(phase, region), marks)
         axis.set_title(f"{group_a} v {group_b}", fontsize=8.5)
         axis.set_xlim(-0.02, 1.02)
         axis.set_ylim(-0.02, 1.02)
@@ -79,55 +90,62 @@ def _roc_figure(
     figure.supxlabel("1 − specificity", fontsize=9)
     figure.supylabel("sensitivity", fontsize=9)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=max(1, len(labels)))
-    where = " ".join(part for part in (region, phase) if part)
+    figure.legend(handles, labels, loc="outside upper center", ncols=max(1, min(6, len(labels))))
     return Drawing(
-        name=file_stem("roc", phase, region),
-        title=f"ROC curves, {where}",
-        caption="Of each pair the first is positive, in the direction declared beforehand. Bands are pointwise "
-        "95% intervals from a bootstrap of patients; the dot is Youden's cut-off; numbers are areas."
+        name=file_stem("roc", parameter),
+        title=f"Figure {number_of}. ROC curves, {parameter_name(parameter)}",
+        caption="A panel per pair, of which the first group is positive, in the direction declared beforehand. The dot is "
+        "Youden’s cut-off; numbers are areas with patients as units, their intervals stand in the table."
         + _left_out(observations),
         figure=figure,
+        alt=_areas_seen(areas),
     )
 
 
 def _curve(
-    axis: Any,
-    k: int,
-    parameter: str,
-    curve: pd.DataFrame,
-    area: pd.DataFrame,
-    place: tuple[float, float],
+    axis: Any, style: tuple[int, int], label: str, curve: pd.DataFrame, area: pd.DataFrame
 ) -> None:
+    """Style : of the line by phase, of the shade by region."""
     if curve.empty:
         return
-    colour = colour_of(k)
-    fpr = curve["fpr"].to_numpy()
-    axis.fill_between(
-        fpr,
-        curve["tpr_low"].to_numpy(),
-        curve["tpr_high"].to_numpy(),
-        color=colour,
-        alpha=0.10,
-        lw=0,
-    )
+    phase, region = style
     axis.plot(
-        fpr, curve["tpr"].to_numpy(), color=colour, ls=line_of(k), lw=1.5,
-        label=parameter_name(parameter),
+        curve["fpr"].to_numpy(), curve["tpr"].to_numpy(), color=shade_of(region), ls=line_of(phase),
+        lw=1.4, label=label,
     )  # fmt: skip
-    if area.empty:
-        return
-    row = area.iloc[0]
-    if np.isfinite(row["sensitivity"]):
+    if len(area) and np.isfinite(area.iloc[0]["sensitivity"]):
         axis.plot(
-            1 - row["specificity"], row["sensitivity"], "o", ms=4.5, mfc=colour, mec=PAPER, mew=0.8,
-            zorder=4,
+            1 - area.iloc[0]["specificity"], area.iloc[0]["sensitivity"], "o", ms=4.5,
+            mfc=shade_of(region), mec=PAPER, mew=0.8, zorder=4,
         )  # fmt: skip
+
+
+def _area_text(axis: Any, k: int, n: int, label: str, marks: pd.DataFrame) -> None:
+    """The areas, on the side of the diagonal that the curves leave free."""
+    phase, _, region = label.rpartition(" ")
+    row = marks[(marks["phase"] == phase) & (marks["region"] == region)]
+    if row.empty:
+        return
+    is_above = marks["auc"].mean() >= 0.5
+    x, y = (0.98, 0.03 + 0.088 * (n - 1 - k)) if is_above else (0.03, 0.91 - 0.088 * k)
     axis.text(
-        *place, number(row["auc"], 2), color=colour, fontsize=8, fontweight="bold", zorder=5,
-        ha="right" if place[0] > 0.5 else "left",
-        bbox={"facecolor": PAPER, "alpha": 0.75, "pad": 0.6, "lw": 0},
+        x, y, f"{label} {number(row.iloc[0]['auc'], 2)}", color=INK, fontsize=7, zorder=5,
+        ha="right" if is_above else "left",
+        bbox={"facecolor": PAPER, "alpha": 0.8, "pad": 0.4, "lw": 0},
     )  # fmt: skip
+
+
+def _areas_seen(areas: pd.DataFrame) -> str:
+    """In words: the range of the areas, and the farthest from .5."""
+    known = areas[np.isfinite(areas["auc"].astype(float))]
+    if known.empty:
+        return "No area could be computed."
+    auc = known["auc"].astype(float)
+    far = known.iloc[int((auc - 0.5).abs().to_numpy().argmax())]
+    return (
+        f"{len(known)} areas between {number(auc.min(), 2)} and {number(auc.max(), 2)}; farthest from .5: "
+        f"{number(far['auc'], 2)}, {far['group_a']} v {far['group_b']}, {place(far['phase'], far['region'])}."
+    )
 
 
 def forest(observations: Observations, results: Results) -> list[Drawing]:
@@ -150,7 +168,7 @@ def forest(observations: Observations, results: Results) -> list[Drawing]:
                 for frame in (paper, recommended)
             ]
             _forest_panel(axis, observations, pairs, paper[where[0]], recommended[where[1]])
-            axis.set_title(" ".join(part for part in (region, phase) if part))
+            axis.set_title(place(phase, region))
         axes[0].set_yticks(
             [-(i * (n + 1) + (n - 1) / 2) for i in range(len(pairs))],
             [f"{a} v {b}" for a, b in pairs],
@@ -167,6 +185,7 @@ def forest(observations: Observations, results: Results) -> list[Drawing]:
                 "direction. Hollow marks: paper-compatible track, which turns curves over to lie above .5."
                 + _left_out(observations),
                 figure=figure,
+                alt=_areas_seen(recommended[recommended["phase"] == phase]),
             )
         )
     return drawings
@@ -182,19 +201,19 @@ def _forest_panel(
     n = len(observations.parameters)
     axis.axvline(0.5, color=FAINT, lw=1.0, zorder=1)
     for k, parameter in enumerate(observations.parameters):
-        colour = colour_of(k)
+        colour = shade_of(k)
         at = {pair: -(i * (n + 1) + k) for i, pair in enumerate(pairs)}
         rows = _drawn(recommended, parameter, at)
         y = [at[pair] for pair in zip(rows["group_a"], rows["group_b"], strict=True)]
         axis.hlines(y, rows["ci_low"], rows["ci_high"], color=colour, lw=1.6, zorder=2)
         axis.plot(
-            rows["auc"], y, ls="", marker="osD^v"[k % 5], ms=4.5, color=colour, zorder=3,
+            rows["auc"], y, ls="", marker=_MARKERS[k % 5], ms=4.5, color=colour, zorder=3,
             label=parameter_name(parameter),
         )  # fmt: skip
         other = _drawn(paper, parameter, at)
         y = [at[pair] for pair in zip(other["group_a"], other["group_b"], strict=True)]
         axis.plot(
-            other["auc"], y, ls="", marker="osD^v"[k % 5], ms=5.5, mfc="none", mec=INK, mew=0.7,
+            other["auc"], y, ls="", marker=_MARKERS[k % 5], ms=5.5, mfc="none", mec=INK, mew=0.7,
             zorder=4, label="paper-compatible" if k == n - 1 else None,
         )  # fmt: skip
     axis.set_xlim(-0.02, 1.02)
@@ -224,7 +243,7 @@ def calibration(observations: Observations, results: Results) -> Drawing | None:
         if ((table["phase"] == phase) & (table["region"] == region)).any()
     ]
     rows, columns = grid_of(len(regions), 3)
-    figure = new_figure(0.8 + 2.8 * columns, 0.6 + 2.8 * rows)
+    figure = new_figure(0.8 + 3.4 * columns, 0.6 + 3.4 * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axis in axes.flat[len(regions) :]:
         axis.set_visible(False)
@@ -239,10 +258,12 @@ def calibration(observations: Observations, results: Results) -> Drawing | None:
                     of_one["predicted"], of_one["observed"], color=colour_of(k), ls=line_of(k),
                     lw=1.4, marker="o", ms=3.5, label=group,
                 )  # fmt: skip
-        axis.set_title(", ".join(part for part in (region, phase) if part))
+        axis.set_title(place(phase, region))
         axis.set_xlim(-0.02, 1.02)
         axis.set_ylim(-0.02, 1.02)
         axis.set_aspect("equal")
+        axis.grid(visible=True)
+        axis.set_axisbelow(True)
     figure.supxlabel("predicted probability", fontsize=9)
     figure.supylabel("observed share", fontsize=9)
     handles, labels = max(
@@ -256,6 +277,18 @@ def calibration(observations: Observations, results: Results) -> Drawing | None:
         caption="Multinomial model of all groups, each group against the rest, on patients that the model was "
         "not fitted to. On the line, predictions are right on average.",
         figure=figure,
+        alt=_calibration_seen(table[table["model"] == "multinomial"]),
+    )
+
+
+def _calibration_seen(table: pd.DataFrame) -> str:
+    off = (table["observed"].astype(float) - table["predicted"].astype(float)).abs()
+    if not np.isfinite(off).any():
+        return "No point could be computed."
+    worst = table.iloc[int(np.nanargmax(off.to_numpy()))]
+    return (
+        f"{len(table)} points; observed and predicted differ by {number(float(off.median()), 2)} in the middle and by "
+        f"{number(float(off.max()), 2)} at most ({worst['group_a']}, {place(worst['phase'], worst['region'])})."
     )
 
 
@@ -277,7 +310,7 @@ def bland_altman(observations: Observations, results: Results) -> list[Drawing]:
             axes.flat, panels, strict=False
         ):
             axis.scatter(
-                of_one["mean"], of_one["difference"], s=8, color=colour_of(0), alpha=0.7, lw=0
+                of_one["mean"], of_one["difference"], s=8, color=shade_of(1), alpha=0.7, lw=0
             )
             line = _first_track(
                 limits[
@@ -294,9 +327,8 @@ def bland_altman(observations: Observations, results: Results) -> list[Drawing]:
                 (line["loa_low"], "--"),
                 (line["loa_high"], "--"),
             ):
-                axis.axhline(value, color=colour_of(1), ls=style, lw=1.2)
-            title = ", ".join(str(part) for part in (region, phase) if part != "")
-            axis.set_title(f"{title}: {reader_a} − {reader_b}", fontsize=8.5)
+                axis.axhline(value, color=INK, ls=style, lw=1.2)
+            axis.set_title(f"{place(phase, region)}: {reader_a} − {reader_b}", fontsize=8.5)
         unit = with_unit(parameter, observations.units.get(parameter, ""))
         figure.supxlabel(f"mean of two readers, {unit}", fontsize=9)
         figure.supylabel("difference", fontsize=9)
@@ -306,9 +338,22 @@ def bland_altman(observations: Observations, results: Results) -> list[Drawing]:
                 title=f"Agreement of readers, {parameter_name(parameter)}",
                 caption="A dot is a lesion. Full line: bias; dashed: 95% limits of agreement.",
                 figure=figure,
+                alt=_agreement_seen(limits[limits["parameter"] == parameter], parameter),
             )
         )
     return drawings
+
+
+def _agreement_seen(limits: pd.DataFrame, parameter: str) -> str:
+    bias = limits["bias"].astype(float)
+    if not np.isfinite(bias).any():
+        return "No limits could be computed."
+    decimals = decimals_of(parameter)
+    low, high = limits["loa_low"].astype(float).min(), limits["loa_high"].astype(float).max()
+    return (
+        f"Bias between {number(bias.min(), decimals)} and {number(bias.max(), decimals)}, limits of agreement at the widest "
+        f"{number(low, decimals)} to {number(high, decimals)}."
+    )
 
 
 def _first_track(rows: pd.DataFrame) -> pd.Series:

@@ -15,13 +15,21 @@ from gsigpu.report.figure_style import (
     FAINT,
     INK,
     MOST_VECTOR_MARKS,
-    SERIES,
+    PAPER,
     Drawing,
     colour_of,
     line_of,
     new_figure,
 )
-from gsigpu.report.table_cells import file_stem, parameter_name, with_unit
+from gsigpu.report.table_cells import (
+    decimals_of,
+    file_stem,
+    number,
+    parameter_name,
+    place,
+    unit_name,
+    with_unit,
+)
 from gsigpu.tables.observations import Observations
 
 # Of a group's slot, which is one wide.
@@ -55,7 +63,7 @@ def _distribution(observations: Observations, parameter: str, gallery: str) -> D
             for k, group in enumerate(groups):
                 of_group = cell[cell["group"] == group]
                 _box_and_strip(axis, k, of_group, gallery, rasterized=rasterized)
-            axis.set_title(f"{region}, {phase}" if phase else region)
+            axis.set_title(place(phase, region))
             axis.grid(visible=True, axis="y")
             axis.set_axisbelow(True)
             axis.set_xlim(-0.55, len(groups) - 0.45)
@@ -69,11 +77,31 @@ def _distribution(observations: Observations, parameter: str, gallery: str) -> D
     return Drawing(
         name=file_stem("distribution", parameter),
         title=parameter_name(parameter),
-        caption="Box: quartiles and median; whiskers to 1.5 interquartile ranges. Each dot is a lesion; the "
-        "lesions of one patient stand above each other in one colour, patients in order of their mean."
-        + _link_words(gallery, rasterized=rasterized),
+        caption="Box: quartiles and median; whiskers to 1.5 interquartile ranges. Each dot is a lesion, in its group’s "
+        "colour; the lesions of one patient stand above each other, full and hollow by turns, patients in order of "
+        "their mean." + _link_words(gallery, rasterized=rasterized),
         figure=figure,
+        alt=_medians_seen(table, observations, parameter),
     )
+
+
+def _medians_seen(table: pd.DataFrame, observations: Observations, parameter: str) -> str:
+    """Medians of the groups where they lie farthest apart."""
+    medians = table.groupby(["phase", "region", "group"])["value"].median().unstack("group")
+    if medians.empty:
+        return "No value."
+    phase, region = medians.index[
+        int((medians.max(axis=1) - medians.min(axis=1)).to_numpy().argmax())
+    ]
+    row = medians.loc[(phase, region)]
+    decimals = decimals_of(parameter)
+    unit = unit_name(observations.units.get(parameter, ""))
+    each = ", ".join(
+        f"{group} {number(float(row[group]), decimals)}"
+        for group in observations.groups
+        if group in row.index and np.isfinite(row[group])
+    )
+    return f"{len(table)} values. Medians differ most in {place(phase, region)}: {each}{f' ({unit})' if unit else ''}."
 
 
 def _link_words(gallery: str, *, rasterized: bool) -> str:
@@ -105,7 +133,8 @@ def _box_and_strip(
     rank = pd.Series(np.arange(len(means)), index=means.index)
     at = cell["patient_id"].map(rank).to_numpy()
     x = k + _STRIP_LEFT + _STRIP_WIDTH * (at + 0.5) / len(means)
-    colours = np.array(SERIES[:7])[at % 7]
+    # Full and hollow by turns: patients have no colour, groups have.
+    colours = np.where(at % 2 == 0, colour_of(k), PAPER)
     size = _MARK if len(values) < 200 else _SMALL_MARK
     # A picture of thousands of dots has no links; those that a reader asks about keep theirs.
     linked_mask = np.full(len(values), bool(gallery))
@@ -119,8 +148,8 @@ def _box_and_strip(
             values[mask],
             s=size,
             c=colours[mask],
-            alpha=0.85,
-            lw=0,
+            edgecolors=colour_of(k),
+            linewidths=0.7,
             rasterized=rasterized and not is_linked,
             zorder=3,
         )
@@ -235,7 +264,7 @@ def _lines(
                     at, of_group["mean"].to_numpy(), color=colour_of(k), ls=line_of(k), lw=1.8,
                     label=group,
                 )  # fmt: skip
-            axis.set_title(", ".join(part for part in (region, phase) if part))
+            axis.set_title(place(phase, region))
             axis.grid(visible=True, axis="y")
             axis.set_axisbelow(True)
             if ylabel and column == 0:
@@ -246,4 +275,24 @@ def _lines(
         (axis.get_legend_handles_labels() for axis in axes.flat), key=lambda pair: len(pair[1])
     )
     figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 6))
-    return Drawing(name=name, title=title, caption=caption, figure=figure)
+    return Drawing(
+        name=name, title=title, caption=caption, figure=figure, alt=_lines_seen(means, x, xlabel)
+    )
+
+
+def _lines_seen(means: pd.DataFrame, x: str, xlabel: str) -> str:
+    """Where the lines begin and end, of the parameter and place of the first panel."""
+    if means.empty:
+        return "No line."
+    first = means.iloc[0]
+    keys = [name for name in ("phase", "region", "parameter") if name in means.columns]
+    panel = means
+    for name in keys:
+        panel = panel[panel[name] == first[name]]
+    words = []
+    for group, of_group in panel.groupby("group", sort=False):
+        ends = of_group.sort_values(x).iloc[[0, -1]]["mean"].astype(float)
+        words.append(f"{group} from {number(ends.iloc[0], 1)} to {number(ends.iloc[1], 1)}")
+    where = " ".join(parameter_name(str(first[name])) for name in keys if first[name])
+    span = f"{panel[x].min():g} to {panel[x].max():g}"
+    return f"{where}, {xlabel} {span}: {', '.join(words)}."

@@ -1,6 +1,8 @@
-"""The other tables of the page: models, comparisons of parameters, readers, power, flow."""
+"""The other tables of the page: models, comparisons of parameters, readers, power."""
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,16 +10,19 @@ import pandas as pd
 from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.paper_tables import rows_of
 from gsigpu.report.table_cells import (
+    INTERVAL_NOTE,
     Cell,
     Table,
     decimals_of,
     head,
-    interval,
-    number,
-    p_value,
+    interval_cell,
+    num,
+    p_cell,
     parameter_name,
+    place,
     text,
     unit_name,
+    whole,
 )
 from gsigpu.tables.observations import Observations
 
@@ -30,7 +35,7 @@ def models_table(results: Results, model: str) -> Table | None:
     rows = []
     last = ""
     for row in frame.to_dict("records"):
-        where = _where(row["region"], row["phase"])
+        where = place(row["phase"], row["region"])
         who = (
             str(row["group_a"])
             if row["group_b"] == "rest"
@@ -42,17 +47,17 @@ def models_table(results: Results, model: str) -> Table | None:
             [
                 text(where if where != last else "", tone="first" if where != last else ""),
                 text(who),
-                Cell(number(row["auc_apparent"], 2)),
-                Cell(number(row["auc"], 2), strong=bool(row["auc_low"] > 0.5)),
-                Cell(interval(row["auc_low"], row["auc_high"], 2)),
-                Cell(number(row["brier"], 3)),
-                Cell(number(row["calibration_intercept"], 2)),
-                Cell(number(row["calibration_slope"], 2)),
-                Cell(number(row["n_folds"], 0)),
+                num(row["auc_apparent"], 2),
+                num(row["auc"], 2),
+                interval_cell(row["auc_low"], row["auc_high"], 2),
+                num(row["brier"], 3),
+                num(row["calibration_intercept"], 2),
+                num(row["calibration_slope"], 2),
+                num(row["n_folds"], 0),
             ]
         )
         last = where
-    names = "; ".join(dict.fromkeys(str(name) for name in frame["parameters"]))
+    names = "; ".join(dict.fromkeys(_parameter_names(str(name)) for name in frame["parameters"]))
     header = [
         [head("", 2), head("AUC", 3), head(""), head("calibration", 2), head("")],
         [
@@ -73,6 +78,15 @@ def models_table(results: Results, model: str) -> Table | None:
     )
 
 
+def _parameter_names(joined: str) -> str:
+    """The parameters of a model, as a person calls them.
+
+    >>> _parameter_names("ct_value, lambda_hu")
+    'CT value, λHU'
+    """
+    return re.sub(r"[^,;+\s]+", lambda name: parameter_name(name[0]), joined)
+
+
 def binormal_table(observations: Observations, results: Results) -> Table | None:
     """Areas from means and SDs; None where lesions were there."""
     frame = results.frames.roc[results.frames.roc["method"] == "binormal"]
@@ -80,12 +94,12 @@ def binormal_table(observations: Observations, results: Results) -> Table | None
         return None
     rows = [
         [
-            text(_where(row["region"], row["phase"])),
+            text(place(row["phase"], row["region"])),
             text(parameter_name(row["parameter"])),
             text(f"{row['group_a']} v {row['group_b']}"),
             text("above" if row["direction"] == "higher" else "below"),
-            Cell(number(row["auc"], 2), strong=bool(row["ci_low"] > 0.5)),
-            Cell(interval(row["ci_low"], row["ci_high"], 2)),
+            num(row["auc"], 2),
+            interval_cell(row["ci_low"], row["ci_high"], 2),
         ]
         for row in frame.to_dict("records")
     ]
@@ -113,13 +127,13 @@ def comparison_table(results: Results) -> Table | None:
     method = "obuchowski" if (frame["method"] == "obuchowski").any() else frame["method"].iloc[0]
     rows = [
         [
-            text(_where(row["region"], row["phase"])),
+            text(place(row["phase"], row["region"])),
             text(f"{row['group_a']} v {row['group_b']}"),
             text(f"{parameter_name(row['parameter_a'])} − {parameter_name(row['parameter_b'])}"),
-            Cell(number(row["difference"], 3)),
-            Cell(interval(row["ci_low"], row["ci_high"], 3)),
-            Cell(p_value(row["p"])),
-            Cell(p_value(row["p_holm_all"]), strong=bool(row["p_holm_all"] < ALPHA)),
+            num(row["difference"], 3),
+            interval_cell(row["ci_low"], row["ci_high"], 3),
+            p_cell(row["p"]),
+            p_cell(row["p_holm_all"], strong=bool(row["p_holm_all"] < ALPHA)),
         ]
         for row in rows_of(frame, method=str(method)).to_dict("records")
     ]
@@ -134,7 +148,7 @@ def comparison_table(results: Results) -> Table | None:
         caption="Does one parameter tell two groups apart better than another?",
         header=header,
         rows=rows,
-        notes=["On the same lesions, patients as units."],
+        notes=["On the same lesions, patients as units.", INTERVAL_NOTE],
     )
 
 
@@ -153,7 +167,11 @@ def readings_table(observations: Observations) -> Table | None:
         for group in observations.groups:
             row = counts.get((reader, group))
             cells.append(
-                Cell("–" if row is None else f"{int(row['n_patients'])}, {int(row['n_lesions'])}")
+                Cell("–")
+                if row is None
+                else whole(
+                    int(row["n_patients"]), int(row["n_lesions"]), parts=("patients", "lesions")
+                )
             )
         rows.append(cells)
     return Table(
@@ -179,11 +197,12 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
         pair = rows_of(limits, phase=phase, region=region, parameter=parameter)
         pair = rows_of(pair, track=tracks[0]) if (pair["track"] == tracks[0]).any() else pair
         decimals = decimals_of(parameter)
-        where = _where(region, phase)
+        where = place(phase, region)
         cells = [
             text(where if where != last else "", tone="first" if where != last else ""),
             text(parameter_name(parameter)),
             text(unit_name(observations.units.get(parameter, ""))),
+            _of_forms(forms),
         ]
         for form in ("ICC2", "ICC3"):
             row = rows_of(forms, form=form)
@@ -192,11 +211,11 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
                 if len(row)
                 else (np.nan,) * 3
             )
-            cells += [Cell(number(value, 3)), Cell(interval(low, high, 3))]
+            cells += [num(value, 3), interval_cell(low, high, 3)]
         cells += (
             [
-                Cell(number(pair["bias"].iloc[0], decimals)),
-                Cell(interval(pair["loa_low"].iloc[0], pair["loa_high"].iloc[0], decimals)),
+                num(pair["bias"].iloc[0], decimals),
+                interval_cell(pair["loa_low"].iloc[0], pair["loa_high"].iloc[0], decimals),
             ]
             if len(pair)
             else [Cell("–"), Cell("–")]
@@ -204,9 +223,9 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
         rows.append(cells)
         last = where
     header = [
-        [head("", 3), head("ICC, absolute", 2), head("ICC, consistency", 2), head("first two readers", 2)],
+        [head("", 4), head("ICC, absolute", 2), head("ICC, consistency", 2), head("first two readers", 2)],
         [
-            head("where"), head("parameter"), head("unit"), head("ICC(2,1)"), head("95% interval"),
+            head("where"), head("parameter"), head("unit"), head("patients, lesions"), head("ICC(2,1)"), head("95% interval"),
             head("ICC(3,1)"), head("95% interval"), head("bias"), head("limits of agreement"),
         ],
     ]  # fmt: skip
@@ -215,8 +234,24 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
         caption=f"Agreement of {len(observations.readers)} readers",
         header=header,
         rows=rows,
-        notes=["All six forms of the ICC and all pairs of readers: icc.csv, bland_altman.csv."],
+        notes=[
+            "Patients and lesions that every reader measured.",
+            "All forms of the ICC and all pairs of readers: icc.csv, bland_altman.csv.",
+        ],
     )
+
+
+def _of_forms(forms: pd.DataFrame) -> Cell:
+    """On how many patients and lesions the coefficients rest."""
+    row = rows_of(forms, form="ICC2")
+    if row.empty:
+        return Cell("–")
+    n_patients, n_lesions = row["n_patients"].iloc[0], row["n_lesions"].iloc[0]
+    if pd.isna(n_lesions):
+        return Cell("–")
+    if pd.isna(n_patients):
+        return whole(int(n_lesions))
+    return whole(int(n_patients), int(n_lesions), parts=("patients", "lesions"))
 
 
 def power_table(results: Results) -> Table | None:
@@ -235,19 +270,17 @@ def power_table(results: Results) -> Table | None:
     for (phase, region, parameter), of_one in given.groupby(
         ["phase", "region", "parameter"], sort=False
     ):
-        where = _where(str(region), str(phase))
+        where = place(phase, region)
         by_effect = of_one.set_index("effect")
         first = of_one.iloc[0]
         cells = [
             text(where if where != last else "", tone="first" if where != last else ""),
             text(parameter_name(str(parameter))),
-            Cell(number(first["n_lesions"], 0)),
-            Cell(number(first["n_effective"], 0)),
+            num(first["n_lesions"], 0),
+            num(first["n_effective"], 0),
         ]
-        cells += [
-            Cell(number(float(by_effect["power"].get(effect, np.nan)), 2)) for effect in effects
-        ]
-        cells.append(Cell(number(first["detectable_effect"], 2)))
+        cells += [num(float(by_effect["power"].get(effect, np.nan)), 2) for effect in effects]
+        cells.append(num(first["detectable_effect"], 2))
         rows.append(cells)
         last = where
     header = [
@@ -261,33 +294,3 @@ def power_table(results: Results) -> Table | None:
         "Test over all groups at p = .05. Effective lesions are those of a cohort of the same information without clustering, n / design effect."
     ]
     return Table(name="power", caption="Power", header=header, rows=rows, notes=notes)
-
-
-def frame_of_flow(observations: Observations) -> pd.DataFrame:
-    """The flow as counts, one row each."""
-    flow = observations.flow
-    rows: list[tuple[str, str, object]] = [
-        ("table", "patients", flow.n_patients),
-        ("table", "lesions", flow.n_lesions),
-    ]
-    for rule, n in (flow.excluded or {}).items():
-        rows += [("patients excluded", rule, n.patients), ("lesions excluded", rule, n.lesions)]
-    for what, n in flow.decided.items():
-        rows += [
-            ("patients with a decision", what, n.patients),
-            ("lesions with a decision", what, n.lesions),
-        ]
-    for rule, n in flow.planned.items():
-        rows += [("patients left out", rule, n.patients), ("lesions left out", rule, n.lesions)]
-    rows += [("cases failed", stage, n) for stage, n in (flow.cases_failed or {}).items()]
-    rows += [("lesions of other groups", group, n) for group, n in flow.other_groups.items()]
-    rows += [("lesions not measured", reason, n) for reason, n in flow.failed.items()]
-    rows += [("lesions without value", "", flow.without_value)]
-    rows += [("lesions flagged", flag, n) for flag, n in flow.flagged.items()]
-    for group, (n_patients, n_lesions) in flow.analysed.items():
-        rows += [("patients analysed", group, n_patients), ("lesions analysed", group, n_lesions)]
-    return pd.DataFrame(rows, columns=["step", "what", "n"])
-
-
-def _where(region: str, phase: str) -> str:
-    return ", ".join(part for part in (region, phase) if part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from gsigpu.report.cautions import cautions, roc_notes, warnings_of
 from gsigpu.report.checklist import checklist_tables
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.decision_tables import decisions_table, rest_table, within_table
+from gsigpu.report.disagreement_table import disagreement_table
 from gsigpu.report.figure_style import Drawing, inline_svg
+from gsigpu.report.flow_boxes import flow_boxes, flow_table
 from gsigpu.report.methods import methods
 from gsigpu.report.other_tables import (
     binormal_table,
@@ -28,24 +30,17 @@ from gsigpu.report.paper_tables import (
     Lookup,
     cells_of,
     group_table,
-    group_tables,
     pairwise_table,
-    roc_tables,
 )
+from gsigpu.report.roc_tables import roc_tables
 from gsigpu.report.sentences import disagreement_words, summary
-from gsigpu.report.table_cells import (
-    Cell,
-    Table,
-    plural,
-    with_unit,
-)
+from gsigpu.report.source_study import CITATION
+from gsigpu.report.table_cells import Cell, Table, definition_words, with_unit
 from gsigpu.report.table_one import table_one
 from gsigpu.tables.observations import Observations
 
 DEFAULT_TITLE = "Spectral CT of liver metastases: groups compared"
 _MANY_COLUMNS = 11
-_DECIDED = {"rejected": "Rejected", "redraw": "To be redrawn"}
-_FEW = 4  # sentences that are shown without asking
 _LEGIBLE = 0.62  # of a figure's own size, below which its text is too small to read
 
 
@@ -54,12 +49,14 @@ class Art:
     """A figure on the page.
 
     svg : an element
+    alt : what is seen, for who does not see it
     least : width in pixels below which the figure scrolls in its box
     """
 
     name: str
     title: str
     caption: str
+    alt: str
     svg: str
     least: int
 
@@ -68,12 +65,12 @@ class Art:
 class Tables:
     """All tables of the page, which are also files.
 
-    by_phase : parameter -> of each phase, the two tracks; the page's halves of `groups`
+    by_parameter : parameter -> its table on each track
+    disagreements : parameter -> where its tracks decide differently, if anywhere
     """
 
     table_one: Table | None
-    groups: Sequence[Table]
-    by_phase: Mapping[str, Sequence[Sequence[Table]]]
+    by_parameter: Mapping[str, Sequence[Table]]
     roc: Sequence[Table]
     pairs: Mapping[str, Sequence[Table]]
     binormal: Table | None
@@ -88,6 +85,8 @@ class Tables:
     against_rest: Table | None = None
     within: Table | None = None
     readings: Table | None = None
+    flow: Table | None = None
+    disagreements: Mapping[str, Table] = field(default_factory=dict)
 
     def files(self) -> list[Table]:
         """In the order of the page, without the pairs, which pairwise.csv holds in full."""
@@ -105,9 +104,10 @@ class Tables:
         )
         return [
             *([] if self.told_apart is None else [self.told_apart]),
-            *([] if self.table_one is None else [self.table_one]),
-            *self.groups,
+            *(table for table in (self.flow, self.table_one) if table is not None),
+            *(table for tracks in self.by_parameter.values() for table in tracks),
             *self.roc,
+            *self.disagreements.values(),
             *(table for table in more if table is not None),
             *self.checklists,
         ]
@@ -125,17 +125,19 @@ def tables_of(observations: Observations, results: Results) -> Tables:
     }
     return Tables(
         table_one=table_one(observations) if results.has_values else None,
-        groups=group_tables(observations, lookup),
-        by_phase={
+        by_parameter={
             parameter: [
-                [
-                    group_table(observations, lookup, parameter, track, k, (phase,))
-                    for track in TRACKS
-                ]
-                for phase in observations.phases
+                group_table(observations, lookup, parameter, track, number_of) for track in TRACKS
             ]
-            for k, parameter in enumerate(observations.parameters, start=1)
+            for number_of, parameter in enumerate(observations.parameters, start=1)
         },
+        disagreements={
+            parameter: table
+            for parameter in observations.parameters
+            for table in [disagreement_table(results, parameter)]
+            if table is not None
+        },
+        flow=flow_table(observations, results),
         roc=roc_tables(observations, results),
         pairs={
             name: [table for table in tables_of_parameter if table.rows]
@@ -186,6 +188,7 @@ def render(
             name=drawing.name,
             title=drawing.title,
             caption=drawing.caption,
+            alt=drawing.alt or drawing.caption,
             svg=inline_svg(svg, drawing.name),
             least=round(drawing.figure.get_figwidth() * 96 * _LEGIBLE),
         )
@@ -193,7 +196,7 @@ def render(
     }
     of_kind = {
         kind: [markup for name, markup in art.items() if name.startswith(kind)]
-        for kind in ("roc", "forest", "bland_altman", "distribution")
+        for kind in ("roc", "forest", "bland_altman", "distribution", "within")
     }
     content: dict[str, Any] = {
         "title": title or DEFAULT_TITLE,
@@ -209,11 +212,14 @@ def render(
         "methods": methods(observations, results),
         "warnings": warnings_of(observations, results),
         "has_values": results.has_values,
-        "flow": _flow(observations, results),
+        "flow": flow_boxes(observations, results),
         "table_one": tables.table_one,
         "parameters": list(_parameters(observations, results, tables, of_kind["distribution"])),
         "forest": of_kind["forest"],
-        "roc": list(_roc(observations, of_kind["roc"], tables)),
+        "roc": of_kind["roc"],
+        "roc_tables": tables.roc,
+        "within_figures": of_kind["within"],
+        "source_study": CITATION,
         "roc_notes": roc_notes(observations, results),
         "binormal": tables.binormal,
         "comparisons": tables.comparisons,
@@ -258,117 +264,17 @@ def _parameters(
 ) -> Iterator[dict[str, Any]]:
     shown: Sequence[Art | None] = figures or [None] * len(observations.parameters)
     for parameter, figure in zip(observations.parameters, shown, strict=True):
-        disagreements = [
-            disagreement
-            for disagreement in results.disagreements
-            if disagreement.parameter == parameter
-        ]
+        members = [m for m in results.disagreements if m.parameter == parameter]
         yield {
             "name": with_unit(parameter, observations.units.get(parameter, "")),
-            "definition": observations.definitions.get(parameter, ""),
+            "definition": definition_words(observations.definitions.get(parameter, "")),
             "figure": figure,
-            "phases": tables.by_phase[parameter],
+            "tracks": tables.by_parameter[parameter],
             "pairs": tables.pairs[parameter],
-            "compared": bool(disagreements),
-            "disagreements": [
-                (
-                    ", ".join(part for part in (disagreement.region, disagreement.phase) if part),
-                    disagreement.sentences,
-                )
-                for disagreement in disagreements
-                if disagreement.sentences
-            ],
-            "disagreement_words": disagreement_words(disagreements),
-            "few_disagreements": sum(len(disagreement.sentences) for disagreement in disagreements)
-            <= _FEW,
+            "compared": bool(members),
+            "disagreements": tables.disagreements.get(parameter),
+            "disagreement_words": disagreement_words(members),
         }
-
-
-def _roc(
-    observations: Observations, figures: Sequence[Art], tables: Tables
-) -> Iterator[dict[str, Any]]:
-    by_caption = {table.caption: table for table in tables.roc}
-    for figure in figures:
-        yield {
-            "figure": figure,
-            "table": by_caption.get(figure.title),
-            "number": len(observations.parameters) + 1,
-        }
-
-
-def _flow(observations: Observations, results: Results) -> dict[str, Any]:
-    """Steps with what left on the way."""
-    flow = observations.flow
-    steps: list[dict[str, Any]] = []
-    counted = f"{plural(flow.n_patients, 'patient')}, " if results.has_values else ""
-    excluded = [
-        f"{rule}: {plural(n.patients, 'patient')}, {plural(n.lesions, 'lesion')} ({n.reason})"
-        if n.lesions
-        else f"{rule}: {plural(n.patients, 'patient')} ({n.reason})"
-        for rule, n in (flow.excluded or {}).items()
-    ]
-    failed_cases = [
-        f"{plural(n, 'case')} failed at {stage}" for stage, n in (flow.cases_failed or {}).items()
-    ]
-    doubts = [
-        f"{plural(n, 'warning')} of kind {kind}, see warnings.csv"
-        for kind, n in flow.row_warnings.items()
-    ]
-    if flow.excluded is not None or flow.cases_failed is not None:
-        steps.append(
-            {
-                "words": "Cohort run",
-                "aside": [*excluded, *failed_cases, *doubts] or ["none left out"],
-            }
-        )
-    others = [
-        f"{_DECIDED[what]} at review: {plural(n.patients, 'patient')}, {plural(n.lesions, 'lesion')}"
-        + (f" ({n.reason})" if n.reason else "")
-        for what, n in flow.decided.items()
-    ]
-    others += [
-        f"{rule}: {plural(n.patients, 'patient')}, {plural(n.lesions, 'lesion')}"
-        for rule, n in flow.planned.items()
-    ]
-    others += [
-        f"{plural(n, 'lesion')} of group {group}, not compared"
-        for group, n in flow.other_groups.items()
-    ]
-    steps.append(
-        {
-            "words": f"In the table: {counted}{plural(flow.n_lesions, 'lesion')}",
-            "aside": others,
-        }
-    )
-    failed = [f"{plural(n, 'lesion')} not measured: {reason}" for reason, n in flow.failed.items()]
-    if flow.without_value:
-        failed.append(f"{plural(flow.without_value, 'lesion')} without any value in the tests")
-    n_patients = sum(n for n, _ in flow.analysed.values())
-    n_lesions = sum(n for _, n in flow.analysed.values())
-    n_patients_shown = f"{plural(n_patients, 'patient')}, " if results.has_values else ""
-    steps.append(
-        {
-            "words": f"Analysed: {n_patients_shown}{plural(n_lesions, 'lesion')}",
-            "aside": failed,
-        }
-    )
-    ends = [
-        {
-            "group": group,
-            "patients": plural(patients, "patient") if results.has_values else "",
-            "lesions": plural(lesions, "lesion"),
-            "colour": k % 8,
-        }
-        for k, (group, (patients, lesions)) in enumerate(flow.analysed.items())
-    ]
-    notes = [
-        f"Flagged, and kept: {', '.join(f'{flag} ({n})' for flag, n in flow.flagged.items())}."
-    ]
-    if flow.excluded is None:
-        notes.append(
-            "Exclusions before the table was made are not known: no exclusions.csv lies beside it."
-        )
-    return {"steps": steps, "ends": ends, "notes": notes if flow.flagged else notes[1:]}
 
 
 def source_name(source: Path) -> str:

@@ -16,15 +16,17 @@ import pandas as pd
 from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.paper_tables import areas_of
 from gsigpu.report.table_cells import (
+    INTERVAL_NOTE,
     Cell,
     Table,
     head,
-    interval,
-    number,
-    p_value,
-    parameter_name,
+    interval_cell,
+    num,
+    p_cell,
+    place,
     text,
-    with_p,
+    whole,
+    with_unit,
 )
 from gsigpu.tables.observations import Observations
 
@@ -32,31 +34,31 @@ NAME = "pairs_told_apart"
 
 
 def pairs_told_apart(observations: Observations, results: Results) -> Table | None:
-    """One row per pair of groups: the area that is farthest from .5 among those that hold, or why there is none.
+    """One row per pair of groups: its best area, and whether that holds or why not.
 
+    The best area is the one that is farthest from .5 among those that hold; where none holds, that of the smallest p.
     Returns None where no areas were computed.
     """
     areas = areas_of(results.frames.roc, "recommended")
     if areas.empty or "p_holm_all" not in areas.columns:
         return None
-    rows = []
-    for pair in combinations(observations.groups, 2):
-        of_pair = _of_pair(areas, pair)
-        held = of_pair[of_pair["p_holm_all"] < ALPHA]
-        rows.append(_told_apart(held) if len(held) else _not_shown(of_pair, pair))
     return Table(
         name=NAME,
         caption="Which pairs can be told apart, and by what",
         header=[
             [
-                head("pair"), head("best parameter"), head("where"), head("first is"), head("AUC"),
+                head("pair"), head("told apart"), head("best parameter"), head("where"), head("first is"), head("AUC"),
                 head("95% interval"), head("p, Holm over all"), head("patients"),
             ]
         ],
-        rows=rows,
+        rows=[
+            _pair_row(_of_pair(areas, pair), pair, observations)
+            for pair in combinations(observations.groups, 2)
+        ],
         notes=[
-            "For each pair the area farthest from .5 among those that hold after Holm's correction over all parameters, regions, phases and pairs. The best of many looks better than it will be in the next cohort.",
+            "Of each pair the area farthest from .5 among those that hold after Holm’s correction over all parameters, regions, phases and pairs; where none holds, that of the smallest p. The best of many looks better than it will be in the next cohort.",
             "“Not shown” is not “no difference”: it says that these patients do not prove one.",
+            INTERVAL_NOTE,
         ],
     )  # fmt: skip
 
@@ -79,41 +81,49 @@ def _of_pair(areas: pd.DataFrame, pair: tuple[str, str]) -> pd.DataFrame:
     return areas[same | turned]
 
 
-def _told_apart(held: pd.DataFrame) -> list[Cell]:
-    best = held.iloc[int((held["auc"].astype(float) - 0.5).abs().to_numpy().argmax())]
+def _pair_row(
+    of_pair: pd.DataFrame, pair: tuple[str, str], observations: Observations
+) -> list[Cell]:
+    name = text(f"{pair[0]} v {pair[1]}")
+    p = of_pair["p"].astype(float).to_numpy()
+    if not np.isfinite(p).any():
+        return [name, Cell(_untested(of_pair), "text", 8)]
+    held = of_pair[of_pair["p_holm_all"] < ALPHA]
+    if len(held):
+        best = held.iloc[int((held["auc"].astype(float) - 0.5).abs().to_numpy().argmax())]
+    else:
+        best = of_pair.iloc[int(np.nanargmin(p))]
+    holds = bool(len(held))
     is_turned = float(best["auc"]) < 0.5
-    low, high = float(best["ci_low"]), float(best["ci_high"])
-    auc = float(best["auc"])
+    low, high, auc = (float(best[column]) for column in ("ci_low", "ci_high", "auc"))
     if is_turned:
         auc, low, high = 1.0 - auc, 1.0 - high, 1.0 - low
     is_above = (best["direction"] == "higher") != is_turned
+    parameter = str(best["parameter"])
+    verdict = "yes" if holds else _not_shown(best)
     return [
-        text(f"{best['group_a']} v {best['group_b']}"),
-        text(parameter_name(str(best["parameter"]))),
+        name,
+        text(verdict, strong=holds, tone="" if holds else "below"),
+        text(with_unit(parameter, observations.units.get(parameter, ""))),
         text(place_of(best)),
         text("above" if is_above else "below"),
-        Cell(number(auc, 2), strong=True),
-        Cell(interval(low, high, 2)),
-        Cell(p_value(float(best["p_holm_all"])), strong=True),
-        Cell(f"{int(best['n_patients_a'])} v {int(best['n_patients_b'])}"),
-    ]
+        num(auc, 2, strong=holds),
+        interval_cell(low, high, 2),
+        p_cell(float(best["p_holm_all"]), strong=holds),
+        whole(int(best["n_patients_a"]), int(best["n_patients_b"]), parts=("first", "second"), between=" v "),
+    ]  # fmt: skip
 
 
-def _not_shown(of_pair: pd.DataFrame, pair: tuple[str, str]) -> list[Cell]:
-    return [text(f"{pair[0]} v {pair[1]}"), Cell(why_not_shown(of_pair), "text", 7)]
+def _untested(of_pair: pd.DataFrame) -> str:
+    return next(_clauses(of_pair["note"], "cannot be tested"), "cannot be tested")
 
 
-def why_not_shown(of_pair: pd.DataFrame) -> str:
-    """In words: the smallest p, or why there is none, or that none could have been small enough."""
-    p = of_pair["p"].astype(float)
-    if not np.isfinite(p).any():
-        return next(_clauses(of_pair["note"], "cannot be tested"), "cannot be tested")
-    least = of_pair.iloc[int(np.nanargmin(p.to_numpy()))]
-    unreachable = next(_clauses([least["note"]], "with so few units"), "").partition(": not shown")[
+def _not_shown(best: pd.Series) -> str:
+    """With what the data could have shown, where that is not enough."""
+    unreachable = next(_clauses([best["note"]], "with so few units"), "").partition(": not shown")[
         0
     ]
-    words = f"not shown: smallest {with_p(float(least['p']))}, after Holm over all {with_p(float(least['p_holm_all']))}"
-    return f"{words}; {unreachable}" if unreachable else words
+    return f"not shown; {unreachable}" if unreachable else "not shown"
 
 
 def _clauses(notes: Iterable[object], opening: str) -> Iterator[str]:
@@ -124,4 +134,4 @@ def _clauses(notes: Iterable[object], opening: str) -> Iterator[str]:
 
 def place_of(row: Any) -> str:
     """Phase and region of a row of results."""
-    return " ".join(str(part) for part in (row["phase"], row["region"]) if part)
+    return place(row["phase"], row["region"])

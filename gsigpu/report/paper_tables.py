@@ -1,8 +1,8 @@
-"""Tables 1-4 of the source study, of both tracks in one layout."""
+"""Tables 1-3 of the source study, of both tracks in one layout, and all pairs of groups."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,19 @@ import pandas as pd
 
 from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.table_cells import (
+    INTERVAL_NOTE,
     Cell,
     Table,
     decimals_of,
     file_stem,
     head,
-    interval,
-    number,
-    p_value,
-    parameter_name,
+    interval_cell,
+    mean_sd,
+    num,
+    p_cell,
+    place,
     text,
+    whole,
     with_unit,
 )
 from gsigpu.tables.observations import Observations
@@ -29,10 +32,11 @@ TRACKS = ("paper", "recommended")
 TRACK_NAMES = {"paper": "paper-compatible", "recommended": "recommended"}
 Row = dict[Hashable, Any]
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-# The test that decides, and its p; where there are no patients, the second.
+# The test that decides, and its p; where there are no patients, the second. On the recommended track letters, bold,
+# tiles and sentences all follow one family: Holm over all tests of the track.
 PRIMARY = {
     "paper": (("lsd", "p"),),
-    "recommended": (("mixed", "p_holm"), ("games-howell", "p")),
+    "recommended": (("mixed", "p_holm_all"), ("games-howell", "p_holm_all")),
 }
 _TEST_NAMES = {
     "anova": "one-way ANOVA", "mixed": "mixed model", "welch": "Welch", "kruskal": "Kruskal-Wallis",
@@ -111,32 +115,18 @@ def _by(frame: pd.DataFrame, *columns: str) -> dict[tuple[str, ...], Row]:
     return dict(zip(keys, frame.to_dict("records"), strict=True))
 
 
-def group_tables(observations: Observations, lookup: Lookup) -> list[Table]:
-    """Tables 1, 2, ...: each parameter on each track."""
-    return [
-        group_table(observations, lookup, parameter, track, number_of)
-        for number_of, parameter in enumerate(observations.parameters, start=1)
-        for track in TRACKS
-    ]
-
-
 def group_table(
     observations: Observations,
     lookup: Lookup,
     parameter: str,
     track: str,
     number_of: int,
-    phases: Sequence[str] | None = None,
 ) -> Table:
-    """Mean ± SD per group in every phase and region, with the tests below.
-
-    phases : only these
-    """
+    """Mean ± SD per group, the phases side by side and in each the regions, with the tests below."""
     cells = [
         cell
         for cell in cells_of(observations)
-        if (phases is None or cell[0] in phases)
-        and any(
+        if any(
             (track, parameter, *cell, group) in lookup.described for group in observations.groups
         )
     ]
@@ -151,28 +141,22 @@ def group_table(
     ]
     rows += list(_test_rows(lookup, parameter, track, cells))
     unit = with_unit(parameter, observations.units.get(parameter, ""))
-    if not lookup.has_values:
-        test = (
-            "LSD, p < .05; capitals also after Bonferroni"
-            if track == "paper"
-            else "Games-Howell, p < .05"
-        )
-        notes = [f"Mean ± SD as published. Letters name the groups that differ by {test}."]
-    elif track == "paper":
-        notes = [
-            "Mean ± SD over lesions. Letters name the groups that differ by LSD, p < .05; capitals also after Bonferroni.",
-        ]
-    else:
-        notes = [
-            "Mean ± SD over patients, of each the mean of its lesions. Letters name the groups that differ in the mixed model, Holm-adjusted p < .05.",
-        ]
     return Table(
         name=file_stem(f"table_{number_of}", parameter, track),
         caption=f"Table {number_of}. {unit}, {TRACK_NAMES[track]}",
         header=[top, [head("group"), head("n"), *sub]],
         rows=rows,
-        notes=notes,
+        notes=[_group_note(track, has_values=lookup.has_values)],
     )
+
+
+def _group_note(track: str, *, has_values: bool) -> str:
+    if track == "paper":
+        of = "Mean ± SD over lesions" if has_values else "Mean ± SD as published"
+        return f"{of}. Letters name the groups that differ by LSD, p < .05; capitals also after Bonferroni’s correction."
+    if not has_values:
+        return "Mean ± SD as published. Letters name the groups that differ by Games-Howell, p < .05 after Holm’s correction over all tests."
+    return "Mean ± SD over patients, of each the mean of its lesions. Letters name the groups that differ in the mixed model, p < .05 after Holm’s correction over all tests."
 
 
 def _group_row(
@@ -196,9 +180,8 @@ def _group_row(
             _mark(lookup, (track, parameter, phase, region), group, other, letter)
             for other, letter in letters.items()
         ]
-        mean, sd = (number(float(row[name]), decimals) for name in ("mean", "sd"))
-        shown.append(Cell(f"{mean} ± {sd}", mark="".join(marks)))
-    return [text(f"{letters[group]}  {group}"), Cell(str(max(counts, default=0))), *shown]
+        shown.append(mean_sd(float(row["mean"]), float(row["sd"]), decimals, "".join(marks)))
+    return [text(f"{letters[group]}  {group}"), whole(max(counts, default=0)), *shown]
 
 
 def _mark(
@@ -232,9 +215,10 @@ def _test_rows(
             outcome = lookup.omnibus.get((track, parameter, phase, region, test), {})
             value = float(outcome.get(column, np.nan))
             if decimals is None:
-                shown.append(Cell(p_value(value), strong=value < ALPHA, tone="p"))
+                decides = track == "recommended" and column == "p_holm_all"
+                shown.append(p_cell(value, strong=decides and value < ALPHA, tone="p"))
             else:
-                shown.append(Cell(number(value, decimals), tone="below"))
+                shown.append(num(value, decimals, tone="below"))
         return [Cell(name, "text", 2), *shown]
 
     tests = lookup.tests(track, parameter)
@@ -243,110 +227,11 @@ def _test_rows(
             yield row(f"{test_name(test)}, F", test, "statistic", 2)
         yield row(f"{test_name(test)}, p", test, "p", None)
         if test in ("anova", "mixed") or not lookup.has_values:
-            yield row("p, Holm over all", test, "p_holm_all", None)
+            yield row(f"{test_name(test)}, p, Holm over all", test, "p_holm_all", None)
     if tests and lookup.has_values:
         yield row("Levene, p", tests[0], "levene_p", None)
         yield row("ICC of lesions in patients", tests[0], "icc", 2)
         yield row("design effect", tests[0], "design_effect", 2)
-
-
-def roc_tables(observations: Observations, results: Results) -> list[Table]:
-    """Table 4: every pair and parameter, both tracks side by side; one table per phase and region."""
-    first = len(observations.parameters) + 1
-    paper, recommended = (areas_of(results.frames.roc, track) for track in TRACKS)
-    tables = []
-    for phase, region in cells_of(observations):
-        areas = rows_of(recommended, phase=phase, region=region)
-        if areas.empty:
-            continue
-        other = rows_of(paper, phase=phase, region=region)
-        rows = list(_roc_rows(observations, areas, other))
-        where = " ".join(part for part in (region, phase) if part)
-        tables.append(
-            Table(
-                name=file_stem(f"table_{first}_roc", phase, region),
-                caption=f"ROC curves, {where}",
-                header=[
-                    [head("", 2), head("paper-compatible", 6), head("recommended", 8)],
-                    [
-                        head("pair"), head("parameter"),
-                        head("AUC"), head("95% interval"), head("p"), head("cut-off"),
-                        head("sens."), head("spec."),
-                        head("first is"), head("AUC"), head("95% interval"), head("p, Holm"),
-                        head("cut-off"), head("95% interval"), head("sens."), head("spec."),
-                    ],
-                ],
-                rows=rows,
-                notes=[
-                    "Paper-compatible: DeLong, curves turned over to lie above .5, sensitivity and specificity at the cut-off that was chosen on the same lesions.",
-                    "Recommended: areas and intervals with patients as units, in the declared direction (an area below .5 lies the other way); sensitivity and specificity corrected for the choice of the cut-off (bootstrap optimism).",
-                ],
-            )
-        )  # fmt: skip
-    return tables
-
-
-def _roc_rows(
-    observations: Observations, recommended: pd.DataFrame, paper: pd.DataFrame
-) -> Iterator[list[Cell]]:
-    key = ["group_a", "group_b", "parameter"]
-    by_paper, by_own = (
-        dict(zip(_keys(frame, key), frame.to_dict("records"), strict=True))
-        for frame in (paper, recommended)
-    )
-    pairs = list(dict.fromkeys((a, b) for a, b, _ in by_own))
-    for group_a, group_b in pairs:
-        shown_pair = f"{group_a} v {group_b}"
-        for parameter in observations.parameters:
-            area = by_own.get((group_a, group_b, parameter))
-            if area is None:
-                continue
-            other = by_paper.get((group_a, group_b, parameter), {})
-            decimals = decimals_of(parameter)
-            yield [
-                text(shown_pair, tone="first" if shown_pair else ""),
-                text(parameter_name(parameter)),
-                *_area(other, decimals, "p", "sensitivity", "specificity", with_cut_interval=False),
-                text("above" if area["direction"] == "higher" else "below"),
-                *_area(
-                    area,
-                    decimals,
-                    "p_holm",
-                    "sensitivity_corrected",
-                    "specificity_corrected",
-                    with_cut_interval=True,
-                ),
-            ]
-            shown_pair = ""
-
-
-def _area(
-    row: Mapping[Hashable, object],
-    decimals: int,
-    p: str,
-    sensitivity: str,
-    specificity: str,
-    *,
-    with_cut_interval: bool,
-) -> list[Cell]:
-    def value(name: str) -> float:
-        return float(str(row.get(name, "nan")))
-
-    adjusted = value(p)
-    cells = [
-        Cell(number(value("auc"), 2), strong=adjusted < ALPHA),
-        Cell(interval(value("ci_low"), value("ci_high"), 2)),
-        Cell(p_value(adjusted), strong=adjusted < ALPHA),
-        Cell(number(value("cutoff"), decimals)),
-    ]
-    if with_cut_interval:
-        cells.append(Cell(interval(value("cutoff_low"), value("cutoff_high"), decimals)))
-    return [*cells, Cell(number(value(sensitivity), 2)), Cell(number(value(specificity), 2))]
-
-
-def _keys(frame: pd.DataFrame, key: Sequence[str]) -> list[tuple[str, str, str]]:
-    a, b, parameter = (frame[column].astype(str) for column in key)
-    return list(zip(a, b, parameter, strict=True))
 
 
 def pairwise_table(
@@ -357,6 +242,9 @@ def pairwise_table(
     known = [key for key in lookup.pairs if key[1:4] == where]
     tests = list(dict.fromkeys((key[0], key[4]) for key in known))
     decimals = decimals_of(parameter)
+    deciding = {
+        next((name for name, _ in PRIMARY["recommended"] if (("recommended", name) in tests)), "")
+    }
     rows = []
     for group_a, group_b in dict.fromkeys(key[5:] for key in known):
         cells = [text(f"{group_a} − {group_b}")]
@@ -366,27 +254,24 @@ def pairwise_table(
                 cells += _difference(line, decimals)
             if test == "lsd":
                 cells += [_p(line, "p"), _p(line, "p_bonferroni")]
-            elif test == "games-howell":
-                cells.append(_p(line, "p"))
             else:
-                cells.append(_p(line, "p_holm"))
+                cells.append(_p(line, "p_holm_all", decides=test in deciding))
         rows.append(cells)
     header_tests, header_columns = [head("")], [head("pair")]
     for track, test in tests:
         columns = ["difference", "95% interval"] if test in ("lsd", "mixed") else []
         columns += ["p", "Bonferroni"] if test == "lsd" else []
-        columns += ["p"] if test == "games-howell" else []
-        columns += ["p, Holm"] if test in ("mixed", "dunn") else []
+        columns += [] if test == "lsd" else ["p, Holm over all"]
         header_tests.append(head(f"{test_name(test)} ({TRACK_NAMES[track]})", len(columns)))
         header_columns += [head(column) for column in columns]
-    place = " ".join(part for part in (region, phase) if part)
     unit = with_unit(parameter, observations.units.get(parameter, ""))
     name = file_stem("pairs", parameter, phase, region)
     return Table(
         name=name,
-        caption=f"Pairs of groups, {unit}, {place}",
+        caption=f"Pairs of groups, {unit}, {place(phase, region)}",
         header=[header_tests, header_columns],
         rows=rows,
+        notes=[INTERVAL_NOTE],
     )
 
 
@@ -394,14 +279,14 @@ def _difference(line: Row | None, decimals: int) -> list[Cell]:
     if line is None:
         return [Cell("–"), Cell("–")]
     return [
-        Cell(number(float(line["difference"]), decimals)),
-        Cell(interval(float(line["ci_low"]), float(line["ci_high"]), decimals)),
+        num(float(line["difference"]), decimals),
+        interval_cell(float(line["ci_low"]), float(line["ci_high"]), decimals),
     ]
 
 
-def _p(line: Row | None, column: str) -> Cell:
+def _p(line: Row | None, column: str, *, decides: bool = False) -> Cell:
     value = np.nan if line is None else float(line[column])
-    return Cell(p_value(value), strong=value < ALPHA, tone="p")
+    return p_cell(value, strong=decides and value < ALPHA, tone="p")
 
 
 def _letters(n: int) -> list[str]:

@@ -17,6 +17,7 @@ from gsigpu.report.paper_tables import (
     rows_of,
     test_name,
 )
+from gsigpu.report.source_study import SHORT
 from gsigpu.report.table_cells import (
     decimals_of,
     listed,
@@ -101,7 +102,7 @@ def _findings(observations: Observations, results: Results) -> Iterator[str]:
         largest = with_p(float(different["p_holm_all"].max()), "p")
         yield (
             f"{name} differs between the groups {where} ({test_name(test)}, Holm over all tests, {largest}"
-            f"{' or less' if len(different) > 1 and '=' in largest else ''}). {_extremes(results, different)}"
+            f"{' or less' if len(different) > 1 and '=' in largest else ''}). {_extremes(observations, results, different)}"
         )
 
 
@@ -119,7 +120,7 @@ def _not_shown(tests: pd.DataFrame) -> str:
     )
 
 
-def _extremes(results: Results, different: pd.DataFrame) -> str:
+def _extremes(observations: Observations, results: Results, different: pd.DataFrame) -> str:
     """The highest and lowest group where the groups differ most."""
     widest = different.iloc[int(different["statistic"].to_numpy().argmax())]
     means = rows_of(
@@ -133,9 +134,11 @@ def _extremes(results: Results, different: pd.DataFrame) -> str:
         for at in (means["mean"].to_numpy().argmax(), means["mean"].to_numpy().argmin())
     )
     decimals = decimals_of(str(widest["parameter"]), float(high["sd"]))
+    unit = observations.units.get(str(widest["parameter"]), "")
+    unit = f" {unit}" if unit not in ("", "1") else ""
     return (
-        f"Most in {place_of(widest)}: highest in {high['group']} ({number(high['mean'], decimals)}), "
-        f"lowest in {low['group']} ({number(low['mean'], decimals)})."
+        f"Most in {place_of(widest)}: highest in {high['group']} ({number(high['mean'], decimals)}{unit}), "
+        f"lowest in {low['group']} ({number(low['mean'], decimals)}{unit})."
     )
 
 
@@ -154,14 +157,14 @@ def _trust(results: Results) -> Iterator[str]:
             "Trust the recommended track. Lesions of one patient resemble each other "
             f"(ICC {_range(icc)}, design effect {_range(effect)}), so they are fewer "
             "independent observations than they look; the paper-compatible track counts each as one, and is "
-            "shown so that results can be compared with the source study."
+            f"shown so that results can be compared with {SHORT}."
         )
     else:
         yield (
             "Trust the recommended track: it corrects for the number of tests and does not assume equal "
-            "variances. The paper-compatible track is shown so that results can be compared with the source study."
+            f"variances. The paper-compatible track is shown so that results can be compared with {SHORT}."
         )
-    n = sum(len(disagreement.sentences) for disagreement in results.disagreements)
+    n = sum(len(disagreement.pairs) for disagreement in results.disagreements)
     total = len(_primary(results))
     if n:
         yield f"The tracks decide differently on {plural(n, 'pair')} of {total}; each is named below with the reason."
@@ -177,25 +180,17 @@ def _all_tested(results: Results) -> bool:
 
 
 def disagreement_words(members: Sequence[Disagreement]) -> str:
-    """On how many pairs the tracks decide differently, and for which reasons."""
-    sentences = [sentence for member in members for sentence in member.sentences]
-    if not sentences:
+    """On how many pairs the tracks decide differently."""
+    pairs = [pair for member in members for pair in member.pairs]
+    if not pairs:
         return ""
-    only = {
-        track: sum(f"on the {track} track only" in sentence for sentence in sentences)
+    sides = [
+        f"{n} on the {TRACK_NAMES[track]} track only"
         for track in TRACKS
-    }
-    reasons = [
-        f"{reason} ({n})"
-        for reason in ("clustering", "unequal variances", "multiplicity")
-        for n in [sum(reason in sentence for sentence in sentences)]
+        for n in [sum(pair.only == track for pair in pairs)]
         if n
     ]
-    sides = [f"{n} on the {TRACK_NAMES[track]} track only" for track, n in only.items() if n]
-    return (
-        f"On {plural(len(sentences), 'pair')} the tracks decide differently: {listed(sides)}. "
-        f"Reasons, some pairs having several: {listed(reasons)}."
-    )
+    return f"On {plural(len(pairs), 'pair')} the tracks decide differently: {listed(sides)}."
 
 
 def _range(values: pd.Series) -> str:

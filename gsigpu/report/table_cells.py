@@ -12,6 +12,12 @@ _DECIMALS = {"ct_value": 1, "iodine": 2, "lambda_hu": 3}
 _NAMES = {"ct_value": "CT value", "iodine": "iodine", "lambda_hu": "λHU"}
 UNIT_NOT_STATED = "unit not stated"
 _THINNEST = 0.001
+_P_FORMAT = '[<0.001]"< .001";.000'
+# Below tables that print unadjusted intervals beside adjusted p values.
+INTERVAL_NOTE = (
+    "Intervals are not adjusted for the number of tests, p values after Holm are: an interval may leave out the value "
+    "of no difference where p is not below .05."
+)
 MINUS = "−"
 
 Kind = Literal["head", "text", "number"]
@@ -22,8 +28,12 @@ class Cell:
     """One cell.
 
     mark : superscript letters behind the text
-    strong : a result that a reader looks for
+    strong : a result that a reader looks for: p < .05 after Holm's correction over all tests of the recommended
+        track, and nothing else
     tone : a class of the style sheet
+    values : the numbers that the text shows, in full precision, for a sheet; more than one have `parts`
+    number_format : how a sheet shows them
+    parts : names of the values, as (low, high) of an interval
     """
 
     text: str
@@ -32,6 +42,9 @@ class Cell:
     mark: str = ""
     strong: bool = False
     tone: str = ""
+    values: tuple[float, ...] = ()
+    number_format: str = "General"
+    parts: tuple[str, ...] = ()
 
     @property
     def plain(self) -> str:
@@ -47,6 +60,56 @@ def head(text: str, span: int = 1, tone: str = "") -> Cell:
 def text(words: str, *, strong: bool = False, tone: str = "") -> Cell:
     """A cell of words."""
     return Cell(words, "text", strong=strong, tone=tone)
+
+
+def num(value: float, decimals: int, *, strong: bool = False, tone: str = "") -> Cell:
+    """A cell of one number, also for a sheet.
+
+    >>> num(1.23456, 2).text, num(1.23456, 2).values
+    ('1.23', (1.23456,))
+    """
+    shown = number(value, decimals)
+    return Cell(shown, strong=strong, tone=tone, values=(value,), number_format=_fixed(decimals))
+
+
+def whole(*values: int, parts: tuple[str, ...] = (), between: str = ", ") -> Cell:
+    """A cell of counts.
+
+    >>> whole(12, 30, parts=("patients", "lesions")).text
+    '12, 30'
+    """
+    shown = between.join(f"{value:,}" for value in values)
+    return Cell(shown, values=tuple(map(float, values)), number_format="#,##0", parts=parts)
+
+
+def p_cell(p: float, *, strong: bool = False, tone: str = "") -> Cell:
+    """A cell of a p value; a sheet keeps the number and prints it as a journal does."""
+    return Cell(p_value(p), strong=strong, tone=tone, values=(p,), number_format=_P_FORMAT)
+
+
+def interval_cell(low: float, high: float, decimals: int) -> Cell:
+    """A cell of an interval, two numbers in a sheet."""
+    return Cell(
+        interval(low, high, decimals),
+        values=(low, high),
+        number_format=_fixed(decimals),
+        parts=("low", "high"),
+    )
+
+
+def mean_sd(mean: float, sd: float, decimals: int, mark: str = "") -> Cell:
+    """`1.20 ± 0.31`, two numbers in a sheet."""
+    return Cell(
+        f"{number(mean, decimals)} ± {number(sd, decimals)}",
+        mark=mark,
+        values=(mean, sd),
+        number_format=_fixed(decimals),
+        parts=("mean", "SD"),
+    )
+
+
+def _fixed(decimals: int) -> str:
+    return "0." + "0" * decimals if decimals else "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +240,26 @@ def with_unit(parameter: str, unit: str) -> str:
     shown = unit_name(unit)
     name = parameter_name(parameter)
     return f"{name} ({shown})" if shown else name
+
+
+def place(phase: object, region: object) -> str:
+    """Phase and region of a row of results, as they are written everywhere.
+
+    >>> place("AP", "rim"), place("", "core"), place("PVP", "")
+    ('AP rim', 'core', 'PVP')
+    """
+    return " ".join(str(part) for part in (phase, region) if part not in ("", None))
+
+
+def definition_words(definition: str) -> str:
+    """A definition as a person writes it.
+
+    >>> definition_words("rho_w + c r(E), r = (mu/rho)_I / (mu/rho)_w")
+    'ρw + c r(E), r = (µ/ρ)I / (µ/ρ)w'
+    """
+    return (
+        definition.replace("rho_w", "ρw").replace("(mu/rho)_", "(µ/ρ)").replace(" - ", f" {MINUS} ")
+    )
 
 
 def plural(n: int, singular: str, many: str = "") -> str:

@@ -74,5 +74,16 @@ def _row(name: object, line: pd.DataFrame, columns: list[str]) -> list[Cell]:
         value = str(line[column].iloc[0])
         if column == "P-Value":
             value = value.replace("<0.001", "< .001").removeprefix("0")
-        cells.append(Cell("" if value == "nan" else value.replace(",", " to ").replace("-", MINUS)))
+        cells.append(_cell(value))
     return cells
+
+
+def _cell(value: str) -> Cell:
+    """The library's text; what is one number is one in a sheet, as far as the library prints it."""
+    if value == "nan":
+        return Cell("")
+    shown = value.replace(",", " to ").replace("-", MINUS)
+    try:
+        return Cell(shown, values=(float(value),))
+    except ValueError:
+        return Cell(shown)

@@ -11,9 +11,11 @@ import pandas as pd
 from gsigpu.errors import InputError
 from gsigpu.tables.counting import Count, count
 from gsigpu.tables.flow_counts import Exclusion, Flow
+from gsigpu.tables.flow_steps import Loss, loss, members_of
 from gsigpu.tables.raw_table import RawTable, read_raw
 from gsigpu.tables.review_decisions import Decision
 
+_WORDS = {"rejected": "rejected at review", "redraw": "to be redrawn, at review"}
 # What a decision is on: the lesion of one row of the manifest.
 _DECIDED_ON = ("case_id", "lesion_id", "phase", "reader")
 
@@ -25,19 +27,23 @@ class Decided:
     table : without the rows of the decided lesions
     whole : patients and lesions before
     excluded : decision (`rejected`, `redraw`) -> what it took out
+    left : what each took, one after the other, so that whole less left is the table
     """
 
     table: RawTable
     whole: Count
     excluded: dict[str, Exclusion]
+    left: tuple[Loss, ...]
 
     def counted(self, flow: Flow) -> Flow:
         """The flow of the table, begun before the decisions."""
+        first, *rest = flow.steps
         return replace(
             flow,
             n_patients=self.whole.patients,
             n_lesions=self.whole.lesions,
             decided=self.excluded,
+            steps=(replace(first, count=self.whole, left=(*self.left, *first.left)), *rest),
         )
 
 
@@ -69,6 +75,8 @@ def without_decided(raw: RawTable, decisions: Sequence[Decision]) -> Decided:
                 remedy="give the decisions on this cohort, or remove the entry",
             )
     excluded: dict[str, Exclusion] = {}
+    left: list[Loss] = []
+    still = cells
     for what in dict.fromkeys(decision[4] for decision in decisions):
         of_kind = [decision for decision in decisions if decision[4] == what]
         rows = cells[keys.isin([decision[:4] for decision in of_kind])]
@@ -76,8 +84,15 @@ def without_decided(raw: RawTable, decisions: Sequence[Decision]) -> Decided:
             n = count(rows)
             reasons = dict.fromkeys(decision[5] for decision in of_kind if decision[5])
             excluded[what] = Exclusion(n.patients, n.lesions, "; ".join(reasons))
+            there, still = members_of(still), still.drop(index=rows.index, errors="ignore")
+            after = members_of(still)
+            in_part = len(members_of(rows).lesions & after.lesions)
+            left.append(loss(_WORDS[what], there, after, in_part))
     return Decided(
-        table=replace(raw, cells=cells[~keys.isin(decided)]), whole=count(cells), excluded=excluded
+        table=replace(raw, cells=cells[~keys.isin(decided)]),
+        whole=members_of(cells).count,
+        excluded=excluded,
+        left=tuple(left),
     )
 
 

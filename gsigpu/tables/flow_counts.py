@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +12,19 @@ import pandas as pd
 
 from gsigpu.errors import InputError
 from gsigpu.tables.counting import LESION, count, lesions
+from gsigpu.tables.flow_steps import (
+    IN_THE_TABLES,
+    Lesion,
+    Loss,
+    Step,
+    losses_by_reason,
+    members_of,
+    read_steps,
+)
 from gsigpu.tables.raw_table import RawTable, read_raw
 
 _FAILED = "failed:"
+ANALYSED = "Analysed"
 
 
 class Exclusion(NamedTuple):
@@ -40,6 +50,9 @@ class Flow:
     planned : rule of a plan -> what it took out of the table, before the tests
     decided : decision of a reader -> what it took out of the table, before the tests
     analysed : group -> (patients, lesions) with a value
+    steps : from the manifest of a cohort run, where its flow.csv lies beside the table, else from the table, to
+        what is analysed; each step is the one before it less what left
+    is_whole : whether the steps begin with the manifest
     """
 
     n_patients: int
@@ -55,6 +68,8 @@ class Flow:
     row_warnings: dict[str, int] = field(default_factory=dict)
     decided: dict[str, Exclusion] = field(default_factory=dict)
     planned: dict[str, Exclusion] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    is_whole: bool = False
 
 
 def read_flow(
@@ -63,12 +78,18 @@ def read_flow(
     chosen: pd.DataFrame,
     table: pd.DataFrame,
     groups: Sequence[str],
+    taken: Sequence[str] = (),
 ) -> Flow:
     """Counts of a table that was checked.
 
     cells : all its rows; chosen : the rows of the tests, of every reader; table : those of one reader or
         the mean over readers, with numbers
+    taken : the readers whose values are tested; all if empty
     """
+    if taken:
+        every_reader, chosen = chosen, chosen[chosen["reader"].isin(taken)]
+    else:
+        every_reader = chosen
     compared = cells["group"].isin(groups)
     with_value = table[np.isfinite(table["value"])]
     measured = lesions(with_value)
@@ -82,6 +103,7 @@ def read_flow(
     row_warnings, why_no_warnings = _row_warnings(raw)
     warnings += [text for text in (why_not, why_not_either, why_no_warnings) if text]
     whole = count(cells)
+    steps = _steps(cells, every_reader, with_value, groups, taken)
     return Flow(
         n_patients=whole.patients,
         n_lesions=whole.lesions,
@@ -94,7 +116,81 @@ def read_flow(
         analysed=analysed,
         warnings=tuple(warnings),
         row_warnings=row_warnings,
+        steps=steps,
     )
+
+
+def _steps(
+    cells: pd.DataFrame,
+    chosen: pd.DataFrame,
+    with_value: pd.DataFrame,
+    groups: Sequence[str],
+    taken: Sequence[str],
+) -> tuple[Step, Step]:
+    """What the table holds, all that leaves on the way to the tests, and what is analysed."""
+    group_of = dict(zip(cells["patient_id"], cells["group"], strict=True))
+    is_failure = (cells["parameter"] == "") | cells["flags"].str.startswith(_FAILED)
+    why_failed = _first_failures(cells[is_failure])
+    readers = f"reader {taken[0]}" if len(taken) == 1 else "every reader"
+    reached = chosen[np.isfinite(chosen["value"])]
+    had_row = members_of(chosen).lesions
+    stages: list[tuple[pd.DataFrame, Callable[[Lesion], str], str]] = [
+        (
+            cells[cells["group"].isin(groups)],
+            lambda lesion: f"of group {group_of[lesion[0]]}, which is not compared",
+            "of other groups, without a lesion",
+        ),
+        (
+            cells[cells["group"].isin(groups) & ~is_failure],
+            lambda lesion: f"could not be measured: {why_failed.get(lesion, 'no reason given')}",
+            "could not be measured",
+        ),
+        (
+            reached,
+            lambda lesion: (
+                "no valid value in what is compared"
+                if lesion in had_row
+                else "not measured in the phases, regions and parameters that are compared"
+            ),
+            "no value in what is compared, and no lesion",
+        ),
+        (with_value, lambda _: f"not measured by {readers}", f"not measured by {readers}"),
+    ]
+    before = members_of(cells)
+    first = before.count
+    left: list[Loss] = []
+    for frame, reason_of, without_lesion in stages:
+        after = members_of(frame)
+        left += losses_by_reason(before, after, reason_of, without_lesion)
+        before = after
+    return Step(IN_THE_TABLES, first, left=tuple(left)), Step(ANALYSED, before.count)
+
+
+def _first_failures(failures: pd.DataFrame) -> dict[Lesion, str]:
+    """Lesion -> why it could not be measured, in words."""
+    reasons: dict[Lesion, str] = {}
+    for patient, lesion, flags in failures[["patient_id", "lesion_id", "flags"]].to_numpy():
+        told = [flag for flag in str(flags).split(";") if flag.startswith(_FAILED)]
+        words = told[0].removeprefix(_FAILED).replace("-", " ") if told else "no reason given"
+        reasons.setdefault((str(patient), str(lesion)), words)
+    return reasons
+
+
+def with_steps_of_run(flow: Flow, raw: RawTable) -> Flow:
+    """The flow from the manifest on, where a cohort run left its steps beside the table; why not is a warning."""
+    path = raw.beside.get("flow.csv")
+    if path is None:
+        return flow
+    try:
+        steps = read_steps(path)
+    except InputError as error:
+        return replace(flow, warnings=(*flow.warnings, str(error)))
+    names = [step.name for step in steps]
+    last = names.index(IN_THE_TABLES) if IN_THE_TABLES in names else -1
+    if last < 0 or steps[last].count != flow.steps[0].count:
+        why_not = f"{path}: does not fit the table beside it; left out of the flow"
+        return replace(flow, warnings=(*flow.warnings, why_not))
+    return replace(flow, steps=(*steps[:last], *flow.steps), is_whole=True)
 
 
 def _flags(cells: pd.DataFrame, *, failures: bool) -> dict[str, int]:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from gsigpu.tables.counting import WITHIN_REGIONS, lesions
 from gsigpu.tables.decided_lesions import without_decided
-from gsigpu.tables.flow_counts import Flow, read_flow
+from gsigpu.tables.flow_counts import Flow, read_flow, with_steps_of_run
 from gsigpu.tables.lesion_columns import KEY as LESION_KEY
 from gsigpu.tables.lesion_columns import lesion_columns
 from gsigpu.tables.missing_values import missing_values
@@ -163,7 +163,9 @@ def read_observations(
         flow = replace(planned.counted(flow), decided={}, planned=planned.excluded)
     if decided is not None:
         flow = decided.counted(flow)
-    return replace(observations, flow=flow)
+    flow = with_steps_of_run(flow, raw)
+    told = [text for text in flow.warnings if text not in observations.warnings]
+    return replace(observations, flow=flow, warnings=(*told, *observations.warnings))
 
 
 def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None) -> Observations:
@@ -227,9 +229,9 @@ def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None
         "within": within,
         "others": others,
         "curves": curves,
-        "profiles": measured[is_profile & of_phase],
         "sizes": measured[is_size],
     }
+    with_numbers["profiles"] = measured[is_profile & of_phase]
     frames = {
         name: _ordered(table, numbers, groups, phases, regions, parameters)
         for name, table in with_numbers.items()
@@ -266,8 +268,6 @@ def _assembled(
         .rename("diameter_mm")
         .reset_index()
     )
-    chosen = frames["chosen"]
-    chosen = chosen[chosen["reader"].isin(taken)]
     columns, problems = lesion_columns(
         table[list(LESION_KEY)].drop_duplicates(),
         choice.columns,
@@ -277,7 +277,7 @@ def _assembled(
     )
     if problems:
         raise TableProblems(raw.source, problems)
-    flow = read_flow(raw, cells, chosen, table, groups)
+    flow = read_flow(raw, cells, frames["chosen"], table, groups, taken)
     warnings = list(flow.warnings)
     if len(readers) > 1 and not choice.reader:
         warnings += about_readers(readers, taken, frames["chosen"], table)

@@ -9,6 +9,7 @@ import pandas as pd
 from gsigpu.tables.counting import LESION, count, lesion_rows
 from gsigpu.tables.decided_lesions import Decided
 from gsigpu.tables.flow_counts import Exclusion
+from gsigpu.tables.flow_steps import Loss, loss, members_of
 from gsigpu.tables.plan_file import Plan
 from gsigpu.tables.raw_table import RawTable
 
@@ -23,6 +24,8 @@ def without_planned(raw: RawTable, plan: Plan) -> Decided:
     cells = raw.cells
     rows = lesion_rows(cells)
     excluded: dict[str, Exclusion] = {}
+    left: list[Loss] = []
+    still = cells
     out = pd.MultiIndex.from_tuples([], names=list(LESION))
     for rule, mine in _rules(rows, plan).items():
         named = pd.MultiIndex.from_frame(rows.loc[mine, list(LESION)].drop_duplicates())
@@ -30,9 +33,19 @@ def without_planned(raw: RawTable, plan: Plan) -> Decided:
         if len(named):
             n = count(rows.loc[mine])
             excluded[rule] = Exclusion(n.patients, n.lesions, f"planned in {plan.name}")
+            there, still = members_of(still), _without(still, out)
+            left.append(loss(rule, there, members_of(still)))
+    return Decided(
+        table=replace(raw, cells=still),
+        whole=members_of(cells).count,
+        excluded=excluded,
+        left=tuple(left),
+    )
+
+
+def _without(cells: pd.DataFrame, lesions: pd.MultiIndex) -> pd.DataFrame:
     keys = pd.MultiIndex.from_frame(cells[list(LESION)])
-    kept = cells[~(keys.isin(out) & (cells["lesion_id"] != ""))]
-    return Decided(table=replace(raw, cells=kept), whole=count(cells), excluded=excluded)
+    return cells[~(keys.isin(lesions) & (cells["lesion_id"] != ""))]
 
 
 def _rules(rows: pd.DataFrame, plan: Plan) -> dict[str, pd.Series]:

@@ -26,7 +26,7 @@ class RawTable:
         header of a CSV being row 1, and counts from 1 over all parts of a folder
     columns : all that the file has, of which `cells` holds those that were asked for
     source : what was read
-    beside : failures.csv, exclusions.csv, warnings.csv, run.json of a cohort run, those that are there
+    beside : failures.csv, exclusions.csv, warnings.csv, flow.csv, run.json of a cohort run, those that are there
     sha256 : of the files' bytes
     """
 
@@ -107,7 +107,7 @@ def _locate(path: Path) -> tuple[Path, dict[str, Path]]:
 
 
 def _beside(folder: Path) -> dict[str, Path]:
-    names = ("failures.csv", "exclusions.csv", "warnings.csv", "run.json")
+    names = ("failures.csv", "exclusions.csv", "warnings.csv", "flow.csv", "run.json")
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 

@@ -90,10 +90,10 @@ def about_readers(
     if taken != readers:
         whose = " and ".join(names[name] for name in taken)
         return [
-            f"{all_readers}: tests take {whose}, who measured all or nearly all; the others measured a part, and --reader takes one of them"
+            f"{all_readers}: tests take {whose}, who measured all or nearly all; the others measured a part; one reader can be chosen instead"
         ]
     texts = [
-        f"{all_readers}: tests take the mean over them, lesions matched by name; --reader takes one"
+        f"{all_readers}: tests take the mean over them, lesions matched by name; one reader can be chosen instead"
     ]
     before, after = (count(frame[np.isfinite(frame["value"])]).lesions for frame in (chosen, table))
     if before > after:

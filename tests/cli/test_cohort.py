@@ -57,7 +57,7 @@ def test_run(finished):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no progress view in a pipe
     assert "4 measured" in done.stdout
-    assert re.search(r"lung +1 +2 +4", done.stdout)
+    assert re.search(r"lung +1 +2 +2", done.stdout)
     table = read_table(out / "measurements.csv")
     assert tuple(table.columns) == COLUMNS
     assert set(table.case_id) == {"C01", "C02", "C03", "C04"}
@@ -155,7 +155,7 @@ def test_inclusion_rules(cohort, finished):
     pairs = set(zip(kept.case_id, kept.lesion_id, strict=True))
     assert not pairs & set(zip(large.case_id, large.lesion_id.astype(str), strict=True))
     picture = (out / "flow.svg").read_text()
-    assert "not confirmed by pathology" in picture
+    assert "Not confirmed by pathology" in picture
     assert f"above {limit:g} mm" in picture
 
     code, output = quick(

@@ -27,18 +27,18 @@ def test_the_cross_table_gives_the_shares_beside_it(results):
     assert [cell.text for cell in table.header[0]][-2:] == ["PPV", "NPV"]
     assert len(table.rows) > 0
     for row in table.rows:
-        hit, missed = (int(n) for n in row[4].text.split(", "))
-        false_alarm, rejected = (int(n) for n in row[5].text.split(", "))
+        hit, missed = (int(n) for n in row[5].text.split(", "))
+        false_alarm, rejected = (int(n) for n in row[6].text.split(", "))
         sensitivity = hit / (hit + missed)
         specificity = rejected / (false_alarm + rejected)
-        assert row[6].text == f"{sensitivity:.2f}"
-        assert row[8].text == f"{specificity:.2f}"
+        assert row[7].text == f"{sensitivity:.2f}"
+        assert row[9].text == f"{specificity:.2f}"
         expected = (hit + rejected) / (hit + missed + false_alarm + rejected)
-        assert row[10].text == f"{expected:.2f}"
+        assert row[11].text == f"{expected:.2f}"
         # Bayes, with a quarter of them of the first group.
         positive = 0.25 * sensitivity + 0.75 * (1 - specificity)
         if positive > 0:
-            assert float(row[14].text) == pytest.approx(0.25 * sensitivity / positive, abs=0.006)
+            assert float(row[15].text) == pytest.approx(0.25 * sensitivity / positive, abs=0.006)
 
 
 def test_each_group_against_all_others(results):

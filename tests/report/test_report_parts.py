@@ -113,7 +113,7 @@ def test_the_summary_counts_what_the_tables_say(compared):
         f"{int((pairs['p_holm_all'] < 0.05).sum())} of {len(pairs)}",
         "pairwise tests differ after correction over all",
     ) in top.tiles
-    sentences = sum(len(disagreement.sentences) for disagreement in results.disagreements)
+    sentences = sum(len(disagreement.pairs) for disagreement in results.disagreements)
     expected = "decide alike" if not sentences else f"differently on {sentences} pair"
     assert any(expected in line for line in top.trust)
 
@@ -139,4 +139,4 @@ def test_names_may_hold_anything(table, tmp_path):
     page = run.report.read_text("utf-8")
     assert "<b>$x$</b>" not in page
     assert "&lt;b&gt;$x$&lt;/b&gt;" in page
-    assert (run.out / "figures" / "roc_AP_late_rim.svg").is_file()
+    assert (run.out / "figures" / "forest_AP_late.svg").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,42 @@ Row = dict[Hashable, Any]
 MUCH_LARGER, MUCH_SMALLER = 1.25, 0.8
 
 
+@dataclass(frozen=True, slots=True)
+class TracksDiffer:
+    """A pair of groups on which the tracks decide differently.
+
+    only : the track that calls the pair different
+    p_lsd, p_mixed, p_adjusted : of LSD, of the mixed model, and that after Holm, which decides
+    reasons : why, the kind of each before its first comma or colon
+    sentence : all of it
+    """
+
+    group_a: str
+    group_b: str
+    only: str
+    p_lsd: float
+    p_mixed: float
+    p_adjusted: float
+    reasons: tuple[str, ...]
+    sentence: str
+
+
 def disagreements(
     paper: pd.DataFrame,
     recommended: pd.DataFrame,
     descriptives: pd.DataFrame,
     *,
     alpha: float = 0.05,
-) -> list[str]:
-    """Sentences on the pairs that one track calls different and the other does not.
+    decides: str = "p_holm",
+) -> list[TracksDiffer]:
+    """The pairs that one track calls different and the other does not.
 
     paper, recommended : rows of `pairwise_tests` of one family member, of each track; other rows of
         the two frames are ignored, so that one frame may be given for both
     descriptives : rows of `descriptives` of the same member
-    The paper track decides by lsd's p, the recommended by mixed's p_holm. Returns one sentence per
+    decides : the column of p that decides on the recommended track: `p_holm` within the family of pairs,
+        `p_holm_all` over all tests
+    The paper track decides by lsd's p, the recommended by mixed's. Returns one entry per
     pair that differs, or that the recommended track cannot test: the p values, and the reasons among clustering of lesions in patients, unequal
     variances and multiplicity; empty where the tracks agree. Clustering should multiply the variance
     of a difference by the design effect; what is left of the ratio of the two tests' variances is
@@ -40,37 +64,55 @@ def disagreements(
         for row in descriptives.to_dict("records")
         if row["track"] == "recommended"
     }
-    sentences = []
+    differing = []
     for (a, b), old in lsd.items():
         new = mixed.get((a, b))
         if new is None or np.isnan(old["p"]):
             continue
         if np.isnan(new["p"]):
             if old["p"] < alpha:
-                sentences.append(
+                sentence = (
                     f"{a} and {b} differ on the paper track (LSD {shown(old['p'])}); on the recommended "
-                    f"track the pair {new['note']}."
+                    f"track the pair {new['note']}"
                 )
+                differing.append(_entry(old, new, decides, "paper", [str(new["note"])], sentence))
             continue
-        if (old["p"] < alpha) == (new["p_holm"] < alpha):
+        if (old["p"] < alpha) == (new[decides] < alpha):
             continue
         lost = old["p"] < alpha
         sds = f"patients' SD {spread.get(a, np.nan):.3g} and {spread.get(b, np.nan):.3g}"
         reasons = _why_lost(old, new, sds, alpha) if lost else _why_gained(old, new, sds)
         sentence = (
             f"{a} and {b} differ on the {'paper' if lost else 'recommended'} track only (LSD "
-            f"{shown(old['p'])}; mixed model {shown(new['p'])}, after Holm {shown(new['p_holm'])}): "
+            f"{shown(old['p'])}; mixed model {shown(new['p'])}, after Holm {shown(new[decides])}): "
             f"{'; '.join(reasons)}"
         )
         third = howell.get((a, b))
         if (
             third is not None
             and np.isfinite(third["p"])
-            and (third["p"] < alpha) != (new["p_holm"] < alpha)
+            and (third["p"] < alpha) != (new[decides] < alpha)
         ):
             sentence += f"; Games-Howell on the patients' means sides with LSD, {shown(third['p'])}"
-        sentences.append(f"{sentence}.")
-    return sentences
+        differing.append(
+            _entry(old, new, decides, "paper" if lost else "recommended", reasons, sentence)
+        )
+    return differing
+
+
+def _entry(
+    old: Row, new: Row, decides: str, only: str, reasons: list[str], sentence: str
+) -> TracksDiffer:
+    return TracksDiffer(
+        group_a=str(old["group_a"]),
+        group_b=str(old["group_b"]),
+        only=only,
+        p_lsd=float(old["p"]),
+        p_mixed=float(new["p"]),
+        p_adjusted=float(new[decides]),
+        reasons=tuple(reasons),
+        sentence=f"{sentence}.",
+    )
 
 
 def shown(p: float) -> str:
@@ -111,7 +153,7 @@ def _why_lost(old: Row, new: Row, sds: str, alpha: float) -> list[str]:
         if _beyond_clustering(old, new) > MUCH_LARGER:
             reasons.append(f"unequal variances, as LSD pools them over all groups ({sds})")
     if new["p"] < alpha:
-        reasons.append("multiplicity, as LSD does not allow for the number of pairs")
+        reasons.append("multiplicity, as LSD does not allow for the number of tests")
     return reasons or [_weights(old, new)]
 
 

@@ -26,7 +26,6 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
     InclusionRules,
     after_measuring,
     exclusion_table,
-    patients_by_group,
 )
 from gsigpu.pipeline.cohort_run.measurement_blocks import (
     MEASUREMENTS_CSV,
@@ -42,6 +41,8 @@ from gsigpu.pipeline.cohort_run.row_results import FOOTER
 from gsigpu.pipeline.cohort_run.row_warnings import AS_NUMBER, as_number
 from gsigpu.pipeline.cohort_run.row_warnings import COLUMNS as WARNING_COLUMNS
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables, GroupSize
+from gsigpu.tables.counting import Count
+from gsigpu.tables.flow_steps import frame_of_steps
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.measurement_table import changes_in_csv
 from gsigpu.version import __version__
@@ -50,7 +51,7 @@ FAILURE_COLUMNS = (
     "case_id", "stage", "reason", "phase", "reader", "lesion_id", "line", "log", "kind",
 )  # fmt: skip
 RESULTS_FILE = "results.json"
-_LISTS = ("failures.csv", "exclusions.csv", "warnings.csv", "flow.svg", "flow.png")
+_LISTS = ("failures.csv", "exclusions.csv", "warnings.csv", "flow.csv", "flow.svg", "flow.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,6 @@ def write_tables(
     excluded: Sequence[Exclusion],
     rules: InclusionRules,
     *,
-    n_manifest_rows: int,
     progress: Callable[[], None] = lambda: None,
 ) -> CohortTables:
     """measurements/, measurements.csv, failures.csv, exclusions.csv, warnings.csv and the flow diagram.
@@ -135,16 +135,21 @@ def write_tables(
         groups=tuple(_groups(kept, footers, left_out)),
         warnings=_counts(warnings.kind),
     )
+    steps = flow_of(
+        outcomes,
+        exclusions,
+        rules,
+        {row: footer.lesions for row, footer in footers.items()},
+        {row: footer.lesions - footer.measured for row, footer in footers.items()},
+    )
+    _put_csv(out / "flow.csv", frame_of_steps(steps))
     save_flow(
         out,
-        flow_of(
-            outcomes,
-            exclusions,
-            rules,
-            tables,
-            n_manifest_rows=n_manifest_rows,
-            n_lesions=len(_lesions(footers, footers, {})),
-        ),
+        steps,
+        {
+            group.group: Count(patients=group.n_patients, lesions=group.n_lesions)
+            for group in tables.groups
+        },
     )
     csv_state = file_state(out / MEASUREMENTS_CSV)
     put_json(
@@ -201,6 +206,8 @@ def _known(out: Path, digest: str, record: Mapping[str, Any]) -> CohortTables | 
     if record.get("digest") != digest:
         return None
     files = record["files"]
+    if not set(files) >= {MEASUREMENTS_CSV, *_LISTS}:  # of a version that wrote fewer
+        return None
     if any(file_state(out / name) != state for name, state in files.items()):
         return None
     if not is_whole(out, record["blocks"]):
@@ -300,13 +307,13 @@ def _warnings(outcomes: Sequence[RowOutcome], footers: _Footers) -> pd.DataFrame
 
 
 def _lesions(
-    rows: Sequence[ManifestRow] | _Footers,
+    rows: Sequence[ManifestRow],
     footers: _Footers,
     left_out: Mapping[ManifestRow, set[str]],
 ) -> set[tuple[str, str]]:
-    """Lesions that were measured and not excluded, of whatever phase and reader, by case."""
+    """Lesions that were measured and not excluded, of whatever case, phase and reader, by patient."""
     return {
-        (row.case_id, lesion_id)
+        (row.patient_id, lesion_id)
         for row in rows
         for lesion_id in footers[row].measured - left_out.get(row, set())
     }
@@ -329,13 +336,13 @@ def _groups(
     rows_of: dict[str, list[ManifestRow]] = {}
     for row in kept:
         rows_of.setdefault(row.group, []).append(row)
-    for group, patients in patients_by_group(kept).items():
-        rows = rows_of[group]
+    for group, rows in rows_of.items():
+        lesions = _lesions(rows, footers, left_out)
         yield GroupSize(
             group=group,
-            n_patients=len(patients),
+            n_patients=len({patient for patient, _ in lesions}),
             n_cases=len({row.case_id for row in rows}),
-            n_lesions=len(_lesions(rows, footers, left_out)),
+            n_lesions=len(lesions),
         )
 
 

@@ -283,8 +283,7 @@ class _Run:
             state.keep(now=True)
             try:
                 return write_tables(
-                    plan.out, outcomes, plan.excluded, plan.rules,
-                    n_manifest_rows=len(plan.all_rows), progress=self._tick,
+                    plan.out, outcomes, plan.excluded, plan.rules, progress=self._tick
                 )  # fmt: skip
             except DamagedTables as error:
                 if n_repairs == _MOST_REPAIRS:

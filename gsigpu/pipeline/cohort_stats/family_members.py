@@ -221,15 +221,14 @@ def _disagreements(frames: NamedFrames) -> Iterator[Disagreement]:
     key = ["phase", "region", "parameter"]
     described = frames["descriptives"].groupby(key, sort=False)
     for name, of_parameter in frames["pairwise"].groupby(key, sort=False):
-        sentences = disagreements(
+        pairs = disagreements(
             of_parameter[of_parameter["track"] == "paper"],
             of_parameter[of_parameter["track"] == "recommended"],
             described.get_group(name),
+            decides="p_holm_all",
         )
         phase, region, parameter = (str(part) for part in name)
-        yield Disagreement(
-            phase=phase, region=region, parameter=parameter, sentences=tuple(sentences)
-        )
+        yield Disagreement(phase=phase, region=region, parameter=parameter, pairs=tuple(pairs))
 
 
 assert set(COLUMNS) == {field.name for field in fields(Frames)}

@@ -21,13 +21,13 @@ from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observati
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.report import figures_roc, figures_values
-from gsigpu.report.cautions import directions, warnings_of
+from gsigpu.report.cautions import directions, remedies_of, warnings_of
 from gsigpu.report.cohort_results import Results, StatisticsSettings
 from gsigpu.report.figure_style import Drawing, house_style, save
+from gsigpu.report.flow_boxes import frame_of_flow
 from gsigpu.report.methods import methods
-from gsigpu.report.other_tables import frame_of_flow
 from gsigpu.report.page import DEFAULT_TITLE, Tables, render, source_name, tables_of
-from gsigpu.report.table_cells import with_unit
+from gsigpu.report.table_cells import definition_words, with_unit
 from gsigpu.report.table_files import in_file_order, write_frames, write_tables, write_workbook
 from gsigpu.report.word_file import write_word_file
 from gsigpu.tables.cutoff_table import read_cutoffs
@@ -40,8 +40,6 @@ _LIBRARIES = (
     "numpy", "scipy", "pandas", "statsmodels", "scikit-learn", "scikit-posthocs", "tableone",
     "matplotlib",
 )  # fmt: skip
-# Points of curves and figures: too many rows for a workbook, and of use to a program only.
-_CSV_ONLY = ("roc_curves", "calibration", "bland_altman_points", "decision_curve")
 _PROVENANCE = "provenance.json"
 _NEEDED_BYTES = 100 * 2**20
 
@@ -164,7 +162,7 @@ def cohort_stats(
         observations=observations,
         results=results,
         tables=tables,
-        warnings=tuple(warnings_of(observations, results)),
+        warnings=(*warnings_of(observations, results), *remedies_of(observations, results)),
     )
 
 
@@ -218,10 +216,7 @@ def _write(
     write_frames(folder, frames)
     tables = tables_of(observations, results)
     write_tables(folder / "tables", tables.files())
-    write_workbook(
-        folder / "results.xlsx",
-        {name: frame for name, frame in frames.items() if name not in _CSV_ONLY},
-    )
+    write_workbook(folder / "results.xlsx", frames)
     write_workbook(folder / "tables" / "tables.xlsx", {}, tables.files())
     write_word_file(
         folder / "report.docx",
@@ -330,7 +325,7 @@ def _for_a_person(
                     part
                     for part in (
                         with_unit(parameter, provenance["units"].get(parameter, "")),
-                        observations.definitions.get(parameter, ""),
+                        definition_words(observations.definitions.get(parameter, "")),
                     )
                     if part
                 )

@@ -189,7 +189,8 @@ def test_holm_over_all_is_per_track_and_test_and_ignores_the_index():
 
 def tracks(values, groups, patients, order):
     tests = pairwise_tests(values, groups, patients, order=order)
-    return disagreements(tests, tests, descriptives(values, groups, patients, order=order))
+    differing = disagreements(tests, tests, descriptives(values, groups, patients, order=order))
+    return [pair.sentence for pair in differing]
 
 
 def test_clustering_is_named_where_it_takes_a_difference_away():

@@ -248,7 +248,7 @@ def test_the_page_says_what_it_must(page, run):
         "highest in breast",
         "lowest in pancreatic",
         "2 readers (A, B): tests take the mean over them",
-        "max-diameter: 1 patient, 1 lesion (longest axial diameter 31 mm)",
+        "max diameter: 1 patient, 1 lesion named",
         "37.41",
         "author must state",
         "divides by 40",
@@ -265,7 +265,7 @@ def test_every_figure_is_there_three_times_and_on_the_page(run, page):
     stems = {path.stem for path in (run.out / "figures").iterdir()}
     assert stems >= {
         "distribution_iodine", "distribution_lambda_hu", "spectral_curves", "profiles",
-        "forest_AP", "roc_AP_core", "roc_AP_rim", "calibration", "bland_altman_iodine",
+        "forest_AP", "roc_iodine", "roc_lambda_hu", "calibration", "bland_altman_iodine",
     }  # fmt: skip
     for stem in stems:
         kinds = {
@@ -300,6 +300,34 @@ def test_workbooks_hold_the_tables(run):
     tables = openpyxl.load_workbook(run.out / "tables" / "tables.xlsx", read_only=True)
     written = {path.stem[:31] for path in (run.out / "tables").glob("*.csv")}
     assert set(tables.sheetnames) == written
+    assert set(book.sheetnames) == {path.stem for path in run.out.glob("*.csv")}
+
+
+def test_the_sheets_of_the_tables_hold_numbers(run):
+    """Means, SDs, p values and intervals in full precision, each in a cell of its own."""
+    tables = openpyxl.load_workbook(run.out / "tables" / "tables.xlsx")
+    rows = list(tables["table_1_iodine_recommended"].iter_rows(values_only=True))
+    assert rows[1][:4] == ("group", "n", "core, mean", "core, SD")
+    described = pd.read_csv(run.out / "descriptives.csv").query(
+        "track == 'recommended' and parameter == 'iodine' and region == 'core'"
+    )
+    for row, group in zip(rows[2:5], GROUPS, strict=True):
+        (mean,) = described[described["group"] == group]["mean"]
+        assert row[2] == pytest.approx(mean, rel=1e-14)
+    roc = list(tables["table_3_roc_core_recommended"].iter_rows(values_only=True))
+    low = roc[1].index("95% interval, low")
+    assert {type(row[low]) for row in roc[2:] if row[1]} <= {float, int, type(None)}
+    assert any(isinstance(row[low], float) for row in roc[2:])
+    # What looks like a number is one.
+    for sheet in tables:
+        for row in sheet.iter_rows(min_row=3, values_only=True):
+            for value in row:
+                assert not re.fullmatch(
+                    r"[−-]?\d*\.\d+", str(value) if isinstance(value, str) else ""
+                ), (
+                    sheet.title,
+                    row,
+                )
 
 
 def test_provenance(run):
