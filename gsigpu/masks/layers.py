@@ -121,8 +121,13 @@ def _require_phase(series_uids: set[str], owner: Owner) -> None:
     drawn = ", ".join(sorted(phases))
     raise WrongPhase(
         f"was drawn on phase {drawn}, and {owner.phase} is measured",
-        remedy=f"measure --phase {sorted(phases)[0]}, or accept the shift between breaths with --any-mask-phase",
+        remedy=phase_remedy(sorted(phases)[0]),
     )
+
+
+def phase_remedy(phase: str) -> str:
+    """What to do with a mask of another phase."""
+    return f"use --phase {phase}, or accept the shift between breaths with --any-mask-phase"
 
 
 def with_file(error: MaskError | GeometryError, path: object) -> MaskError | GeometryError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gsigpu.errors import MaskError, WrongPhase
 from gsigpu.masks.integrity import require_whole_volume
 from gsigpu.masks.label_names import names_beside
-from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner
+from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner, phase_remedy
 from gsigpu.masks.placement import cropped
 from gsigpu.masks.positions import PositionChoice, doubt, located, same_voxels
 from gsigpu.masks.volume_headers import read_volume_header
@@ -112,7 +112,7 @@ def _require_phase_of_grid(
             raise WrongPhase(
                 f"lies on the grid of phase {phase}, and {owner.phase} is measured on another",
                 where=path,
-                remedy=f"measure --phase {phase}, or accept the shift between breaths with --any-mask-phase",
+                remedy=phase_remedy(phase),
             )
 
 

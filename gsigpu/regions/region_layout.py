@@ -178,7 +178,7 @@ def lay_out(
     if not (regions or missing or reference):
         raise SettingsError(
             f"none of the regions {', '.join(settings.regions)} can be made from these masks",
-            remedy="give --liver-mask, --normal-mask or --aorta-mask, or add lesion to --regions",
+            remedy="give --liver-mask, --normal-mask or --aorta-mask (columns of a manifest), or add lesion to --regions",
         )
     return Layout(
         regions=(*regions, *reference),
@@ -295,11 +295,13 @@ def _reference_regions(
                 "no parenchyma is left beside lesions and vessels: give a normal-liver mask"
             )
         elif liver is None and is_chosen:
-            warnings.append("no parenchyma is measured: give --liver-mask or --normal-mask")
+            warnings.append(
+                "no parenchyma is measured: give --liver-mask or --normal-mask (columns of a manifest)"
+            )
         elif liver is not None:
             regions.append(MeasuredRegion("", "parenchyma", trimmed(liver), flags=_few(liver)))
     if "aorta" in settings.regions and masks.aorta is None and is_chosen:
-        warnings.append("no aorta is measured: give --aorta-mask")
+        warnings.append("no aorta is measured: give --aorta-mask (a column of a manifest)")
     if "aorta" in settings.regions and masks.aorta is not None:
         regions.append(MeasuredRegion("", "aorta", masks.aorta, flags=_few(masks.aorta)))
     return regions, warnings

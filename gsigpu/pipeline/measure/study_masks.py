@@ -15,6 +15,7 @@ from gsigpu.errors import (
     SettingsError,
     UnclearPosition,
     UnclearRole,
+    WrongPhase,
 )
 from gsigpu.masks import MaskSet, file_stem, masks_in, read_masks
 from gsigpu.masks.layers import Coded, Owner
@@ -249,6 +250,12 @@ class _Collector:
                 fill_between=self._files.fill_between,
                 position=self._files.position,
             )
+        except WrongPhase as error:
+            if not self._files.maps_in_file:
+                raise
+            # Of a row of a cohort the phase stands in the manifest.
+            remedy = error.remedy.replace("use --phase", "write in the manifest's column phase")
+            raise WrongPhase(error.what, where=error.where, remedy=remedy) from error
         except UnclearPosition as error:
             raise with_overlaps(error, path, self._stack, self._owner, self._files.liver) from error
         self._parts += mask_set.files
