@@ -19,6 +19,7 @@ LAYERS = (
         "phantom",
         "pictures",
         "report",
+        "image_volume",
         "volume_files",
         "map_files",
         "file_state",

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gsigpu.backends import BackendName, choose
 from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
-from gsigpu.dicom.model import Series, SpectralStack, Study
+from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.errors import SettingsError
 from gsigpu.maps.definitions import MapDefinition
-from gsigpu.maps.label_check import check_labels
-from gsigpu.maps.plan import MapPlan, plan_maps
-from gsigpu.maps.registry import define_all
+from gsigpu.maps.plan import MapPlan
 from gsigpu.output.staging import staged_folder
-from gsigpu.pipeline.calibrate import calibrated
-from gsigpu.pipeline.choose_stack import choose_stack
-from gsigpu.pipeline.map.program import compile_program
-from gsigpu.pipeline.map.run_program import run_program
+from gsigpu.pipeline.map.prepare_maps import Overrides, prepare_maps, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
-from gsigpu.pipeline.stack_source import StackSource
 from gsigpu.version import __version__
-
-# Slices looked at by the label check, spread over the stack.
-_CHECKED_SLICES = 3
-
 
 _PROVENANCE = "provenance.json"
 
@@ -130,46 +118,34 @@ def map_study(
     out = Path(out)
     if output_format not in FORMATS:
         raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
-    definitions = define_all(maps, slope=slope)
-    planes = planes_for(output_format, definitions)
     processor = choose(backend)
-    chosen = choose_stack(
+    prepared = prepare_maps(
         study,
+        maps=maps,
+        slope=slope,
         phase=phase,
         series=series,
         energies_kev=energies_kev,
-        energy_overrides=energy_overrides,
-        phase_overrides=phase_overrides,
-        kind_overrides=kind_overrides,
+        planes_of=lambda definitions: planes_for(output_format, definitions),
+        overrides=Overrides(energy_overrides, phase_overrides, kind_overrides),
         watcher=watcher,
     )
-    plan, stack, left_out = plan_for(planes, chosen.stack)
-    source = StackSource(stack)
-    planes, cautions = calibrated(
-        planes, plan.energies_kev, stack.geometry.shape[0], source.read_hu
-    )
-    definitions = planes[: len(definitions)]
-    plan = plan_maps(planes, plan.energies_kev)
-    warnings = [
-        *chosen.study.warnings,
-        *chosen.left_aside,
-        *left_out,
-        *label_warnings(stack, source),
-        *cautions,
-    ]
+    stack, planes, definitions = prepared.stack, prepared.planes, prepared.definitions
+    warnings = list(prepared.warnings)
     n_bytes = _output_bytes(stack, len(planes), output_format)
     with staged_folder(
-        out, command="map", overwrite=overwrite, n_bytes=n_bytes, protected=[chosen.study.root]
+        out,
+        command="map",
+        overwrite=overwrite,
+        n_bytes=n_bytes,
+        protected=[prepared.chosen.study.root],
     ) as folder:
         with open_sink(output_format, folder, planes, stack) as sink:
-            program = compile_program(
-                plan, stack.geometry.shape[1:], sink.dtype, **source.rescale()
-            )
             with watcher.stage("map") as progress:
-                report, notes = run_program(
-                    program,
-                    source,
+                report, notes = run_maps(
+                    prepared,
                     sink,
+                    dtype=sink.dtype,
                     backend=backend,
                     processor=processor,
                     n_workers=n_workers,
@@ -184,62 +160,11 @@ def map_study(
             definitions=definitions,
             stack=stack,
             report=report,
-            scan_seconds=chosen.scan_seconds,
+            scan_seconds=prepared.chosen.scan_seconds,
             warnings=tuple(warnings),
         )
-        _write_provenance(folder / _PROVENANCE, result, plan, output_format)
+        _write_provenance(folder / _PROVENANCE, result, prepared.plan, output_format)
     return result
-
-
-def plan_for(
-    definitions: Sequence[MapDefinition], stack: SpectralStack
-) -> tuple[MapPlan, SpectralStack, list[str]]:
-    """The plan, the stack of just the series it reads, and warnings about series left out.
-
-    Raises the problem of a series that the plan needs, and TooFewEnergies.
-    """
-    plan = plan_maps(definitions, stack.energies_kev)
-    needed = tuple(stack.series[stack.energies_kev.index(kev)] for kev in plan.energies_kev)
-    for series in needed:
-        if series.problem is not None:
-            raise series.problem
-    left_out = [
-        f"not read, and not needed: {series.problem}"
-        for series in stack.series
-        if series.problem is not None and series not in needed
-    ]
-    return plan, replace(stack, series=needed), left_out
-
-
-def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:
-    """One line per series whose keV label does not fit the data (SPEC §3)."""
-    n_slices = stack.geometry.shape[0]
-    chosen = np.unique(np.linspace(0, n_slices - 1, _CHECKED_SLICES + 2)[1:-1].round().astype(int))
-    sample = np.stack([source.read_hu(int(z)) for z in chosen], axis=1)
-    doubts = check_labels(stack.energies_kev, sample)
-    named = [doubt for doubt in doubts if doubt.fitted_kev is not None]
-    if doubts and not named:
-        labels = ", ".join(f"{doubt.label_kev:g}" for doubt in doubts)
-        line = (
-            f"the labels {labels} keV do not fit together, and the images do not tell which is wrong:"
-            " compare a region of known iodine, or export the series again"
-        )
-        return [line]
-    return [
-        f"series labelled {doubt.label_kev:g} keV looks like {doubt.fitted_kev:.0f} keV: compare"
-        f" {_series_at(stack, doubt.label_kev)} on the scanner, and give its energy with"
-        f" --energy {_series_key(stack, doubt.label_kev)}=KEV only if its label is wrong there"
-        for doubt in named
-    ]
-
-
-def _series_at(stack: SpectralStack, kev: float) -> str:
-    series: Series = stack.series[stack.energies_kev.index(kev)]
-    return f"series {series.evidence.series_number} {series.evidence.series_description!r}"
-
-
-def _series_key(stack: SpectralStack, kev: float) -> str:
-    return stack.series[stack.energies_kev.index(kev)].key
 
 
 def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[str]:

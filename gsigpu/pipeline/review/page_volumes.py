@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.registry import define, define_all
-from gsigpu.pipeline.map.map_study import plan_for
+from gsigpu.pipeline.map.prepare_maps import plan_for
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.stream import StreamReport, run_on_cpu
 from gsigpu.pipeline.progress import Progress

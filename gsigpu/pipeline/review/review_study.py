@@ -15,7 +15,7 @@ from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import MaskError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import only_energies
-from gsigpu.pipeline.map.map_study import label_warnings
+from gsigpu.pipeline.map.prepare_maps import label_warnings
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
