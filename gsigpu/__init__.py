@@ -4,6 +4,8 @@ The verbs of the command line are functions here:
 
     study = gsigpu.scan("/data/study-0042")
     result = gsigpu.map(study, Path("maps"), maps=["lambda-hu", "iodine"], phase="PVP")
+    iodine = gsigpu.map(study, maps=["iodine"], phase="PVP")["iodine"].array
+    slope = gsigpu.compute(hu, [60, 100], "lambda-hu")
     measurement = gsigpu.measure(study, gsigpu.MaskFiles((Path("lesions.nii.gz"),)), phase="PVP")
     cohort = gsigpu.cohort_run("manifest.csv", "cohort")
     compared = gsigpu.cohort_stats("cohort", "statistics")
@@ -18,6 +20,7 @@ from gsigpu.version import __version__
 
 if TYPE_CHECKING:
     from gsigpu.dicom.study.read_study import read_study as scan
+    from gsigpu.image_volume import ImageVolume
     from gsigpu.phantom import PhantomSettings, write_phantom
     from gsigpu.pipeline.cohort_init.propose import propose_manifest as cohort_init
     from gsigpu.pipeline.cohort_run.checks import CohortOptions
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_run.run_cohort import run_cohort as cohort_run
     from gsigpu.pipeline.cohort_run.run_state import read_status as cohort_status
     from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
-    from gsigpu.pipeline.map.map_study import map_study as map  # noqa: A004  # the verb of the command line
+    from gsigpu.pipeline.compute_arrays import compute_arrays as compute
+    from gsigpu.pipeline.map.map_volumes import map_or_volumes as map  # noqa: A004  # the verb of the command line
     from gsigpu.pipeline.measure.measure_study import measure_study as measure
     from gsigpu.pipeline.measure.study_masks import MaskFiles
     from gsigpu.pipeline.review.review_study import review_study as review
@@ -37,6 +41,7 @@ __all__ = [
     "Choice",
     "CohortOptions",
     "CohortSettings",
+    "ImageVolume",
     "InclusionRules",
     "MaskFiles",
     "PhantomSettings",
@@ -46,6 +51,7 @@ __all__ = [
     "cohort_run",
     "cohort_stats",
     "cohort_status",
+    "compute",
     "map",
     "measure",
     "review",
@@ -55,7 +61,9 @@ __all__ = [
 
 _HOMES = {
     "scan": ("gsigpu.dicom.study.read_study", "read_study"),
-    "map": ("gsigpu.pipeline.map.map_study", "map_study"),
+    "map": ("gsigpu.pipeline.map.map_volumes", "map_or_volumes"),
+    "compute": ("gsigpu.pipeline.compute_arrays", "compute_arrays"),
+    "ImageVolume": ("gsigpu.image_volume", "ImageVolume"),
     "review": ("gsigpu.pipeline.review.review_study", "review_study"),
     "measure": ("gsigpu.pipeline.measure.measure_study", "measure_study"),
     "cohort_init": ("gsigpu.pipeline.cohort_init.propose", "propose_manifest"),

@@ -38,7 +38,7 @@ def compute_arrays(
     maps : a name, or several; see gsigpu.maps.registry
     slope : what plain `lambda-hu` means
     Returns float32 of the shape behind the energies, of the kind that came in: one array for one name, else a dictionary
-    by name. The same as `gsigpu.map` on the study that the images are of (tested).
+    by name. To rounding the same as `gsigpu.map` on the study that the images are of (tested).
     Raises SettingsError for an unknown map or energies that make no sense, GridMismatch for axes that do not fit,
     TooFewEnergies for a map that needs others.
 
@@ -62,7 +62,7 @@ def compute_arrays(
     plan = plan_maps(of_stack, energies)
     read = volume[[energies.index(kev) for kev in plan.energies_kev]]
     made = {
-        name: xp.ascontiguousarray(values.reshape(behind))
+        name: xp.array(values.reshape(behind), order="C")
         for name, values in maps_of_hu(plan, read).items()
     }
     return made[definitions[0].name] if isinstance(maps, str) else made
