@@ -11,7 +11,7 @@ import typer
 from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.cli import measure_options, options
 from gsigpu.cli.console import TerminalWatcher, split_numbers
-from gsigpu.cli.messages import warn
+from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def review_command(
         typer.echo(json.dumps(_as_dict(result), indent=2) if as_json else summary(result))
         if serve:
             serve_page(result.page.parent, tell=typer.echo)
+    if result.failures:
+        fail(result.failures)
 
 
 def _as_dict(result: ReviewResult) -> dict[str, object]:
@@ -147,6 +149,7 @@ def _as_dict(result: ReviewResult) -> dict[str, object]:
         "n_bytes": result.n_bytes,
         "seconds": result.seconds,
         "warnings": list(result.warnings),
+        "failures": [str(error) for error in result.failures],
     }
 
 

@@ -4,7 +4,7 @@
 
 A difference that is shown in one level and not in another is no evidence that the levels differ: that is what the
 interaction tests, µ_(g, l) - µ_(h, l) the same in every l, by Hotelling's T² (HTZ) with cluster-robust variances (CR2).
-Each level by itself has the mixed model of `group_frames`. Tested against lme4 with clubSandwich's `Wald_test`.
+Each level by itself has the mixed model of `group_frames`. Tested against the closed form of balanced groups.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
-from gsigpu.errors import MaskError
+from gsigpu.errors import GsigpuError, MaskError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import only_energies
 from gsigpu.pipeline.map.prepare_maps import label_warnings
@@ -41,6 +41,7 @@ class ReviewResult:
     phases : names, in the order of the page
     n_lesions : of all phases
     warnings : for a person to read; they are on the page too
+    failures : lesions that cannot be measured, by phase; the page says so too
     """
 
     page: Path
@@ -49,6 +50,7 @@ class ReviewResult:
     n_bytes: int
     seconds: dict[str, float]
     warnings: tuple[str, ...]
+    failures: tuple[GsigpuError, ...] = ()
 
     def __repr__(self) -> str:
         """Short, without a path."""
@@ -108,6 +110,7 @@ def review_study(
     warnings = list(study.warnings)
     n_lesions = 0
     problems: list[MaskError] = []
+    failures: list[GsigpuError] = []
     with staged_folder(
         out,
         overwrite=overwrite,
@@ -143,6 +146,7 @@ def review_study(
             phase_warnings += left_out
             if measurement is not None:
                 phase_warnings += measurement.warnings
+                failures += [failure.error for failure in measurement.failures]
                 n_lesions += len(measurement.layout.lesions)
             else:
                 phase_warnings += label_warnings(stack, StackSource(stack))
@@ -181,6 +185,7 @@ def review_study(
         n_bytes=n_bytes,
         seconds=seconds,
         warnings=tuple(dict.fromkeys(warnings)),
+        failures=tuple({str(error): error for error in failures}.values()),
     )
 
 

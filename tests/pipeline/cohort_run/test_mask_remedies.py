@@ -24,7 +24,7 @@ BY_OPTIONS = [
 ]
 IN_REVIEW = [
     "another phase", "two positions", "contours on every second slice", "an unknown name among known ones",
-    "LiTS", "parts",
+    "LiTS", "parts", "as large as a liver",
 ]  # fmt: skip
 OF_ROW = re.compile(r"write `(?P<roles>.+?)` in the file of the manifest's column roles")
 OF_PHASE = re.compile(r"write in the manifest's column phase (?P<phase>\w+)")
