@@ -13,6 +13,15 @@ from numpy.typing import NDArray
 from gsigpu.volume import VolumeGeometry, patient_letters
 
 ANATOMY_WINDOW = (60.0, 400.0)  # soft tissue: centre, width in HU
+# Okabe and Ito's colours, told apart by every reader; the study page draws the same (viewer/render.js).
+REGION_COLOURS = {
+    "core": (230, 159, 0),
+    "rim": (86, 180, 233),
+    "perilesional": (240, 228, 66),
+    "parenchyma": (0, 158, 115),
+    "aorta": (213, 94, 0),
+    "lesion": (255, 255, 255),
+}
 _BACKGROUND = "#101418"
 _INK = "#e8eaed"
 _BAR_LENGTHS_MM = (10.0, 20.0, 50.0, 100.0)

@@ -12,6 +12,7 @@ Oracle: analytic discs, ellipses, spheres and ellipsoids; SimpleITK's Feret diam
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import gamma
 from typing import Any
 
@@ -35,6 +36,21 @@ def volume_ml(mask: RegionMask, spacing_mm: Spacing) -> float:
     return mask.n_voxels * float(np.prod(spacing_mm)) / 1000.0
 
 
+@dataclass(frozen=True, slots=True)
+class AxialLine:
+    """A line within a slice.
+
+    z : the slice
+    start, end : (row, column) in voxel indices, a centre being a whole number
+    length_mm : as `longest_axial_diameter_mm` gives it
+    """
+
+    z: int
+    start: tuple[float, float]
+    end: tuple[float, float]
+    length_mm: float
+
+
 def longest_axial_diameter_mm(mask: RegionMask, spacing_mm: Spacing) -> float:
     """The longest line within one slice (RECIST 1.1: Eisenhauer et al., Eur J Cancer 2009;45:228-47), mm.
 
@@ -42,21 +58,46 @@ def longest_axial_diameter_mm(mask: RegionMask, spacing_mm: Spacing) -> float:
 
     Returns 0 for an empty mask, and at least a pixel's size for any other.
     """
-    pixel_mm = spacing_mm[1:]
-    longest_mm = 0.0
-    for plane in _on_host(mask.voxels):
-        centres = _row_ends(plane) * pixel_mm
-        if not len(centres):
+    line = longest_axial_line(mask, spacing_mm)
+    return 0.0 if line is None else line.length_mm
+
+
+def longest_axial_line(mask: RegionMask, spacing_mm: Spacing) -> AxialLine | None:
+    """Where the longest axial diameter runs, in the volume's indices; None for an empty mask.
+
+    The first slice of several that are equal. A single voxel's line is a pixel's size along the row.
+    """
+    pixel_mm = np.array(spacing_mm[1:])
+    longest_mm, best = 0.0, None
+    for local, plane in enumerate(_on_host(mask.voxels)):
+        ends = _row_ends(plane)
+        if not len(ends):
             continue
-        longest_mm = max(longest_mm, float(np.sqrt(np.prod(pixel_mm))))
+        centres = ends * pixel_mm
+        least_mm = float(np.sqrt(np.prod(pixel_mm)))
+        if least_mm > longest_mm:
+            half = np.array([0.0, least_mm / 2])
+            longest_mm, best = least_mm, (local, centres[0] - half, centres[0] + half)
         # No line is longer than the box's diagonal: most slices need no hull.
-        bound_mm = np.linalg.norm(np.ptp(centres, axis=0)) + max(pixel_mm)
-        if bound_mm > longest_mm:
-            between_mm = _diameter(centres, np.zeros(2))
+        if np.linalg.norm(np.ptp(centres, axis=0)) + max(pixel_mm) > longest_mm:
+            between_mm, start, end = _longest(centres, np.zeros(2))
             area_mm2 = float(np.count_nonzero(plane) * np.prod(pixel_mm))
             lacking_mm = _expected_deficit_mm(between_mm, area_mm2, float(np.prod(pixel_mm)))
-            longest_mm = max(longest_mm, between_mm + lacking_mm)
-    return longest_mm
+            if between_mm > 0.0 and between_mm + lacking_mm > longest_mm:
+                longest_mm = between_mm + lacking_mm
+                beyond = (start - end) / between_mm * lacking_mm / 2
+                best = (local, start + beyond, end - beyond)
+    if best is None:
+        return None
+    local, start, end = best
+    z0, *corner = mask.origin
+    (y0, x0), (y1, x1) = (np.array(corner) + place / pixel_mm for place in (start, end))
+    return AxialLine(
+        z=z0 + local,
+        start=(float(y0), float(x0)),
+        end=(float(y1), float(x1)),
+        length_mm=longest_mm,
+    )
 
 
 def _expected_deficit_mm(between_mm: float, area_mm2: float, pixel_mm2: float) -> float:
@@ -142,6 +183,13 @@ def _diameter(points: NDArray[np.float64], voxel_mm: NDArray[np.float64]) -> flo
 
     voxel_mm : (d,) extent of a voxel along each axis
     """
+    return _longest(points, voxel_mm)[0]
+
+
+def _longest(
+    points: NDArray[np.float64], voxel_mm: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """The diameter of some points, and its ends, mm."""
     from scipy.spatial import ConvexHull, QhullError
     from scipy.spatial.distance import cdist
 
@@ -153,6 +201,7 @@ def _diameter(points: NDArray[np.float64], voxel_mm: NDArray[np.float64]) -> flo
     i, j = np.unravel_index(distances.argmax(), distances.shape)
     largest = float(distances[i, j])
     if largest == 0.0:
-        return 0.0
+        return 0.0, hull[0], hull[0]
     along = (hull[i] - hull[j]) / largest
-    return largest + _BEYOND_CENTRES * float(np.linalg.norm(along * voxel_mm))
+    beyond = _BEYOND_CENTRES * float(np.linalg.norm(along * voxel_mm))
+    return largest + beyond, hull[i] + along * beyond / 2, hull[j] - along * beyond / 2

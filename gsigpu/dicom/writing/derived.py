@@ -250,15 +250,21 @@ def source_image_items(
     """
     items = []
     for plane, uid, frame in zip(planes, uids, frame_numbers, strict=True):
-        item = Dataset()
-        item.ReferencedSOPClassUID = UID(plane.evidence.sop_class_uid)
-        item.ReferencedSOPInstanceUID = UID(uid)
-        if plane.evidence.n_frames > 1:
-            item.ReferencedFrameNumber = frame
+        item = image_reference(plane, uid, frame)
         item.PurposeOfReferenceCodeSequence = [code_item(_SOURCE_IMAGE)]
         item.is_undefined_length_sequence_item = True
         items.append(item)
     return items
+
+
+def image_reference(plane: Plane, uid: str, frame_number: str) -> Dataset:
+    """Class and instance of an image, and the frame where its file has several."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = UID(plane.evidence.sop_class_uid)
+    item.ReferencedSOPInstanceUID = UID(uid)
+    if plane.evidence.n_frames > 1:
+        item.ReferencedFrameNumber = frame_number
+    return item
 
 
 def referenced_series(planes: Sequence[Plane]) -> Dataset:

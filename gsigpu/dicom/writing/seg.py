@@ -38,6 +38,14 @@ from gsigpu.volume import VolumeGeometry
 
 _NO_DATE, _NO_TIME = "19000101", "000000"
 _MADE_BY = "gsigpu regions"
+_SRGB_TO_XYZ_D50 = np.array(
+    [
+        [0.4360747, 0.3850649, 0.1430804],
+        [0.2225045, 0.7168786, 0.0606169],
+        [0.0139322, 0.0971045, 0.7141733],
+    ]
+)
+_D50 = np.array([0.9642200, 1.0, 0.8252100])
 _SEGMENTATION = Code("113076", "DCM", "Segmentation")
 
 
@@ -48,6 +56,7 @@ class Segment:
     label : Segment Label, also its tracking identifier
     category, kind : of the segmented property, coded
     kind_modifiers : of the kind, coded
+    colour : recommended for display, red, green, blue from 0 to 255; None for the viewer's choice
     anatomy : where it lies, coded
     """
 
@@ -57,6 +66,7 @@ class Segment:
     kind: Code
     anatomy: Code
     kind_modifiers: tuple[Code, ...] = ()
+    colour: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,8 @@ def write_segmentation(
             series_description="Regions",
         )
         for item, segment in zip(ds.SegmentSequence, segments, strict=True):
+            if segment.colour is not None:
+                item.RecommendedDisplayCIELabValue = list(cielab_value(segment.colour))
             if segment.kind_modifiers:
                 (kind,) = item.SegmentedPropertyTypeCodeSequence
                 kind.SegmentedPropertyTypeModifierCodeSequence = [
@@ -219,6 +231,27 @@ def _description(number: int, segment: Segment, tracking_uid: str) -> Any:
         tracking_id=segment.label[:64],
         anatomic_regions=[pydicom_code(segment.anatomy)],
     )
+
+
+def cielab_value(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    """A colour of sRGB as DICOM writes it: L*, a*, b* of the D50 white point, each from 0 to 65535.
+
+    PS3.3, C.10.7.1.1: L* from 0 to 100, a* and b* from -128 to 127 over the whole range. sRGB to XYZ of IEC 61966-2-1,
+    to D50 by Bradford's matrix as the ICC profile of sRGB has it. Oracle: LittleCMS.
+    highdicom's own conversion takes the D65 white point, five units of a* off.
+
+    >>> cielab_value((255, 255, 255))
+    (65535, 32896, 32896)
+    """
+    encoded = np.array(colour) / 255.0
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    xyz = _SRGB_TO_XYZ_D50 @ linear / _D50
+    cubic = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    lightness = 116 * cubic[1] - 16
+    a, b = 500 * (cubic[0] - cubic[1]), 200 * (cubic[1] - cubic[2])
+    scaled = (lightness / 100, (a + 128) / 255, (b + 128) / 255)
+    values = [round(65535 * min(max(float(value), 0.0), 1.0)) for value in scaled]
+    return values[0], values[1], values[2]
 
 
 def own_coding_scheme() -> Dataset:

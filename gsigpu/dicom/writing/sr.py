@@ -17,7 +17,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from gsigpu.dicom.writing.content_names import name_by_content
-from gsigpu.dicom.writing.derived import code_item, quiet, shared_dataset
+from gsigpu.dicom.writing.derived import code_item, image_reference, quiet, shared_dataset
 from gsigpu.dicom.writing.seg import WrittenSegments, own_coding_scheme, pydicom_code
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
@@ -43,8 +43,22 @@ _IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
 _MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
 _METHOD = Code("370129005", "SCT", "Measurement Method")
 _DERIVATION = Code("121401", "DCM", "Derivation")
+_PATH = Code("121055", "DCM", "Path")
 _FLAG = Code("FLAG", OWN_SCHEME, "Flag of a measurement")
 _CT_OF_ABDOMEN = Code("169070004", "SCT", "CT of abdomen")
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnLine:
+    """A line on one of the images that the regions were drawn on.
+
+    z : the slice
+    start, end : (row, column) in voxel indices, a centre being a whole number
+    """
+
+    z: int
+    start: tuple[float, float]
+    end: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,7 @@ class Quantity:
     name, unit : coded, the unit in UCUM
     derivation : mean, standard deviation, ...; None for a size
     method : how it is defined, in words, as the meaning of a private code; None where the name says all
+    line : what a length was measured along
     """
 
     name: Code
@@ -61,6 +76,7 @@ class Quantity:
     unit: Code
     derivation: Code | None = None
     method: Code | None = None
+    line: DrawnLine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +144,7 @@ def write_report(
             series_description=title[:64],
         )
         _complete(ds, segments)
-        _add_numbers(ds, regions)
+        _add_numbers(ds, regions, segments)
         name_by_content(ds)
         ds.save_as(path, enforce_file_format=True)
 
@@ -151,7 +167,7 @@ def _group(region: ReportedRegion, segments: WrittenSegments) -> Any:
     )
 
 
-def _add_numbers(ds: Any, regions: Sequence[ReportedRegion]) -> None:
+def _add_numbers(ds: Any, regions: Sequence[ReportedRegion], segments: WrittenSegments) -> None:
     """The quantities and flags of each region in its measurement group, TID 1411 rows 15 and 16."""
     groups = [
         group
@@ -163,7 +179,7 @@ def _add_numbers(ds: Any, regions: Sequence[ReportedRegion]) -> None:
     for group, region in zip(groups, regions, strict=True):
         items = [
             *group.ContentSequence,
-            *(_number(quantity) for quantity in region.quantities),
+            *(_number(quantity, segments) for quantity in region.quantities),
             *(_flag(flag) for flag in region.flags),
         ]
         group.add_new("ContentSequence", "SQ", items)
@@ -173,7 +189,7 @@ def _is(item: Dataset, concept: Code) -> bool:
     return str(item.ConceptNameCodeSequence[0].CodeValue) == concept.value
 
 
-def _number(quantity: Quantity) -> Dataset:
+def _number(quantity: Quantity, segments: WrittenSegments) -> Dataset:
     """A measured value, TID 300."""
     measured, item = Dataset(), Dataset()
     measured.MeasurementUnitsCodeSequence = [code_item(quantity.unit)]
@@ -185,9 +201,34 @@ def _number(quantity: Quantity) -> Dataset:
     item.MeasuredValueSequence = [measured]
     modifiers = [(_METHOD, quantity.method), (_DERIVATION, quantity.derivation)]
     modifier_items = [_modifier(concept, code) for concept, code in modifiers if code is not None]
-    if modifier_items:
-        item.ContentSequence = modifier_items
+    # Before the modifiers: OHIF looks for a line in the first item.
+    drawn_items = [] if quantity.line is None else [_drawn(quantity.line, segments)]
+    if drawn_items or modifier_items:
+        item.ContentSequence = [*drawn_items, *modifier_items]
     return item
+
+
+def _drawn(line: DrawnLine, segments: WrittenSegments) -> Dataset:
+    """What a length was inferred from: a line on an image, TID 320.
+
+    Coordinates are column and row, the upper left corner of the first pixel being (0, 0): PS3.3, C.18.6.
+    """
+    plane = segments.series.planes[line.z]
+    image, coordinates = Dataset(), Dataset()
+    image.RelationshipType = "SELECTED FROM"
+    image.ValueType = "IMAGE"
+    image.ReferencedSOPSequence = [
+        image_reference(plane, plane.sop_instance_uid, str(plane.frame + 1))
+    ]
+    coordinates.RelationshipType = "INFERRED FROM"
+    coordinates.ValueType = "SCOORD"
+    coordinates.ConceptNameCodeSequence = [code_item(_PATH)]
+    coordinates.GraphicType = "POLYLINE"
+    coordinates.GraphicData = [
+        value + 0.5 for row, column in (line.start, line.end) for value in (column, row)
+    ]
+    coordinates.ContentSequence = [image]
+    return coordinates
 
 
 def _flag(flag: Code) -> Dataset:

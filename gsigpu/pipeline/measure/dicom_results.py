@@ -9,11 +9,14 @@ from pathlib import Path
 from textwrap import shorten
 
 from gsigpu.dicom.writing.seg import Segment, write_segmentation
-from gsigpu.dicom.writing.sr import Quantity, ReportedRegion, write_report
-from gsigpu.maps.definitions import HU, MG_PER_ML, Code, Unit
+from gsigpu.dicom.writing.sr import DrawnLine, Quantity, ReportedRegion, write_report
+from gsigpu.maps.definitions import HU, HU_PER_KEV, MG_PER_ML, Code, Unit
 from gsigpu.maps.registry import HOUNSFIELD, IODINE_CONCENTRATION, OWN_SCHEME
+from gsigpu.pictures import REGION_COLOURS
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.regions.region_layout import MeasuredRegion
+from gsigpu.regions.region_mask import Spacing
+from gsigpu.regions.size import longest_axial_line
 from gsigpu.tables.measurement_table import MeasurementRow
 
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
@@ -49,15 +52,21 @@ _DERIVATIONS = {
 }
 _SIZES = {
     "volume": (Code("118565006", "SCT", "Volume"), Code("mL", "UCUM", "milliliter")),
-    "longest_axial_diameter": (
-        Code("103339001", "SCT", "Long Axis"),
-        Code("mm", "UCUM", "millimeter"),
-    ),
     "feret_diameter": (
         Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh"),
         Code("mm", "UCUM", "millimeter"),
     ),
 }
+_LONG_AXIS = (Code("103339001", "SCT", "Long Axis"), Code("mm", "UCUM", "millimeter"))
+# What a viewer shows beside a lesion: it reads a number's name, and no modifier.
+_UNITS = {"lambda_hu": HU_PER_KEV, "iodine": MG_PER_ML, "ct_value": HU}
+_TOLD_AT_ONCE = tuple(
+    (region, parameter, Code(f"{short}{region.upper()}", OWN_SCHEME, f"{words} of the {region}, mean"))
+    for parameter, short, words in (
+        ("lambda_hu", "LHU", "λHU"), ("iodine", "IODINE", "Iodine"), ("ct_value", "CT", "CT value"),
+    )
+    for region in ("core", "rim")
+)  # fmt: skip
 _NO_UNIT = Code("1", "UCUM", "no units")
 
 
@@ -97,8 +106,10 @@ def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None
                 category=segment.category,
                 finding=segment.kind,
                 site=segment.anatomy,
-                quantities=tuple(
-                    quantity for row in of_region for quantity in _quantities(row, units)
+                quantities=(
+                    *_longest_line(region, measurement.stack.geometry.spacing_mm),
+                    *_told_at_once(region, rows),
+                    *(quantity for row in of_region for quantity in _quantities(row, units)),
                 ),
                 flags=tuple(Code(_short(flag), OWN_SCHEME, flag) for flag in flags),
             )
@@ -119,8 +130,34 @@ def _segment(region: MeasuredRegion) -> Segment:
         category=coding.category,
         kind=coding.kind,
         kind_modifiers=coding.modifiers,
+        colour=REGION_COLOURS[region.region],
         anatomy=_AORTA if region.region == "aorta" else _LIVER,
     )
+
+
+def _longest_line(region: MeasuredRegion, spacing_mm: Spacing) -> Iterator[Quantity]:
+    """The longest axial diameter with its place, of every region: OHIF opens no report with a group it cannot draw."""
+    line = longest_axial_line(region.mask, spacing_mm)
+    if line is not None:
+        name, unit = _LONG_AXIS
+        drawn = DrawnLine(z=line.z, start=line.start, end=line.end)
+        yield Quantity(name=name, value=line.length_mm, unit=unit, line=drawn)
+
+
+def _told_at_once(
+    region: MeasuredRegion, rows: dict[tuple[str, str], list[MeasurementRow]]
+) -> Iterator[Quantity]:
+    """Means of core and rim beside the lesion, by names that say all."""
+    if region.region != "lesion":
+        return
+    for part, parameter, name in _TOLD_AT_ONCE:
+        for row in rows.get((region.lesion_id, part), ()):
+            is_it = row.parameter == parameter and row.statistic == "mean"
+            if is_it and not math.isnan(row.value):
+                unit = _UNITS[parameter]
+                yield Quantity(
+                    name=name, value=row.value, unit=Code(unit.ucum, "UCUM", unit.display)
+                )
 
 
 def _quantities(row: MeasurementRow, units: dict[str, tuple[Code, Unit]]) -> Iterator[Quantity]:

@@ -14,9 +14,9 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
+from scipy.ndimage import binary_erosion, zoom
 
-from gsigpu.pictures import ANATOMY_WINDOW
+from gsigpu.pictures import ANATOMY_WINDOW, REGION_COLOURS
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.slice_maps import SliceMaps, slice_maps
 from gsigpu.regions.region_mask import RegionMask, union_in_slice
@@ -25,8 +25,7 @@ from gsigpu.regions.region_mask import RegionMask, union_in_slice
 _FIELD_MM = 80.0
 PANEL_PIXELS = 160
 _JPEG_QUALITY = 88
-# Okabe and Ito's orange and sky blue, told apart by every reader.
-_OUTLINES = {"core": (230, 159, 0), "rim": (86, 180, 233)}
+_OUTLINES = {name: REGION_COLOURS[name] for name in ("core", "rim")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def _panel(
         inside = zoom(
             _cropped(mask, lows, halves), factors, order=0, grid_mode=True, mode="nearest"
         )[:PANEL_PIXELS, :PANEL_PIXELS]
-        panel[_edge(inside)] = colour
+        panel[inside & ~binary_erosion(inside)] = colour
     return panel
 
 
@@ -147,10 +146,3 @@ def _cropped(plane: NDArray[Any], lows: Sequence[int], halves: Sequence[int]) ->
         top:bottom, left:right
     ]
     return square
-
-
-def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Voxels of a mask with a neighbour outside."""
-    padded = np.pad(mask, 1)
-    inner = padded[1:-1, 1:-1] & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]  # fmt: skip
-    return np.asarray(mask & ~inner, dtype=bool)

@@ -11,11 +11,13 @@ import nibabel
 import numpy as np
 import pytest
 from highdicom.sr import CodedConcept
+from PIL import Image, ImageCms
 from pydicom import dcmread
 
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.masks import read_masks
 from gsigpu.phantom import PhantomSettings, write_phantom
+from gsigpu.pictures import REGION_COLOURS
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
@@ -311,3 +313,60 @@ def test_flags_stand_in_the_report_and_water_is_not_iodine(tmp_path):
         }
         assert codes["c"] == ("DCM", "122093")
         assert codes["rho_w"] == ("99GSIGPU", "WATER")
+
+
+def test_every_group_has_a_line_on_an_image_of_the_study(written):
+    """A viewer draws the longest axial diameter where its ends lie in the region, as long as it says."""
+    measurement, _, sr = written
+    grid = measurement.stack.geometry
+    series = measurement.measurand.reference_series
+    slices = {plane.sop_instance_uid: z for z, plane in enumerate(series.planes)}
+    report = dcmread(sr)
+    groups = [
+        group
+        for item in report.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeValue == "126010"
+        for group in item.ContentSequence
+    ]
+    regions = [region for region in measurement.layout.regions if region.region != "profile"]
+    for group, region in zip(groups, regions, strict=True):
+        (number,) = [
+            item
+            for item in group.ContentSequence
+            if item.ConceptNameCodeSequence[0].CodeMeaning == "Long Axis"
+        ]
+        (drawn,) = number.ContentSequence
+        assert drawn.ValueType == "SCOORD"
+        (image,) = drawn.ContentSequence
+        z = slices[image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID]
+        ends = np.array(drawn.GraphicData).reshape(2, 2)
+        mm = np.linalg.norm(np.diff(ends[:, ::-1], axis=0) * grid.spacing_mm[1:])
+        measured_mm = float(number.MeasuredValueSequence[0].NumericValue)
+        assert measured_mm == pytest.approx(mm, abs=0.01)
+        for column, row in ends:
+            y, x = int(row) - region.mask.origin[1], int(column) - region.mask.origin[2]
+            assert np.asarray(region.mask.voxels)[z - region.mask.origin[0], y, x]
+
+
+def test_segments_have_the_colours_of_the_pages(written):
+    """Against LittleCMS, whose profiles are of the D50 white point as DICOM's are."""
+    profiles = (ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"))
+    to_lab = ImageCms.buildTransform(*profiles, "RGB", "LAB", renderingIntent=1)
+    _, path, _ = written
+    for segment in dcmread(path).SegmentSequence:
+        name = segment.SegmentLabel.split()[-1]
+        red, green, blue = REGION_COLOURS["lesion" if name.isdigit() else name]
+        colour = Image.new("RGB", (1, 1), (red, green, blue))
+        expected = ImageCms.applyTransform(colour, to_lab).getpixel((0, 0))
+        written_bytes = np.array(segment.RecommendedDisplayCIELabValue) / 257
+        np.testing.assert_allclose(written_bytes, expected, atol=1.0)
+
+
+def test_a_lesion_tells_its_means_by_name(written):
+    measurement, _, sr = written
+    group = highdicom.sr.srread(sr).content.get_volumetric_roi_measurement_groups()[0]
+    told = {item.name.meaning: item.value for item in group.get_measurements()}
+    row = measurement.table.query(
+        "lesion_id == '1' and region == 'rim' and parameter == 'iodine' and statistic == 'mean'"
+    )
+    assert told["Iodine of the rim, mean"] == pytest.approx(row.value.item())

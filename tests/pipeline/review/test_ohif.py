@@ -1,6 +1,7 @@
 """What is written opens in OHIF before an archive: maps with their numbers, regions, colours."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydicom import dcmread
 
@@ -136,3 +137,32 @@ def test_regions_open_over_the_images(viewer, outputs):
     )
     assert "lesion 1 core" in labels
     assert "lesion 1 rim" in labels
+
+
+def test_the_report_opens_lists_and_draws_the_lesion(viewer, outputs):
+    report = dcmread(outputs / "m.sr.dcm")
+    show(viewer, str(report.SeriesInstanceUID))
+    viewer.wait_for_function(
+        """() => {
+          const shown = window.services.displaySetService.getActiveDisplaySets().find((set) => set.Modality === "SR");
+          return shown.isLoaded && shown.measurements.length && shown.measurements.every((entry) => entry.loaded);
+        }""",
+        timeout=_LOADING_MS,
+    )
+    labels = viewer.evaluate(
+        """() => window.services.displaySetService.getActiveDisplaySets().find((set) => set.Modality === "SR")
+             .measurements.find((entry) => entry.TrackingIdentifier === "lesion 1")
+             .labels.map((entry) => `${entry.label}: ${entry.value}`)"""
+    )
+    table = pd.read_csv(outputs / "m.csv", dtype={"lesion_id": str})
+    of_lesion = table[table["lesion_id"] == "1"].set_index(["region", "parameter", "statistic"])
+    diameter = of_lesion.loc["lesion", "longest_axial_diameter", "value"]["value"]
+    slope = of_lesion.loc["rim", "lambda_hu", "mean"]["value"]
+    assert f"Long Axis: {diameter:.2f} mm" in labels
+    assert f"λHU of the rim, mean: {slope:.2f} [hnsf'U]/keV" in labels
+    viewer.wait_for_function(
+        """() => [...document.querySelectorAll("svg.svg-layer text")].some(
+             (text) => text.textContent.includes("λHU of the rim"))""",
+        timeout=_LOADING_MS,
+    )
+    assert viewer.locator("svg.svg-layer line, svg.svg-layer polyline").count() > 0
