@@ -1,37 +1,90 @@
-"""The stored values and the HU of a stack, slice by slice."""
+"""The stored values and the HU of a stack, slice by slice, each plane read once."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.dicom.model import SpectralStack
-from gsigpu.dicom.reading.hu_planes import read_planes
+from gsigpu.dicom.model import Plane, SpectralStack
+from gsigpu.dicom.reading.hu_planes import rescaled
 from gsigpu.dicom.reading.pixels import PlaneReader
 
 
-class StackSource:
-    """Delivers the stored values of a stack, slice by slice."""
+class PlaneStore:
+    """Reads planes; what was looked at before the pass over a study is kept until the pass takes it.
 
-    def __init__(self, stack: SpectralStack) -> None:
-        self._stack = stack
+    Safe to share between threads, and between the jobs of one pass.
+    """
+
+    def __init__(self) -> None:
         self._reader = PlaneReader()
+        self._kept: dict[tuple[Path, int], NDArray[np.int16]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, plane: Plane, out: NDArray[np.int16]) -> None:
+        """Stored values of a plane into `out`, (rows, columns) int16; nothing of it is kept after this."""
+        with self._lock:
+            kept = self._kept.pop((plane.path, plane.frame), None)
+        if kept is None:
+            self._reader.read_plane(plane, out)
+        else:
+            out[...] = kept
+
+    def look(self, planes: Sequence[Plane]) -> list[NDArray[np.int16]]:
+        """Stored values of planes that the pass is going to take too."""
+        return [self._look(plane) for plane in planes]
+
+    def _look(self, plane: Plane) -> NDArray[np.int16]:
+        key = plane.path, plane.frame
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is None:
+            kept = np.empty((plane.format.rows, plane.format.columns), np.int16)
+            self._reader.read_plane(plane, kept)
+            with self._lock:
+                self._kept[key] = kept
+        return kept
+
+
+class StackSource:
+    """Delivers the stored values of a stack, slice by slice.
+
+    store : that the jobs of a pass share; one of its own if None
+    """
+
+    def __init__(self, stack: SpectralStack, store: PlaneStore | None = None) -> None:
+        self._stack = stack
+        self._store = store or PlaneStore()
 
     def read(self, z: int, out: NDArray[np.int16]) -> None:
         """Slice z at all energies into (E, rows, columns) int16."""
-        self._reader.read([series.planes[z] for series in self._stack.series], out)
+        for series, target in zip(self._stack.series, out, strict=True):
+            self._store.take(series.planes[z], target)
 
     def rescale(self) -> dict[str, Any]:
         """(Z, E) slopes and intercepts, and padding ranges, of the delivered values."""
-        rows = list(zip(*(series.planes for series in self._stack.series), strict=True))
-        return {
-            "slopes": np.array([[plane.slope for plane in row] for row in rows]),
-            "intercepts": np.array([[plane.intercept for plane in row] for row in rows]),
-            "padding": [[plane.padding for plane in row] for row in rows],
-        }
+        return rescale_of([series.planes for series in self._stack.series])
 
     def read_hu(self, z: int) -> NDArray[np.float32]:
-        """Slice z in HU, (E, rows, columns) float32, NaN where there is no value."""
-        return read_planes(self._reader, [series.planes[z] for series in self._stack.series])
+        """Slice z in HU before the pass, (E, rows, columns) float32, NaN where there is no value."""
+        planes = [series.planes[z] for series in self._stack.series]
+        return rescaled(planes, self._store.look(planes))
+
+
+def rescale_of(channels: Sequence[Sequence[Plane]]) -> dict[str, Any]:
+    """How delivered values become those of the series, as `compile_program` takes it.
+
+    channels : E sequences of Z planes
+    Returns slopes and intercepts, (Z, E) float64, and the padding ranges, Z x E.
+    """
+    rows = list(zip(*channels, strict=True))
+    return {
+        "slopes": np.array([[plane.slope for plane in row] for row in rows]),
+        "intercepts": np.array([[plane.intercept for plane in row] for row in rows]),
+        "padding": [[plane.padding for plane in row] for row in rows],
+    }

@@ -31,7 +31,18 @@ def read_planes(reader: PlaneReader, planes: Sequence[Plane]) -> NDArray[np.floa
     """
     stored = np.empty((len(planes), planes[0].format.rows, planes[0].format.columns), np.int16)
     reader.read(planes, stored)
-    values = np.empty(stored.shape, np.float32)
+    return rescaled(planes, stored)
+
+
+def rescaled(
+    planes: Sequence[Plane], stored: Sequence[NDArray[np.int16]] | NDArray[np.int16]
+) -> NDArray[np.float32]:
+    """Delivered values of planes in the unit of their series, NaN where there is no value.
+
+    stored : an array of one shape for each plane
+    Returns (n, *shape) float32.
+    """
+    values = np.empty((len(planes), *stored[0].shape), np.float32)
     for plane, raw, target in zip(planes, stored, values, strict=True):
         np.multiply(raw, np.float32(plane.slope), out=target)
         np.add(target, np.float32(plane.intercept), out=target)
