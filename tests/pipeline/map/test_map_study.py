@@ -1,6 +1,7 @@
 """`map` from a folder to files: the values are the truth's, and what cannot be done is an error."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from pydicom import dcmread
 
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.hu_planes import read_volume
+from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import (
     AmbiguousStack,
@@ -149,6 +151,24 @@ def test_only_the_needed_series_are_decoded(phantom, tmp_path, study_folder):
     with pytest.raises(TruncatedPixelData):
         map_study(study_folder, tmp_path / "more", maps=["iodine"], backend="cpu")
     assert not (tmp_path / "more").exists()
+
+
+def test_every_plane_is_read_once(phantom, tmp_path, monkeypatch):
+    """The label check and the noise look at some slices before the pass; the pass takes them from there."""
+    times = Counter()
+    read_plane = PlaneReader.read_plane
+
+    def counted(self, plane, out):
+        times[plane.path, plane.frame] += 1
+        read_plane(self, plane, out)
+
+    monkeypatch.setattr(PlaneReader, "read_plane", counted)
+    maps = ["lambda-hu", "iodine", "sigma-iodine"]
+    result = map_study(
+        phantom.dicom_folder, tmp_path / "maps", maps=maps, phase="PVP", backend="cpu"
+    )
+    assert set(times.values()) == {1}
+    assert len(times) == len(result.stack.series) * result.stack.geometry.shape[0]
 
 
 def test_a_broken_series_stops_only_what_needs_it(study_folder, tmp_path):
