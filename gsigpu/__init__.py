@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
     from gsigpu.pipeline.compute_arrays import compute_arrays as compute
     from gsigpu.pipeline.map.map_volumes import map_or_volumes as map  # noqa: A004  # the verb of the command line
-    from gsigpu.pipeline.measure.measure_study import measure_study as measure
+    from gsigpu.pipeline.measure.mask_images import measure_masks as measure
     from gsigpu.pipeline.measure.study_masks import MaskFiles
     from gsigpu.pipeline.review.review_study import review_study as review
     from gsigpu.report.cohort_results import StatisticsSettings
@@ -65,7 +65,7 @@ _HOMES = {
     "compute": ("gsigpu.pipeline.compute_arrays", "compute_arrays"),
     "ImageVolume": ("gsigpu.image_volume", "ImageVolume"),
     "review": ("gsigpu.pipeline.review.review_study", "review_study"),
-    "measure": ("gsigpu.pipeline.measure.measure_study", "measure_study"),
+    "measure": ("gsigpu.pipeline.measure.mask_images", "measure_masks"),
     "cohort_init": ("gsigpu.pipeline.cohort_init.propose", "propose_manifest"),
     "cohort_run": ("gsigpu.pipeline.cohort_run.run_cohort", "run_cohort"),
     "cohort_stats": ("gsigpu.pipeline.cohort_stats.write_statistics", "cohort_stats"),
