@@ -16,12 +16,55 @@ They are imported when first used, so that `import gsigpu` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from gsigpu.errors import (
+    AmbiguousStack,
+    BackendError,
+    DamagedMask,
+    DeviceOutOfMemory,
+    DuplicateSlices,
+    EmptyMask,
+    EnergyConflict,
+    FileChanged,
+    GantryTilt,
+    GeometryError,
+    GpuUnavailable,
+    GridMismatch,
+    GsigpuError,
+    GsigpuWarning,
+    InputError,
+    MaskError,
+    MissingDependency,
+    MissingSlices,
+    MixedOrientations,
+    NonUniformSpacing,
+    NoSpectralStack,
+    NoValidVoxels,
+    OutputError,
+    OutsideStudy,
+    PixelDataError,
+    SettingsError,
+    StudyError,
+    TooFewEnergies,
+    TruncatedPixelData,
+    UnclearPosition,
+    UnclearRole,
+    UnmappedLabel,
+    UnsupportedPixelData,
+    WrongPatient,
+    WrongPhase,
+)
 from gsigpu.version import __version__
 
 if TYPE_CHECKING:
+    from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
     from gsigpu.dicom.study.read_study import read_study as scan
     from gsigpu.image_volume import ImageVolume
-    from gsigpu.phantom import PhantomSettings, write_phantom
+    from gsigpu.phantom import (
+        PhantomCohortSettings,
+        PhantomSettings,
+        write_phantom,
+        write_phantom_cohort,
+    )
     from gsigpu.pipeline.cohort_init.propose import propose_manifest as cohort_init
     from gsigpu.pipeline.cohort_run.checks import CohortOptions
     from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
@@ -31,21 +74,69 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
     from gsigpu.pipeline.compute_arrays import compute_arrays as compute
     from gsigpu.pipeline.map.map_volumes import map_or_volumes as map  # noqa: A004  # the verb of the command line
+    from gsigpu.pipeline.map.prepare_maps import SeriesOverrides
     from gsigpu.pipeline.measure.mask_images import measure_masks as measure
+    from gsigpu.pipeline.measure.measurement import MeasureSettings
+    from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+    from gsigpu.pipeline.measure.parameters import ParameterSettings
     from gsigpu.pipeline.measure.study_masks import MaskFiles
+    from gsigpu.pipeline.measure.write_measurement import write_measurement
     from gsigpu.pipeline.review.review_study import review_study as review
+    from gsigpu.regions.region_layout import RegionSettings
     from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observations import Choice
 
 __all__ = [
+    "AmbiguousStack",
+    "BackendError",
+    "CaseLabels",
     "Choice",
     "CohortOptions",
     "CohortSettings",
+    "DamagedMask",
+    "DeviceOutOfMemory",
+    "DuplicateSlices",
+    "EmptyMask",
+    "EnergyConflict",
+    "FileChanged",
+    "GantryTilt",
+    "GeometryError",
+    "GpuUnavailable",
+    "GridMismatch",
+    "GsigpuError",
+    "GsigpuWarning",
     "ImageVolume",
     "InclusionRules",
+    "InputError",
+    "MaskError",
     "MaskFiles",
+    "MeasureSettings",
+    "MissingDependency",
+    "MissingSlices",
+    "MixedOrientations",
+    "NoSpectralStack",
+    "NoValidVoxels",
+    "NonUniformSpacing",
+    "OutputError",
+    "OutsideStudy",
+    "ParameterSettings",
+    "PhantomCohortSettings",
     "PhantomSettings",
+    "PixelDataError",
+    "RegionSettings",
+    "RocSettings",
+    "SeriesOverrides",
+    "SettingsError",
     "StatisticsSettings",
+    "StudyError",
+    "TooFewEnergies",
+    "TruncatedPixelData",
+    "UnclearPosition",
+    "UnclearRole",
+    "UnmappedLabel",
+    "UnsupportedPixelData",
+    "WrongPatient",
+    "WrongPhase",
     "__version__",
     "cohort_init",
     "cohort_run",
@@ -56,10 +147,21 @@ __all__ = [
     "measure",
     "review",
     "scan",
+    "write_measurement",
     "write_phantom",
+    "write_phantom_cohort",
 ]
 
 _HOMES = {
+    "MeasureSettings": ("gsigpu.pipeline.measure.measurement", "MeasureSettings"),
+    "ParameterSettings": ("gsigpu.pipeline.measure.parameters", "ParameterSettings"),
+    "CaseLabels": ("gsigpu.pipeline.measure.measurement_rows", "CaseLabels"),
+    "write_measurement": ("gsigpu.pipeline.measure.write_measurement", "write_measurement"),
+    "RegionSettings": ("gsigpu.regions.region_layout", "RegionSettings"),
+    "RocSettings": ("gsigpu.cohort_statistics.roc.roc_settings", "RocSettings"),
+    "PhantomCohortSettings": ("gsigpu.phantom", "PhantomCohortSettings"),
+    "write_phantom_cohort": ("gsigpu.phantom", "write_phantom_cohort"),
+    "SeriesOverrides": ("gsigpu.pipeline.map.prepare_maps", "SeriesOverrides"),
     "scan": ("gsigpu.dicom.study.read_study", "read_study"),
     "map": ("gsigpu.pipeline.map.map_volumes", "map_or_volumes"),
     "compute": ("gsigpu.pipeline.compute_arrays", "compute_arrays"),

@@ -1,11 +1,14 @@
 """`import gsigpu` is the command line's verbs, and costs nothing until one is used."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import gsigpu
+import gsigpu.errors
 
 
 def test_verbs():
@@ -14,6 +17,19 @@ def test_verbs():
     assert set(dir(gsigpu)) == set(gsigpu.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = gsigpu.nonsense
+
+
+def test_every_error_and_every_settings_class_is_there():
+    for name, kind in vars(gsigpu.errors).items():
+        if isinstance(kind, type) and kind.__module__ == "gsigpu.errors":
+            assert getattr(gsigpu, name) is kind
+    package = Path(gsigpu.__file__).parent
+    settings = {
+        name
+        for path in package.rglob("*.py")
+        for name in re.findall(r"^class (\w+Settings)\b", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert settings <= set(gsigpu.__all__)
 
 
 def test_scan_and_map(tmp_path):

@@ -17,7 +17,7 @@ from gsigpu.errors import SettingsError
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
 from gsigpu.output.staging import staged_folder
-from gsigpu.pipeline.map.prepare_maps import Overrides, prepare_maps, run_maps
+from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, prepare_maps, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.version import __version__
@@ -127,7 +127,7 @@ def map_study(
         series=series,
         energies_kev=energies_kev,
         planes_of=lambda definitions: planes_for(output_format, definitions),
-        overrides=Overrides(energy_overrides, phase_overrides, kind_overrides),
+        overrides=SeriesOverrides(energy_overrides, phase_overrides, kind_overrides),
         watcher=watcher,
     )
     stack, planes, definitions = prepared.stack, prepared.planes, prepared.definitions

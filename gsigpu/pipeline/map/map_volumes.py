@@ -16,7 +16,7 @@ from gsigpu.dicom.model import Study
 from gsigpu.errors import SettingsError
 from gsigpu.image_volume import ImageVolume
 from gsigpu.pipeline.map.map_study import MapResult, map_study
-from gsigpu.pipeline.map.prepare_maps import Overrides, prepare_maps, run_maps
+from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, prepare_maps, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT
 
@@ -88,7 +88,7 @@ def map_volumes(
     energies_kev: Sequence[float] = (),
     backend: Literal["auto", "cpu", "gpu"] = "auto",
     n_workers: int | None = None,
-    overrides: Overrides | None = None,
+    overrides: SeriesOverrides | None = None,
 ) -> MapVolumes:
     """Maps of a study in memory; the arguments are those of `map_study`.
 
@@ -103,7 +103,7 @@ def map_volumes(
         series=series,
         energies_kev=energies_kev,
         planes_of=tuple,
-        overrides=overrides or Overrides(),
+        overrides=overrides or SeriesOverrides(),
         watcher=SILENT,
     )
     geometry = prepared.stack.geometry

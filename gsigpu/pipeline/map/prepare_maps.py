@@ -28,7 +28,7 @@ _CHECKED_SLICES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Overrides:
+class SeriesOverrides:
     """What a user said of series, by key: energy in keV, phase, kind."""
 
     energy: Mapping[str, float] | None = None
@@ -67,7 +67,7 @@ def prepare_maps(
     series: Sequence[str],
     energies_kev: Sequence[float],
     planes_of: Callable[[Sequence[MapDefinition]], Sequence[MapDefinition]],
-    overrides: Overrides,
+    overrides: SeriesOverrides,
     watcher: Watcher,
 ) -> PreparedMaps:
     """Chooses the stack, plans the maps, and looks at a few slices.
