@@ -70,7 +70,7 @@ def test_nvrtc_compiles_it(architecture, n_maps, n_energies, quantised, has_padd
 def test_source_run_as_cpp_equals_numpy(n_energies, n_maps, n_voxels, dtype):
     stored, weights, offsets, out = problem(2, n_energies, n_maps, n_voxels, dtype)
     expected = np.empty_like(out)
-    n_expected = cpu.linear_maps(stored, weights, offsets, expected)
+    n_expected = cpu.in_numpy(stored, weights, offsets, expected)
     n_clipped = host.linear_maps(stored, weights, offsets, out)
     true = exact(stored, weights, offsets)
     if dtype == np.float32:
@@ -96,7 +96,7 @@ def test_padding_of_any_energy(n_voxels, dtype):
     stored[1, 1, 5] = -2000  # not padding in that slice
     stored[2, 3, n_voxels - 1] = 2999
     expected = np.empty_like(out)
-    cpu.linear_maps(stored, weights, offsets, expected, padding=padding)
+    cpu.in_numpy(stored, weights, offsets, expected, padding=padding)
     host.linear_maps(stored, weights, offsets, out, padding=padding)
     low, high = padding[..., :1], padding[..., 1:]
     padded_mask = ((stored >= low) & (stored <= high)).any(axis=1)
@@ -116,7 +116,7 @@ def test_clipped_values_are_counted_once_and_padded_ones_never():
     expected = np.empty_like(out)
     for n_clipped in (
         host.linear_maps(stored, weights, offsets, out, padding=padding),
-        cpu.linear_maps(stored, weights, offsets, expected, padding=padding),
+        cpu.in_numpy(stored, weights, offsets, expected, padding=padding),
     ):
         np.testing.assert_allclose(n_clipped, beyond.sum(axis=(0, 2)), atol=1)
         assert n_clipped.sum() > 1000
@@ -131,6 +131,27 @@ def test_extremes_without_undefined_behaviour(n_voxels):
     padding = np.tile(np.int16([-32768, -32768]), (1, 2, 1))
     host.linear_maps(stored, weights, offsets, out, padding=padding, sanitize="undefined")
     assert out[0, 0, 1] == -32768
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+@pytest.mark.parametrize("n_voxels", [65536, 65539])
+def test_every_stored_value_without_undefined_behaviour(n_voxels, dtype):
+    """Weights are quarters, so float32 is exact: equal to the bit, halves and clipped values too."""
+    every = np.resize(np.arange(-32768, 32768, dtype=np.int16), n_voxels)
+    stored = aligned((1, 2, n_voxels), np.int16)
+    stored[0] = every, np.roll(every[::-1], 12345)
+    weights = np.float32([[[1, 0], [0, 0.5], [1.25, -0.75]]])
+    offsets = np.float32([[0, 0, 0.25]])
+    padding = np.int16([[[-32768, -32760], [32000, 32001]]])
+    expected, out = (aligned((1, 3, n_voxels), dtype) for _ in range(2))
+    n_expected = cpu.in_numpy(stored, weights, offsets, expected, padding=padding)
+    n_clipped = host.linear_maps(
+        stored, weights, offsets, out, padding=padding, sanitize="undefined"
+    )
+    np.testing.assert_array_equal(out, expected)
+    if dtype == np.int16:
+        np.testing.assert_array_equal(n_clipped, n_expected)
+        assert n_clipped[2] > 1000
 
 
 def test_result_does_not_depend_on_the_launch():
@@ -152,7 +173,7 @@ def test_the_card_equals_numpy(n_energies, n_maps, n_voxels, dtype):
 
     stored, weights, offsets, expected = problem(2, n_energies, n_maps, n_voxels, dtype)
     padding = np.tile(np.int16([-2000, -1990]), (2, n_energies, 1))
-    n_expected = cpu.linear_maps(stored, weights, offsets, expected, padding=padding)
+    n_expected = cpu.in_numpy(stored, weights, offsets, expected, padding=padding)
     out = cupy.empty(expected.shape, dtype)
     arrays = [cupy.asarray(array) for array in (stored, weights, offsets)]
     n_clipped = gpu.linear_maps(*arrays, out, padding=cupy.asarray(padding)).get()
