@@ -23,7 +23,7 @@ from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.review.page_data import phase_entry, study_entry, write_regions
 from gsigpu.pipeline.review.page_volumes import page_definitions, write_volumes
-from gsigpu.pipeline.review.roi_template import roi_template
+from gsigpu.pipeline.review.roi_template import reading_note, roi_template
 from gsigpu.pipeline.stack_source import StackSource
 from gsigpu.version import __version__
 from gsigpu.viewer.page_files import PAGE, write_page
@@ -150,6 +150,8 @@ def review_study(
                 n_lesions += len(measurement.layout.lesions)
             else:
                 phase_warnings += label_warnings(stack, StackSource(stack))
+            if with_identity:
+                phase_warnings += reading_note(stack)
             entry = phase_entry(key, stack, measurement, phase_warnings)
             entry["regionSlices"] = (
                 []

@@ -115,6 +115,21 @@ def test_identity_where_it_is_asked_for(reviewed_with_identity):
     assert study_data(reviewed_with_identity)["identity"]["patient ID"] == "IDENT-4711"
 
 
+def test_a_series_that_regions_refer_to_in_place_of_70_kev_is_told(
+    truth, tmp_path, reviewed_with_identity
+):
+    note = "saved regions of interest refer to the series at 60 keV: the stack has none at 70 keV"
+    result = review_study(
+        truth.dicom_folder,
+        tmp_path / "page",
+        phases=["PVP"],
+        energies_kev=(40, 60, 100),
+        with_identity=True,
+    )
+    assert note in result.warnings
+    assert not [line for line in reviewed_with_identity.warnings if "refer to" in line]
+
+
 def test_names_are_text_and_never_markup(reviewed):
     document = reviewed.page.read_text("utf-8")
     assert "<b>7</b>" not in document
