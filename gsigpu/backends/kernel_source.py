@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.errors import BackendError
+
 # More accumulators than this would spill registers; a launch makes so many maps at most.
 MOST_MAPS_PER_LAUNCH = 8
 VOXELS_PER_THREAD = 8
@@ -46,13 +48,20 @@ def linear_maps_options(
 def map_groups(n_maps: int, n_energies: int = 1) -> list[tuple[int, int]]:
     """(first map, number of maps) of each launch for K maps of E energies.
 
+    Raises BackendError where the tables of one map are larger than a kernel's parameters may be.
+
     >>> map_groups(11)
     [(0, 8), (8, 3)]
     >>> map_groups(8, 101)
     [(0, 7), (7, 1)]
     """
     room = (_TABLE_BYTES // 4 - 2 * n_energies) // (n_energies + 1)
-    most = min(MOST_MAPS_PER_LAUNCH, max(room, 1))
+    if room < 1:
+        raise BackendError(
+            f"the GPU takes at most {(_TABLE_BYTES // 4 - 1) // 3} energies, not {n_energies}",
+            remedy="use --backend cpu, or fewer energies",
+        )
+    most = min(MOST_MAPS_PER_LAUNCH, room)
     return [(first, min(most, n_maps - first)) for first in range(0, n_maps, most)]
 
 
