@@ -19,6 +19,9 @@ _REFERENCES = {
     "delong": "DeLong, DeLong & Clarke-Pearson, Biometrics 1988; 44: 837-845",
     "holm": "Holm, Scand J Stat 1979; 6: 65-70",
     "youden": "Youden, Cancer 1950; 3: 32-35",
+    "hand-till": "Hand & Till, Mach Learn 2001; 45: 171-186",
+    "rubin": "Rubin, Multiple Imputation for Nonresponse in Surveys, Wiley 1987",
+    "janes-pepe": "Janes & Pepe, Biometrika 2009; 96: 371-382",
     "icc": "Shrout & Fleiss, Psychol Bull 1979; 86: 420-428",
 }
 
@@ -36,7 +39,11 @@ def methods(observations: Observations, results: Results) -> list[str]:
         " ".join(_data(observations, results)),
         " ".join(_groups(results, cited)),
         " ".join(_areas(results, cited)),
+        " ".join(_within(results)),
+        " ".join(_models(results, cited)),
+        " ".join(_further(results, cited)),
         " ".join(_readers(observations, results, cited)),
+        " ".join(_plan(results)),
         f"Statistics were computed with gsigpu {__version__}.",
     ]
     references = [f"{k}. {_REFERENCES[key]}." for k, key in enumerate(used, start=1)]
@@ -111,3 +118,61 @@ def _areas(results: Results, cite: Cite) -> Iterator[str]:
 def _readers(observations: Observations, results: Results, cite: Cite) -> Iterator[str]:
     if len(results.frames.icc):
         yield f"Agreement of {plural(len(observations.readers), 'reader')} is given as intraclass correlation {cite('icc')} and limits of agreement."
+
+
+def _within(results: Results) -> Iterator[str]:
+    frame = results.frames.within
+    tests = set(frame["test"]) if len(frame) else set()
+    if any(str(test).startswith("mixed") for test in tests):
+        yield (
+            "Regions of one lesion, and phases of one region, were compared within lesions by a linear mixed model with random "
+            "intercepts of patients and lesions and cluster-robust variances."
+        )
+    if {"paired-t", "rm-anova"} & tests:
+        yield "Paired t tests and repeated-measures ANOVA of the same values are labelled paper-compatible."
+
+
+def _models(results: Results, cite: Cite) -> Iterator[str]:
+    frame = results.frames.models
+    if len(frame):
+        names = {
+            "multinomial": "multinomial models of all groups",
+            "logistic": "logistic models of pairs of groups",
+        }
+        used = [words for model, words in names.items() if model in set(frame["model"])]
+        yield (
+            f"Parameters were combined in {listed(used)}, judged on patients whom they had not seen, by "
+            "cross-validation in whole patients."
+        )
+    if len(results.frames.multiclass):
+        yield f"The mean area of all pairs of groups is Hand and Till's {cite('hand-till')}."
+    if len(results.frames.decision_curve):
+        yield f"Net benefit was computed for a prevalence of {results.settings.prevalence:g}."
+
+
+def _further(results: Results, cite: Cite) -> Iterator[str]:
+    settings, frames = results.settings, results.frames
+    held = listed([name.replace("_", " ") for name in settings.covariates])
+    if len(frames.adjusted):
+        yield f"Further tests held {held} equal, in lesions with all of these known."
+        if frames.adjusted["test"].astype(str).str.startswith("adjusted-imputed").any():
+            yield f"They were repeated with missing covariates imputed, pooled by Rubin's rules {cite('rubin')}."
+    if len(frames.adjusted_roc):
+        yield f"Areas were adjusted for {held} {cite('janes-pepe')}."
+    if len(frames.subgroups):
+        yield f"The primary test was repeated in subgroups by {settings.subgroups.replace('_', ' ')}, with a test of interaction."
+    if len(frames.sites):
+        yield f"Each {settings.site.replace('_', ' ')} was judged by the cut-offs of all others."
+    if len(frames.sensitivity):
+        n = frames.sensitivity["analysis"].nunique()
+        yield f"The primary test was repeated in {plural(n, 'sensitivity analysis', 'sensitivity analyses')}."
+
+
+def _plan(results: Results) -> Iterator[str]:
+    plan = results.settings.plan
+    if plan is not None:
+        families = listed([f"“{family.name}”" for family in plan.families])
+        yield (
+            f"Tests of {families} were planned in a file that states the date {plan.date} (SHA-256 {plan.sha256}) and are "
+            "adjusted after Holm within each of these families; all other results are exploratory."
+        )

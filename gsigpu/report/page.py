@@ -32,6 +32,7 @@ from gsigpu.report.paper_tables import (
     group_table,
     pairwise_table,
 )
+from gsigpu.report.plan_words import plan_words
 from gsigpu.report.roc_tables import roc_tables
 from gsigpu.report.sentences import disagreement_words, summary
 from gsigpu.report.source_study import CITATION
@@ -209,6 +210,7 @@ def render(
         "against_rest": tables.against_rest,
         "within": tables.within,
         "readings": tables.readings,
+        "plan": plan_words(results),
         "methods": methods(observations, results),
         "warnings": warnings_of(observations, results),
         "has_values": results.has_values,

@@ -98,6 +98,25 @@ def test_directions_exclusions_and_the_hash_are_kept(run, plan):
     assert provenance["settings"]["plan"]["date"] == "2026-03-01"
 
 
+def test_the_page_says_what_was_planned(run, plan):
+    page = run.report.read_text("utf-8")
+    top, methods = page.split('<h2 id="methods">')
+    for part in (top, methods):
+        assert plan.sha256 in part
+        assert "2026-03-01" in part
+    n_below = sum(
+        int((frame.loc[frame["planned"] == "primary", "p_holm_planned"] < 0.05).sum())
+        for frame in (pd.read_csv(run.out / f"{name}.csv") for name in ("pairwise", "roc"))
+    )
+    assert f"Family “primary”: 4 planned tests, {n_below} of them below .05" in top
+    assert (
+        "Exploratory: everything on this page that is not of “primary” and “any difference”" in top
+    )
+    assert "compared within lesions" in methods
+    assert "imputed" not in methods
+    assert "in subgroups" not in methods
+
+
 @pytest.mark.parametrize(
     ("choice", "directions", "words"),
     [
