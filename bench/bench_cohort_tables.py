@@ -89,9 +89,7 @@ def main() -> None:
         ):
             last[:] = [perf_counter(), 0.0]
             begun, cpu = perf_counter(), process_time()
-            tables = write_tables(
-                out, part, [], InclusionRules(), n_manifest_rows=len(part), progress=tick
-            )
+            tables = write_tables(out, part, [], InclusionRules(), progress=tick)
             lines.append(
                 f"| {name} | {perf_counter() - begun:.1f} | {process_time() - cpu:.1f} | {last[1]:.1f} |"
             )

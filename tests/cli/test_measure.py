@@ -74,19 +74,22 @@ def test_json(truth, tmp_path):
 
 
 def test_a_failure_beside_success_is_exit_code_1_and_one_line(truth, tmp_path):
-    empty = tmp_path / "empty.nii.gz"
+    elsewhere = tmp_path / "elsewhere.nii.gz"
     affine = truth.geometry.affine_ras
-    nibabel.save(nibabel.Nifti1Image(np.zeros(SMALL.shape[::-1], np.uint8), affine), empty)
+    affine[:3, 3] += 1000.0
+    labels = np.zeros(SMALL.shape[::-1], np.uint8)
+    labels[10:20, 10:20, 2:4] = 9
+    nibabel.save(nibabel.Nifti1Image(labels, affine), elsewhere)
     done = run(
-        truth.dicom_folder, "--mask", truth.lesion_mask, "--mask", empty, "--phase", "PVP",
+        truth.dicom_folder, "--mask", truth.lesion_mask, "--mask", elsewhere, "--phase", "PVP",
         "-o", tmp_path / "out" / "t.csv",
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1] == (
-        f"gsigpu: error: {empty}: holds no region; draw one on this study"
-    )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("gsigpu: error: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"gsigpu: error: {elsewhere}: ")
     table = read_table(tmp_path / "out" / "t.csv")
-    assert table[table.parameter == ""]["flags"].tolist() == ["failed:empty-mask"]
+    assert table[table.parameter == ""]["flags"].tolist() == ["failed:outside-study"]
     assert len(table) > 100
 
 

@@ -320,7 +320,7 @@ def liver_sized(mask: RegionMask, spacing_mm: Spacing) -> str:
     >>> import numpy as np
     >>> ball = RegionMask("a", 1, (0, 0, 0), np.ones((4, 90, 90), bool))
     >>> liver_sized(ball, (2.0, 2.0, 2.0)), liver_sized(ball, (2.0, 0.5, 0.5))
-    ('is 253 mm wide and has 259 mL', '')
+    ('is 252 mm wide and has 259 mL', '')
     """
     largest = parts(mask)[0]
     width_mm = longest_axial_diameter_mm(largest, spacing_mm)

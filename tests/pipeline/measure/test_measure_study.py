@@ -231,9 +231,9 @@ def test_sizes(truth, measurement):
         voxels = int((labels == lesion["label"]).sum())
         volume_ml = voxels * 4.0 * 2.2 * 2.2 / 1000.0
         assert value_of(measurement, name, "lesion", "volume", "value") == pytest.approx(volume_ml)
-        # Between edges of voxels: up to a pixel's diagonal more than the analytic diameter.
+        # Within half a pixel of the analytic diameter.
         diameter = value_of(measurement, name, "lesion", "longest_axial_diameter", "value")
-        assert -1.0 <= diameter - lesion["longest_axial_diameter_mm"] <= 2.2 * np.sqrt(2)
+        assert diameter == pytest.approx(lesion["longest_axial_diameter_mm"], abs=2.2 / 2)
 
 
 def test_vendor_iodine_in_its_unit(measurement):
