@@ -29,7 +29,7 @@ _SLOPE_FACTOR = 1.5
 def remedies_of(observations: Observations, results: Results) -> list[str]:
     """What to type, for the terminal: the page has readers who type nothing."""
     remedies = []
-    if observations.readers and len(observations.readers) > 1:
+    if (observations.table["reader"] == "mean").any():  # nobody has chosen one
         remedies.append(f"one reader alone: --reader {observations.readers[0] or 'NAME'}")
     if next(_undeclared(observations, results), ""):
         remedies.append(
