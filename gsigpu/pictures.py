@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.figure_fonts import fonts_for
 from gsigpu.volume import VolumeGeometry, patient_letters
 
 ANATOMY_WINDOW = (60.0, 400.0)  # soft tissue: centre, width in HU
@@ -76,7 +77,8 @@ def save_panels(
     _scale_bar(axes[0], width_mm, height_mm)
     if caption:
         figure.supxlabel(caption, color=_INK, fontsize=9)
-    figure.savefig(path, dpi=130, format=None if path.suffix else "png")
+    with fonts_for(figure):
+        figure.savefig(path, dpi=130, format=None if path.suffix else "png")
 
 
 def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, float]) -> None:

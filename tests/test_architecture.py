@@ -18,6 +18,7 @@ LAYERS = (
         "tables",
         "phantom",
         "pictures",
+        "figure_fonts",
         "report",
         "image_volume",
         "volume_files",

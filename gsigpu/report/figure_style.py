@@ -8,12 +8,14 @@ figure follows the reader's light or dark scheme; in files it is as written here
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from gsigpu.figure_fonts import HOUSE_FONT, fonts_for
 
 INK = "#1f2430"
 FAINT = "#7d8592"
@@ -30,8 +32,9 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 # More marks than this are drawn as an image inside the SVG.
 MOST_VECTOR_MARKS = 3000
 _DPI = 150
+KINDS = ("svg", "pdf", "png")
 _RC = {
-    "font.family": "DejaVu Sans",
+    "font.family": HOUSE_FONT,
     "font.size": 9.0,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -119,22 +122,28 @@ def shade_of(index: int) -> str:
     return SHADES[index % len(SHADES)]
 
 
-def save(drawing: Drawing, folder: Path) -> list[Path]:
-    """NAME.svg, NAME.pdf and NAME.png, without dates."""
+def save(
+    drawing: Drawing, folder: Path, *, kinds: Sequence[str] = KINDS, dpi: int = _DPI
+) -> list[Path]:
+    """NAME.svg, NAME.pdf and NAME.png, without dates.
+
+    Warns (GsigpuWarning) of characters that no installed font has.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    # Laid out once, not at each of the three writings.
-    drawing.figure.draw_without_rendering()
-    drawing.figure.set_layout_engine("none")
     about: dict[str, dict[str, str | None]] = {
         "svg": {"Date": None, "Title": drawing.title},
         "pdf": {"CreationDate": None, "Title": drawing.title},
         "png": {"Title": drawing.title},
     }
     written = []
-    for kind, metadata in about.items():
-        path = folder / f"{drawing.name}.{kind}"
-        drawing.figure.savefig(path, format=kind, dpi=_DPI, metadata=metadata)
-        written.append(path)
+    with fonts_for(drawing.figure):
+        # Laid out once, not at each of the three writings.
+        drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")
+        for kind in kinds:
+            path = folder / f"{drawing.name}.{kind}"
+            drawing.figure.savefig(path, format=kind, dpi=dpi, metadata=about[kind])
+            written.append(path)
     return written
 
 

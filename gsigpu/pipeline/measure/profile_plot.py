@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import SettingsError
+from gsigpu.figure_fonts import fonts_for
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.regions.region_layout import LesionLayout
 from gsigpu.regions.shells import FEW_VOXELS
@@ -95,7 +96,8 @@ def save_profiles(path: Path, measurement: Measurement) -> None:
         fontsize=10,
     )
     figure.supxlabel("distance to the boundary (mm), negative inside", fontsize=9)
-    figure.savefig(path, dpi=130)
+    with fonts_for(figure):
+        figure.savefig(path, dpi=130)
 
 
 def _draw(
