@@ -40,6 +40,28 @@ class Backend(Protocol):
         Raises GridMismatch if the shapes disagree.
         """
 
+    # Segments of rows. values : (P, N) float32; starts : (S + 1,) int64, a NumPy array, ascending from 0 to N: segment s of
+    # every row is [starts[s]:starts[s + 1]]. What is as small as the segments comes back as NumPy arrays.
+
+    def sort_segments(self, values: Any, starts: Any) -> Any:
+        """(P, N) float32, each segment of each row ascending, NaN last."""
+
+    def segment_moments(self, values: Any, starts: Any, centres: Any, *, order: int) -> Any:
+        """Sums of powers of the values that are no NaN, in float64.
+
+        centres : (P, S) float64, a NumPy array
+        Returns (P, S, order + 1) float64: Σ (x - centre)^j for j = 0 (how many values), 1, …, order.
+        """
+
+    def segment_histograms(
+        self, values: Any, starts: Any, low: Any, width: Any, n_bins: int
+    ) -> Any:
+        """Counts of values that are no NaN in bins of equal width; the last one is closed.
+
+        low, width : (P, S) float64, NumPy arrays, of the whole range; width > 0
+        Returns (P, S, n_bins) int64: of the values with floor(n_bins (x - low) / width) = b.
+        """
+
 
 def backend_for(array: Any) -> Backend:
     """The backend that `array` belongs to; a NumPy array never imports CuPy.

@@ -13,6 +13,7 @@ compiled loop and of the CUDA kernel.
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,86 @@ def _padded_mask(block: NDArray[np.int16], ranges: NDArray[np.int16]) -> NDArray
     for values, (low, high) in zip(block[may_hold], ranges[may_hold], strict=True):
         padded_mask |= (values >= low) & (values <= high)
     return padded_mask
+
+
+# Values of a block of a segment, as float64, and their powers stay in the L2 cache.
+_MOMENT_BLOCK = 16384
+
+
+def sort_segments(values: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Each segment of each row in order; see `gsigpu.backends.Backend.sort_segments`.
+
+    >>> sort_segments(np.float32([[3, np.nan, 1, 9, 8]]), np.array([0, 3, 5]))
+    array([[ 1.,  3., nan,  8.,  9.]], dtype=float32)
+    """
+    ordered = values.copy()
+    for first, end in pairwise(starts.tolist()):
+        ordered[:, first:end].sort(axis=1)
+    return ordered
+
+
+def segment_moments(
+    values: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    centres: NDArray[np.float64],
+    *,
+    order: int,
+) -> NDArray[np.float64]:
+    """Sums of powers in each segment; see `gsigpu.backends.Backend.segment_moments`.
+
+    >>> segment_moments(np.float32([[1, 3, np.nan]]), np.array([0, 3]), np.array([[1.0]]), order=2)
+    array([[[2., 2., 4.]]])
+    """
+    n_rows, n_segments = centres.shape
+    sums = np.zeros((n_rows, n_segments, order + 1))
+    n_columns = max(_MOMENT_BLOCK // max(n_rows, 1), 1)
+    for s, (first, end) in enumerate(pairwise(starts.tolist())):
+        for begin in range(first, end, n_columns):
+            block = values[:, begin : min(begin + n_columns, end)]
+            sums[:, s] += _block_moments(block - centres[:, s, None], order)
+    return sums
+
+
+def _block_moments(deviations: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    """(P, order + 1) sums of the powers of (P, n) deviations, NaN left out."""
+    sums = np.empty((len(deviations), order + 1))
+    sums[:, 0] = deviations.shape[1]
+    sums[:, 1] = deviations.sum(axis=1)
+    if np.isnan(sums[:, 1]).any():
+        is_nan = np.isnan(deviations)
+        sums[:, 0] -= is_nan.sum(axis=1)
+        deviations[is_nan] = 0.0
+        sums[:, 1] = deviations.sum(axis=1)
+    power = deviations
+    for j in range(2, order + 1):
+        power = power * deviations
+        sums[:, j] = power.sum(axis=1)
+    return sums
+
+
+def segment_histograms(
+    values: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    low: NDArray[np.float64],
+    width: NDArray[np.float64],
+    n_bins: int,
+) -> NDArray[np.int64]:
+    """Values of each segment in bins; see `gsigpu.backends.Backend.segment_histograms`.
+
+    >>> ends = np.array([[0.0]]), np.array([[4.0]])
+    >>> segment_histograms(np.float32([[0, 1, 4, 4]]), np.array([0, 4]), *ends, 4)
+    array([[[1, 1, 0, 2]]])
+    """
+    n_rows, n_segments = low.shape
+    counts = np.zeros((n_rows, n_segments, n_bins), np.int64)
+    for s, (first, end) in enumerate(pairwise(starts.tolist())):
+        for p in range(n_rows):
+            row = values[p, first:end].astype(np.float64)
+            row = row[~np.isnan(row)]
+            scaled = n_bins * (row - low[p, s]) / width[p, s]
+            bins = np.clip(scaled, 0, n_bins - 1).astype(np.int64)
+            counts[p, s] = np.bincount(bins, minlength=n_bins)
+    return counts
 
 
 def require_shapes(

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 import cupy
+import numpy as np
+from numpy.typing import NDArray
 
 from gsigpu.backends.cpu import require_shapes
 from gsigpu.backends.kernel_source import (
@@ -20,6 +22,9 @@ from gsigpu.backends.kernel_source import (
 _THREADS = 256
 # Of a slice. Enough to fill any card several times; the kernel strides over the rest.
 _MOST_BLOCKS = 4096
+# Of a segment, each with sums of its own: fixed, so that sums do not depend on the card.
+_LANES = 256
+_SIGN = 0x80000000
 
 
 @lru_cache(maxsize=256)
@@ -86,3 +91,74 @@ def _launch(
                 linear_maps_tables(weights[rows], offsets[rows], padding),
             ),
         )
+
+
+def sort_segments(values: Any, starts: NDArray[np.int64]) -> Any:
+    """Each segment of each row in order; see `gsigpu.backends.Backend.sort_segments`.
+
+    One sort of 64-bit keys per row: the segment above, below it the value's bits so that they ascend as the values.
+    """
+    segments = _segment_of_each(starts).astype(cupy.uint64) << 32
+    ordered = cupy.empty(values.shape, cupy.float32)
+    for row, target in zip(values, ordered, strict=True):
+        # One NaN, a positive one, which is above all numbers; and one zero.
+        bits = cupy.where(cupy.isnan(row), cupy.float32(np.nan), row + cupy.float32(0)).view(
+            cupy.uint32
+        )
+        keys = segments | _flipped(bits, is_negative=bits >= _SIGN)
+        keys.sort()
+        bits = (keys & cupy.uint64(0xFFFFFFFF)).astype(cupy.uint32)
+        target[...] = _flipped(bits, is_negative=bits < _SIGN).view(cupy.float32)
+    return ordered
+
+
+def _flipped(bits: Any, *, is_negative: Any) -> Any:
+    """Bits of floats as integers that ascend with them, and back: all of a negative one turned, else the sign."""
+    return bits ^ cupy.where(is_negative, cupy.uint32(0xFFFFFFFF), cupy.uint32(_SIGN))
+
+
+def _segment_of_each(starts: NDArray[np.int64]) -> Any:
+    """(N,) int64, the segment of each column."""
+    columns = cupy.arange(int(starts[-1]), dtype=cupy.int64)
+    return cupy.searchsorted(cupy.asarray(starts[1:]), columns, side="right")
+
+
+def segment_moments(
+    values: Any, starts: NDArray[np.int64], centres: NDArray[np.float64], *, order: int
+) -> NDArray[np.float64]:
+    """Sums of powers in each segment; see `gsigpu.backends.Backend.segment_moments`."""
+    n_rows, n_segments = centres.shape
+    if not centres.size:
+        return np.zeros((*centres.shape, order + 1))
+    sums = cupy.empty((n_rows, n_segments, _LANES, order + 1), cupy.float64)
+    kernel = _kernel(cupy.cuda.Device().id, "segment_moments", (f"-DORDER={order}",))
+    kernel(
+        (n_segments, n_rows),
+        (_LANES,),
+        (values, cupy.asarray(starts), cupy.asarray(centres), sums, cupy.int64(values.shape[1])),
+    )
+    of_segments: NDArray[np.float64] = sums.sum(axis=2).get()
+    return of_segments
+
+
+def segment_histograms(
+    values: Any,
+    starts: NDArray[np.int64],
+    low: NDArray[np.float64],
+    width: NDArray[np.float64],
+    n_bins: int,
+) -> NDArray[np.int64]:
+    """Values of each segment in bins; see `gsigpu.backends.Backend.segment_histograms`."""
+    n_rows, n_segments = low.shape
+    counts = np.zeros((n_rows, n_segments, n_bins), np.int64)
+    segments = _segment_of_each(starts)
+    for p, row in enumerate(values):
+        lows, widths = cupy.asarray(low[p])[segments], cupy.asarray(width[p])[segments]
+        scaled = n_bins * (row.astype(cupy.float64) - lows) / widths
+        is_valid = ~cupy.isnan(scaled)
+        bins = cupy.clip(cupy.where(is_valid, scaled, 0.0), 0, n_bins - 1).astype(cupy.int64)
+        # What is no value goes behind the last bin of all.
+        bins = cupy.where(is_valid, segments * n_bins + bins, n_segments * n_bins)
+        of_row = cupy.bincount(bins, minlength=n_segments * n_bins + 1)[:-1].get()
+        counts[p] = of_row.reshape(n_segments, n_bins)
+    return counts
