@@ -1,6 +1,6 @@
 // CUDA as ordinary C++: enough of it to run one kernel's source, block by block and thread by thread.
+// <cmath> is left out: it takes longer to compile than a kernel.
 #pragma once
-#include <cmath>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -14,6 +14,10 @@ static thread_local Index blockIdx, threadIdx, blockDim, gridDim;
 #define __restrict__
 #define __grid_constant__
 #define __launch_bounds__(...)
+
+#define fabsf __builtin_fabsf
+#define fmaxf __builtin_fmaxf
+#define fminf __builtin_fminf
 
 static inline float __int_as_float(int bits) { float value; std::memcpy(&value, &bits, 4); return value; }
 static inline int __float_as_int(float value) { int bits; std::memcpy(&bits, &value, 4); return bits; }

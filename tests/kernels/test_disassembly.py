@@ -3,15 +3,14 @@
 Static facts of the code, not times. They hold for the NVRTC that constraints.txt pins.
 """
 
-import os
 import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, files
 
 import pytest
-from cupy_backends.cuda.libs import nvrtc
 
-from gsigpu.backends.kernel_source import kernel_source, linear_maps_options
+from gsigpu.backends.kernel_source import linear_maps_options
+from tests.kernels.device_code import READ_ARCHITECTURES, cubin, unavailable
 
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?);", re.M)
 N_REGISTERS = re.compile(
@@ -33,31 +32,13 @@ def nvdisasm():
     return unavailable("nvdisasm is missing (pip install nvidia-cuda-nvdisasm)")
 
 
-def unavailable(why):
-    if os.environ.get("GSIGPU_REQUIRE_TOOLS") == "1":
-        pytest.fail(why)
-    return pytest.skip(why)
-
-
-def cubin(architecture, options):
-    try:
-        program = nvrtc.createProgram(kernel_source("linear_maps"), "linear_maps.cu", (), ())
-    except (ImportError, OSError, RuntimeError) as error:
-        unavailable(f"NVRTC cannot be loaded (pip install nvidia-cuda-nvrtc): {error}")
-    try:
-        nvrtc.compileProgram(program, (f"-arch=sm_{architecture}", "-std=c++17", *options))
-        return nvrtc.getCUBIN(program) + b"\0"  # CuPy takes the last byte for a string's end
-    finally:
-        nvrtc.destroyProgram(program)
-
-
 def registers_of(operand_text):
     """Registers that an instruction names; `R4.64` is R4 and R5."""
     names = re.findall(r"\bR(\d+)(?:\.reuse)?(\.64)?", operand_text)
     return {int(number) + step for number, wide in names for step in range(2 if wide else 1)}
 
 
-@pytest.mark.parametrize("architecture", [80, 90, 100, 120])
+@pytest.mark.parametrize("architecture", READ_ARCHITECTURES)
 @pytest.mark.parametrize("as_integers", [True, False], ids=["int16-padding", "float32"])
 @pytest.mark.parametrize(("n_maps", "n_energies"), [(1, 2), (4, 11)])
 def test_registers_loads_and_conversions(tmp_path, n_maps, n_energies, as_integers, architecture):
@@ -70,8 +51,9 @@ def test_registers_loads_and_conversions(tmp_path, n_maps, n_energies, as_intege
         vector=True,
     )
     path = tmp_path / "linear_maps.cubin"
-    path.write_bytes(cubin(architecture, options))
-    text = subprocess.run([program, path], check=True, capture_output=True, text=True).stdout
+    path.write_bytes(cubin("linear_maps", architecture, options))
+    command = [program, "--no-dataflow", path]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     assert int(N_REGISTERS.search(text)[1], 16) <= MOST_REGISTERS[n_maps, n_energies]
     instructions = INSTRUCTION.findall(text)

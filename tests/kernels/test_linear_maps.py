@@ -4,14 +4,17 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from cupy_backends.cuda.libs import nvrtc
 
 from gsigpu.backends import cpu
-from gsigpu.backends.kernel_source import kernel_source, linear_maps_options
-from tests.kernels import host
+from gsigpu.backends.kernel_source import kernel_source, linear_maps_options, linear_maps_tables
+from tests.kernels import host, sanitized
+from tests.kernels.device_code import ARCHITECTURES, READ_ARCHITECTURES, cubin
 
 RNG = np.random.default_rng(3)
-ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+# The default specialisations, and those with more maps or rows that are not aligned. Nothing in the source depends on
+# the architecture: the oldest, the newest and one between show that these compile.
+DEFAULTS = [(1, 2, True, True, True), (4, 11, True, True, True)]
+OTHERS = [(8, 11, False, True, True), (3, 5, True, False, False), (2, 11, False, False, False)]
 
 
 def aligned(shape, dtype):
@@ -41,27 +44,17 @@ def test_every_kernel_has_a_test_here():
     assert names == {"linear_maps.cu", "segment_moments.cu"}
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
-    ("n_maps", "n_energies", "quantised", "has_padding", "vector"),
-    [(1, 2, True, True, True), (4, 11, True, True, True), (8, 11, False, True, True), (3, 5, True, False, False), (2, 11, False, False, False)],
+    ("architecture", "specialisation"),
+    [
+        *((architecture, default) for architecture in sorted({*ARCHITECTURES} - {*READ_ARCHITECTURES}) for default in DEFAULTS),
+        *((architecture, other) for architecture in (75, 90, 120) for other in OTHERS),
+    ],
 )  # fmt: skip
-def test_nvrtc_compiles_it(architecture, n_maps, n_energies, quantised, has_padding, vector):
-    if architecture not in nvrtc.getSupportedArchs():
-        pytest.fail(f"this NVRTC does not know sm_{architecture}")
-    options = linear_maps_options(
-        n_maps=n_maps,
-        n_energies=n_energies,
-        quantised=quantised,
-        has_padding=has_padding,
-        vector=vector,
-    )
-    program = nvrtc.createProgram(kernel_source("linear_maps"), "linear_maps.cu", (), ())
-    try:
-        nvrtc.compileProgram(program, (f"-arch=sm_{architecture}", "-std=c++17", *options))
-        assert b"linear_maps" in nvrtc.getCUBIN(program)
-    finally:
-        nvrtc.destroyProgram(program)
+def test_nvrtc_compiles_it(architecture, specialisation):
+    names = ("n_maps", "n_energies", "quantised", "has_padding", "vector")
+    options = linear_maps_options(**dict(zip(names, specialisation, strict=True)))
+    assert b"linear_maps" in cubin("linear_maps", architecture, options)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
@@ -125,17 +118,17 @@ def test_clipped_values_are_counted_once_and_padded_ones_never():
 
 
 @pytest.mark.parametrize("n_voxels", [24, 29])
-def test_extremes_without_undefined_behaviour(n_voxels):
-    stored, weights, offsets, out = problem(1, 2, 1, n_voxels, np.int16, scale=1e6)
+def test_extremes_under_sanitizers(n_voxels):
+    stored, weights, offsets, out = problem(2, 2, 3, n_voxels, np.int16, scale=1e6)
     stored[:, :, 0], stored[:, :, 1] = 32767, -32768
-    padding = np.tile(np.int16([-32768, -32768]), (1, 2, 1))
-    host.linear_maps(stored, weights, offsets, out, padding=padding, sanitize="undefined")
-    assert out[0, 0, 1] == -32768
+    padding = np.tile(np.int16([-32768, -32768]), (2, 2, 1))
+    host.linear_maps(stored, weights, offsets, out, padding=padding, run=host.under_sanitizers)
+    assert (out[:, :, 1] == -32768).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
 @pytest.mark.parametrize("n_voxels", [65536, 65539])
-def test_every_stored_value_without_undefined_behaviour(n_voxels, dtype):
+def test_every_stored_value_under_sanitizers(n_voxels, dtype):
     """Weights are quarters, so float32 is exact: equal to the bit, halves and clipped values too."""
     every = np.resize(np.arange(-32768, 32768, dtype=np.int16), n_voxels)
     stored = aligned((1, 2, n_voxels), np.int16)
@@ -146,13 +139,49 @@ def test_every_stored_value_without_undefined_behaviour(n_voxels, dtype):
     expected, out = (aligned((1, 3, n_voxels), dtype) for _ in range(2))
     n_expected = cpu.in_numpy(stored, weights, offsets, expected, padding=padding)
     n_clipped = host.linear_maps(
-        stored, weights, offsets, out, padding=padding, sanitize="undefined"
+        stored, weights, offsets, out, padding=padding, run=host.under_sanitizers
     )
     np.testing.assert_array_equal(out, expected)
     if dtype == np.int16:
         np.testing.assert_array_equal(n_clipped, n_expected)
         assert n_clipped[0] >= 1
         assert n_clipped[2] > 1000
+
+
+FAULTS_OF_BOUNDS = {
+    1: ("j < n ? (unsigned short)from[j]", "j < n || fault == 1 ? (unsigned short)from[j]"),
+    2: ("if (j < n) to[j]", "if (j < n || fault == 2) to[j]"),
+    3: ("n_voxels - first < VOXELS ? (int)(n_voxels - first)", "n_voxels - first < VOXELS ? (int)(n_voxels - first) + (fault == 3)"),
+    4: ("n_clipped + first_map + k", "n_clipped + first_map + k + (fault == 4)"),
+    5: ("slice + e * n_voxels", "slice + (e + (fault == 5)) * n_voxels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", [0, *FAULTS_OF_BOUNDS])
+def test_the_sanitizer_sees_a_byte_beyond_an_array(fault):
+    """Faults are injected into the source, and asked for when it runs: one compilation serves all."""
+    source = kernel_source("linear_maps")
+    for before, after in FAULTS_OF_BOUNDS.values():
+        assert source.count(before) >= 1, f"the source has changed: {before!r}"
+        source = source.replace(before, after)
+    stored, weights, offsets, out = problem(1, 2, 1, 29, np.int16, scale=1e6)
+    n_clipped = np.zeros(1, np.uint64)
+    options = linear_maps_options(
+        n_maps=1, n_energies=2, quantised=True, has_padding=False, vector=False
+    )
+    tables = linear_maps_tables(weights[0], offsets[0], None)
+    sizes = (np.int64(29), np.int32(1), np.int32(0), tables)
+    arguments = [stored, out, n_clipped, *(size.tobytes() for size in sizes)]
+
+    def run():
+        sanitized.run(source, "linear_maps", options, (3, 1), (2,), arguments, fault=fault)
+
+    if fault:
+        with pytest.raises(sanitized.SanitizerError, match="heap-buffer-overflow"):
+            run()
+    else:
+        run()
+        assert n_clipped[0] > 0
 
 
 def test_result_does_not_depend_on_the_launch():

@@ -70,35 +70,42 @@ class Compiled:
         buffers = [ctypes.create_string_buffer(value, len(value)) for value in values]
         pointers = (ctypes.c_void_p * len(buffers))(*map(ctypes.addressof, buffers))
         three = ctypes.c_uint * 3
-        self._run(three(*_three(grid)), three(*_three(block)), pointers)
+        self._run(three(*three_of(grid)), three(*three_of(block)), pointers)
 
 
-def _three(size):
+def three_of(size):
     return (*size, 1, 1)[:3]
 
 
 @lru_cache(maxsize=512)
-def compiled(source, name, options=(), sanitize=""):
-    """The kernel `name` of a CUDA source, once per source and options; kept in the temporary folder.
+def compiled(source, name, options=()):
+    """The kernel `name` of a CUDA source as a function, once per source and options.
 
     options : as for NVRTC; macros are what g++ takes of them
-    sanitize : "undefined" or "address"; what g++ finds ends the process
     """
-    text = f'#include "{SHIM}"\n{source}\n#define KERNEL {name}\n#line 1 "driver"\n{DRIVER}'
-    flags = ["-O1", "-g", "-std=c++17", "-shared", "-fPIC", *WARNINGS]
-    if sanitize:
-        flags += [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"]
+    library = build(translated(source, name), ["-shared", "-fPIC"], options)
+    return Compiled(ctypes.CDLL(str(library)), name)
+
+
+def translated(source, name):
+    """C++ with a function `run` that runs the kernel `name` of a CUDA source."""
+    return f'#include "{SHIM}"\n{source}\n#define KERNEL {name}\n#line 1 "driver"\n{DRIVER}'
+
+
+def build(text, flags, options):
+    """The file that g++ makes of C++; kept in the temporary folder, and made again when text or flags change."""
+    flags = ["-O1", "-std=c++17", *flags, *WARNINGS]
     flags += [option for option in options if option.startswith(("-D", "-U"))]
     key = hashlib.sha256("\0".join([text, SHIM.read_text(), *flags]).encode()).hexdigest()[:20]
-    library = CACHE / f"{key}.so"
-    if not library.exists():
+    file = CACHE / f"{key}.so"
+    if not file.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             source_file, built = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
             source_file.write_text(text)
             subprocess.run(["g++", *flags, str(source_file), "-o", str(built)], check=True)
-            built.replace(library)
-    return Compiled(ctypes.CDLL(str(library)), name)
+            built.replace(file)
+    return file
 
 
 def argument_bytes(value):
@@ -133,9 +140,9 @@ class RawKernel:
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         kernel = compiled(self.code, self.name, self.options)
-        if not (1 <= np.prod(block) <= 1024 and all(1 <= n < 65536 for n in _three(grid)[1:])):
+        if not (1 <= np.prod(block) <= 1024 and all(1 <= n < 65536 for n in three_of(grid)[1:])):
             raise ValueError(f"CUDA_ERROR_INVALID_VALUE: grid {grid}, block {block}")
-        if min(_three(grid)) < 1:
+        if min(three_of(grid)) < 1:
             raise ValueError(f"CUDA_ERROR_INVALID_VALUE: grid {grid}")
         values = [argument_bytes(value) for value in args]
         if [len(value) for value in values] != kernel.sizes:
