@@ -138,8 +138,27 @@ const App = (() => {
   function choose(id) {
     state.lesion = id;
     const entry = lesion();
-    lesionTable(); plots();
+    lesionTable(); plots(); back();
     if (entry) moveTo([...entry.centre]);
+  }
+
+  /* A link to a lesion of this page: #lesion=2, with phase=PVP where the page has several. Returns whether there was one. */
+  function follow() {
+    const link = new URLSearchParams(location.hash.slice(1)), id = link.get("lesion");
+    if (id === null) return false;
+    const number = study.phases.findIndex((entry) => (!link.has("phase") || entry.name === link.get("phase")) && entry.lesions.some((known) => known.id === id));
+    if (number < 0) { warn([[`The link's lesion ${id} is not on this page: it was made again, or without it.`, true]]); return false; }
+    if (number !== state.phase) setPhase(number);
+    choose(id);
+    return true;
+  }
+
+  /* The way back to the gallery leads to the card of the chosen lesion. */
+  function back() {
+    if (!study.back) return;
+    byId("back").hidden = false;
+    const row = Object.entries(study.back.row).filter(([, text]) => text);
+    byId("back").href = `${study.back.gallery}#${new URLSearchParams([...row, ...(state.lesion === null ? [] : [["lesion", state.lesion]])])}`;
   }
 
   function plots(roi = Rois.list[Rois.list.length - 1]) {
@@ -234,7 +253,7 @@ const App = (() => {
 
   function start() {
     Rois.start(api);
-    byId("case").textContent = study.case;
+    byId("case").textContent = study.case; document.title = `${study.case}: spectral review`;
     warn(study.warnings.map((text) => [text, false]));
     for (const entry of study.phases) { warn(entry.warnings.map((text) => [`${entry.name}: ${text}`, false])); warn(entry.failures.map(({ lesion: id, reason }) => [`${entry.name}, lesion ${id} was not measured: ${reason}`, true])); }
     const overlay = byId("overlay");
@@ -256,7 +275,8 @@ const App = (() => {
     const [nz, ny, nx] = phase().grid.shape;
     state.lesion = phase().lesions[0]?.id ?? null;
     state.position = lesion() ? [...lesion().centre] : [nz >> 1, ny >> 1, nx >> 1];
-    lesionTable(); roisChanged(); build(); setOverlay(state.overlay);
+    lesionTable(); roisChanged(); build(); setOverlay(state.overlay); back(); follow();
+    addEventListener("hashchange", follow);
     addEventListener("resize", () => { compose(); });
   }
 

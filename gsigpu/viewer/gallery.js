@@ -22,6 +22,14 @@ const Gallery = (() => {
 
   function element(name, text, className) { const made = document.createElement(name); if (text !== undefined) made.textContent = text; if (className) made.className = className; return made; }
 
+  /* A link to the lesion on its study page. */
+  function opening(card, content) {
+    const link = element("a");
+    link.href = `${card.page}#${new URLSearchParams({ lesion: card.lesion })}`;
+    link.append(content);
+    return link;
+  }
+
   function mark(made, decision) { for (const name of DECISIONS.slice(1)) made.classList.toggle(name, name === decision); }
 
   function article(card) {
@@ -42,9 +50,9 @@ const Gallery = (() => {
     const note = () => { decisions[key] = { decision: choice.value, reason: reason.value.trim() }; if (!choice.value) delete decisions[key]; mark(made, choice.value); remember(); count(); };
     choice.addEventListener("change", note); reason.addEventListener("change", note);
     decide.append(choice, reason);
-    made.append(heading, image, values);
+    if (card.page) heading.lastChild.append(" · ", opening(card, "study page"));
+    made.append(heading, card.page ? opening(card, image) : image, values);
     if (card.flags.length) made.append(element("p", `⚠ ${card.flags.join(", ")}`, "flags"));
-    if (card.page) { const link = element("a", "Open the study"); link.href = `${card.page}#${encodeURIComponent(card.lesion)}`; made.append(link); }
     made.append(decide);
     return made;
   }

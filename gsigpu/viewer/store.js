@@ -4,6 +4,7 @@
 
 const Store = (() => {
   const study = window.gsigpuStudy;
+  Object.assign(study, window.gsigpuNames); // case, back
   const NO_VALUE = -32768;
   const MOST_SLICES = 720; // decoded; about 1 MB each, two phases of 300 slices and some
   const waiting = new Map();

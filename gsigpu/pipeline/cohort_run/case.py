@@ -220,6 +220,11 @@ class _Case:
 
             clock.stage("cards")
             write_cards(files.cards, measurement, redact)
+        if settings.study_pages:
+            from gsigpu.pipeline.review.row_page import write_row_page
+
+            clock.stage("page")
+            write_row_page(files.page, measurement, redact)
         clock.stage("write")
         require_same_masks(row, attempt.mask_states)
         require_owner(task.out, task.token, task.shard)

@@ -27,6 +27,7 @@ class CohortSettings:
     map_format : as of `gsigpu map`; those of DICOM carry the patient's identity, as a PACS needs it
     pictures : of each row
     review : a card of every lesion, and the gallery of all
+    study_pages : the study page of every row, which its cards lead to; there is no page without cards
     split_lesions, any_mask_phase, fill_between, mask_position : as of `gsigpu measure`
     allow_overlap : measure lesions that lie almost wholly in another, which are refused otherwise
     patterns : a file of patterns for series descriptions
@@ -38,6 +39,7 @@ class CohortSettings:
     map_format: str = "nifti"
     pictures: bool = False
     review: bool = False
+    study_pages: bool = False
     split_lesions: bool = False
     any_mask_phase: bool = False
     fill_between: bool = False
@@ -45,6 +47,11 @@ class CohortSettings:
     allow_overlap: bool = False
     patterns: Path | None = None
     pseudonymous: bool = False
+
+    def __post_init__(self) -> None:
+        """Study pages bring cards."""
+        if self.study_pages:
+            object.__setattr__(self, "review", True)
 
     @property
     def key(self) -> str:

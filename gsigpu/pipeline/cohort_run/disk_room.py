@@ -20,22 +20,30 @@ from gsigpu.tables.manifest import ManifestRow
 _ROW_BYTES = 30_000 + 62_000 + 8_000 + 110_000
 _MARGIN = 1.5
 _PICTURE_BYTES = 600_000
+_CARDS_BYTES = (
+    12 * 16_000
+)  # twelve lesions at the budget of a card, see gsigpu.pipeline.review.lesion_cards
 _BYTES_PER_VOXEL = {"ct": 2, "rgb": 3}
 SPARE_BYTES = 256 * 2**20  # left on the disk while a run goes on, for everything else on it
 _TRIED_STUDIES = 3  # whose headers are read for the size of a map
 
 
 def predicted_bytes(rows: Sequence[ManifestRow], settings: CohortSettings) -> int:
-    """What so many rows will write: tables twice (by row and together), CSV, provenance, pictures, maps.
+    """What so many rows will write: tables twice (by row and together), CSV, provenance, pictures, maps, pages.
 
-    The size of maps is that of the first study whose headers can be read.
+    The size of maps and pages is that of the first study whose headers can be read.
     """
     per_row = round(_MARGIN * _ROW_BYTES)
     if settings.pictures:
         per_row += _PICTURE_BYTES
-    if settings.maps and rows:
-        per_map = _BYTES_PER_VOXEL.get(settings.map_format, 4)
-        per_row += len(settings.maps) * per_map * _voxels(rows)
+    if settings.review:
+        per_row += _CARDS_BYTES
+    if (settings.maps or settings.study_pages) and rows:
+        from gsigpu.pipeline.review.page_volumes import predicted_bytes as page_bytes
+
+        n_voxels = _voxels(rows)
+        per_row += len(settings.maps) * _BYTES_PER_VOXEL.get(settings.map_format, 4) * n_voxels
+        per_row += page_bytes(n_voxels) if settings.study_pages else 0
     return per_row * len(rows)
 
 
@@ -63,7 +71,7 @@ def require_room(out: Path, n_bytes: int) -> None:
         raise OutputError(
             f"the run will write about {n_bytes / 2**30:.1f} GiB, the disk has {free / 2**30:.1f} GiB left",
             where=out,
-            remedy="free space, write elsewhere, or leave out --maps",
+            remedy="free space, write elsewhere, or leave out --maps and --study-pages",
         )
 
 

@@ -4,7 +4,7 @@
     OUT/cases/NAME/KEY.study          the state of the study that it was measured from
     OUT/cases/NAME/KEY.json           how it came about
     OUT/cases/NAME/KEY.lesions        lesions that could not be measured, where there are any
-    OUT/cases/NAME/KEY.png, KEY.maps/ if asked
+    OUT/cases/NAME/KEY.png, KEY.maps/, KEY.cards/, KEY.page/ if asked
     OUT/cases/NAME/KEY.failed.json    stage and reason of a row that failed, KEY.log the details
     OUT/measurements/phase=PVP/part-00000.parquet, measurements.csv, failures.csv, exclusions.csv,
     warnings.csv, flow.svg, flow.png, results.json    made of the above at the end of a run
@@ -211,6 +211,11 @@ class RowFiles:
     def cards(self) -> Path:
         """A folder: pictures of the lesions, and what stands beside them in the gallery."""
         return self.named(".cards")
+
+    @property
+    def page(self) -> Path:
+        """A folder: the study page of the row, which its cards lead to."""
+        return self.named(".page")
 
     @property
     def maps(self) -> Path:

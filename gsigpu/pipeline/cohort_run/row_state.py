@@ -234,6 +234,7 @@ def _link(other: RowFiles, files: RowFiles) -> None:
         other.lesions,
         other.picture,
         other.cards,
+        other.page,
         other.maps,
         other.study,
         other.table,

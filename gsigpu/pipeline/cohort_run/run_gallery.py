@@ -13,15 +13,18 @@ def write_gallery_of(out: Path, settings: CohortSettings, outcomes: Sequence[Row
     """Writes OUT/review of the rows that are measured, in the order of the manifest; returns its page."""
     from gsigpu.pipeline.review.cohort_gallery import RowCards, write_cohort_gallery
 
-    rows = [
-        RowCards(
-            case_id=outcome.row.case_id,
-            group=outcome.row.group,
-            phase=outcome.row.phase,
-            reader=outcome.row.reader,
-            folder=row_files(out, outcome.row, outcome.key).cards,
-        )
-        for outcome in outcomes
-        if outcome.status in (DONE, SKIPPED)
-    ]
+    rows = []
+    for outcome in outcomes:
+        if outcome.status in (DONE, SKIPPED):
+            row, files = outcome.row, row_files(out, outcome.row, outcome.key)
+            rows.append(
+                RowCards(
+                    case_id=row.case_id,
+                    group=row.group,
+                    phase=row.phase,
+                    reader=row.reader,
+                    cards=files.cards,
+                    page=files.page,
+                )
+            )
     return write_cohort_gallery(out, rows, run=settings.key[:12])

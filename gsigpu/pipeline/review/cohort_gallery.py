@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.review.lesion_cards import lesion_cards, write_card
 from gsigpu.pipeline.review.page_data import lesion_entries
+from gsigpu.pipeline.review.row_page import name_row_page
 from gsigpu.viewer.gallery_files import write_gallery
+from gsigpu.viewer.page_files import PAGE
 
 _CARDS = "cards.json"
 _PARAMETERS = ("lambda_hu", "iodine", "ct_value")
@@ -21,13 +25,14 @@ _REGIONS = ("core", "rim")
 
 @dataclass(frozen=True, slots=True)
 class RowCards:
-    """Where the cards of a row lie, and what the row is called."""
+    """Where the cards and the study page of a row lie, and what the row is called."""
 
     case_id: str
     group: str
     phase: str
     reader: str
-    folder: Path
+    cards: Path
+    page: Path
 
 
 def write_cards(folder: Path, measurement: Measurement, redact: Callable[[str], str]) -> None:
@@ -37,20 +42,20 @@ def write_cards(folder: Path, measurement: Measurement, redact: Callable[[str], 
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    entries = {entry["id"]: entry for entry in lesion_entries(measurement)}
     cards = []
-    for number, card in enumerate(lesion_cards(measurement), start=1):
+    pictures = lesion_cards(measurement)
+    entries = lesion_entries(measurement, redact)
+    for number, (card, entry) in enumerate(zip(pictures, entries, strict=True), start=1):
         name = f"{number}.jpg"
         write_card(folder / name, card)
-        entry = entries[card.lesion_id]
         cards.append(
             {
-                "lesion": redact(card.lesion_id),
+                "lesion": entry["id"],
                 "image": name,
                 "slice": card.slice_number,
                 "diameter_mm": entry["diameter_mm"],
                 "volume_ml": entry["volume_ml"],
-                "flags": [redact(flag) for flag in entry["flags"]],
+                "flags": entry["flags"],
                 "values": _values(entry["regions"]),
             }
         )
@@ -68,7 +73,7 @@ def _values(regions: dict[str, Any]) -> dict[str, float]:
 
 
 def write_cohort_gallery(out: Path, rows: Sequence[RowCards], *, run: str) -> Path:
-    """Writes OUT/review with the cards of all rows, in their order; pictures stay where they are.
+    """Writes OUT/review with the cards of all rows, in their order; pictures and study pages stay where they are.
 
     Returns the page. Rows without cards (failed, or measured before cards were asked for) are left out.
     """
@@ -77,10 +82,15 @@ def write_cohort_gallery(out: Path, rows: Sequence[RowCards], *, run: str) -> Pa
     cards: list[dict[str, Any]] = []
     for row in rows:
         try:
-            of_row = json.loads((row.folder / _CARDS).read_text("utf-8"))
+            of_row = json.loads((row.cards / _CARDS).read_text("utf-8"))
         except FileNotFoundError:
             continue
-        place = Path("..") / row.folder.relative_to(out)
+        page = name_row_page(
+            row.page,
+            row.case_id,
+            _address(folder / PAGE, row.page),
+            {"case": row.case_id, "phase": row.phase, "reader": row.reader},
+        )
         for card in of_row:
             cards.append(
                 card
@@ -90,7 +100,13 @@ def write_cohort_gallery(out: Path, rows: Sequence[RowCards], *, run: str) -> Pa
                     "group": row.group,
                     "phase": row.phase,
                     "reader": row.reader,
-                    "image": (place / card["image"]).as_posix(),
+                    "image": _address(row.cards / card["image"], folder),
+                    "page": page and _address(page, folder),
                 }
             )
     return write_gallery(folder, cards, title="Lesions of the cohort", run=run)
+
+
+def _address(path: Path, folder: Path) -> str:
+    """Of a file, as a page in `folder` links to it: names of rows may hold what an address may not."""
+    return quote(Path(os.path.relpath(path, folder)).as_posix())

@@ -7,7 +7,7 @@ and the phase goes in, unless identity is asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,21 +91,28 @@ def map_entry(definition: MapDefinition) -> dict[str, Any]:
 
 
 def phase_entry(
-    key: str, stack: SpectralStack, measurement: Measurement | None, warnings: Sequence[str]
+    key: str,
+    stack: SpectralStack,
+    measurement: Measurement | None,
+    warnings: Sequence[str],
+    redact: Callable[[str], str] = str,
 ) -> dict[str, Any]:
-    """One phase of the page."""
+    """One phase of the page.
+
+    redact : takes out of names, flags and warnings what leads to the patient
+    """
     return {
         "key": key,
         "name": stack.phase or "no phase",
         "energies": list(stack.energies_kev),
         "grid": grid(stack.geometry),
-        "lesions": [] if measurement is None else lesion_entries(measurement),
+        "lesions": [] if measurement is None else lesion_entries(measurement, redact),
         "references": [] if measurement is None else _references(measurement.rows),
-        "warnings": list(dict.fromkeys(warnings)),
+        "warnings": list(dict.fromkeys(map(redact, warnings))),
         "failures": []
         if measurement is None
         else [
-            {"lesion": failure.lesion_id, "reason": str(failure.error)}
+            {"lesion": redact(failure.lesion_id), "reason": redact(str(failure.error))}
             for failure in measurement.failures
         ],
     }
@@ -116,20 +123,25 @@ def _number(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def lesion_entries(measurement: Measurement) -> list[dict[str, Any]]:
-    """Every lesion that was laid out, with its place, sizes, flags, and the values of its regions."""
+def lesion_entries(
+    measurement: Measurement, redact: Callable[[str], str] = str
+) -> list[dict[str, Any]]:
+    """Every lesion that was laid out, with its place, sizes, flags, and the values of its regions.
+
+    In the order of the layout. redact : takes out of names and flags what leads to the patient
+    """
     entries = []
     for laid_out in measurement.layout.lesions:
         lesion = laid_out.lesion
         rows = [row for row in measurement.rows if row.lesion_id == lesion.lesion_id]
         entries.append(
             {
-                "id": lesion.lesion_id,
+                "id": redact(lesion.lesion_id),
                 "centre": _centre(lesion.mask),
                 "diameter_mm": _size(rows, "longest_axial_diameter"),
                 "volume_ml": _size(rows, "volume"),
                 "rim_mm": _number(laid_out.rim_mm),
-                "flags": _flags(rows),
+                "flags": [redact(flag) for flag in _flags(rows)],
                 "regions": _regions(rows),
                 "profile": _profile(rows),
             }
@@ -267,18 +279,14 @@ def _region_planes(
 
 def study_entry(
     *,
-    title: str,
-    case_id: str,
     software: str,
     maps: Sequence[MapDefinition],
     phases: Sequence[Mapping[str, Any]],
     warnings: Sequence[str],
     identity: Mapping[str, str],
 ) -> dict[str, Any]:
-    """All of the page's data."""
+    """All of the page's data but its case."""
     return {
-        "title": title,
-        "case": case_id,
         "software": software,
         "identity": dict(identity),
         "basis": basis(),

@@ -32,6 +32,15 @@ PAGE_STEPS = {"HU": 1.0, "mg/mL": 0.05, "HU/keV": 0.01, "": 0.001}
 NO_VALUE = -32768
 # Water and iodine make every energy; λHU is what the page is about.
 BASIS = ("vnc", "iodine")
+PAGE_MAPS = ("lambda-hu",)
+# A page needs about so many bytes per voxel and map (measured 0.46 for a whole abdomen inside the body; this is
+# for one that is full of noise).
+_BYTES_PER_VOXEL_AND_MAP = 0.75
+
+
+def predicted_bytes(n_voxels: int, n_maps: int = len(BASIS) + len(PAGE_MAPS)) -> int:
+    """What the volumes of a page will take on the disk, at most."""
+    return int(n_voxels * n_maps * _BYTES_PER_VOXEL_AND_MAP)
 
 
 def page_definitions(maps: Sequence[str], *, slope: str) -> tuple[MapDefinition, ...]:

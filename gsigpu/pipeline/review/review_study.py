@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,22 +16,16 @@ from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import GsigpuError, MaskError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import only_energies
-from gsigpu.pipeline.map.prepare_maps import label_warnings
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.progress import SILENT, Watcher
-from gsigpu.pipeline.review.page_data import phase_entry, study_entry, write_regions
-from gsigpu.pipeline.review.page_volumes import page_definitions, write_volumes
-from gsigpu.pipeline.review.roi_template import reading_note, roi_template
-from gsigpu.pipeline.stack_source import StackSource
+from gsigpu.pipeline.review.page_data import study_entry
+from gsigpu.pipeline.review.page_volumes import PAGE_MAPS, page_definitions, predicted_bytes
+from gsigpu.pipeline.review.phase_files import write_phase
 from gsigpu.version import __version__
-from gsigpu.viewer.page_files import PAGE, write_page
-
-PAGE_MAPS = ("lambda-hu",)
-# A page needs about so many bytes per voxel, three maps in it (measured 1.6 for a whole abdomen).
-_BYTES_PER_VOXEL_AND_MAP = 0.75
+from gsigpu.viewer.page_files import PAGE, write_names, write_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +110,14 @@ def review_study(
         out,
         overwrite=overwrite,
         command="review",
-        n_bytes=_predicted_bytes(stacks, len(definitions)),
+        n_bytes=predicted_bytes(
+            sum(math.prod(stack.geometry.shape) for stack in stacks), len(definitions)
+        ),
         protected=[study.root],
     ) as folder:
         data = folder / "data"
         data.mkdir()
         for number, stack in enumerate(stacks):
-            key = f"p{number}"
             phase_warnings = [*left_aside(study, stack)]
             measurement: Measurement | None = None
             started = perf_counter()
@@ -134,35 +130,23 @@ def review_study(
                     phase_warnings.append(f"No regions are shown in this phase. {problem}")
             measured = perf_counter()
             with watcher.stage("volumes") as progress:
-                _, left_out = write_volumes(
-                    stack,
-                    definitions,
+                entry = write_phase(
                     data,
-                    key,
+                    f"p{number}",
+                    stack,
+                    measurement,
+                    definitions=definitions,
+                    warnings=phase_warnings,
+                    with_identity=with_identity,
                     inside_body=inside_body,
                     n_workers=n_workers,
                     progress=progress,
                 )
-            phase_warnings += left_out
             if measurement is not None:
-                phase_warnings += measurement.warnings
                 failures += [failure.error for failure in measurement.failures]
                 n_lesions += len(measurement.layout.lesions)
-            else:
-                phase_warnings += label_warnings(stack, StackSource(stack))
-            if with_identity:
-                phase_warnings += reading_note(stack)
-            entry = phase_entry(key, stack, measurement, phase_warnings)
-            entry["regionSlices"] = (
-                []
-                if measurement is None
-                else write_regions(
-                    data, f"{key}r", measurement.layout, measurement.masks.masks.liver
-                )
-            )
-            entry["segmentation"] = roi_template(stack) if with_identity else None
             entries.append(entry)
-            warnings += phase_warnings
+            warnings += entry["warnings"]
             seconds["measure"] += measured - started
             seconds["volumes"] += perf_counter() - measured
         if problems and len(problems) == len(stacks):
@@ -170,15 +154,15 @@ def review_study(
         write_page(
             folder,
             study_entry(
-                title=f"{case_id}: spectral review",
-                case_id=case_id,
                 software=f"gsigpu {__version__}",
                 maps=definitions,
                 phases=entries,
                 warnings=study.warnings,
                 identity=_identity(stacks[0]) if with_identity else {},
             ),
+            title=f"{case_id}: spectral review",
         )
+        write_names(folder, case_id)
         n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return ReviewResult(
         page=out / PAGE,
@@ -234,11 +218,3 @@ def _measured(
 def _identity(stack: SpectralStack) -> Mapping[str, str]:
     evidence = stack.series[0].evidence
     return {"patient ID": evidence.patient_id, "acquired": evidence.acquisition_datetime[:8]}
-
-
-def _predicted_bytes(stacks: Sequence[SpectralStack], n_maps: int) -> int:
-    voxels = sum(
-        stack.geometry.shape[0] * stack.geometry.shape[1] * stack.geometry.shape[2]
-        for stack in stacks
-    )
-    return int(voxels * n_maps * _BYTES_PER_VOXEL_AND_MAP)

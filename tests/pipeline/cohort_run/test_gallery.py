@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from gsigpu.tables.review_decisions import read_decisions
 from tests.support.browser import open_page
 
 ONE = CohortOptions(workers=1)
+DRAWN = "Number(document.getElementById('views')?.dataset.drawn || 0) >= 3"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +28,8 @@ def cohort(make_cohort):
     made = make_cohort(3)
     for row in made.rows:
         row["patient_id"] = f"P-{row['case_id']}"
+    # A name of which neither a file name nor an address is made as it stands.
+    made.rows[2]["case_id"] = "C 3%/ö"
     made.write()
     return made
 
@@ -33,7 +37,9 @@ def cohort(make_cohort):
 @pytest.fixture(scope="module")
 def run(cohort, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "out"
-    result = run_cohort(cohort.manifest, out, settings=CohortSettings(review=True), options=ONE)
+    result = run_cohort(
+        cohort.manifest, out, settings=CohortSettings(study_pages=True), options=ONE
+    )
     assert result.n_failed == 0
     return out
 
@@ -52,7 +58,7 @@ def test_a_card_for_every_lesion_with_the_values_of_the_table(run):
         ["case_id", "lesion_id", "region", "parameter"]
     )["value"]
     for card in cards:
-        assert (run / "review" / card["image"]).read_bytes()[:2] == b"\xff\xd8"  # JPEG
+        assert (run / "review" / unquote(card["image"])).read_bytes()[:2] == b"\xff\xd8"  # JPEG
         for name, value in card["values"].items():
             parameter, region = name.split()
             expected = means[card["case"], card["lesion"], region, parameter]
@@ -121,10 +127,10 @@ def test_a_dot_of_the_report_leads_to_its_card(run, browser, tmp_path):
             dot.click()
         gallery_page = opened.value
         gallery_page.wait_for_selector("article.linked")
-        words = gallery_page.inner_text("article.linked h2")
+        words = gallery_page.text_content("article.linked h2")
         assert f"{row['case_id']}, lesion {row['lesion_id']}" in words
         assert gallery_page.locator("article.linked").count() == 1
-        assert gallery_page.evaluate(
+        gallery_page.wait_for_function(
             "() => { const box = document.querySelector('article.linked').getBoundingClientRect();"
             " return box.bottom > 0 && box.top < innerHeight; }"
         )
@@ -133,6 +139,36 @@ def test_a_dot_of_the_report_leads_to_its_card(run, browser, tmp_path):
             "document.getElementById('count').textContent.includes('not in this gallery')"
         )
         gallery_page.close()
+
+
+@pytest.mark.browser
+def test_a_card_leads_to_the_study_page_at_its_lesion_and_back(run, browser):
+    card = cards_of(run)[-1]
+    assert card["case"] == "C 3%/ö"
+    with open_page(browser, (run / "review" / "index.html").as_uri()) as page:
+        page.locator(f"#{card['id']} a").first.click()
+        page.wait_for_function(DRAWN)
+        assert (
+            page.inner_text("#case")
+            == page.title().removesuffix(": spectral review")
+            == card["case"]
+        )
+        chosen = page.evaluate(
+            "Store.study.phases[0].lesions.find((e) => e.id === App.state.lesion)"
+        )
+        assert chosen["id"] == card["lesion"] == page.inner_text("tr.chosen td:first-child")
+        assert page.evaluate("App.state.position") == chosen["centre"]
+        assert chosen["centre"][0] + 1 == card["slice"]
+        for name in ("core", "rim"):
+            mean = chosen["regions"][name]["values"]["lambda_hu"]["mean"]
+            assert mean == card["values"][f"lambda_hu {name}"]
+        other = page.evaluate("Store.study.phases[0].lesions[0].id")
+        page.click(f"#lesions tr[data-lesion='{other}']")
+        page.click("#back")
+        page.wait_for_selector("article.linked")
+        heading = page.text_content("article.linked h2")
+        assert heading.startswith(f"{card['case']}, lesion {other}")
+        assert page.locator("article.linked").count() == 1
 
 
 @pytest.mark.browser

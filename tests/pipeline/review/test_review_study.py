@@ -20,8 +20,11 @@ from tests.viewer.test_plane_scripts import read_script
 
 
 def study_data(result):
-    text = (result.page.parent / "page" / "study.js").read_text("ascii")
-    return json.loads(text.removeprefix("window.gsigpuStudy=").removesuffix(";\n"))
+    """What the page knows, its case among it."""
+    page = result.page.parent / "page"
+    names = (page / "names.js").read_text("ascii").removeprefix("window.gsigpuNames=")
+    text = (page / "study.js").read_text("ascii").removeprefix("window.gsigpuStudy=")
+    return json.loads(names.removesuffix(";\n")) | json.loads(text.removesuffix(";\n"))
 
 
 def volume(result, phase, index):
