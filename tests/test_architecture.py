@@ -16,6 +16,7 @@ LAYERS = (
         "dicom",
         "masks",
         "tables",
+        "user_toml",
         "phantom",
         "pictures",
         "figure_fonts",

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gsigpu.errors import InputError, SettingsError
+from gsigpu.user_toml import read_user_toml
 
 FILE_NAME = "gsigpu.toml"
 VARIABLE = "GSIGPU_CONFIG"
@@ -75,12 +75,7 @@ def read_config(path: Path, program: Any) -> ConfigFile:
     Raises InputError for a file that is no TOML, SettingsError for a command or an option that is not there, or a value of
     another kind than the option takes.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"cannot be read as TOML ({error})", where=path, remedy="correct it, or rename it"
-        ) from error
+    tables = read_user_toml(path, what="TOML", remedy="correct it, or rename it").table
     options: dict[str, dict[str, Any]] = {}
     return ConfigFile(path, options, dict(_tables(path, tables, program, (), options)))
 

@@ -27,7 +27,6 @@ date stand in the results: who wants proof of the date deposits the file.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -35,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from gsigpu.errors import InputError
+from gsigpu.user_toml import read_user_toml
 
 FILES = ("omnibus", "pairwise", "roc", "roc_comparisons", "within", "against_rest")
 _TOP = ("date", "groups", "directions", "exclusions", "family")
@@ -104,13 +104,9 @@ def read_plan(path: Path) -> Plan:
     Raises InputError where it cannot be read, holds an unknown key or file, a value of another kind, no date, no
     family, or a family's name twice.
     """
+    file = read_user_toml(path, what="a plan in TOML", remedy=_REMEDY)
     try:
-        content = path.read_bytes()
-        table = tomllib.loads(content.decode("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"no plan in TOML ({error})", where=path, remedy=_REMEDY) from error
-    try:
-        return _plan(path, content, table)
+        return _plan(path, file.content, file.table)
     except _Wrong as error:
         raise InputError(str(error), where=path, remedy=_REMEDY) from error
 

@@ -52,7 +52,7 @@ def test_a_plan(tmp_path):
         ("parameters =", "parameter =", "unknown parameter"),
         ('["b", "a"]', '["b"]', "two groups each"),
         ("max_diameter_mm = 30", 'max_diameter_mm = "30"', "no number"),
-        ("groups =", "groups", "no plan in TOML"),
+        ("groups =", "groups", "cannot be read as a plan in TOML"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, old, new, words):

@@ -14,6 +14,7 @@ from typing import Any
 
 from gsigpu.dicom.model import Evidence, SeriesKind
 from gsigpu.errors import SettingsError
+from gsigpu.user_toml import read_user_toml, toml_table
 
 FIELD_NAMES = {
     "series_description": "Series Description",
@@ -23,6 +24,15 @@ FIELD_NAMES = {
     "image_type": "Image Type",
     "private": "private element",
 }
+# What an entry of each section may hold; `source` says where a rule was seen.
+_MATCH = ("field", "words", "pattern", "manufacturer", "note", "source")
+_KEYS = {
+    "energy": _MATCH,
+    "kind": ("kind", *_MATCH),
+    "phase": ("phase", *_MATCH),
+    "material": ("name", "words", "symbols", "alone", "source"),
+}
+_REMEDY = "write it like gsigpu/dicom/study/patterns.toml"
 # A word ends where no letter of the Latin or Cyrillic alphabet follows.
 _LETTER = "[a-zà-öø-ÿšžœа-яё]"
 
@@ -86,26 +96,28 @@ class Match:
     occurrence: re.Match[str]
 
 
-@lru_cache(maxsize=4)
 def load_patterns(extra: Path | None = None) -> Patterns:
     """The table of this package, with the rules of a user's file in front.
 
-    Raises SettingsError if the file is missing or not of the form of patterns.toml.
+    Raises InputError if the file is missing or no TOML, SettingsError if it is not of the form of patterns.toml: a rule under
+    a misspelt name would otherwise be no rule, without a word.
     """
-    built_in = tomllib.loads(
-        files("gsigpu.dicom.study").joinpath("patterns.toml").read_text("utf-8")
-    )
-    tables = [built_in]
-    if extra is not None:
-        try:
-            tables.insert(0, tomllib.loads(extra.read_text("utf-8")))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"cannot be read as a pattern table ({error})",
-                where=extra,
-                remedy="write it like gsigpu/dicom/study/patterns.toml",
-            ) from error
+    if extra is None:
+        return _patterns(None, None)
+    return _patterns(extra, read_user_toml(extra, what="a pattern table", remedy=_REMEDY).content)
+
+
+@lru_cache(maxsize=4)
+def _patterns(extra: Path | None, content: bytes | None) -> Patterns:
+    """Kept by content, since a file that is edited between two calls has new rules."""
+    tables = [
+        tomllib.loads(files("gsigpu.dicom.study").joinpath("patterns.toml").read_text("utf-8"))
+    ]
+    if content is not None:
+        tables.insert(0, toml_table(content))
     try:
+        for table in tables:
+            _only(table, tuple(_KEYS), "the table")
         return Patterns(
             energy=tuple(_rule(entry, "") for entry in _entries(tables, "energy")),
             kind=tuple(
@@ -118,13 +130,21 @@ def load_patterns(extra: Path | None = None) -> Patterns:
         raise SettingsError(
             f"has a bad rule ({error!r})",
             where=extra,
-            remedy="write it like gsigpu/dicom/study/patterns.toml",
+            remedy=_REMEDY,
         ) from error
 
 
 def _entries(tables: Iterable[dict[str, Any]], section: str) -> Iterator[dict[str, Any]]:
     for table in tables:
-        yield from table.get(section, ())
+        for entry in table.get(section, ()):
+            _only(entry, _KEYS[section], f"a rule of [[{section}]]")
+            yield entry
+
+
+def _only(table: dict[str, Any], known: tuple[str, ...], part: str) -> None:
+    unknown = [name for name in table if name not in known]
+    if unknown:
+        raise ValueError(f"{part} has unknown {', '.join(unknown)}; it may have {', '.join(known)}")
 
 
 def _rule(entry: dict[str, Any], answer: str) -> Rule:
@@ -133,6 +153,8 @@ def _rule(entry: dict[str, Any], answer: str) -> Rule:
     unknown = set(fields) - set(FIELD_NAMES)
     if unknown:
         raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
+    if "words" in entry and "pattern" in entry:
+        raise ValueError("a rule has both words and pattern")
     pattern = whole_words(entry["words"]) if "words" in entry else entry["pattern"]
     compiled = re.compile(pattern, re.IGNORECASE)
     if not answer and "kev" not in compiled.groupindex:

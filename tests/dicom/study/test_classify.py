@@ -7,7 +7,7 @@ import pytest
 from gsigpu.dicom.model import Evidence
 from gsigpu.dicom.study.classify import classify
 from gsigpu.dicom.study.patterns import load_patterns
-from gsigpu.errors import EnergyConflict, SettingsError
+from gsigpu.errors import EnergyConflict, InputError, SettingsError
 
 PLAIN = Evidence(
     sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
@@ -234,8 +234,35 @@ def test_users_patterns_come_first(tmp_path):
 def test_bad_pattern_tables_are_refused_by_name(tmp_path, text):
     table = tmp_path / "site.toml"
     table.write_text(text)
-    with pytest.raises(SettingsError, match=r"site\.toml"):
+    with pytest.raises((InputError, SettingsError), match=r"site\.toml"):
         load_patterns(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[[phases]]\nfield = "protocol"\nwords = ["x"]\nphase = "AP"', "phases"),
+        ('[[phase]]\nfield = "protocol"\nwords = ["x"]\nphase = "AP"\nvendor = "GE"', "vendor"),
+        ('[[phase]]\nfield = "protocol"\nwords = ["x"]\npattern = "x"\nphase = "AP"', "both"),
+    ],
+)
+def test_a_rule_that_nothing_reads_is_refused(tmp_path, text, named):
+    table = tmp_path / "site.toml"
+    table.write_text(text)
+    with pytest.raises(SettingsError, match=named):
+        load_patterns(table)
+
+
+def test_an_edited_pattern_table_has_new_rules(tmp_path):
+    table = tmp_path / "site.toml"
+    for phase in ("AP", "PVP"):
+        table.write_text(
+            f'\ufeff[[phase]]\nfield = "series_description"\nwords = ["ph2"]\nphase = "{phase}"\n',
+            encoding="utf-8",
+        )
+        patterns = load_patterns(table)
+        classification = classify(replace(PLAIN, series_description="70 keV ph2"), patterns)
+        assert classification.phase == phase
 
 
 VMI_TYPE = ("DERIVED", "SECONDARY", "AXIAL", "VMI", "ME70KEV")
