@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gsigpu.backends import BackendName
+from gsigpu.pipeline.map.auto_choice import processor_for
 from gsigpu.pipeline.map.program import MapProgram
 from gsigpu.pipeline.map.stream import Sink, Source, StreamReport, run_on_cpu
 from gsigpu.pipeline.progress import Progress
@@ -22,10 +23,11 @@ def run_program(
 ) -> tuple[StreamReport, list[str]]:
     """Runs a program.
 
-    backend : what was asked for; with `auto`, slices that find no room on the GPU are computed on the CPU
+    backend : what was asked for; with `auto`, what the rule in `auto_choice` gives to the CPU, and slices that find no
+        room on the GPU, are computed on the CPU
     processor : what `choose` made of it
     Returns the report, and lines for the user where it did not go as `backend` says.
-    Raises DeviceOutOfMemory for `gpu` on a card without room, and whatever source or sink raise first.
+    Raises BackendError for `gpu` where the card cannot take the program or has no room for it, and whatever source or sink raise first.
     """
     if processor == "cpu":
         report = run_on_cpu(program, source, sink, n_workers=n_workers, progress=progress)
@@ -34,6 +36,10 @@ def run_program(
 
     if backend == "gpu":
         return run_on_gpu(program, source, sink, n_workers=n_workers, progress=progress), []
+    best, note = processor_for(program)
+    if best == "cpu":
+        report = run_on_cpu(program, source, sink, n_workers=n_workers, progress=progress)
+        return report, [] if note is None else [note]
     report, note = run_on_gpu_or_cpu(program, source, sink, n_workers=n_workers, progress=progress)
     return report, [] if note is None else [note]
 

@@ -8,17 +8,18 @@ import random
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from gsigpu.errors import DeviceOutOfMemory
+from gsigpu.errors import BackendError, DeviceOutOfMemory
 from gsigpu.maps.plan import maps_of_hu, plan_maps
 from gsigpu.maps.registry import define_all
-from gsigpu.pipeline.map import stream_gpu
-from gsigpu.pipeline.map.program import compile_program
+from gsigpu.pipeline.map import auto_choice, stream_gpu
+from gsigpu.pipeline.map.program import Block, MapProgram, compile_program
 from gsigpu.pipeline.map.run_program import run_program
 from gsigpu.pipeline.map.stream import run_on_cpu
 from tests.support import host_cupy
@@ -234,6 +235,52 @@ def test_a_context_that_does_not_fit_is_told_by_auto(monkeypatch):
     monkeypatch.setattr(device, "why_no_gpu", lambda: None)
     _, notes = run_program(program_for(np.int16), Arrays(slow_s=0), Arrays(slow_s=0), backend="auto", processor="cpu")  # fmt: skip
     assert notes == []
+
+
+def test_more_energies_than_the_kernel_holds_are_an_error_for_gpu_and_a_warning_for_auto(
+    monkeypatch,
+):
+    """336 energies; 335 would fit. Nobody has them, and `auto` still gives the maps."""
+    cupy = host_cupy.install(monkeypatch)
+    program = many_energies(336)
+    arrays = Arrays(slow_s=0)
+    arrays.read = lambda z, out: out.fill(7)
+    with pytest.raises(BackendError, match="at most 335 energies"):
+        run_program(program, arrays, arrays, backend="gpu", processor="gpu")
+    report, notes = run_program(program, arrays, arrays, backend="auto", processor="gpu")
+    assert report.backend == "cpu"
+    assert notes == ["computed on the CPU: the GPU takes at most 335 energies, not 336"]
+    np.testing.assert_allclose(arrays.written[0][0], 7 * 336)
+    assert auto_choice.processor_for(many_energies(335)) == ("gpu", None)
+    cupy.card.check()
+
+
+def many_energies(n_energies):
+    """The sum over all energies, of one slice of eight voxels."""
+    plan = plan_maps(define_all(["lambda-hu"]), ENERGIES)
+    ones = np.ones((1, 1, n_energies), np.float32)
+    return MapProgram(
+        plan=replace(plan, energies_kev=tuple(range(n_energies))),
+        plane_shape=(1, 8),
+        dtype=np.dtype(np.float32),
+        linear=Block(ones, np.zeros((1, 1), np.float32)),
+        nonlinear=None,
+        padding=None,
+        n_slices=1,
+    )
+
+
+def test_a_program_too_small_for_the_card_goes_to_the_cpu_by_the_rule_in_one_place(monkeypatch):
+    monkeypatch.setattr(auto_choice, "LEAST_STORED_VALUES", STORED.size + 1)
+    host_cupy.install(monkeypatch)
+    program = program_for(np.int16)
+    assert auto_choice.processor_for(program) == ("cpu", None)
+    report, notes = run_program(
+        program, Arrays(slow_s=0), Arrays(slow_s=0), backend="auto", processor="gpu"
+    )
+    assert (report.backend, notes) == ("cpu", [])
+    monkeypatch.setattr(auto_choice, "LEAST_STORED_VALUES", STORED.size)
+    assert auto_choice.processor_for(program) == ("gpu", None)
 
 
 def test_chunks_follow_the_stated_rule():
