@@ -13,6 +13,7 @@ from gsigpu.tables.counting import Count, count
 from gsigpu.tables.flow_counts import Exclusion, Flow
 from gsigpu.tables.flow_steps import Loss, loss, members_of
 from gsigpu.tables.raw_table import RawTable, read_raw
+from gsigpu.tables.rejected_readings import READING
 from gsigpu.tables.review_decisions import Decision
 
 _WORDS = {"rejected": "rejected at review", "redraw": "to be redrawn, at review"}
@@ -88,8 +89,12 @@ def without_decided(raw: RawTable, decisions: Sequence[Decision]) -> Decided:
             after = members_of(still)
             in_part = len(members_of(rows).lesions & after.lesions)
             left.append(loss(_WORDS[what], there, after, in_part))
+    is_out = keys.isin(decided)
+    gone = cells[is_out].reindex(columns=list(READING), fill_value="").drop_duplicates()
     return Decided(
-        table=replace(raw, cells=cells[~keys.isin(decided)]),
+        table=replace(
+            raw, cells=cells[~is_out], rejected=tuple(gone.itertuples(index=False, name=None))
+        ),
         whole=members_of(cells).count,
         excluded=excluded,
         left=tuple(left),

@@ -39,6 +39,7 @@ from gsigpu.tables.readers_taken import (
     readings_of,
     repeated,
 )
+from gsigpu.tables.rejected_readings import rejected_readings
 from gsigpu.tables.review_decisions import Decision
 
 MINIMAL = ("patient_id", "lesion_id", "group", "phase", "region", "parameter", "value")
@@ -83,7 +84,7 @@ class Observations:
     groups, phases, regions, parameters, readers : in the order of the tables
     table : OBSERVATION columns of what is compared, one row per lesion and family member: of one reader,
         or the mean over readers (`reader` is then "mean"). Only what every reader measured is averaged,
-        else NaN; who is taken where readers measured different lesions: `readers_taken`
+        else NaN, readings aside that were rejected at review; who is taken where readers measured different lesions: `readers_taken`
     by_reader : the same of each reader; empty where there is one
     repeats : what a reader measured more than once, with `reading`, every reading of it; the tests take the first
     others : as `table`, of parameters that are another definition of one of `parameters`, as lambda_hu[60-100]
@@ -255,8 +256,9 @@ def _assembled(
     readers = tuple(sorted(frames["chosen"]["reader"].unique()))
     by_reader = frames["chosen"] if len(readers) > 1 else frames["chosen"].iloc[:0]
     readings = readings_of(frames["chosen"])
-    taken = readers_taken(raw.source, frames["chosen"], choice.reader)
-    tested = {name: one_reader(frame, taken) for name, frame in frames.items()}
+    rejected = rejected_readings(raw)
+    taken = readers_taken(raw.source, frames["chosen"], choice.reader, rejected)
+    tested = {name: one_reader(frame, taken, rejected) for name, frame in frames.items()}
     curves = tested["curves"].assign(
         energy_kev=tested["curves"]["parameter"].str.removeprefix("mono_").astype(float)
     )
@@ -280,7 +282,7 @@ def _assembled(
     flow = read_flow(raw, cells, frames["chosen"], table, groups, taken)
     warnings = list(flow.warnings)
     if len(readers) > 1 and not choice.reader:
-        warnings += about_readers(readers, taken, frames["chosen"], table)
+        warnings += about_readers(readers, taken, frames["chosen"], table, rejected)
     return Observations(
         source=raw.source,
         sha256=raw.sha256,

@@ -28,6 +28,7 @@ class RawTable:
     source : what was read
     beside : failures.csv, exclusions.csv, warnings.csv, flow.csv, run.json of a cohort run, those that are there
     sha256 : of the files' bytes
+    rejected : patient, lesion, phase and reader of each reading that was taken out of the cells at review
     """
 
     cells: pd.DataFrame
@@ -35,6 +36,7 @@ class RawTable:
     source: Path
     sha256: str
     beside: dict[str, Path] = field(default_factory=dict)
+    rejected: tuple[tuple[str, ...], ...] = ()
 
 
 def read_raw(

@@ -9,14 +9,18 @@ import pandas as pd
 
 from gsigpu.tables.counting import count
 from gsigpu.tables.observation_checks import TableProblems
+from gsigpu.tables.rejected_readings import n_rejected
 
 KEY = ("patient_id", "lesion_id", "phase", "region", "parameter", "reader")
 # A tenth: a second reader missed a lesion here and there. More is a second reader who read a part only.
 MOST_LOST = 0.1
 
 
-def one_reader(frame: pd.DataFrame, taken: tuple[str, ...]) -> pd.DataFrame:
-    """Rows of one reader, or under the name `mean` the mean of what all these readers measured, else NaN."""
+def one_reader(frame: pd.DataFrame, taken: tuple[str, ...], rejected: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one reader, or under the name `mean` the mean of what all these readers measured, else NaN.
+
+    rejected : READING of readings that were rejected at review; the mean is that of the readers who are left
+    """
     frame = frame[frame["reader"].isin(taken)].reset_index(drop=True)
     n_readers = len(taken)
     if n_readers < 2:
@@ -24,7 +28,7 @@ def one_reader(frame: pd.DataFrame, taken: tuple[str, ...]) -> pd.DataFrame:
     key = [*(name for name in KEY if name != "reader"), "distance_mm"]
     grouped = frame.groupby(key, sort=False, dropna=False, observed=True)
     mean = grouped["value"].transform("mean")
-    by_all = grouped["value"].transform("count") == n_readers
+    by_all = grouped["value"].transform("count") == n_readers - n_rejected(frame, rejected, taken)
     if (frame["flags"] != "").any():
         frame = frame.assign(flags=grouped["flags"].transform(_joined_flags))
     return (
@@ -51,24 +55,32 @@ def readings_of(chosen: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["reader", "group", "n_patients", "n_lesions"])
 
 
-def readers_taken(source: Path, chosen: pd.DataFrame, reader: str) -> tuple[str, ...]:
+def readers_taken(
+    source: Path, chosen: pd.DataFrame, reader: str, rejected: pd.DataFrame
+) -> tuple[str, ...]:
     """The readers whose values are tested: the one that was named, all, or those who measured (nearly) everything.
 
     Averaging over readers who measured different lesions, phases or regions would turn a difference of readers into
     one of these. Up to MOST_LOST of the values may fall out of a mean over all readers; beyond that only readers who
-    lack no more than that themselves are taken.
+    lack no more than that themselves are taken. A reading that was rejected at review is none that its reader lacks.
     Raises TableProblems where there is none.
     """
     readers = tuple(sorted(chosen["reader"].unique()))
     if reader or len(readers) < 2:
         return (reader,) if reader else readers
     valued = chosen[np.isfinite(chosen["value"])]
-    n_readers = valued.groupby([name for name in KEY if name != "reader"], sort=False).size()
-    n_values = len(n_readers)
+    key = [name for name in KEY if name != "reader"]
+    n_readers = valued.groupby(key, sort=False, observed=True)["value"].transform("size")
+    values = valued.assign(n_readers=n_readers).drop_duplicates(key)
+    n_values = len(values)
     least = (1.0 - MOST_LOST) * n_values
-    if int((n_readers == len(readers)).sum()) >= least:
+    measured = {
+        name: int((valued["reader"] == name).sum() + n_rejected(values, rejected, [name]).sum())
+        for name in readers
+    }
+    is_by_all = values["n_readers"] + n_rejected(values, rejected, readers) >= len(readers)
+    if int(is_by_all.sum()) >= least:
         return readers
-    measured = valued["reader"].value_counts()
     whole = tuple(name for name in readers if measured.get(name, 0) >= least)
     if whole:
         return whole
@@ -82,7 +94,11 @@ def readers_taken(source: Path, chosen: pd.DataFrame, reader: str) -> tuple[str,
 
 
 def about_readers(
-    readers: tuple[str, ...], taken: tuple[str, ...], chosen: pd.DataFrame, table: pd.DataFrame
+    readers: tuple[str, ...],
+    taken: tuple[str, ...],
+    chosen: pd.DataFrame,
+    table: pd.DataFrame,
+    rejected: pd.DataFrame,
 ) -> list[str]:
     """Whose values are tested, and what the mean over readers leaves out."""
     names = {name: name or "(none)" for name in readers}
@@ -99,6 +115,11 @@ def about_readers(
     if before > after:
         texts.append(
             f"lesions that not every reader measured are left out of the mean: {before - after} of {before}"
+        )
+    by_fewer = table[np.isfinite(table["value"]) & (n_rejected(table, rejected, taken) > 0)]
+    if len(by_fewer):
+        texts.append(
+            f"lesions whose mean is that of fewer readers in some phase, since a reading was rejected at review: {count(by_fewer).lesions}"
         )
     return texts
 

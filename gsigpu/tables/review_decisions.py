@@ -10,6 +10,8 @@ from gsigpu.tables.raw_table import read_raw
 COLUMNS = ("case_id", "lesion_id", "phase", "reader", "decision", "reason")
 # Neither is measured until it is drawn anew; the tables keep the two apart.
 DECISIONS = ("rejected", "redraw")
+# What a run's list of exclusions calls them.
+REVIEW = "review"
 
 # case_id, lesion_id, phase, reader, decision, reason
 Decision = tuple[str, ...]

@@ -13,7 +13,6 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
     CONFIRMED,
     DIAMETER,
     GROUP_SIZE,
-    REVIEW,
     Exclusion,
     InclusionRules,
 )
@@ -21,6 +20,7 @@ from gsigpu.pipeline.cohort_run.row_files import put
 from gsigpu.tables.counting import Count
 from gsigpu.tables.flow_steps import IN_THE_TABLES, Lesion, Loss, Members, Step, loss
 from gsigpu.tables.manifest import ManifestRow
+from gsigpu.tables.review_decisions import REVIEW
 
 _INK, _LINE = "#1c2733", "#6b7a89"
 _LINE_LENGTH = 48

@@ -11,13 +11,11 @@ import pandas as pd
 
 from gsigpu.errors import SettingsError
 from gsigpu.tables.manifest import ManifestRow
-from gsigpu.tables.review_decisions import Decision
+from gsigpu.tables.review_decisions import REVIEW, Decision
 
 CONFIRMED, DIAMETER, GROUP_SIZE, NO_LESION = (
     "confirmed-only", "max-diameter", "min-group-size", "no-lesion-left",
 )  # fmt: skip
-# A person's decision on a lesion, after having looked at it.
-REVIEW = "review"
 COLUMNS = (
     "case_id", "lesion_id", "rule", "reason", "patient_id", "group", "phase", "reader", "line",
 )  # fmt: skip
