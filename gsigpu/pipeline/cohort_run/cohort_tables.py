@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from gsigpu.pipeline.cohort_run.block_of_rows import DamagedTables, TableRow, extra_name
 from gsigpu.pipeline.cohort_run.cohort_task import DONE, FAILED, SKIPPED, RowOutcome
 from gsigpu.pipeline.cohort_run.failure_kinds import PASSING
 from gsigpu.pipeline.cohort_run.flow_diagram import flow_of, save_flow
@@ -29,15 +28,17 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
 )
 from gsigpu.pipeline.cohort_run.measurement_blocks import (
     MEASUREMENTS_CSV,
-    DamagedTables,
-    TableRow,
-    extra_name,
-    file_state,
     is_whole,
     write_measurements,
 )
-from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, put, put_json, row_files
-from gsigpu.pipeline.cohort_run.row_results import FOOTER
+from gsigpu.pipeline.cohort_run.row_files import (
+    RECORD_FORM,
+    put,
+    put_json,
+    row_files,
+    size_and_time,
+)
+from gsigpu.pipeline.cohort_run.row_footers import Footer, MeasuredRow, read_footers
 from gsigpu.pipeline.cohort_run.row_warnings import AS_NUMBER, as_number
 from gsigpu.pipeline.cohort_run.row_warnings import COLUMNS as WARNING_COLUMNS
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables, GroupSize
@@ -54,24 +55,7 @@ RESULTS_FILE = "results.json"
 _LISTS = ("failures.csv", "exclusions.csv", "warnings.csv", "flow.csv", "flow.svg", "flow.png")
 
 
-@dataclass(frozen=True, slots=True)
-class _Footer:
-    """What a row's table says of itself.
-
-    failures : lesion, reason, kind; warnings : lesion, kind, text
-    """
-
-    lesions: frozenset[str]
-    diameters_mm: dict[str, float]
-    failures: list[dict[str, str]]
-    warnings: list[tuple[str, str, str]]
-
-    @property
-    def measured(self) -> frozenset[str]:
-        return self.lesions - {failure["lesion_id"] for failure in self.failures}
-
-
-_Footers = Mapping[ManifestRow, _Footer]
+_Footers = Mapping[ManifestRow, Footer]
 
 
 def write_tables(
@@ -89,16 +73,16 @@ def write_tables(
     progress : called with every row
     Nothing is written where all is there already. Raises DamagedTables if tables of rows cannot be read back.
     """
-    done = [outcome for outcome in outcomes if outcome.status in (DONE, SKIPPED)]
-    digest = _digest(out, outcomes, excluded, rules, progress)
+    done = _measured_rows(out, outcomes, progress)
+    digest = _digest(outcomes, done, excluded, rules)
     record = _read_results(out)
     known = _known(out, digest, record)
     if known is not None:
         return known
     (out / RESULTS_FILE).unlink(missing_ok=True)
-    footers = _read_footers(out, done, progress)
+    footers = read_footers(out, list(done.values()), progress)
     kept, later = after_measuring(
-        [outcome.row for outcome in done],
+        list(done),
         {row: footer.lesions for row, footer in footers.items()},
         {row: footer.diameters_mm for row, footer in footers.items()},
         rules,
@@ -111,12 +95,13 @@ def write_tables(
     kept_set = set(kept)
     table_rows = [
         TableRow(
-            row=outcome.row,
-            table=_table_path(out, outcome),
-            left_out=frozenset(left_out.get(outcome.row, ())),
+            row=row,
+            table=measured.table,
+            state=measured.state,
+            left_out=frozenset(left_out.get(row, ())),
         )
-        for outcome in done
-        if outcome.row in kept_set
+        for row, measured in done.items()
+        if row in kept_set
     ]
     blocks = write_measurements(
         out, table_rows, _extra_columns(outcomes), record.get("blocks", ()), progress
@@ -151,35 +136,44 @@ def write_tables(
             for group in tables.groups
         },
     )
-    csv_state = file_state(out / MEASUREMENTS_CSV)
+    csv_state = size_and_time(out / MEASUREMENTS_CSV)
     put_json(
         out / RESULTS_FILE,
         {
             "form": RECORD_FORM,
             "digest": digest,
             "tables": asdict(tables),
-            "files": {name: file_state(out / name) for name in (MEASUREMENTS_CSV, *_LISTS)},
+            "files": {name: size_and_time(out / name) for name in (MEASUREMENTS_CSV, *_LISTS)},
             "blocks": [{**block, "csv": csv_state} for block in blocks],
         },
     )
     return tables
 
 
+def _measured_rows(
+    out: Path, outcomes: Sequence[RowOutcome], progress: Callable[[], None]
+) -> dict[ManifestRow, MeasuredRow]:
+    """The rows that have a table, in the order of the manifest."""
+    measured = {}
+    for outcome in outcomes:
+        progress()
+        if outcome.status in (DONE, SKIPPED):
+            table = row_files(out, outcome.row, outcome.key).table
+            measured[outcome.row] = MeasuredRow(outcome.row, table, size_and_time(table))
+    return measured
+
+
 def _digest(
-    out: Path,
     outcomes: Sequence[RowOutcome],
+    done: Mapping[ManifestRow, MeasuredRow],
     excluded: Sequence[Exclusion],
     rules: InclusionRules,
-    progress: Callable[[], None],
 ) -> str:
     """Changes when something that the tables are made of does."""
     digest = hashlib.sha256(json.dumps([__version__, RECORD_FORM, asdict(rules)]).encode())
     for outcome in outcomes:
-        progress()
         row = outcome.row
-        is_done = outcome.status in (DONE, SKIPPED)
-        state = file_state(_table_path(out, outcome)) if is_done else []
-        what = "done" if is_done else outcome.status
+        what, state = ("done", done[row].state) if row in done else (outcome.status, [])
         labels = (row.line, row.name, row.patient_id, row.group, row.extra)
         content = (*labels, what, outcome.key, outcome.stage, outcome.reason, outcome.kind, state)
         digest.update(json.dumps(content).encode("utf-8", "surrogateescape"))
@@ -208,45 +202,13 @@ def _known(out: Path, digest: str, record: Mapping[str, Any]) -> CohortTables | 
     files = record["files"]
     if not set(files) >= {MEASUREMENTS_CSV, *_LISTS}:  # of a version that wrote fewer
         return None
-    if any(file_state(out / name) != state for name, state in files.items()):
+    if any(size_and_time(out / name) != state for name, state in files.items()):
         return None
     if not is_whole(out, record["blocks"]):
         return None
     tables = dict(record["tables"])
     groups = tuple(GroupSize(**group) for group in tables.pop("groups"))
     return CohortTables(**{**tables, "groups": groups, "is_new": False})
-
-
-def _table_path(out: Path, outcome: RowOutcome) -> Path:
-    return row_files(out, outcome.row, outcome.key).table
-
-
-def _read_footers(
-    out: Path, done: Sequence[RowOutcome], progress: Callable[[], None]
-) -> dict[ManifestRow, _Footer]:
-    """Raises DamagedTables with all that cannot be read."""
-    footers: dict[ManifestRow, _Footer] = {}
-    damaged = []
-    for outcome in done:
-        progress()
-        try:
-            footers[outcome.row] = _footer(_table_path(out, outcome))
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-            damaged.append(outcome.row)
-    if damaged:
-        raise DamagedTables(damaged)
-    return footers
-
-
-def _footer(path: Path) -> _Footer:
-    metadata = pq.read_metadata(path)
-    record = json.loads((metadata.metadata or {})[FOOTER])
-    return _Footer(
-        lesions=frozenset(record["lesions"]),
-        diameters_mm=record["diameters_mm"],
-        failures=record["failures"],
-        warnings=[tuple(warning) for warning in record["warnings"]],
-    )
 
 
 def _extra_columns(outcomes: Sequence[RowOutcome]) -> list[str]:

@@ -7,93 +7,52 @@ a range of bytes of measurements.csv.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import quote
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from gsigpu.output.staging import staged_folder
-from gsigpu.pipeline.cohort_run.row_files import put
+from gsigpu.pipeline.cohort_run.block_of_rows import (
+    SCHEMA,
+    DamagedTables,
+    MadeBlock,
+    TableRow,
+    make_block,
+)
+from gsigpu.pipeline.cohort_run.row_files import put, size_and_time, sync
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.tables.manifest import ManifestRow
-from gsigpu.tables.measurement_table import COLUMNS
 from gsigpu.version import __version__
 
 MEASUREMENTS, MEASUREMENTS_CSV = "measurements", "measurements.csv"
-_LABELS = ("case_id", "patient_id", "group", "reader", "phase")
-_NUMBERS = {
-    "value": pa.float64(),
-    "distance_mm": pa.float64(),
-    "n_voxels": pa.int64(),
-    "n_valid": pa.int64(),
-}
 # Rows of the manifest in a block: some tens of megabytes of memory, and few files; on average half of the most.
 _MOST_ROWS = 256
 _MEAN_ROWS = 128
-_COPY_BYTES = 2**24
-
-SCHEMA = pa.schema([(name, _NUMBERS.get(name, pa.string())) for name in COLUMNS])
-
-
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """A row of the manifest that goes into the table.
-
-    table : its measurements on disk
-    left_out : lesions that are excluded
-    """
-
-    row: ManifestRow
-    table: Path
-    left_out: frozenset[str]
-
-    def digest(self) -> str:
-        """Changes when what it gives to the table does."""
-        row = self.row
-        labels = [getattr(row, name) for name in _LABELS]
-        content = [
-            labels,
-            row.extra,
-            file_state(self.table),
-            sorted(self.left_out),
-        ]
-        return hashlib.sha256(json.dumps(content).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-class DamagedTables(Exception):
-    """Tables of rows that cannot be read back; `rows` are theirs."""
-
-    def __init__(self, rows: Sequence[ManifestRow]) -> None:
-        """The message counts them."""
-        super().__init__(f"{len(rows)} tables cannot be read back")
-        self.rows = list(rows)
-
-
-def file_state(path: Path) -> list[int]:
-    """Size and time of change: an edit changes one of them, a copy of the whole folder neither. Empty without a file."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return []
-    return [stat.st_size, stat.st_mtime_ns]
+# Limits, each with its reason.
+_COPY_BYTES = 2**26  # a second of a slow disk
+_SYNC_BYTES = (
+    2**27
+)  # written between two waits for the disk, so that the last is not one of many seconds
+_LOOK_S = 0.5  # between two looks at whether a block is made: a view that follows
+_COPIES_IN_KERNEL = hasattr(os, "copy_file_range")
+_Old = Mapping[str, Any]  # the record of a block that is there
 
 
 def write_measurements(
     out: Path,
     rows: Sequence[TableRow],
     extra_columns: Sequence[str],
-    old_blocks: Sequence[Mapping[str, Any]],
+    old_blocks: Sequence[_Old],
     progress: Callable[[], None],
 ) -> list[dict[str, Any]]:
     """measurements/ and measurements.csv; returns a record of each block, for the next time.
@@ -104,35 +63,128 @@ def write_measurements(
     schema = pa.schema([*SCHEMA, *((name, pa.string()) for name in extra_columns)])
     old = _reusable(out, old_blocks)
     records: list[dict[str, Any]] = []
-    damaged: list[ManifestRow] = []
 
     def write_csv(partial: Path) -> None:
         with (
             staged_folder(out / MEASUREMENTS, overwrite=True) as folder,
-            partial.open("wb") as csv,
+            partial.open("wb", buffering=0) as file,
         ):
+            csv = _SyncedFile(file, progress)
             csv.write((",".join(map(_quoted, schema.names)) + "\n").encode())
-            for number, members in enumerate(_blocks(rows)):
+            damaged: list[ManifestRow] = []
+            for number, (digest, block) in enumerate(
+                _blocks_made(rows, old, schema, folder, progress)
+            ):
                 progress()
-                digest = _digest(members, schema)
-                try:
+                if isinstance(block, DamagedTables):
+                    damaged += block.rows
+                elif not damaged:
                     records.append(
-                        _reused(out, old[digest], number, folder, csv)
-                        if digest in old
-                        else _made(members, digest, number, folder, csv, schema, progress)
+                        _written(block, digest, csv)
+                        if isinstance(block, MadeBlock)
+                        else _reused(out, block, number, folder, csv)
                     )
-                except DamagedTables as error:
-                    damaged.extend(error.rows)
             if damaged:
                 raise DamagedTables(damaged)
 
     put(out / MEASUREMENTS_CSV, write_csv)
     for record in records:
-        record["parts"] = {name: file_state(out / MEASUREMENTS / name) for name in record["parts"]}
+        record["parts"] = {
+            name: size_and_time(out / MEASUREMENTS / name) for name in record["parts"]
+        }
     return records
 
 
-def is_whole(out: Path, blocks: Sequence[Mapping[str, Any]]) -> bool:
+def _blocks_made(
+    rows: Sequence[TableRow],
+    old: Mapping[str, _Old],
+    schema: pa.Schema,
+    folder: Path,
+    progress: Callable[[], None],
+) -> Iterator[tuple[str, MadeBlock | DamagedTables | _Old]]:
+    """Digest and content of each block in the order of the rows: made, not readable, or as it was.
+
+    A few are made ahead in threads; what they hold in memory is bounded by the number of threads.
+    """
+    n_threads = default_workers()
+    ahead: deque[tuple[str, Future[MadeBlock] | _Old]] = deque()
+    with ThreadPoolExecutor(n_threads) as pool:
+        try:
+            for number, members in enumerate(_blocks(rows)):
+                digest = _digest(members, schema)
+                ahead.append(
+                    (digest, old[digest])
+                    if digest in old
+                    else (digest, pool.submit(make_block, members, schema, folder, _part(number)))
+                )
+                if len(ahead) > n_threads:
+                    yield _settled(*ahead.popleft(), progress)
+            while ahead:
+                yield _settled(*ahead.popleft(), progress)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _settled(
+    digest: str, block: Future[MadeBlock] | _Old, progress: Callable[[], None]
+) -> tuple[str, MadeBlock | DamagedTables | _Old]:
+    while isinstance(block, Future):
+        try:
+            return digest, block.result(_LOOK_S)
+        except DamagedTables as error:
+            return digest, error
+        except TimeoutError:
+            progress()
+    return digest, block
+
+
+class _SyncedFile:
+    """A file that is forced to the disk as it grows, so that its end does not wait for all of it.
+
+    progress : called with every piece
+    """
+
+    def __init__(self, file: FileIO, progress: Callable[[], None]) -> None:
+        self._file, self._progress = file, progress
+        self._unsynced = 0
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def write(self, content: bytes | memoryview) -> None:
+        left = memoryview(content)
+        while left:
+            n_bytes = self._file.write(left[:_COPY_BYTES])
+            left = left[n_bytes:]
+            self._count(n_bytes)
+
+    def copy(self, source: Path, offset: int, length: int) -> None:
+        """Bytes of another file. Raises OSError if it has not so many."""
+        with source.open("rb", buffering=0) as file:
+            while length:
+                n_bytes = self._copied(file.fileno(), offset, min(length, _COPY_BYTES))
+                if not n_bytes:
+                    raise OSError(0, "is shorter than it was", str(source))
+                offset, length = offset + n_bytes, length - n_bytes
+                self._count(n_bytes)
+
+    def _copied(self, source: int, offset: int, n_bytes: int) -> int:
+        if _COPIES_IN_KERNEL:  # or on the server, or by reference, where the file system can
+            target = self._file.fileno()
+            with contextlib.suppress(OSError):  # it cannot; a disk that is full tells below
+                if n_copied := os.copy_file_range(source, target, n_bytes, offset_src=offset):
+                    return n_copied
+        return self._file.write(os.pread(source, n_bytes, offset))
+
+    def _count(self, n_bytes: int) -> None:
+        self._progress()
+        self._unsynced += n_bytes
+        if self._unsynced >= _SYNC_BYTES:
+            self._unsynced = 0
+            sync(self._file.fileno())
+
+
+def is_whole(out: Path, blocks: Sequence[_Old]) -> bool:
     """Whether the parts of a table are there as they were written, and no others."""
     parts = {name: state for block in blocks for name, state in block["parts"].items()}
     folder = out / MEASUREMENTS
@@ -140,7 +192,7 @@ def is_whole(out: Path, blocks: Sequence[Mapping[str, Any]]) -> bool:
     return (
         folder.is_dir()
         and there == set(parts)
-        and all(file_state(folder / name) == state for name, state in parts.items())
+        and all(size_and_time(folder / name) == state for name, state in parts.items())
     )
 
 
@@ -161,21 +213,19 @@ def _digest(members: Sequence[TableRow], schema: pa.Schema) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _reusable(out: Path, blocks: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _reusable(out: Path, blocks: Sequence[_Old]) -> dict[str, _Old]:
     """Blocks whose parts are as they were written, where the CSV is too."""
-    if not blocks or blocks[0].get("csv") != file_state(out / MEASUREMENTS_CSV):
+    if not blocks or blocks[0].get("csv") != size_and_time(out / MEASUREMENTS_CSV):
         return {}
     folder = out / MEASUREMENTS
     return {
         block["digest"]: block
         for block in blocks
-        if all(file_state(folder / name) == state for name, state in block["parts"].items())
+        if all(size_and_time(folder / name) == state for name, state in block["parts"].items())
     }
 
 
-def _reused(
-    out: Path, block: Mapping[str, Any], number: int, folder: Path, csv: BinaryIO
-) -> dict[str, Any]:
+def _reused(out: Path, block: _Old, number: int, folder: Path, csv: _SyncedFile) -> dict[str, Any]:
     """A block as it was: its parts linked, its bytes of the CSV copied."""
     parts = []
     for name in block["parts"]:
@@ -187,127 +237,25 @@ def _reused(
             shutil.copy2(out / MEASUREMENTS / name, target)
         parts.append(target.relative_to(folder).as_posix())
     offset = csv.tell()
-    with (out / MEASUREMENTS_CSV).open("rb") as source:
-        source.seek(block["offset"])
-        left = block["length"]
-        while left:
-            piece = source.read(min(left, _COPY_BYTES))
-            if not piece:
-                raise OSError(0, "is shorter than it was", str(out / MEASUREMENTS_CSV))
-            csv.write(piece)
-            left -= len(piece)
+    csv.copy(out / MEASUREMENTS_CSV, block["offset"], block["length"])
     return {**block, "offset": offset, "parts": dict.fromkeys(parts)}
 
 
-def _made(
-    members: Sequence[TableRow],
-    digest: str,
-    number: int,
-    folder: Path,
-    csv: BinaryIO,
-    schema: pa.Schema,
-    progress: Callable[[], None],
-) -> dict[str, Any]:
-    """A block out of the tables of its rows."""
-    tables: list[pa.Table] = []
-    damaged: list[ManifestRow] = []
-
-    def read(member: TableRow) -> pa.Table | None:
-        try:
-            return _labelled(member, schema)
-        except (OSError, pa.ArrowException, KeyError):
-            return None
-
-    with ThreadPoolExecutor(default_workers()) as pool:
-        for member, part in zip(members, pool.map(read, members), strict=True):
-            progress()
-            if part is None:
-                damaged.append(member.row)
-            else:
-                tables.append(part)
-    if damaged:
-        raise DamagedTables(damaged)
-    table = pa.concat_tables(tables)
+def _written(block: MadeBlock, digest: str, csv: _SyncedFile) -> dict[str, Any]:
+    """The record of a new block, whose lines go into the CSV."""
     offset = csv.tell()
-    _write_csv(table, csv)
-    parts: dict[str, None] = {}
-    phases = list(dict.fromkeys(member.row.phase for member in members))
-    for phase in phases:
-        path = folder / f"phase={quote(phase, safe='')}" / _part(number)
-        path.parent.mkdir(exist_ok=True)
-        of_phase = table if len(phases) == 1 else table.filter(pc.equal(table["phase"], phase))
-        pq.write_table(of_phase.drop_columns("phase"), path, compression="zstd")
-        parts[path.relative_to(folder).as_posix()] = None
+    csv.write(block.csv)
     return {
         "digest": digest,
         "offset": offset,
         "length": csv.tell() - offset,
-        "n_values": table.num_rows,
-        "parts": parts,
+        "n_values": block.n_values,
+        "parts": dict.fromkeys(block.parts),
     }
 
 
 def _part(number: int) -> str:
     return f"part-{number:05d}.parquet"
-
-
-def _labelled(member: TableRow, schema: pa.Schema) -> pa.Table:
-    """A row's table, called as the manifest calls it now."""
-    with pq.ParquetFile(member.table, page_checksum_verification=True) as file:
-        table = file.read(use_threads=False)
-    if member.left_out:
-        table = table.filter(
-            pc.invert(
-                pc.is_in(
-                    table["lesion_id"], pa.array(sorted(member.left_out), table["lesion_id"].type)
-                )
-            )
-        )
-    row, n = member.row, table.num_rows
-    constants = {name: getattr(row, name) for name in _LABELS} | row_extras(row)
-    columns = [
-        pa.repeat(pa.scalar(constants.get(field.name, ""), pa.string()), n)
-        if field.name in constants or field.name not in table.column_names
-        else table[field.name].cast(field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
-
-
-def row_extras(row: ManifestRow) -> dict[str, str]:
-    """Further columns of the manifest, under names that are no others of the table."""
-    return {extra_name(name): text for name, text in row.extra}
-
-
-def extra_name(name: str) -> str:
-    """The column of the table for a further column of the manifest.
-
-    >>> extra_name("kernel"), extra_name("value")
-    ('kernel', 'manifest_value')
-    """
-    return f"manifest_{name}" if name in COLUMNS else name
-
-
-def _write_csv(table: pa.Table, csv: BinaryIO) -> None:
-    """Lines without a header; quotes where a text needs them, no text for a value that is not there."""
-    for name in ("value", "distance_mm"):
-        index = table.schema.get_field_index(name)
-        column = table[name]
-        table = table.set_column(
-            index, name, pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-        )
-    # Texts repeat themselves: looking at each once is a tenth of looking at all.
-    needs_quotes = any(
-        character in text
-        for field in table.schema
-        if pa.types.is_string(field.type)
-        for text in pc.unique(table[field.name]).to_pylist()
-        for character in '",\r\n'
-    )
-    options = pa_csv.WriteOptions(
-        include_header=False, quoting_style="needed" if needs_quotes else "none"
-    )
-    pa_csv.write_csv(table, csv, options)
 
 
 def _quoted(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsigpu.pipeline.cohort_run.row_files import DAMAGED_FOLDER, remove, row_name
+from gsigpu.pipeline.cohort_run.row_footers import FOOTERS_FILE
 from gsigpu.tables.manifest import ManifestRow
 
 
@@ -23,5 +24,5 @@ def prune(out: Path, rows: Sequence[ManifestRow]) -> list[str]:
         else []
     )
     remove(gone)
-    remove([out / DAMAGED_FOLDER])
+    remove([out / DAMAGED_FOLDER, out / FOOTERS_FILE])
     return [folder.name for folder in gone if not folder.exists()]

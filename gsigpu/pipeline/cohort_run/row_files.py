@@ -245,6 +245,15 @@ def row_files(root: Path, row: ManifestRow, key: str = NO_KEY) -> RowFiles:
     return RowFiles(root / "cases" / row_name(row), key)
 
 
+def size_and_time(path: Path) -> list[int]:
+    """Of a file: an edit changes one of them, a copy of the whole folder neither. Empty without a file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return []
+    return [stat.st_size, stat.st_mtime_ns]
+
+
 def remove(paths: Iterable[Path]) -> None:
     """Files and folders, as far as they are there."""
     for path in paths:
@@ -274,23 +283,28 @@ def put(path: Path, write: Callable[[Path], object], *, is_durable: bool = True)
     try:
         write(partial)
         if is_durable:
-            _sync(partial)
+            _sync_path(partial)
         partial.replace(path)
         if is_durable:
-            _sync(path.parent)
+            _sync_path(path.parent)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(descriptor: int) -> None:
     """Forces a file, or the entries of a folder, to the disk; where a file system cannot, it has said so."""
-    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:
             raise
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -132,10 +132,10 @@ def test_a_row_more_makes_one_block_anew(cohort, out, inline, monkeypatch):
     (out / "results.json").unlink()
     run_cohort(cohort.manifest, out)
     made = []
-    real = measurement_blocks._made
+    real = measurement_blocks.make_block
     monkeypatch.setattr(
         measurement_blocks,
-        "_made",
+        "make_block",
         lambda members, *more: made.append(members) or real(members, *more),
     )
     whole, rows = (out / "measurements.csv").read_bytes(), cohort.rows

@@ -1,0 +1,147 @@
+"""What the tables of rows say of themselves, remembered so that a row more does not open them all again.
+
+The memory is a table beside the cohort's tables, one line per row. It is believed of a row whose table has the size
+and the time of then; what it lacks, or where it cannot be read, is read from the rows' tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gsigpu.pipeline.cohort_run.block_of_rows import DamagedTables
+from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, put
+from gsigpu.pipeline.cohort_run.row_results import FOOTER
+from gsigpu.tables.manifest import ManifestRow
+
+FOOTERS_FILE = "row-footers.parquet"
+_FORM = b"gsigpu-form"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRow:
+    """A row of the manifest that has a table.
+
+    table : where it is on disk
+    state : its size and time
+    """
+
+    row: ManifestRow
+    table: Path
+    state: list[int]
+
+    @property
+    def place(self) -> str:
+        """The table's name below the folder of all rows."""
+        return f"{self.table.parent.name}/{self.table.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a row's table says of itself.
+
+    failures : lesion, reason, kind; warnings : lesion, kind, text
+    """
+
+    lesions: frozenset[str]
+    diameters_mm: dict[str, float]
+    failures: list[dict[str, str]]
+    warnings: list[tuple[str, str, str]]
+
+    @property
+    def measured(self) -> frozenset[str]:
+        """Lesions with values."""
+        return self.lesions - {failure["lesion_id"] for failure in self.failures}
+
+
+def read_footers(
+    out: Path, rows: Sequence[MeasuredRow], progress: Callable[[], None]
+) -> dict[ManifestRow, Footer]:
+    """Of each row; what had to be read is remembered.
+
+    Raises DamagedTables with all that cannot be read.
+    """
+    known = _remembered(out)
+    texts: list[str] = []
+    damaged = []
+    n_read = 0
+    for measured in rows:
+        progress()
+        state, text = known.get(measured.place, ((), ""))
+        if not text or state != tuple(measured.state):
+            n_read += 1
+            try:
+                text = _footer_text(measured.table)
+            except (OSError, KeyError, pa.ArrowException):
+                damaged.append(measured.row)
+                continue
+        texts.append(text)
+    if damaged:
+        raise DamagedTables(damaged)
+    footers = {}
+    for measured, text in zip(rows, texts, strict=True):
+        try:
+            footers[measured.row] = _footer(json.loads(text))
+        except (ValueError, KeyError, TypeError):
+            damaged.append(measured.row)
+    if damaged:
+        (out / FOOTERS_FILE).unlink(missing_ok=True)
+        raise DamagedTables(damaged)
+    if n_read or len(known) != len(rows):
+        _remember(out, rows, texts)
+    return footers
+
+
+def _footer_text(path: Path) -> str:
+    metadata: dict[bytes, bytes] = pq.read_metadata(path).metadata or {}
+    return metadata[FOOTER].decode()
+
+
+def _footer(record: dict[str, Any]) -> Footer:
+    return Footer(
+        lesions=frozenset(record["lesions"]),
+        diameters_mm=record["diameters_mm"],
+        failures=record["failures"],
+        warnings=[tuple(warning) for warning in record["warnings"]],
+    )
+
+
+def _remembered(out: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Place of a row's table -> its state then, and its footer; nothing where the memory cannot be read."""
+    with contextlib.suppress(OSError, pa.ArrowException, KeyError):
+        with pq.ParquetFile(out / FOOTERS_FILE, page_checksum_verification=True) as file:
+            if (file.metadata.metadata or {}).get(_FORM) != str(RECORD_FORM).encode():
+                return {}
+            columns = [
+                file.read()[name].to_pylist() for name in ("place", "size", "time", "footer")
+            ]
+        return {
+            place: ((size, time), footer)
+            for place, size, time, footer in zip(*columns, strict=True)
+        }
+    return {}
+
+
+def _remember(out: Path, rows: Sequence[MeasuredRow], texts: Sequence[str]) -> None:
+    table = pa.table(
+        {
+            "place": [measured.place for measured in rows],
+            "size": pa.array([measured.state[0] for measured in rows], pa.int64()),
+            "time": pa.array([measured.state[1] for measured in rows], pa.int64()),
+            "footer": pa.array(texts, pa.string()),
+        }
+    ).replace_schema_metadata({_FORM: str(RECORD_FORM)})
+    put(
+        out / FOOTERS_FILE,
+        lambda partial: pq.write_table(
+            table, partial, compression="zstd", write_page_checksum=True
+        ),
+        is_durable=False,
+    )
