@@ -136,8 +136,9 @@ def _pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:
     for text in texts or []:
         key, equals, value = text.rpartition("=")
         if not (key and equals and value):
+            example = "1=lesion" if option == "--role" else "1=S4"
             raise SettingsError(
-                f"{option} {text!r} is not LABEL=VALUE", remedy=f"write {option} 2=lesion"
+                f"{option} {text!r} is not LABEL=VALUE", remedy=f"write {option} {example}"
             )
         pairs[key] = value
     return pairs

@@ -81,7 +81,7 @@ def _image(path: Path) -> Any:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise MaskError(
-            f"cannot be read ({reason})", where=path, remedy="save the mask again"
+            f"cannot be read ({reason})", where=path, remedy="save the mask again, as .nii.gz"
         ) from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]

@@ -20,6 +20,9 @@ from gsigpu.regions.shells import (
     profile_shells,
 )
 
+_FOR_PARENCHYMA = "give --liver-mask or --normal-mask (columns of a manifest)"
+_NONE_LEFT = "no parenchyma is left beside lesions and vessels"
+
 
 @dataclass(frozen=True, slots=True)
 class RegionSettings:
@@ -142,12 +145,14 @@ class Layout:
     """All regions of a study, lesion by lesion, then those of the study.
 
     missing : regions of lesions that are in the settings and have no voxels
+    to_get_parenchyma : what to do for a parenchyma, "" where there is one
     """
 
     regions: tuple[MeasuredRegion, ...]
     missing: tuple[MissingRegion, ...]
     lesions: tuple[LesionLayout, ...]
     warnings: tuple[str, ...]
+    to_get_parenchyma: str = ""
 
     def __repr__(self) -> str:
         """How much there is."""
@@ -174,17 +179,24 @@ def lay_out(
             lesions.append(layout)
             regions += made
             missing += absent
-    reference, warnings = _reference_regions(masks, spacing_mm, grid_shape, settings)
+    reference, absent = _reference_regions(masks, spacing_mm, grid_shape, settings)
     if not (regions or missing or reference):
+        ways = ", or ".join(way for name, (_, way) in absent.items() if name in settings.regions)
         raise SettingsError(
             f"none of the regions {', '.join(settings.regions)} can be made from these masks",
-            remedy="give --liver-mask, --normal-mask or --aorta-mask (columns of a manifest), or add lesion to --regions",
+            remedy=f"{ways}, or add lesion to --regions",
         )
+    to_get_parenchyma = absent["parenchyma"][1] if "parenchyma" in absent else ""
+    if to_get_parenchyma and "parenchyma" not in settings.regions:
+        has_liver = masks.liver is not None or masks.normal is not None
+        adding = "add parenchyma to --regions"
+        to_get_parenchyma = adding if has_liver else f"{adding} and {to_get_parenchyma}"
     return Layout(
         regions=(*regions, *reference),
         missing=tuple(missing),
         lesions=tuple(lesions),
-        warnings=tuple(warnings),
+        warnings=_warnings(absent, settings.regions),
+        to_get_parenchyma=to_get_parenchyma,
     )
 
 
@@ -283,28 +295,32 @@ def _reference_regions(
     spacing_mm: Spacing,
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
-) -> tuple[list[MeasuredRegion], list[str]]:
-    """Parenchyma and aorta, of the study as a whole."""
-    is_chosen = settings.regions != REGIONS  # not just everything that can be
+) -> tuple[list[MeasuredRegion], dict[str, tuple[str, str]]]:
+    """Parenchyma and aorta, of the study as a whole; why one is absent, and what to do for it."""
     regions: list[MeasuredRegion] = []
-    warnings: list[str] = []
-    if "parenchyma" in settings.regions:
-        liver = _parenchyma(masks, spacing_mm, grid_shape, settings)
-        if liver is not None and liver.n_voxels == 0:
-            warnings.append(
-                "no parenchyma is left beside lesions and vessels: give a normal-liver mask"
-            )
-        elif liver is None and is_chosen:
-            warnings.append(
-                "no parenchyma is measured: give --liver-mask or --normal-mask (columns of a manifest)"
-            )
-        elif liver is not None:
-            regions.append(MeasuredRegion("", "parenchyma", trimmed(liver), flags=_few(liver)))
-    if "aorta" in settings.regions and masks.aorta is None and is_chosen:
-        warnings.append("no aorta is measured: give --aorta-mask (a column of a manifest)")
-    if "aorta" in settings.regions and masks.aorta is not None:
+    absent: dict[str, tuple[str, str]] = {}
+    is_measured = "parenchyma" in settings.regions
+    liver = _parenchyma(masks, spacing_mm, grid_shape, settings) if is_measured else None
+    if liver is None:
+        absent["parenchyma"] = ("no parenchyma is measured", _FOR_PARENCHYMA)
+    elif liver.n_voxels == 0:
+        absent["parenchyma"] = (_NONE_LEFT, "give --normal-mask (a column of a manifest)")
+    else:
+        regions.append(MeasuredRegion("", "parenchyma", trimmed(liver), flags=_few(liver)))
+    if masks.aorta is None:
+        absent["aorta"] = ("no aorta is measured", "give --aorta-mask (a column of a manifest)")
+    elif "aorta" in settings.regions:
         regions.append(MeasuredRegion("", "aorta", masks.aorta, flags=_few(masks.aorta)))
-    return regions, warnings
+    return regions, absent
+
+
+def _warnings(absent: dict[str, tuple[str, str]], chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Of what was chosen and is absent; nobody misses a mask that the default would only use."""
+    return tuple(
+        f"{why}: {way}"
+        for name, (why, way) in absent.items()
+        if name in chosen and (chosen != REGIONS or why == _NONE_LEFT)
+    )
 
 
 def _parenchyma(

@@ -165,8 +165,14 @@ def _vendor_iodine(
             )
         )
         if not 1.0 / _DOUBTFUL_FACTOR < factor < _DOUBTFUL_FACTOR:
-            doubts.append(
-                f"{name} is {factor:.3g} times the computed iodine (correlation {correlation:.2f}): its unit is not"
-                " what it says, or not known; 10 times means 100 µg/cm³, add --vendor-iodine-unit 100ug/mL"
-            )
+            doubts.append(_doubt(name, factor, correlation))
     return regressions, doubts
+
+
+def _doubt(name: str, factor: float, correlation: float) -> str:
+    """That a vendor's iodine has not the unit that it is read in; the unit that it has, where that can be told."""
+    text = f"{name} is {factor:.3g} times the computed iodine (correlation {correlation:.2f})"
+    for unit, times in (("100ug/mL", 10.0), ("mg/mL", 0.1)):
+        if times / _DOUBTFUL_FACTOR < factor < times * _DOUBTFUL_FACTOR:
+            return f"{text}, as in another unit; if the scanner's is {unit}, add --vendor-iodine-unit {unit}"
+    return f"{text}: it is not the iodine that is computed here, or has an unknown unit"

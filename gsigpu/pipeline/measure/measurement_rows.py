@@ -229,7 +229,7 @@ def _noise(
             }
     raise SettingsError(
         "the standard error needs the noise of the parenchyma",
-        remedy="give --liver-mask or --normal-mask (columns of a manifest), or leave out --se",
+        remedy=f"{layout.to_get_parenchyma}, or leave out --se",
     )
 
 

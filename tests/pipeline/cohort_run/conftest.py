@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from gsigpu.pipeline.cohort_run import cohort_tables, flow_diagram
 from tests.support.cohort import Cohort, Faults, write_template
 
 
@@ -41,6 +42,26 @@ def inline(monkeypatch):
 
     monkeypatch.setattr("gsigpu.pipeline.cohort_run.run_cohort.run_isolated", run_inline)
     monkeypatch.setattr("gsigpu.pipeline.cohort_run.cohort_plan.call_isolated", call_inline)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def flow_drawn_once():
+    """The flow of the same words is the same picture: drawn once, then copied. A run of one row is half drawing."""
+    drawn = {}
+
+    def save_flow(out, steps, groups):
+        words = repr(flow_diagram.words_of(steps, groups))
+        if words not in drawn:
+            flow_diagram.save_flow(out, steps, groups)
+            drawn[words] = {path: (out / path).read_bytes() for path in ("flow.svg", "flow.png")}
+        for path, content in drawn[words].items():
+            flow_diagram.put(
+                out / path, lambda partial, content=content: partial.write_bytes(content)
+            )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cohort_tables, "save_flow", save_flow)
+        yield
 
 
 START_S = 60.0

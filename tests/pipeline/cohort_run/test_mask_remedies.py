@@ -14,9 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gsigpu.cli.app import app
-from tests.pipeline.measure.test_remedies import SCENARIOS, place, studied, ways_out, without
+from tests.pipeline.measure.test_remedies import SCENARIOS, ways_out, without
 
-__all__ = ["place", "studied"]
 BY_OPTIONS = [
     name
     for name, scenario in SCENARIOS.items()

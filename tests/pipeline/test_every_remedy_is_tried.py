@@ -1,0 +1,87 @@
+"""Each remedy that the sources around masks and regions can print stands in a line that a test follows."""
+
+import re
+
+import pytest
+
+from gsigpu import errors
+from tests.pipeline.cohort_run import test_setting_remedies as of_cohort
+from tests.pipeline.measure import test_remedies as of_masks
+from tests.pipeline.measure import test_setting_remedies as of_settings
+from tests.pipeline.measure.printed_lines import PRINTED
+from tests.support.remedies import PACKAGE, errors_without_remedy, printed_remedies
+
+SOURCES = [
+    *sorted((PACKAGE / "masks").glob("*.py")),
+    *sorted((PACKAGE / "regions").glob("*.py")),
+    *sorted((PACKAGE / "pipeline/measure").glob("*.py")),
+    *sorted((PACKAGE / "pipeline/review").glob("*.py")),
+    *(PACKAGE / "pipeline/cohort_run" / f"{name}.py" for name in ("checks", "doubled_lesions", "inclusion_rules", "mask_grids")),
+    *(PACKAGE / "cli" / f"{name}.py" for name in ("measure_command", "measure_options", "review_command", "cohort_run")),
+]  # fmt: skip
+# Texts that name an option and are no remedies: why a mask lies where it lies.
+NOTES = ("lies where its file says", "lies where its", "lies on the series voxel by voxel")
+# The same in the tables of a cohort, where the words of `measure` are turned into columns of the manifest:
+# tests/pipeline/cohort_run/test_mask_remedies.py follows these.
+IN_COHORT = (
+    "write `lesion: [2]` in the file of the manifest's column roles",
+    "use --phase AP, or accept the shift between breaths with --any-mask-phase",
+)
+LINES = [
+    *PRINTED.values(),
+    *(problem.line for problem in of_settings.PROBLEMS.values()),
+    *(line for _, line, _ in of_settings.OF_PYTHON.values()),
+    *(problem.line for problem in of_cohort.PROBLEMS.values()),
+    *IN_COHORT,
+]
+REMEDIES = {
+    place: pattern
+    for place, pattern in printed_remedies(SOURCES).items()
+    if not any(pattern.startswith(re.escape(note)) for note in NOTES)
+}
+
+
+def test_the_search_sees_them():
+    assert len(REMEDIES) > 80
+    assert set(PRINTED) == set(of_masks.SCENARIOS)
+
+
+def test_every_remedy_is_in_a_line_that_a_test_follows():
+    untried = {
+        place: pattern
+        for place, pattern in REMEDIES.items()
+        if not any(re.search(pattern, line) for line in LINES)
+    }
+    assert untried == {}
+
+
+def test_every_error_has_a_remedy():
+    assert errors_without_remedy(SOURCES) == []
+
+
+SOURCE = '''
+def check(rule, has_liver):
+    """A docstring that names --no-option."""
+    way = "use --a" if rule else "use --b"
+    if has_liver:
+        raise SettingsError(f"rule {rule} is none", remedy=way)
+    warn(f"no liver: give --liver-mask for {rule}")
+    raise MaskError("is none")
+'''
+
+
+def test_a_new_error_is_seen(tmp_path, monkeypatch):
+    """Each form of a remedy, a warning that names an option, and an error that names no way out."""
+    monkeypatch.setattr("tests.support.remedies.PACKAGE", tmp_path)
+    path = tmp_path / "new.py"
+    path.write_text(SOURCE)
+    patterns = printed_remedies([path]).values()
+    for line in ("rule 7 is none; use --a", "rule 7 is none; use --b", "no liver: give --liver-mask for 7"):  # fmt: skip
+        assert sum(bool(re.search(pattern, line)) for pattern in patterns) == 1
+    assert len(patterns) == 3
+    assert errors_without_remedy([path]) == ["new.py: MaskError('is none')"]
+
+
+@pytest.mark.parametrize("name", ["MaskError", "SettingsError"])
+def test_the_errors_that_are_looked_for_exist(name):
+    assert issubclass(getattr(errors, name), errors.GsigpuError)
