@@ -1,9 +1,11 @@
 """Rules for all tests."""
 
+import functools
 import os
 import shutil
 
 import pytest
+import typer.testing
 from hypothesis import HealthCheck, settings
 
 # No test is about time: a busy machine is no failure. What CI finds it finds again; elsewhere every run looks at
@@ -34,6 +36,14 @@ def pytest_runtest_setup(item):
 
         if reason := why_no_gpu():
             pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def command_built_once():
+    """Typer builds all commands anew at every call of its runner, which takes as long as to measure a small study."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", functools.cache(typer.testing._get_command))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -179,14 +179,16 @@ def lay_out(
             lesions.append(layout)
             regions += made
             missing += absent
-    reference, absent = _reference_regions(masks, spacing_mm, grid_shape, settings)
+    reference, why_absent = _reference_regions(masks, spacing_mm, grid_shape, settings)
     if not (regions or missing or reference):
-        ways = ", or ".join(way for name, (_, way) in absent.items() if name in settings.regions)
+        ways = ", or ".join(
+            way for name, (_, way) in why_absent.items() if name in settings.regions
+        )
         raise SettingsError(
             f"none of the regions {', '.join(settings.regions)} can be made from these masks",
             remedy=f"{ways}, or add lesion to --regions",
         )
-    to_get_parenchyma = absent["parenchyma"][1] if "parenchyma" in absent else ""
+    to_get_parenchyma = why_absent["parenchyma"][1] if "parenchyma" in why_absent else ""
     if to_get_parenchyma and "parenchyma" not in settings.regions:
         has_liver = masks.liver is not None or masks.normal is not None
         adding = "add parenchyma to --regions"
@@ -195,7 +197,7 @@ def lay_out(
         regions=(*regions, *reference),
         missing=tuple(missing),
         lesions=tuple(lesions),
-        warnings=_warnings(absent, settings.regions),
+        warnings=_warnings(why_absent, settings.regions),
         to_get_parenchyma=to_get_parenchyma,
     )
 
