@@ -243,7 +243,12 @@ def compressed(
     seconds = in_turn(
         repeats,
         raw=lambda: raw_read(studies),
-        **{f"{n} worker{"s" * (n > 1)}": partial(cohort, manifest, folder / f"packed{n}", n) for n in n_workers},
+        **{
+            f"{n} workers" if n > 1 else "1 worker": partial(
+                cohort, manifest, folder / f"packed{n}", n
+            )
+            for n in n_workers
+        },
     )
     per_case = {name: st.median(taken) / n_cases for name, taken in seconds.items()}
     raw = per_case.pop("raw")
