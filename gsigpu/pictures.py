@@ -24,7 +24,7 @@ REGION_COLOURS = {
     "lesion": (255, 255, 255),
 }
 _BACKGROUND = "#101418"
-_INK = "#e8eaed"
+INK_ON_BLACK = "#e8eaed"
 _BAR_LENGTHS_MM = (10.0, 20.0, 50.0, 100.0)
 
 
@@ -73,10 +73,10 @@ def save_panels(
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         _draw(figure, axis, panel, pixel_spacing_mm)
-        _orient(axis, geometry)
-    _scale_bar(axes[0], width_mm, height_mm)
+        draw_letters(axis, geometry)
+    draw_scale_bar(axes[0])
     if caption:
-        figure.supxlabel(caption, color=_INK, fontsize=9)
+        figure.supxlabel(caption, color=INK_ON_BLACK, fontsize=9)
     with fonts_for(figure):
         figure.savefig(path, dpi=130, format=None if path.suffix else "png")
 
@@ -88,9 +88,9 @@ def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, f
         "interpolation": "bilinear",
     }
     if panel.overlay_on is not None:
-        low, high = _limits(ANATOMY_WINDOW)
+        low, high = limits(ANATOMY_WINDOW)
         axis.imshow(panel.overlay_on, cmap="gray", vmin=low, vmax=high, **place)
-    low, high = _limits(panel.window)
+    low, high = limits(panel.window)
     shown = (
         panel.plane if panel.shown_mask is None else np.where(panel.shown_mask, panel.plane, np.nan)
     )
@@ -113,7 +113,7 @@ def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, f
             axis.contour(
                 x, y, mask, levels=[0.5], colors=[colour], linewidths=width, linestyles=style
             )
-    axis.set_title(panel.title, color=_INK, fontsize=12)
+    axis.set_title(panel.title, color=INK_ON_BLACK, fontsize=12)
     axis.set_facecolor("black")
     axis.set_xticks([])
     axis.set_yticks([])
@@ -121,42 +121,96 @@ def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, f
         spine.set_visible(False)
     # An inset is as high as the picture, whatever room the layout leaves.
     bar = figure.colorbar(image, cax=axis.inset_axes((1.02, 0.0, 0.035, 1.0)))
-    bar.set_label(panel.unit, color=_INK)
-    bar.ax.tick_params(colors=_INK, labelsize=8)
+    bar.set_label(panel.unit, color=INK_ON_BLACK)
+    bar.ax.tick_params(colors=INK_ON_BLACK, labelsize=8)
     bar.outline.set_visible(False)
 
 
-def _orient(axis: Any, geometry: VolumeGeometry) -> None:
-    """Where the sides of the picture lie in the patient: R, L, A, P (H and F in other planes)."""
+def draw_letters(
+    axis: Any, geometry: VolumeGeometry, *, size: float = 10, inset: float = 0.02, halo: bool = False
+) -> None:
+    """Where the sides of the picture lie in the patient: R, L, A, P (H and F in other planes).
+
+    size : points
+    inset : from the sides, as a share of the width
+    halo : a dark rim around the letters, for pictures that are bright at their sides
+    """
     right = patient_letters(geometry.row_direction)[0]
     below = patient_letters(geometry.column_direction)[0]
     opposite = dict(zip("RLAPFH", "LRPAHF", strict=True))
     places = {
-        opposite[right]: (0.02, 0.5),
-        right: (0.98, 0.5),
+        opposite[right]: (inset, 0.5),
+        right: (1.0 - inset, 0.5),
         opposite[below]: (0.5, 0.96),
         below: (0.5, 0.04),
     }
     for letter, (x, y) in places.items():
         axis.text(
-            x, y, letter, transform=axis.transAxes, color=_INK, fontsize=10, ha="center",
-            va="center",
+            x, y, letter, transform=axis.transAxes, color=INK_ON_BLACK, fontsize=size, ha="center",
+            va="center", path_effects=_halo(halo),
         )  # fmt: skip
 
 
-def _scale_bar(axis: Any, width_mm: float, height_mm: float) -> None:
-    """A bar of the largest of some round lengths below a quarter of the width."""
+def draw_scale_bar(axis: Any, *, size: float = 8, halo: bool = False) -> None:
+    """A bar of the largest of some round lengths below a quarter of the width; the axis is in mm.
+
+    size : points of its text
+    """
+    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    width_mm, height_mm = right - left, bottom - top
     length = max((size for size in _BAR_LENGTHS_MM if size <= width_mm / 4), default=0.0)
     if not length:
         return
-    x, y = 0.04 * width_mm, 0.955 * height_mm
-    axis.plot([x, x + length], [y, y], color=_INK, linewidth=2.5, solid_capstyle="butt")
+    x, y = left + 0.04 * width_mm, top + 0.955 * height_mm
+    axis.plot(
+        [x, x + length], [y, y], color=INK_ON_BLACK, linewidth=2.5 * size / 8, solid_capstyle="butt",
+        path_effects=_halo(halo),
+    )  # fmt: skip
     axis.text(
-        x + length / 2, y - 0.015 * height_mm, f"{length / 10:g} cm", color=_INK, fontsize=8,
-        ha="center", va="bottom",
+        x + length / 2, y - 0.015 * height_mm, f"{length / 10:g} cm", color=INK_ON_BLACK, fontsize=size,
+        ha="center", va="bottom", path_effects=_halo(halo),
     )  # fmt: skip
 
 
-def _limits(window: tuple[float, float]) -> tuple[float, float]:
+def _halo(is_wanted: bool) -> list[Any] | None:
+    if not is_wanted:
+        return None
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=1.6, foreground="black")]
+
+
+def voxel_edges(
+    mask: NDArray[np.bool_], pixel_spacing_mm: Sequence[float]
+) -> NDArray[np.float64]:
+    """The outline of a region along the edges of its voxels, as straight pieces.
+
+    mask : (rows, columns) bool
+    pixel_spacing_mm : (rows, columns)
+    Returns (n, 2, 2) float64: n pieces, start and end, x and y in mm from the plane's corner. Neighbouring pieces of
+    one line are one; what lies at the plane's side is closed there.
+
+    >>> voxel_edges(np.array([[True, True]]), (2.0, 1.0)).tolist()
+    [[[0.0, 0.0], [2.0, 0.0]], [[0.0, 2.0], [2.0, 2.0]], [[0.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [2.0, 2.0]]]
+    """
+    padded = np.pad(np.asarray(mask, bool), 1)
+    across = _runs(padded[1:, 1:-1] != padded[:-1, 1:-1])  # line, first, last + 1
+    down = _runs((padded[1:-1, 1:] != padded[1:-1, :-1]).T)
+    y_mm, x_mm = pixel_spacing_mm
+    level = [across[:, [1, 0]] * (x_mm, y_mm), across[:, [2, 0]] * (x_mm, y_mm)]
+    upright = [down[:, [0, 1]] * (x_mm, y_mm), down[:, [0, 2]] * (x_mm, y_mm)]
+    return np.concatenate([np.stack(level, axis=1), np.stack(upright, axis=1)])
+
+
+def _runs(lines: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n, 3): line, start and end of each run of True along the lines."""
+    steps = np.diff(np.pad(lines.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    line, start = np.nonzero(steps == 1)
+    _, end = np.nonzero(steps == -1)
+    return np.stack([line, start, end], axis=1).astype(np.float64)
+
+
+def limits(window: tuple[float, float]) -> tuple[float, float]:
+    """The lower and the upper end of a (centre, width) window."""
     centre, width = window
     return centre - width / 2, centre + width / 2

@@ -107,7 +107,7 @@ def phase_entry(
         "energies": list(stack.energies_kev),
         "grid": grid(stack.geometry),
         "lesions": [] if measurement is None else lesion_entries(measurement, redact),
-        "references": [] if measurement is None else _references(measurement.rows),
+        "references": [] if measurement is None else reference_entries(measurement),
         "warnings": list(dict.fromkeys(map(redact, warnings))),
         "failures": []
         if measurement is None
@@ -149,8 +149,9 @@ def lesion_entries(
     return entries
 
 
-def _references(measured: Sequence[MeasurementRow]) -> list[dict[str, Any]]:
-    rows = [row for row in measured if row.lesion_id == ""]
+def reference_entries(measurement: Measurement) -> list[dict[str, Any]]:
+    """Parenchyma and aorta, which belong to no lesion, with the values of each."""
+    rows = [row for row in measurement.rows if row.lesion_id == ""]
     return [{"region": region, **values} for region, values in _regions(rows).items()]
 
 
