@@ -127,7 +127,12 @@ def _draw(figure: Any, axis: Any, panel: Panel, pixel_spacing_mm: tuple[float, f
 
 
 def draw_letters(
-    axis: Any, geometry: VolumeGeometry, *, size: float = 10, inset: float = 0.02, halo: bool = False
+    axis: Any,
+    geometry: VolumeGeometry,
+    *,
+    size: float = 10,
+    inset: float = 0.02,
+    halo: bool = False,
 ) -> None:
     """Where the sides of the picture lie in the patient: R, L, A, P (H and F in other planes).
 
@@ -180,9 +185,7 @@ def _halo(is_wanted: bool) -> list[Any] | None:
     return [withStroke(linewidth=1.6, foreground="black")]
 
 
-def voxel_edges(
-    mask: NDArray[np.bool_], pixel_spacing_mm: Sequence[float]
-) -> NDArray[np.float64]:
+def voxel_edges(mask: NDArray[np.bool_], pixel_spacing_mm: Sequence[float]) -> NDArray[np.float64]:
     """The outline of a region along the edges of its voxels, as straight pieces.
 
     mask : (rows, columns) bool

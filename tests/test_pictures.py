@@ -6,7 +6,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from gsigpu.maps.registry import KNOWN_NAMES, define
-from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
+from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels, voxel_edges
 from gsigpu.volume import VolumeGeometry
 
 NAMES = (*KNOWN_NAMES, "lambda-hu[40-100]", "lambda-hu[fit:40-140]")
@@ -100,3 +100,17 @@ def test_letters_and_scale_bar(monkeypatch, tmp_path, directions, letters):
     )
     assert lines[:, 0].min() == pytest.approx(30 * 2.5, abs=2.5)
     assert lines[:, 1].max() == pytest.approx(40 * 2.0, abs=2.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_outline_of_voxels_encloses_them(seed):
+    """A ray from a voxel's centre to the left crosses the outline an odd number of times in the region alone."""
+    rng = np.random.default_rng(seed)
+    mask = rng.random((9, 12)) < (0.3, 0.5, 0.7, 1.0)[seed]
+    pieces = voxel_edges(mask, (2.0, 0.5))
+    (x0, y0), (x1, y1) = pieces[:, 0].T, pieces[:, 1].T
+    assert ((x0 == x1) | (y0 == y1)).all()
+    for row, column in np.ndindex(mask.shape):
+        y, x = (row + 0.5) * 2.0, (column + 0.5) * 0.5
+        crossed = (x0 == x1) & (x0 < x) & (y0 < y) & (y < y1)
+        assert crossed.sum() % 2 == mask[row, column]

@@ -74,6 +74,13 @@ def review_command(
         str,
         typer.Option("--outside", help="What lies around the patient: blank, or keep."),
     ] = "blank",
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures",
+            help="Also pictures of each lesion for a paper, PNG and PDF, in the folder pictures.",
+        ),
+    ] = False,
     series: options.SeriesChoice,
     energies: options.Energies,
     workers: options.Threads = None,
@@ -111,7 +118,12 @@ def review_command(
         position=measure_options.position_choice(mask_position),
     )
     watcher = TerminalWatcher(
-        {"scan": "reading headers", "measure": "measuring", "volumes": "computing maps"}
+        {
+            "scan": "reading headers",
+            "measure": "measuring",
+            "volumes": "computing maps",
+            "pictures": "drawing pictures",
+        }
     )
     study = options.read_folder(
         folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
@@ -129,6 +141,7 @@ def review_command(
             energies_kev=split_numbers(energies, "--energies"),
             with_identity=with_identity,
             inside_body=outside == "blank",
+            pictures=pictures,
             n_workers=workers,
             overwrite=overwrite,
             watcher=watcher,

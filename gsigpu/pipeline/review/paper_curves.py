@@ -13,11 +13,12 @@ from gsigpu.pipeline.review.paper_lesion import LesionPhase, PaperLesion
 from gsigpu.pipeline.review.paper_words import (
     REGION_INKS,
     definition_lines,
+    joined,
     map_title,
     number,
     shortened,
 )
-from gsigpu.report.figure_style import FAINT, new_figure
+from gsigpu.report.figure_style import FAINT, SHADES, new_figure
 
 # Axes. Fixed, so that patients compare.
 #   ENERGIES_KEV    of virtual monoenergetic images
@@ -33,11 +34,14 @@ _LINES: dict[str, tuple[Any, str]] = {
     "rim": ((0, (5, 1.5)), "s"),
     "parenchyma": ((0, (1.5, 1.2)), "^"),
 }
-_MOST_TITLE = 48
+_MOST_TITLE = 40
 
 
-def draw_curves(lesion: PaperLesion, *, title: str) -> Any:
-    """The curves, as a figure of matplotlib; drawn in the house style."""
+def draw_curves(lesion: PaperLesion, *, title: tuple[str, str]) -> Any:
+    """The curves, as a figure of matplotlib; drawn in the house style.
+
+    title : case and lesion
+    """
     phases = lesion.phases
     width, height = _PANEL_INCHES
     figure = new_figure(0.3 + width * len(phases), height + 0.65)
@@ -51,7 +55,7 @@ def draw_curves(lesion: PaperLesion, *, title: str) -> Any:
         axis.set_xlabel("energy (keV)")
     axes[0].set_ylabel("CT value (HU)")
     figure.suptitle(
-        shortened(title, _MOST_TITLE * len(phases)), x=0.01, ha="left", fontsize=9.5, weight="bold"
+        joined(title, _MOST_TITLE * len(phases)), x=0.01, ha="left", fontsize=9.5, weight="bold"
     )
     notes = ["Lines: mean of the region; bands: ± 1 SD of its voxels."]
     slope = _slope(phases[0])
@@ -59,8 +63,10 @@ def draw_curves(lesion: PaperLesion, *, title: str) -> Any:
         (formula,) = definition_lines(slope.formula, 200)
         notes.append(f"{map_title(slope)}: {formula}.")
     if (low, high) != LEVELS_HU:
-        notes.append(f"The axis is wider than {LEVELS_HU[0]:g} to {LEVELS_HU[1]:g} HU.".replace("-", "−"))
-    figure.supxlabel("\n".join(notes), fontsize=7.0, color="#5b6472", x=0.01, ha="left")
+        notes.append(
+            f"The axis is wider than {LEVELS_HU[0]:g} to {LEVELS_HU[1]:g} HU.".replace("-", "−")
+        )
+    figure.supxlabel("\n".join(notes), fontsize=7.0, color=SHADES[1], x=0.01, ha="left")
     return figure
 
 
@@ -105,6 +111,9 @@ def _draw_panel(axis: Any, phase: LesionPhase) -> None:
             linewidth=1.3, label=label,
         )  # fmt: skip
     axis.set_title(shortened(phase.phase, 40))
+    if not axis.lines[1:]:
+        axis.text(0.5, 0.5, "no values", transform=axis.transAxes, ha="center", color=SHADES[1])
+        return
     axis.legend(
         loc="upper right", handlelength=2.8, alignment="left", title_fontsize=8.5,
         title=None if slope is None else f"{map_title(slope)}, {slope.unit.display}",

@@ -137,13 +137,15 @@ def _phase_entries(
         if z not in planes:
             planes[z] = slice_maps(measurement, z)
         anatomy = planes[z].anatomy
+        lesion_mask = union_in_slice([mask], z, anatomy.shape)
+        shown_mask = body_mask(anatomy) if inside_body else np.isfinite(anatomy)
         regions = entries[lesion_id]["regions"] | references
         phases[lesion_id] = LesionPhase(
             phase=phase,
             geometry=measurement.stack.geometry,
             planes=planes[z],
-            inside_mask=body_mask(anatomy) if inside_body else np.isfinite(anatomy),
-            lesion_mask=union_in_slice([mask], z, anatomy.shape),
+            inside_mask=shown_mask | lesion_mask,  # what is measured is shown
+            lesion_mask=lesion_mask,
             core_mask=union_in_slice(cores.get(lesion_id, []), z, anatomy.shape),
             values={name: _values(regions[name]) for name in REGIONS if name in regions},
             diameter_mm=entries[lesion_id]["diameter_mm"],

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.maps.definitions import MapDefinition
 from gsigpu.pictures import (
     ANATOMY_WINDOW,
     REGION_COLOURS,
@@ -21,15 +20,22 @@ from gsigpu.pictures import (
     limits,
     voxel_edges,
 )
-from gsigpu.pipeline.review.paper_lesion import LesionPhase, PaperLesion, RegionValues, field_mm
+from gsigpu.pipeline.review.paper_lesion import (
+    REGIONS,
+    LesionPhase,
+    PaperLesion,
+    RegionValues,
+    field_mm,
+)
 from gsigpu.pipeline.review.paper_words import (
     definition_lines,
+    joined,
     map_title,
     mean_and_sd,
     shortened,
 )
 from gsigpu.regions.body import box_of
-from gsigpu.report.figure_style import FAINT, new_figure
+from gsigpu.report.figure_style import FAINT, SHADES, new_figure
 
 # Layout.
 #   WIDTH_MM        two columns of most journals are 170 to 190 mm
@@ -41,13 +47,15 @@ FIELDS_MM = (80.0, 120.0, 200.0, 400.0)
 SHARE = 0.75
 BLANK = "#c9ccd1"
 _LEFT, _RIGHT, _GAP = 6.0, 1.0, 2.5
-_HEAD, _TITLES, _VALUES, _BETWEEN, _BARS, _FOOT = 6.5, 4.5, 11.0, 2.5, 18.0, 8.5
+_HEAD, _TITLES, _VALUES, _BETWEEN, _BARS, _FOOT = 6.5, 4.5, 11.0, 2.5, 18.0, 10.5
 _LINE_MM = 3.1
 _BAR_MM = 2.4
 _MARGIN_MM = 6.0  # around the body in the overview
 _MM_PER_INCH = 25.4
 _OUTLINES = {"lesion border": REGION_COLOURS["rim"], "core": REGION_COLOURS["core"]}
-_MOST_TITLE = 96
+_MOST_TITLE = 92
+_MOST_FOOT = 165
+_FOOTNOTE = "Values: mean ± SD of the voxels of the whole region, in all its slices. Windows are fixed, so that patients compare."
 
 
 class _Sheet:
@@ -72,18 +80,26 @@ class _Sheet:
         self.figure.text(left / wide, 1.0 - top / high, words, fontsize=size, **style)
 
     def swatch(self, left: float, top: float, colour: Any, *, height: float = 1.7) -> None:
-        """A small filled square."""
-        axes = self.axes(left, top, 1.7, height)
-        axes.set_facecolor(colour)
-        axes.set(xticks=[], yticks=[])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        """A small filled square, or a piece of a line."""
+        from matplotlib.patches import Rectangle
+
+        wide, high = self._size
+        self.figure.add_artist(
+            Rectangle(
+                (left / wide, 1.0 - (top + height) / high),
+                1.7 / wide,
+                height / high,
+                transform=self.figure.transFigure,
+                facecolor=colour,
+                linewidth=0.0,
+            )
+        )
 
 
-def draw_montage(lesion: PaperLesion, *, title: str, inside_body: bool) -> Any:
+def draw_montage(lesion: PaperLesion, *, title: tuple[str, str], inside_body: bool) -> Any:
     """The montage, as a figure of matplotlib; drawn in the house style.
 
-    title : who it is, above the pictures
+    title : case and lesion, above the pictures
     inside_body : what lies around the patient is blank, and the legend says so
     """
     definitions = lesion.phases[0].definitions
@@ -93,10 +109,10 @@ def draw_montage(lesion: PaperLesion, *, title: str, inside_body: bool) -> Any:
     top = _HEAD + _TITLES
     height = top + len(lesion.phases) * row_height + _BARS + _FOOT
     sheet = _Sheet(WIDTH_MM, height)
-    sheet.text(_LEFT, 1.6, shortened(title, _MOST_TITLE), 8.5, weight="bold")
+    sheet.text(_LEFT, 1.6, joined(title, _MOST_TITLE), 8.5, weight="bold")
     lefts = [_LEFT + column * (side + _GAP) for column in range(n_columns)]
     kev = lesion.phases[0].planes.anatomy_kev
-    titles = ["overview", f"CT value, {kev:g} keV", *(map_title(each) for each in definitions)]
+    titles = ["Overview", f"CT value, {kev:g} keV", *(map_title(each) for each in definitions)]
     for left, words in zip(lefts, titles, strict=True):
         sheet.text(left, _HEAD + 0.6, words, 7.5)
     field = field_mm(lesion.phases, FIELDS_MM, SHARE)
@@ -107,7 +123,7 @@ def draw_montage(lesion: PaperLesion, *, title: str, inside_body: bool) -> Any:
     _draw_legend(sheet, lefts[0], bars, field=field, has_blank=inside_body)
     sources = [("HU", "gray", ANATOMY_WINDOW, [f"virtual monoenergetic image at {kev:g} keV"])]
     sources += [
-        (each.unit.display, each.colormap, each.window, definition_lines(each.formula, 44))
+        (each.unit.display, each.colormap, each.window, definition_lines(each.formula, 41))
         for each in definitions
     ]
     for left, (unit, colormap, window, lines) in zip(lefts[1:], sources, strict=True):
@@ -122,7 +138,7 @@ def _overview_mm(phase: LesionPhase) -> float:
     rows, columns = box or tuple(slice(0, size) for size in phase.inside_mask.shape)
     y_mm, x_mm = phase.geometry.spacing_mm[1:]
     side = max((rows.stop - rows.start) * y_mm, (columns.stop - columns.start) * x_mm)
-    return side + 2 * _MARGIN_MM
+    return float(side + 2 * _MARGIN_MM)
 
 
 def _draw_row(
@@ -134,7 +150,9 @@ def _draw_row(
     widths_mm: tuple[float, float],
 ) -> None:
     name = phase.phase
-    sheet.text(1.6, top + side / 2, shortened(name, 30), 8.5, weight="bold", rotation=90, va="center")
+    sheet.text(
+        1.6, top + side / 2, shortened(name, 30), 8.5, weight="bold", rotation=90, va="center"
+    )
     overview_mm, field = widths_mm
     box = box_of(phase.inside_mask)
     rows, columns = box or tuple(slice(0, size) for size in phase.inside_mask.shape)
@@ -159,8 +177,6 @@ def _draw_row(
     words = [f"slice {phase.planes.z + 1} of {n_slices}"]
     if phase.diameter_mm is not None:
         words.append(f"longest diameter {phase.diameter_mm:.1f} mm")
-    if phase.flags:
-        words.append(shortened(f"flags: {', '.join(phase.flags)}", 38))
     _write_lines(sheet, lefts[0], top + side + 1.0, words)
     kev = phase.planes.anatomy_kev
     _write_values(
@@ -255,9 +271,7 @@ def _write_values(
         sheet.text(left + side, y, mean_and_sd(*value_of(of_region), unit=unit), 6.5, ha="right")
 
 
-def _draw_legend(
-    sheet: _Sheet, left: float, top: float, *, field: float, has_blank: bool
-) -> None:
+def _draw_legend(sheet: _Sheet, left: float, top: float, *, field: float, has_blank: bool) -> None:
     entries: list[tuple[Any, float, str]] = [
         (_hex(_OUTLINES["lesion border"]), 0.7, "border of the lesion and its rim"),
         (_hex(_OUTLINES["core"]), 0.7, "border between core and rim"),
@@ -269,7 +283,7 @@ def _draw_legend(
         sheet.swatch(left, y + 1.1 - height / 2, colour, height=height)
         sheet.text(left + 2.7, y, words, 6.0)
     last = top + len(entries) * _LINE_MM
-    sheet.text(left, last, f"frame: the other pictures, {field:g} mm wide", 6.0)
+    sheet.text(left, last, f"frame: other pictures, {field:g} mm wide", 6.0)
 
 
 def _draw_bar(
@@ -303,17 +317,22 @@ def _draw_bar(
 
 
 def _draw_foot(sheet: _Sheet, lesion: PaperLesion, height: float) -> None:
-    lines = [
-        "Values: mean ± SD of the voxels of the whole region, in all its slices. Windows are fixed: pictures of different"
-        " patients compare."
+    absent = [
+        f"{name} in {phase.phase}"
+        for phase in lesion.phases
+        for name in REGIONS
+        if name not in phase.values
     ]
-    missing = [name for name in ("core", "rim", "parenchyma") if any(name not in p.values for p in lesion.phases)]
-    if missing:
-        lines.append(f"Not measured: {', '.join(missing)}.")
-    if lesion.absent:
-        lines.append(f"Not measured in {', '.join(lesion.absent)}.")
-    sheet.text(_LEFT, height - _FOOT + 1.5, lines[0], 6.0, color="#5b6472")
-    sheet.text(_LEFT, height - _FOOT + 4.4, " ".join(lines[1:]), 6.0, color="#5b6472")
+    absent += [f"the lesion in {phase}" for phase in lesion.absent]
+    lines = [_FOOTNOTE]
+    if absent:
+        lines.append(f"Not measured: {', '.join(absent)}.")
+    flags = dict.fromkeys(flag for phase in lesion.phases for flag in phase.flags)
+    if flags:
+        lines.append(f"Flags: {', '.join(flags)}.")
+    for number, words in enumerate(lines):
+        top = height - _FOOT + 1.0 + number * 2.9
+        sheet.text(_LEFT, top, shortened(words, _MOST_FOOT), 6.0, color=SHADES[1])
 
 
 def _hex(colour: tuple[int, int, int]) -> str:

@@ -53,6 +53,21 @@ def mean_and_sd(mean: float | None, sd: float | None, *, unit: str) -> str:
     return f"{number(mean, unit)} ± {number(sd, unit)}"
 
 
+def joined(title: tuple[str, str], most: int) -> str:
+    """Case and lesion in one line of so many letters; of long names each keeps half.
+
+    >>> joined(("case-7", "lesion 3"), 40), joined(("a" * 30, "lesion 3"), 21)
+    ('case-7, lesion 3', 'aaaaa…aaaaa, lesion 3')
+    """
+    case, lesion = title
+    room = most - 2
+    half = room // 2
+    if _width(case) + _width(lesion) > room:
+        case = shortened(case, max(half, room - _width(lesion)))
+        lesion = shortened(lesion, room - _width(case))
+    return f"{case}, {lesion}"
+
+
 def shortened(text: str, most: int) -> str:
     """A text that is no wider than so many letters; the middle of a longer one is left out.
 

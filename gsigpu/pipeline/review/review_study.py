@@ -13,16 +13,19 @@ from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
-from gsigpu.errors import GsigpuError, MaskError
+from gsigpu.errors import GsigpuError, MaskError, SettingsError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import only_energies
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.review.page_data import study_entry
 from gsigpu.pipeline.review.page_volumes import PAGE_MAPS, page_definitions, predicted_bytes
+from gsigpu.pipeline.review.paper_lesion import paper_lesions
+from gsigpu.pipeline.review.paper_pictures import FOLDER, write_pictures
 from gsigpu.pipeline.review.phase_files import write_phase
 from gsigpu.version import __version__
 from gsigpu.viewer.page_files import PAGE, write_names, write_page
@@ -66,6 +69,7 @@ def review_study(
     energies_kev: Sequence[float] = (),
     with_identity: bool = False,
     inside_body: bool = True,
+    pictures: bool = False,
     n_workers: int | None = None,
     overwrite: bool = False,
     watcher: Watcher = SILENT,
@@ -77,16 +81,23 @@ def review_study(
     masks : of lesions, liver and so on; None for a page without regions
     phases : all that have a stack, if empty
     maps : beside water and iodine, which every page has
-    settings : of the measurement whose values the page shows
+    settings : of the measurement whose values the page shows; the defaults with `slope`, if not given
     case_id : the only name on the page; that of the folder if empty
     with_identity : also the patient ID, the study's date, and what a region of interest needs to be saved as a
         DICOM Segmentation of this patient
     inside_body : leave out what lies around the patient
+    pictures : also pictures of every lesion for a paper, see `paper_pictures`
 
     Masks that do not fit a phase leave it without regions, and the page says why.
     Raises InputError and its kinds where a phase that was asked for has no stack, or no phase has one;
-    MaskError where masks fit none of the phases; OutputError.
+    MaskError where masks fit none of the phases; SettingsError for pictures without masks; OutputError.
     """
+    if pictures and masks is None:
+        raise SettingsError(
+            "pictures are of lesions, and there is no mask",
+            remedy="add --mask, or leave out --pictures",
+        )
+    settings = settings or MeasureSettings(parameters=ParameterSettings(slopes=(slope,)))
     out = Path(out)
     definitions = page_definitions(maps, slope=slope)
     begun = perf_counter()
@@ -102,6 +113,7 @@ def review_study(
     labels = CaseLabels(case_id=case_id, patient_id=case_id)
     seconds = {"scan": scan_seconds, "measure": 0.0, "volumes": 0.0}
     entries: list[dict[str, Any]] = []
+    measurements: dict[str, Measurement | None] = {}
     warnings = list(study.warnings)
     n_lesions = 0
     problems: list[MaskError] = []
@@ -146,11 +158,29 @@ def review_study(
                 failures += [failure.error for failure in measurement.failures]
                 n_lesions += len(measurement.layout.lesions)
             entries.append(entry)
+            measurements[entry["name"]] = measurement
             warnings += entry["warnings"]
             seconds["measure"] += measured - started
             seconds["volumes"] += perf_counter() - measured
         if problems and len(problems) == len(stacks):
             raise problems[0]
+        identity = _identity(stacks[0]) if with_identity else {}
+        if pictures:
+            started = perf_counter()
+            with watcher.stage("pictures") as progress:
+                lesions = paper_lesions(measurements, inside_body=inside_body)
+                if lesions:
+                    write_pictures(
+                        folder / FOLDER,
+                        lesions,
+                        case_id=case_id,
+                        identity=identity,
+                        inside_body=inside_body,
+                        progress=progress,
+                    )
+                else:
+                    warnings.append("no pictures were written: no lesion was measured")
+            seconds["pictures"] = perf_counter() - started
         write_page(
             folder,
             study_entry(
@@ -158,7 +188,7 @@ def review_study(
                 maps=definitions,
                 phases=entries,
                 warnings=study.warnings,
-                identity=_identity(stacks[0]) if with_identity else {},
+                identity=identity,
             ),
             title=f"{case_id}: spectral review",
         )
@@ -190,7 +220,7 @@ def _measured(
     study: Study,
     stack: SpectralStack,
     masks: MaskFiles,
-    settings: MeasureSettings | None,
+    settings: MeasureSettings,
     labels: CaseLabels,
     series: Sequence[str],
     energies_kev: Sequence[float],

@@ -1,0 +1,77 @@
+"""`gsigpu review --pictures`: the pictures of every lesion for a paper, as files.
+
+pictures/lesion-01-maps.png, .pdf     overview, anatomy, λHU and iodine of each phase, outlines, values, colour bars
+pictures/lesion-01-curves.png, .pdf   spectral curves of core, rim and parenchyma
+pictures/pictures.csv                 which lesion, phases and slices each pair of files shows
+
+Names of files have numbers and not the lesions' names, which may hold what a file name may not, or a person's name.
+Same study, masks and settings: same bytes. PDF is vector but for the images, with fonts embedded.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gsigpu.pipeline.progress import Progress
+from gsigpu.pipeline.review.paper_curves import draw_curves
+from gsigpu.pipeline.review.paper_lesion import PaperLesion
+from gsigpu.pipeline.review.paper_montage import draw_montage
+from gsigpu.report.figure_style import Drawing, house_style, save
+
+FOLDER = "pictures"
+INDEX = "pictures.csv"
+COLUMNS = ("number", "lesion_id", "phases", "slices", "maps", "curves")
+KINDS = ("png", "pdf")
+# What journals ask of pictures at their printed width.
+DPI = 300
+
+
+def write_pictures(
+    folder: Path,
+    lesions: Sequence[PaperLesion],
+    *,
+    case_id: str,
+    identity: Mapping[str, str],
+    inside_body: bool,
+    progress: Progress,
+) -> dict[str, list[str]]:
+    """Writes the pictures and their index into `folder`, which is not there yet.
+
+    case_id : the only name in the pictures, but for `identity`
+    identity : what else is said of the patient, where it is asked for
+    Returns the names of the files of each lesion by its id.
+    """
+    folder.mkdir()
+    names: dict[str, list[str]] = {}
+    about = "".join(f", {name} {value}" for name, value in identity.items())
+    with (folder / INDEX).open("w", encoding="utf-8", newline="") as index, house_style():
+        table = csv.writer(index, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for done, lesion in enumerate(lesions):
+            progress(done, len(lesions))
+            stem = f"lesion-{lesion.number:0{max(2, len(str(len(lesions))))}d}"
+            title = (f"{case_id}{about}", f"lesion {lesion.lesion_id}")
+            figures = {
+                "maps": draw_montage(lesion, title=title, inside_body=inside_body),
+                "curves": draw_curves(lesion, title=title),
+            }
+            written: list[str] = []
+            for what, figure in figures.items():
+                drawing = Drawing(
+                    name=f"{stem}-{what}", title=", ".join(title), caption="", figure=figure
+                )
+                written += [path.name for path in save(drawing, folder, kinds=KINDS, dpi=DPI)]
+            names[lesion.lesion_id] = written
+            table.writerow(
+                [
+                    lesion.number,
+                    lesion.lesion_id,
+                    ";".join(phase.phase for phase in lesion.phases),
+                    ";".join(str(phase.planes.z + 1) for phase in lesion.phases),
+                    *(f"{stem}-{what}" for what in figures),
+                ]
+            )
+        progress(len(lesions), len(lesions))
+    return names
