@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
-
 from gsigpu.report.cohort_results import ALPHA, Results
-from gsigpu.report.paper_tables import Row, areas_of, rows_of
+from gsigpu.report.paper_tables import Row, areas_of, number_in, rows_of
+from gsigpu.report.plan_words import PlanColumn
 from gsigpu.report.table_cells import (
     INTERVAL_NOTE,
     Cell,
@@ -32,6 +31,7 @@ def decisions_table(results: Results) -> Table | None:
     frame = rows_of(results.frames.decisions, track="recommended")
     if frame.empty:
         return None
+    plan = PlanColumn.of(frame)
     has_values = bool(frame["ppv"].notna().any())
     rows = []
     for row in frame.to_dict("records"):
@@ -41,7 +41,7 @@ def decisions_table(results: Results) -> Table | None:
             text(parameter_name(str(row["parameter"]))),
             text(place(row["phase"], row["region"])),
             text(sign),
-            num(_float(row, "cutoff"), decimals_of(str(row["parameter"]))),
+            num(number_in(row, "cutoff"), decimals_of(str(row["parameter"]))),
             whole(
                 int(row["true_positive"]),
                 int(row["false_negative"]),
@@ -55,12 +55,12 @@ def decisions_table(results: Results) -> Table | None:
             *_share(row, "sensitivity"),
             *_share(row, "specificity"),
             *_share(row, "accuracy"),
-            num(_float(row, "lr_positive"), 1),
-            num(_float(row, "lr_negative"), 2),
+            num(number_in(row, "lr_positive"), 1),
+            num(number_in(row, "lr_negative"), 2),
         ]
         if has_values:
-            cells += [num(_float(row, "ppv"), 2), num(_float(row, "npv"), 2)]
-        rows.append(cells)
+            cells += [num(number_in(row, "ppv"), 2), num(number_in(row, "npv"), 2)]
+        rows.append([*cells, *plan.cells(row)])
     header = [
         head("pair"), head("parameter"), head("where"), head("first if", 2), head("first: +, −"), head("second: +, −"),
         head("sensitivity"), head("95% interval"), head("specificity"), head("95% interval"), head("accuracy"),
@@ -77,7 +77,11 @@ def decisions_table(results: Results) -> Table | None:
             f"Predictive values where {100 * prevalence:g} % of the two groups belong to the first."
         )
     return Table(
-        name="decisions", caption="What each cut-off does", header=[header], rows=rows, notes=notes
+        name="decisions",
+        caption="What each cut-off does",
+        header=[[*header, *plan.head]],
+        rows=rows,
+        notes=[*notes, *plan.notes],
     )
 
 
@@ -88,6 +92,7 @@ def rest_table(results: Results) -> Table | None:
     paper, recommended = (
         areas_of(results.frames.against_rest, track) for track in ("paper", "recommended")
     )
+    plan = PlanColumn.of(recommended)
     key = ["phase", "region", "parameter", "group_a"]
     of_paper = {tuple(row[name] for name in key): row for row in paper.to_dict("records")}
     rows = []
@@ -107,20 +112,21 @@ def rest_table(results: Results) -> Table | None:
                     parts=("first", "others"),
                     between=" v ",
                 ),
+                *plan.cells(row),
             ]
         )
     return Table(
         name="against_rest",
         caption="One group against all others",
         header=[
-            [head("", 3), head("paper-compatible", 3), head("recommended", 5)],
+            [head("", 3), head("paper-compatible", 3), head("recommended", 5 + len(plan.head))],
             [
                 head("group"), head("parameter"), head("where"), head("AUC"), head("95% interval"), head("p"),
-                head("first is"), head("AUC"), head("95% interval"), head("p, Holm over all"), head("patients"),
+                head("first is"), head("AUC"), head("95% interval"), head("p, Holm over all"), head("patients"), *plan.head,
             ],
         ],
         rows=rows,
-        notes=["An area below .5 lies against the direction that was declared.", INTERVAL_NOTE],
+        notes=["An area below .5 lies against the direction that was declared.", INTERVAL_NOTE, *plan.notes],
     )  # fmt: skip
 
 
@@ -138,6 +144,7 @@ def within_table(results: Results) -> Table | None:
         }
         for track, test in _WITHIN_TESTS
     }
+    plan = PlanColumn.of(rows_of(pairs, track="recommended", test="mixed"))
     rows = []
     for member, row in by_test["recommended"].items():
         other = by_test["paper"].get(member, {})
@@ -147,48 +154,43 @@ def within_table(results: Results) -> Table | None:
                 text(f"{row['condition_a']} − {row['condition_b']}"),
                 text(parameter_name(str(row["parameter"]))),
                 text(place(row["phase"], row["region"])),
-                num(_float(other, "difference"), decimals),
-                p_cell(_float(other, "p_bonferroni")),
-                num(_float(row, "difference"), decimals),
-                interval_cell(_float(row, "ci_low"), _float(row, "ci_high"), decimals),
-                _p(_float(row, "p_holm_all")),
-                num(_float(row, "ratio"), 2),
-                interval_cell(_float(row, "ratio_low"), _float(row, "ratio_high"), 2),
+                num(number_in(other, "difference"), decimals),
+                p_cell(number_in(other, "p_bonferroni")),
+                num(number_in(row, "difference"), decimals),
+                interval_cell(number_in(row, "ci_low"), number_in(row, "ci_high"), decimals),
+                _p(number_in(row, "p_holm_all")),
+                num(number_in(row, "ratio"), 2),
+                interval_cell(number_in(row, "ratio_low"), number_in(row, "ratio_high"), 2),
                 whole(int(row["n_patients"]), int(row["n_lesions"]), parts=("patients", "lesions")),
+                *plan.cells(row),
             ]
         )
     return Table(
         name="within",
         caption="Within lesions: regions of the same lesion, phases of the same region",
         header=[
-            [head("", 3), head("paired t", 2), head("mixed model, patients as units", 5), head("")],
+            [head("", 3), head("paired t", 2), head("mixed model, patients as units", 5), head("", 1 + len(plan.head))],
             [
                 head("compared"), head("parameter"), head("where"), head("difference"), head("p, Bonferroni"),
                 head("difference"), head("95% interval"), head("p, Holm over all"), head("ratio"), head("95% interval"),
-                head("patients, lesions"),
+                head("patients, lesions"), *plan.head,
             ],
         ],
         rows=rows,
-        notes=["The model takes patients and lesions as random, with cluster-robust variances; lesions with one of the two values count in it, not in the paired t test.", INTERVAL_NOTE],
+        notes=["The model takes patients and lesions as random, with cluster-robust variances; lesions with one of the two values count in it, not in the paired t test.", INTERVAL_NOTE, *plan.notes],
     )  # fmt: skip
 
 
 def _share(row: Row, name: str) -> list[Cell]:
-    low, high = _float(row, f"{name}_low"), _float(row, f"{name}_high")
-    return [num(_float(row, name), 2), interval_cell(low, high, 2)]
-
-
-def _float(row: Row, name: str) -> float:
-    """A number of a row; NaN where the row does not have it."""
-    value = row.get(name)
-    return float("nan") if pd.isna(value) else float(str(value))
+    low, high = number_in(row, f"{name}_low"), number_in(row, f"{name}_high")
+    return [num(number_in(row, name), 2), interval_cell(low, high, 2)]
 
 
 def _area(row: Row, p: str) -> Sequence[Cell]:
-    shown = _p(_float(row, p)) if p == "p_holm_all" else p_cell(_float(row, p))
+    shown = _p(number_in(row, p)) if p == "p_holm_all" else p_cell(number_in(row, p))
     return [
-        num(_float(row, "auc"), 2),
-        interval_cell(_float(row, "ci_low"), _float(row, "ci_high"), 2),
+        num(number_in(row, "auc"), 2),
+        interval_cell(number_in(row, "ci_low"), number_in(row, "ci_high"), 2),
         shown,
     ]
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.paper_tables import rows_of
+from gsigpu.report.plan_words import PlanColumn
 from gsigpu.report.table_cells import (
     INTERVAL_NOTE,
     Cell,
@@ -74,7 +75,7 @@ def models_table(results: Results, model: str) -> Table | None:
         caption=f"Combined parameters, {model} model of {kind}",
         header=header,
         rows=rows,
-        notes=notes,
+        notes=[*notes, *PlanColumn.of(frame).notes],
     )
 
 
@@ -125,6 +126,8 @@ def comparison_table(results: Results) -> Table | None:
     if frame.empty:
         return None
     method = "obuchowski" if (frame["method"] == "obuchowski").any() else frame["method"].iloc[0]
+    shown = rows_of(frame, method=str(method))
+    plan = PlanColumn.of(shown)
     rows = [
         [
             text(place(row["phase"], row["region"])),
@@ -134,13 +137,14 @@ def comparison_table(results: Results) -> Table | None:
             interval_cell(row["ci_low"], row["ci_high"], 3),
             p_cell(row["p"]),
             p_cell(row["p_holm_all"], strong=bool(row["p_holm_all"] < ALPHA)),
+            *plan.cells(row),
         ]
-        for row in rows_of(frame, method=str(method)).to_dict("records")
+        for row in shown.to_dict("records")
     ]
     header = [
         [
             head("where"), head("groups"), head("parameters"), head("difference of AUCs"),
-            head("95% interval"), head("p"), head("p, Holm over all"),
+            head("95% interval"), head("p"), head("p, Holm over all"), *plan.head,
         ]
     ]  # fmt: skip
     return Table(
@@ -148,7 +152,7 @@ def comparison_table(results: Results) -> Table | None:
         caption="Does one parameter tell two groups apart better than another?",
         header=header,
         rows=rows,
-        notes=["On the same lesions, patients as units.", INTERVAL_NOTE],
+        notes=["On the same lesions, patients as units.", INTERVAL_NOTE, *plan.notes],
     )
 
 
@@ -237,6 +241,7 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
         notes=[
             "Patients and lesions that every reader measured.",
             "All forms of the ICC and all pairs of readers: icc.csv, bland_altman.csv.",
+            *PlanColumn.of(icc).notes,
         ],
     )
 
@@ -293,4 +298,10 @@ def power_table(results: Results) -> Table | None:
     notes = [
         "Test over all groups at p = .05. Effective lesions are those of a cohort of the same information without clustering, n / design effect."
     ]
-    return Table(name="power", caption="Power", header=header, rows=rows, notes=notes)
+    return Table(
+        name="power",
+        caption="Power",
+        header=header,
+        rows=rows,
+        notes=[*notes, *PlanColumn.of(frame).notes],
+    )

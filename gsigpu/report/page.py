@@ -15,6 +15,7 @@ from gsigpu.report.decision_tables import decisions_table, rest_table, within_ta
 from gsigpu.report.disagreement_table import disagreement_table
 from gsigpu.report.figure_style import Drawing, inline_svg
 from gsigpu.report.flow_boxes import flow_boxes, flow_table
+from gsigpu.report.further_tables import FurtherPart, further_parts
 from gsigpu.report.methods import methods
 from gsigpu.report.other_tables import (
     binormal_table,
@@ -34,6 +35,7 @@ from gsigpu.report.paper_tables import (
 )
 from gsigpu.report.plan_words import plan_words
 from gsigpu.report.roc_tables import roc_tables
+from gsigpu.report.row_tables import MOST_OPEN_ROWS
 from gsigpu.report.sentences import disagreement_words, summary
 from gsigpu.report.source_study import CITATION
 from gsigpu.report.table_cells import Cell, Table, definition_words, with_unit
@@ -88,6 +90,7 @@ class Tables:
     readings: Table | None = None
     flow: Table | None = None
     disagreements: Mapping[str, Table] = field(default_factory=dict)
+    further: Sequence[FurtherPart] = ()
 
     def files(self) -> list[Table]:
         """In the order of the page, without the pairs, which pairwise.csv holds in full."""
@@ -110,6 +113,7 @@ class Tables:
             *self.roc,
             *self.disagreements.values(),
             *(table for table in more if table is not None),
+            *(part.table for part in self.further),
             *self.checklists,
         ]
 
@@ -156,6 +160,7 @@ def tables_of(observations: Observations, results: Results) -> Tables:
         against_rest=rest_table(results),
         within=within_table(results),
         readings=readings_table(observations),
+        further=further_parts(observations, results),
     )
 
 
@@ -233,6 +238,8 @@ def render(
         "readers": tables.readers,
         "bland_altman": of_kind["bland_altman"],
         "power": tables.power,
+        "further": tables.further,
+        "most_open_rows": MOST_OPEN_ROWS,
         "cautions": cautions(observations, results),
         "checklists": tables.checklists,
         "provenance": provenance,
@@ -253,6 +260,7 @@ def _sections(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("curves", "Curves and profiles", content["curves"] or content["profiles"]),
         ("readers", "Readers", content["readers"]),
         ("power", "Power", content["power"]),
+        ("further", "Further analyses", content["further"]),
         ("methods", "Methods, to paste", True),
         ("limits", "What to keep in mind", True),
         ("checklists", "Checklists", True),

@@ -15,6 +15,7 @@ import pandas as pd
 
 from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.paper_tables import areas_of
+from gsigpu.report.plan_words import PlanColumn
 from gsigpu.report.table_cells import (
     INTERVAL_NOTE,
     Cell,
@@ -42,23 +43,25 @@ def pairs_told_apart(observations: Observations, results: Results) -> Table | No
     areas = areas_of(results.frames.roc, "recommended")
     if areas.empty or "p_holm_all" not in areas.columns:
         return None
+    plan = PlanColumn.of(areas)
     return Table(
         name=NAME,
         caption="Which pairs can be told apart, and by what",
         header=[
             [
                 head("pair"), head("told apart"), head("best parameter"), head("where"), head("first is"), head("AUC"),
-                head("95% interval"), head("p, Holm over all"), head("patients"),
+                head("95% interval"), head("p, Holm over all"), head("patients"), *plan.head,
             ]
         ],
         rows=[
-            _pair_row(_of_pair(areas, pair), pair, observations)
+            _pair_row(_of_pair(areas, pair), pair, observations, plan)
             for pair in combinations(observations.groups, 2)
         ],
         notes=[
             "Of each pair the area farthest from .5 among those that hold after Holm’s correction over all parameters, regions, phases and pairs; where none holds, that of the smallest p. The best of many looks better than it will be in the next cohort.",
             "“Not shown” is not “no difference”: it says that these patients do not prove one.",
             INTERVAL_NOTE,
+            *plan.notes,
         ],
     )  # fmt: skip
 
@@ -82,12 +85,15 @@ def _of_pair(areas: pd.DataFrame, pair: tuple[str, str]) -> pd.DataFrame:
 
 
 def _pair_row(
-    of_pair: pd.DataFrame, pair: tuple[str, str], observations: Observations
+    of_pair: pd.DataFrame,
+    pair: tuple[str, str],
+    observations: Observations,
+    plan: PlanColumn,
 ) -> list[Cell]:
     name = text(f"{pair[0]} v {pair[1]}")
     p = of_pair["p"].astype(float).to_numpy()
     if not np.isfinite(p).any():
-        return [name, Cell(_untested(of_pair), "text", 8)]
+        return [name, Cell(_untested(of_pair), "text", 8 + len(plan.head))]
     held = of_pair[of_pair["p_holm_all"] < ALPHA]
     if len(held):
         best = held.iloc[int((held["auc"].astype(float) - 0.5).abs().to_numpy().argmax())]
@@ -111,6 +117,7 @@ def _pair_row(
         interval_cell(low, high, 2),
         p_cell(float(best["p_holm_all"]), strong=holds),
         whole(int(best["n_patients_a"]), int(best["n_patients_b"]), parts=("first", "second"), between=" v "),
+        *plan.cells(best.to_dict()),
     ]  # fmt: skip
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gsigpu.report.cohort_results import ALPHA, Results
+from gsigpu.report.plan_words import EXPLORATORY_NOTE, PLANNED, plan_mark
 from gsigpu.report.table_cells import (
     INTERVAL_NOTE,
     Cell,
@@ -31,6 +32,7 @@ from gsigpu.tables.observations import Observations
 TRACKS = ("paper", "recommended")
 TRACK_NAMES = {"paper": "paper-compatible", "recommended": "recommended"}
 Row = dict[Hashable, Any]
+_LETTERS_NOTE = "Which letters rest on a planned pair stands in the table of all pairs."
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # The test that decides, and its p; where there are no patients, the second. On the recommended track letters, bold,
 # tiles and sentences all follow one family: Holm over all tests of the track.
@@ -60,6 +62,12 @@ def rows_of(frame: pd.DataFrame, **where: str) -> pd.DataFrame:
     return frame
 
 
+def number_in(row: Row, name: str) -> float:
+    """A number of a row; NaN where the row does not have it."""
+    value = row.get(name)
+    return float("nan") if pd.isna(value) else float(str(value))
+
+
 def cells_of(observations: Observations) -> list[tuple[str, str]]:
     """(phase, region) in the order of the tables."""
     return [(phase, region) for phase in observations.phases for region in observations.regions]
@@ -83,12 +91,14 @@ class Lookup:
     omnibus : (track, parameter, phase, region, test)
     pairs : (track, parameter, phase, region, test, group_a, group_b)
     has_values : of lesions; a summary has none
+    has_plan : whether rows say what they were planned in
     """
 
     described: dict[tuple[str, ...], Row]
     omnibus: dict[tuple[str, ...], Row]
     pairs: dict[tuple[str, ...], Row]
     has_values: bool
+    has_plan: bool
 
     @classmethod
     def of(cls, results: Results) -> Lookup:
@@ -103,6 +113,7 @@ class Lookup:
             _by(frames.omnibus, *member, "test"),
             _by(frames.pairwise, *member, "test", "group_a", "group_b"),
             has_values=results.has_values,
+            has_plan=PLANNED in frames.omnibus.columns,
         )
 
     def tests(self, track: str, parameter: str) -> list[str]:
@@ -146,8 +157,16 @@ def group_table(
         caption=f"Table {number_of}. {unit}, {TRACK_NAMES[track]}",
         header=[top, [head("group"), head("n"), *sub]],
         rows=rows,
-        notes=[_group_note(track, has_values=lookup.has_values)],
+        notes=[
+            _group_note(track, has_values=lookup.has_values),
+            *_plan_notes(lookup, _LETTERS_NOTE),
+        ],
     )
+
+
+def _plan_notes(lookup: Lookup, *more: str) -> list[str]:
+    """What the mark of exploratory results means; nothing without a plan."""
+    return [EXPLORATORY_NOTE, *more] if lookup.has_plan else []
 
 
 def _group_note(track: str, *, has_values: bool) -> str:
@@ -216,7 +235,9 @@ def _test_rows(
             value = float(outcome.get(column, np.nan))
             if decimals is None:
                 decides = track == "recommended" and column == "p_holm_all"
-                shown.append(p_cell(value, strong=decides and value < ALPHA, tone="p"))
+                cell = p_cell(value, strong=decides and value < ALPHA, tone="p")
+                is_test = column.startswith("p") and bool(outcome)
+                shown.append(replace(cell, mark=plan_mark(outcome)) if is_test else cell)
             else:
                 shown.append(num(value, decimals, tone="below"))
         return [Cell(name, "text", 2), *shown]
@@ -271,7 +292,7 @@ def pairwise_table(
         caption=f"Pairs of groups, {unit}, {place(phase, region)}",
         header=[header_tests, header_columns],
         rows=rows,
-        notes=[INTERVAL_NOTE],
+        notes=[INTERVAL_NOTE, *_plan_notes(lookup)],
     )
 
 
@@ -286,7 +307,8 @@ def _difference(line: Row | None, decimals: int) -> list[Cell]:
 
 def _p(line: Row | None, column: str, *, decides: bool = False) -> Cell:
     value = np.nan if line is None else float(line[column])
-    return p_cell(value, strong=decides and value < ALPHA, tone="p")
+    cell = p_cell(value, strong=decides and value < ALPHA, tone="p")
+    return replace(cell, mark=plan_mark(line or {}))
 
 
 def _letters(n: int) -> list[str]:

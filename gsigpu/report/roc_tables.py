@@ -8,6 +8,7 @@ import pandas as pd
 
 from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.paper_tables import TRACK_NAMES, TRACKS, Row, areas_of, rows_of
+from gsigpu.report.plan_words import PlanColumn
 from gsigpu.report.table_cells import (
     INTERVAL_NOTE,
     Cell,
@@ -66,21 +67,31 @@ def _table(
     areas = rows_of(areas_of(results.frames.roc, track), region=region)
     phases = [phase for phase in observations.phases if (areas["phase"] == phase).any()]
     columns = _COLUMNS[track]
+    plan = PlanColumn.of(areas)
+    is_marked = len(plan.head)
     left = ["pair", "parameter", *(["first is"] if track == "recommended" else [])]
     return Table(
         name=file_stem(f"table_{number_of}_roc", region, track),
         caption=f"Table {number_of}. ROC curves, {region}, {TRACK_NAMES[track]}",
         header=[
-            [head("", len(left)), *(head(phase or "–", len(columns)) for phase in phases)],
-            [*map(head, left), *(head(name) for _ in phases for name in columns)],
+            [
+                head("", len(left)),
+                *(head(phase or "–", len(columns)) for phase in phases),
+                *([head("")] * is_marked),
+            ],
+            [*map(head, left), *(head(name) for _ in phases for name in columns), *plan.head],
         ],
-        rows=list(_rows(observations, areas, phases, track)),
-        notes=_NOTES[track],
+        rows=list(_rows(observations, areas, phases, track, plan)),
+        notes=[*_NOTES[track], *plan.notes],
     )
 
 
 def _rows(
-    observations: Observations, areas: pd.DataFrame, phases: Sequence[str], track: str
+    observations: Observations,
+    areas: pd.DataFrame,
+    phases: Sequence[str],
+    track: str,
+    plan: PlanColumn,
 ) -> Iterator[list[Cell]]:
     key = ["group_a", "group_b", "parameter", "phase"]
     records = areas.to_dict("records")
@@ -98,7 +109,7 @@ def _rows(
                 cells.append(text("above" if first["direction"] == "higher" else "below"))
             for row in rows:
                 cells += _area(row or {}, parameter, track)
-            yield cells
+            yield [*cells, *plan.cells(*(row for row in rows if row is not None))]
             shown_pair = ""
 
 

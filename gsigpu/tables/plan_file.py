@@ -36,6 +36,8 @@ from typing import Any
 from gsigpu.errors import InputError
 from gsigpu.user_toml import read_user_toml
 
+# What a result is that no family of a plan tests.
+EXPLORATORY = "exploratory"
 FILES = ("omnibus", "pairwise", "roc", "roc_comparisons", "within", "against_rest")
 _TOP = ("date", "groups", "directions", "exclusions", "family")
 _LISTS = ("files", "tests", "phases", "regions", "parameters")

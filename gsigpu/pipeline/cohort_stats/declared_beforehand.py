@@ -19,9 +19,7 @@ from gsigpu.tables.observations import (
     Choice,
     Observations,
 )
-from gsigpu.tables.plan_file import FILES, Plan, PlannedFamily
-
-EXPLORATORY = "exploratory"
+from gsigpu.tables.plan_file import EXPLORATORY, FILES, Plan, PlannedFamily
 
 
 def parse_directions(

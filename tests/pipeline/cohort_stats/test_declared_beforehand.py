@@ -11,9 +11,11 @@ from gsigpu.errors import InputError, SettingsError
 from gsigpu.pipeline.cohort_stats.declared_beforehand import parse_directions, with_plan
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cohort_results import StatisticsSettings
+from gsigpu.report.plan_words import EXPLORATORY_NOTE, NONE_PLANNED
 from gsigpu.tables.observations import Choice
 from gsigpu.tables.plan_file import read_plan
 from tests.support.cohort_tables import measurement_table
+from tests.support.compared import without_figures
 
 GROUPS = ("pancreatic", "lung", "breast")
 PLAN = """
@@ -50,13 +52,14 @@ def run(plan, tmp_path_factory):
         groups=GROUPS, patients=(8, 7, 6), phases=("AP",), curves=False, profiles=False, seed=4
     )
     table.to_csv(folder / "t.csv", index=False)
-    return cohort_stats(
-        folder / "t.csv",
-        folder / "out",
-        choice=Choice(parameters=("iodine", "ct_value"), regions=("core", "rim")),
-        settings=StatisticsSettings(replicates=100, plan=plan),
-        n_workers=1,
-    )
+    with without_figures():
+        return cohort_stats(
+            folder / "t.csv",
+            folder / "out",
+            choice=Choice(parameters=("iodine", "ct_value"), regions=("core", "rim")),
+            settings=StatisticsSettings(replicates=100, plan=plan),
+            n_workers=1,
+        )
 
 
 def test_rows_of_a_family_are_named_and_adjusted_together(run):
@@ -115,6 +118,61 @@ def test_the_page_says_what_was_planned(run, plan):
     assert "compared within lesions" in methods
     assert "imputed" not in methods
     assert "in subgroups" not in methods
+
+
+def plans_of(table):
+    """What the last column of a table with a result in each row says; none without a planned row."""
+    assert table.header[-1][-1].text == "plan", table.name
+    return [row[-1].text for row in table.rows]
+
+
+def test_each_row_of_the_page_says_whether_it_was_planned(run):
+    tables = run.tables
+    areas = run.frame("roc").query("method == 'obuchowski'")
+    for region, table in zip(("core", "rim"), tables.roc[1::2], strict=True):
+        if region == "rim":
+            assert table.header[-1][-1].text != "plan"
+            assert NONE_PLANNED in table.notes
+            continue
+        expected = [
+            "exploratory" if name == "exploratory" else f"planned: {name}"
+            for _, of_pair in areas[areas["region"] == region].groupby(
+                ["group_a", "group_b"], sort=False
+            )
+            for name in of_pair.sort_values("parameter", ascending=False)["planned"]
+        ]
+        assert sorted(plans_of(table)) == sorted(expected)
+        assert {"exploratory", "planned: primary"} == set(expected)
+    for table in (tables.decisions, tables.within, tables.against_rest, tables.readers):
+        if table is not None:
+            assert NONE_PLANNED in table.notes, table.name
+    assert {"exploratory", "planned: primary"} >= set(plans_of(tables.told_apart))
+    assert all(
+        NONE_PLANNED in part.table.notes for part in tables.further if part.table.name != "missing"
+    )
+
+
+def test_a_number_among_others_is_marked_where_it_was_not_planned(run):
+    """Of all groups the recommended tests are planned, of pairs two in the core."""
+    paper, recommended = run.tables.by_parameter["iodine"]
+
+    def marks(table):
+        return {
+            row[0].text: [cell.mark for cell in row[1:]] for row in table.rows if row[0].span > 1
+        }
+
+    assert set(marks(paper)["one-way ANOVA, p"]) == {"†"}
+    assert set(marks(recommended)["mixed model, p"]) == {""}
+    assert set(marks(recommended)["Levene, p"]) == {""}
+    core, rim = run.tables.pairs["iodine"]
+    for table, n_planned in ((core, 2), (rim, 0)):
+        # LSD's p and Bonferroni's, then the p of the mixed model, Games-Howell and Dunn.
+        cells = [
+            [cell.mark for cell in row if cell.number_format.startswith("[<")] for row in table.rows
+        ]
+        assert [len(row) for row in cells] == [5, 5, 5]
+        assert sum(mark == "" for row in cells for mark in row) == n_planned
+        assert EXPLORATORY_NOTE in table.notes
 
 
 @pytest.mark.parametrize(

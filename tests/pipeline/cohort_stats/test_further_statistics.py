@@ -11,10 +11,10 @@ from gsigpu.cohort_statistics.groups.group_frames import omnibus_tests
 from gsigpu.errors import SettingsError
 from gsigpu.pipeline.cohort_stats.family_members import tasks_of
 from gsigpu.pipeline.cohort_stats.family_tasks import run_task
-from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
+from tests.support.compared import compared
 
 GROUPS = ("pancreatic", "lung", "breast")
 
@@ -49,16 +49,12 @@ def table():
 
 @pytest.fixture(scope="module")
 def run(table, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("further")
-    table.to_csv(folder / "t.csv", index=False)
     settings = StatisticsSettings(
         replicates=100, prevalence=0.3, equivalence_margin=0.1, covariates=("age", "size", "scanner"),
         subgroups="scanner", site="scanner", directions={"iodine": "lower", "lambda_hu": "lower"},
     )  # fmt: skip
     choice = Choice(groups=GROUPS, parameters=("iodine", "lambda_hu"), regions=("core",))
-    return cohort_stats(
-        folder / "t.csv", folder / "out", choice=choice, settings=settings, n_workers=1
-    )
+    return compared(table, tmp_path_factory.mktemp("further"), choice=choice, settings=settings)
 
 
 def values_of(table, parameter):
@@ -70,12 +66,12 @@ def values_of(table, parameter):
     return mine.groupby(key, as_index=False)["value"].mean().dropna(subset=["value"])
 
 
-def test_every_file_is_there_with_rows(run):
+def test_every_file_has_rows(run):
     for name in (
         "multiclass", "decision_curve", "sensitivity", "adjusted", "adjusted_roc", "subgroups",
-        "repeatability", "kappa", "reader_comparisons", "sample_size", "missing", "roc_comparisons",
+        "repeatability", "kappa", "reader_comparisons", "sample_size", "roc_comparisons", "sites",
     ):  # fmt: skip
-        frame = pd.read_csv(run.out / f"{name}.csv")
+        frame = run.frame(name)
         assert len(frame), name
         assert {"phase", "region"} <= set(frame.columns), name
 
@@ -209,7 +205,7 @@ def test_repeats_are_of_the_reader_who_repeated_and_tests_take_the_first(run, ta
 
 
 def test_missing_values_are_counted_by_reason(run, table):
-    frame = pd.read_csv(run.out / "missing.csv")
+    frame = run.observations.missing
     assert set(frame["reason"]) == {"no-valid-voxels"}
     lost = table[table["patient_id"] == "lu002"]["lesion_id"].nunique()
     assert frame["n_lesions"].tolist() == [lost, lost]
@@ -222,7 +218,8 @@ def test_settings_that_cannot_be_meant():
 
 
 def test_imputed_differences_stand_beside_the_complete_cases(table, tmp_path):
-    table.to_csv(tmp_path / "t.csv", index=False)
+    fewer = table[table["parameter"].isin(["iodine", "longest_axial_diameter"])]
+    fewer.to_csv(tmp_path / "t.csv", index=False)
     choice = Choice(groups=GROUPS, parameters=("iodine",), regions=("core",))
     observations = read_observations(tmp_path / "t.csv", replace(choice, columns=("crp",)))
     settings = StatisticsSettings(replicates=100, covariates=("crp",))
