@@ -25,6 +25,7 @@ from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.regions.boundary import chosen_dimensions
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.regions.region_mask import RegionMask, region_mask
+from gsigpu.regions.segment_statistics import segments_of, statistics_of_segments
 from tests.support.dicom_files import ct_dataset, save
 from tests.support.mask_places import FIRST, SECOND, SHAPE, WIDE
 
@@ -301,6 +302,10 @@ def given(mask):
         assert files.lesions
 
 
+def of_segments(*names):
+    statistics_of_segments(np.float32([[1, 3, 5, 9]]), segments_of([np.arange(4)]), names)
+
+
 def dimensions(rule):
     chosen_dimensions(RegionMask("a", 1, (0, 0, 0), BALL), (1.0, 1.0, 1.0), rule)
 
@@ -321,6 +326,10 @@ OF_PYTHON = {
     "a plane": (
         lambda place: given((BALL[0], np.eye(4))), "a mask of shape (3, 3) with an affine of shape (4, 4) is no volume; give (z, y, x) labels and a (4, 4) affine",
         [lambda place: given((BALL, np.eye(4)))],
+    ),
+    "a statistic of segments": (
+        lambda place: of_segments("mode"), "no statistic 'mode' of segments; use mean, sd, skewness, kurtosis, median, p10, p90, iqr, min, max, entropy",
+        [lambda place: of_segments("mean", "sd", "skewness", "kurtosis", "median", "p10", "p90", "iqr", "min", "max", "entropy")],
     ),
     "no slope": (
         lambda place: check_parameters(ParameterSettings(slopes=())), "no definition of the slope; use --slope paper",
