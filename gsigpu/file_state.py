@@ -13,6 +13,8 @@ read of it before may be used with what is read now.
 Size, time of the last change and inode are compared: writing into a file changes its time, and
 putting another in its place changes its inode. Undetected is only what keeps all three, as a program
 does that writes in place, to the same length, and sets the old time again.
+
+A path may lead into an archive (gsigpu.archives); its file has the size of its own, and the archive's time and inode.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from gsigpu.archives.member_file import MemberFile
+from gsigpu.archives.open_archives import member_status, open_member, split_at_archive
 from gsigpu.errors import FileChanged
 
 
@@ -42,6 +46,10 @@ class FileState:
 
         Raises OSError as `os.stat` does.
         """
+        if isinstance(file, MemberFile):
+            return cls(*file.status)
+        if isinstance(file, Path) and split_at_archive(file):
+            return cls(*member_status(file))
         status = os.stat(file) if isinstance(file, Path) else os.fstat(file.fileno())  # noqa: PTH116  one branch for both
         return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
@@ -59,14 +67,34 @@ class FileState:
             )
 
 
+def open_input(path: Path | str) -> FileIO:
+    """A file of the file system or of an archive, open for reading without a buffer.
+
+    What comes of an archive is proved only when all of it was read: enough to look at a header.
+    Raises OSError, InputError for an archive that cannot be read, PixelDataError for a damaged file in it.
+    """
+    if split_at_archive(path):
+        return _as_file(open_member(Path(path), proven=False))
+    return open(path, "rb", buffering=0)  # noqa: PTH123  faster than a Path's
+
+
+def _as_file(member: MemberFile) -> FileIO:
+    """It reads and seeks like one; only a descriptor it has not."""
+    return cast("FileIO", member)
+
+
 @contextmanager
 def open_unchanged(path: Path, state: FileState | None) -> Iterator[FileIO]:
     """The file at `path`, open for reading without a buffer, in the state in which it was read before.
 
     state : None where nothing is remembered of the file, and nothing to be checked
-    Raises FileChanged if it is in another, OSError if it cannot be opened.
+    Raises FileChanged if it is in another, OSError if it cannot be opened, PixelDataError for a file of an archive whose
+    checksum is wrong.
     """
-    with path.open("rb", buffering=0) as file:
+    in_archive = split_at_archive(path)
+    with (
+        _as_file(open_member(path, proven=True)) if in_archive else path.open("rb", buffering=0)
+    ) as file:
         if state is not None:
             state.check(path, file)
         yield file

@@ -13,6 +13,7 @@ LAYERS = (
     ("cli", "__main__", "__init__"),
     ("pipeline",),
     (
+        "archives",
         "dicom",
         "masks",
         "tables",

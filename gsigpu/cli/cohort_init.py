@@ -16,7 +16,11 @@ from gsigpu.cli.messages import warn
 def cohort_init(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Folder above the studies.", show_default=False),
+        typer.Argument(
+            metavar="DIR",
+            help="Folder above the studies; zip and tar archives in it are read as folders.",
+            show_default=False,
+        ),
     ],
     *,
     out: Annotated[
@@ -30,6 +34,7 @@ def cohort_init(
             "--groups-from-folders", help="Fill in the groups by a level of folders, if one fits."
         ),
     ] = False,
+    patterns: options.PatternFile = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Propose a manifest: studies, phases, masks beside them; the groups are for you to fill in.
@@ -38,13 +43,17 @@ def cohort_init(
 
     Example: gsigpu cohort init /data/export -o manifest.csv
     """
+    from gsigpu.dicom.study.patterns import load_patterns
     from gsigpu.output.staging import staged_files
     from gsigpu.pipeline.cohort_init.propose import is_manifest, propose_manifest
 
     watcher = TerminalWatcher({"init": "reading headers"})
     with watcher.stage("init") as progress:
         proposal = propose_manifest(
-            folder, groups_from_folders=groups_from_folders, progress=progress
+            folder,
+            groups_from_folders=groups_from_folders,
+            patterns=load_patterns(patterns),
+            progress=progress,
         )
     with staged_files([out], overwrite=overwrite, is_replaceable=is_manifest) as staged:
         (staged / out.name).write_text(proposal.as_csv(out.parent), "utf-8")

@@ -60,7 +60,10 @@ def _split(option: str, texts: list[str] | None) -> list[str]:
 
 
 StudyFolder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Folder of a DICOM export.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="DIR", help="Folder of a DICOM export, or a zip or tar of one.", show_default=False
+    ),
 ]
 Energy = Annotated[
     list[str],

@@ -13,22 +13,18 @@ told at once.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from gsigpu.errors import GsigpuError, InputError, MissingDependency
+from gsigpu.archives.open_archives import split_at_archive
+from gsigpu.errors import GsigpuError, InputError
 from gsigpu.maps.slope import parse_slope
+from gsigpu.tables.manifest_file import read_cells
 
 REQUIRED = ("case_id", "patient_id", "group", "phase", "study", "mask")
 OPTIONAL = (
@@ -51,7 +47,8 @@ class ManifestRow:
     masks : of lesions
     confirmed : by pathology; None where nobody says
     slope : what plain λHU means for this row; "" for the run's
-    series, energies : which stack of the study, and which of its energies in keV; all that go together if empty
+    series, energies : which stack of the study, or of a folder where several lie mixed, and which of its energies in
+        keV; all that go together if empty
     extra : further columns of the manifest and their cells
     missing : inputs that are not there, where the run goes on without them
     hidden : what pseudonyms stand for, to be kept out of every text
@@ -122,8 +119,7 @@ def read_manifest(path: Path, *, skip_missing: bool = False) -> list[ManifestRow
     skip_missing : a row whose study or mask is not there is no problem of the manifest; `missing` names them
     Raises ManifestProblems with everything that is wrong, InputError if the file cannot be read.
     """
-    header, records = _read(path)
-    header, records = _without_index(header, records)
+    header, records = read_cells(path)
     missing = [name for name in REQUIRED if name not in header]
     problems = [f"no column {name}" for name in missing]
     problems += [
@@ -157,18 +153,6 @@ def read_manifest(path: Path, *, skip_missing: bool = False) -> list[ManifestRow
     return rows
 
 
-def _without_index(
-    header: list[str], records: list[tuple[int, list[str]]]
-) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Without the first column where it is the index that pandas writes: no name, and numbers that rise."""
-    if not header or header[0] not in ("", "Unnamed: 0", "__index_level_0__", "index"):
-        return header, records
-    numbers = [cells[0] for _, cells in records if cells]
-    if not all(number.isdigit() for number in numbers):
-        return header, records
-    return header[1:], [(line, cells[1:]) for line, cells in records]
-
-
 def _misspelt(name: str) -> str:
     """The known column that a name is but for case, blanks and underscores; "" for one that is known, or further."""
     known = {_bare(column): column for column in (*REQUIRED, *OPTIONAL)}
@@ -178,75 +162,6 @@ def _misspelt(name: str) -> str:
 
 def _bare(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
-
-
-def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Column names, and each row with the line on which it begins; empty lines are left out."""
-    if not _is_no_folder(path):
-        raise InputError("no such manifest", where=path, remedy="check the path")
-    try:
-        if path.suffix.lower() == ".parquet":
-            table = pq.read_table(path)
-            values = zip(*(column.to_pylist() for column in table.columns), strict=True)
-            return [str(name).strip() for name in table.column_names], [
-                (line, [_text(cell) for cell in cells])
-                for line, cells in enumerate(values, start=2)
-            ]
-        if path.suffix.lower() in (".xlsx", ".xlsm"):
-            return _read_excel(path)
-        # At once, as a pipe can be read only once.
-        with path.open(encoding="utf-8-sig", newline="") as opened:
-            text = opened.read()
-        with StringIO(text, newline="") as file:
-            delimiter = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            records, line = [], reader.line_num + 1
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    records.append((line, [cell.strip() for cell in cells]))
-                line = reader.line_num + 1
-            return header, records
-    except (ValueError, OSError, csv.Error, pa.ArrowException) as error:
-        raise InputError(
-            f"cannot be read ({' '.join(str(error).split())})",
-            where=path,
-            remedy="save it as CSV in UTF-8, as Excel or as Parquet",
-        ) from error
-
-
-def _read_excel(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The first sheet."""
-    try:
-        from openpyxl import load_workbook
-        from openpyxl.utils.exceptions import InvalidFileException
-    except ImportError as error:
-        raise MissingDependency(
-            "Excel files need openpyxl",
-            where=path,
-            remedy="pip install openpyxl, or save it as CSV",
-        ) from error
-    try:
-        book = load_workbook(path, read_only=True, data_only=True)
-        lines = [[_text(cell) for cell in row] for row in book.worksheets[0].values]
-        book.close()
-    except (InvalidFileException, BadZipFile, KeyError) as error:
-        raise ValueError(f"no Excel file: {error}") from error
-    width = max((n for n, name in enumerate(lines[0], start=1) if name), default=0) if lines else 0
-    header = lines[0][:width] if lines else []
-    return header, [
-        (number, cells[:width]) for number, cells in enumerate(lines[1:], start=2) if any(cells)
-    ]
-
-
-def _text(value: object) -> str:
-    """A cell of a Parquet or Excel file; numbers that a missing value made decimal are whole again."""
-    if value is None or value != value:  # noqa: PLR0124  # NaN
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
 
 
 def _row(
@@ -275,7 +190,7 @@ def _row(
                 problems.append(f"{name} {text!r} is not there")
         return path
 
-    study = existing("study", cells["study"], Path.is_dir)
+    study = existing("study", cells["study"], _is_study)
     masks = tuple(
         existing("mask", name.strip(), Path.exists)
         for name in cells["mask"].split(";")
@@ -326,6 +241,11 @@ def _row(
     )
 
 
+def _is_study(path: Path) -> bool:
+    """A folder, an archive, or a folder in one, which the worker will look for."""
+    return path.is_dir() or split_at_archive(path) is not None
+
+
 def _is_no_folder(path: Path) -> bool:
     """Whether a file is there, of whatever kind."""
     return path.exists() and not path.is_dir()
@@ -364,7 +284,7 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
     seen: dict[tuple[str, str, str], int] = {}
     of_patient: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     patient_of_case: dict[str, tuple[str, int]] = {}
-    patient_of_study: dict[Path, tuple[str, int]] = {}
+    patient_of_study: dict[tuple[Path, tuple[str, ...]], tuple[str, int]] = {}
     measured: dict[tuple[object, ...], tuple[str, int]] = {}
     for row in rows:
         key = (row.case_id, row.phase, row.reader)
@@ -374,11 +294,13 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
         patient, line = patient_of_case.setdefault(row.case_id, (row.patient_id, row.line))
         if patient != row.patient_id:
             yield f"line {row.line}: case {row.case_id} has another patient on line {line}"
-        patient, line = patient_of_study.setdefault(row.study, (row.patient_id, row.line))
+        # Studies of several patients may lie mixed in one folder; then `series` tells them apart.
+        study = row.study, row.series
+        patient, line = patient_of_study.setdefault(study, (row.patient_id, row.line))
         if patient != row.patient_id:
             yield f"line {row.line}: its study is that of another patient on line {line}"
         case, line = measured.setdefault(
-            (row.study, row.phase, row.reader, row.masks), (row.case_id, row.line)
+            (*study, row.phase, row.reader, row.masks), (row.case_id, row.line)
         )
         if case != row.case_id:
             yield f"line {row.line}: study, phase, reader and mask are those of case {case} on line {line}"

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+
+from gsigpu.file_state import open_input
 
 # A header of 10,000 frames in functional groups has some 20 MB, read in some 2 million pieces.
 MOST_HEADER_BYTES = 64 * 1024 * 1024
@@ -37,9 +39,9 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Dataset:
     tags : keywords of the elements to keep; all if None
     Raises NoHeader instead of reading without end, and what `dcmread` does: anything.
     """
-    with path.open("rb") as file:
+    with open_input(path) as file:
         return dcmread(
-            BoundedFile(file),
+            BoundedFile(BufferedReader(file)),
             stop_before_pixels=True,
             specific_tags=None if tags is None else list(tags),
         )

@@ -22,6 +22,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from gsigpu.archives.open_archives import files_in, open_member, split_at_archive
 from gsigpu.dicom.model import HeaderScan, Plane, Skipped
 from gsigpu.dicom.reading import elements as el
 from gsigpu.dicom.reading.bounded_file import MOST_HEADER_BYTES, BoundedFile, NoHeader
@@ -31,8 +32,8 @@ from gsigpu.dicom.reading.multiframe import InconsistentFrames, frames_of
 from gsigpu.dicom.reading.pixel_location import MisplacedPixelData, check_end, find_pixel_data
 from gsigpu.dicom.reading.planes import IncompleteImage, PlaneDecoder, integer
 from gsigpu.dicom.reading.siblings import NOT_DICOM, mark_damaged_siblings
-from gsigpu.errors import InputError
-from gsigpu.file_state import FileState
+from gsigpu.errors import InputError, PixelDataError
+from gsigpu.file_state import FileState, open_input
 
 Progress = Callable[[int, int], None]
 
@@ -45,7 +46,7 @@ _MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
     """All CT planes below a folder, and why every other file is none.
 
-    root : a folder, or one DICOM file
+    root : a folder, an archive, a folder in one, or one DICOM file
     progress : called with (files done, files in all)
     Returns planes and skipped files in the order of their paths, whatever the file system's.
     Raises InputError if `root` does not exist, cannot be listed, or is empty.
@@ -67,8 +68,11 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
 def files_below(root: Path) -> list[str]:
     """All files, sorted; what is neither file nor folder is left out, for it may never end.
 
-    Links to folders are followed, after all real folders, and each folder is listed once.
+    Links to folders are followed, after all real folders, and each folder is listed once. An archive is a folder where
+    `root` names it, and a file where it lies in one.
     """
+    if split_at_archive(root):
+        return sorted(files_in(root))
     if root.is_file():
         return [os.fspath(root)]
     if not root.is_dir():
@@ -124,7 +128,7 @@ class _Scanner:
     def add(self, name: str) -> None:
         path = Path(name)
         try:
-            with open(name, "rb", buffering=0) as file:  # noqa: PTH123  the same, faster
+            with open_input(name) as file:
                 state = FileState.of(file)
                 self.planes.extend(
                     [
@@ -133,7 +137,9 @@ class _Scanner:
                     ]
                 )
         except NotAnImage as reason:
-            self.skipped.append(Skipped(path, str(reason)))
+            self.skipped.append(_skipped(path, str(reason)))
+        except PixelDataError as error:
+            self.skipped.append(Skipped(path, error.what, damaged=True))
         except (DamagedImage, IncompleteImage) as reason:
             self.skipped.append(Skipped(path, str(reason), damaged=True))
         except OSError as error:
@@ -150,6 +156,16 @@ class _Scanner:
         if elements.pixel_length >= 0 and elements.pixel_offset + elements.pixel_length != size:
             _check_end(file, elements, size, little=True)
         return [elements]
+
+
+def _skipped(path: Path, reason: str) -> Skipped:
+    """A file that is no image; one of an archive only if its checksum says so too, for its head may be what is damaged."""
+    if split_at_archive(path):
+        try:
+            open_member(path, proven=True).close()
+        except PixelDataError as error:
+            return Skipped(path, error.what, damaged=True)
+    return Skipped(path, reason)
 
 
 class NotAnImage(Exception):

@@ -26,7 +26,7 @@ from pydicom import dcmread
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
-from gsigpu.errors import FileChanged
+from gsigpu.errors import FileChanged, PixelDataError
 from gsigpu.file_state import FileState, open_unchanged
 
 _LENGTH = struct.Struct("<Q")
@@ -151,7 +151,7 @@ def _answer(
         with open_unchanged(path, state) as file:
             values = np.ascontiguousarray(stored_values(file, syntax, frame))
         return values.tobytes(), values.dtype.str, values.shape
-    except FileChanged as error:
+    except (FileChanged, PixelDataError) as error:
         return error
     except Exception as error:  # noqa: BLE001  # pydicom and its plugins raise anything
         kinds = (NotImplementedError, RuntimeError, MemoryError, OSError)

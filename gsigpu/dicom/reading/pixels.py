@@ -221,7 +221,7 @@ def _with_pydicom(plane: Plane) -> NDArray[Any]:
             with open_unchanged(plane.path, plane.state) as file:
                 return stored_values(file, syntax, frame)
         return stored_values_isolated(plane.path, plane.state, syntax, frame)
-    except FileChanged:
+    except (FileChanged, PixelDataError):
         raise
     except DecoderCrashed as error:
         raise PixelDataError(

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gsigpu.dicom.model import Plane, Skipped
+from gsigpu.errors import InputError
+from gsigpu.file_state import FileState
 
 NOT_DICOM = "not DICOM"
 # Names that are hashes or GUIDs have no digits in common; these are compared by their length alone.
@@ -61,6 +63,6 @@ def name_pattern(name: str) -> str:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
-    except OSError:
+        return FileState.of(path).size
+    except (OSError, InputError):
         return -1

@@ -20,8 +20,8 @@ def select_stack(
 
     phase : as `gsigpu scan` shows it, or another word for it (`portal`); None where the study
         holds one stack only
-    series : keep only series whose key, UID, number or part of the description is among these; several may
-        stand in one text, by comma
+    series : keep only series whose key, UID, number or part of the description is among these, or the UID of
+        their study; several may stand in one text, by comma
     Series with a problem stay in the stack; who needs one raises its problem.
 
     Raises NoSpectralStack, or AmbiguousStack if more than one stack fits.
@@ -116,7 +116,10 @@ def _among(usable: Sequence[Series], texts: Sequence[str], study: Study) -> list
 
 def _is_named(series: Series, name: str, text: str) -> bool:
     evidence = series.evidence
-    return text in (name, series.key, evidence.series_uid, str(evidence.series_number)) or (
+    names = (
+        name, series.key, evidence.series_uid, evidence.study_uid, str(evidence.series_number),
+    )  # fmt: skip
+    return text in names or (
         not text.isdigit() and text.lower() in evidence.series_description.lower()
     )
 

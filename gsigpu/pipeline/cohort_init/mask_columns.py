@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom import Dataset
+
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.study.patterns import load_patterns, normalised
 from gsigpu.dicom.writing.derived import quiet
@@ -17,6 +19,7 @@ from gsigpu.pipeline.cohort_init.mask_owner import MaskOwners, NamedStudy
 from gsigpu.pipeline.cohort_init.study_folders import (
     LookedStudy,
     StudyFolder,
+    folder_parts,
     header_text,
 )
 
@@ -51,54 +54,61 @@ def owned_masks(
     root: Path,
     notes: list[str],
 ) -> dict[str, list[ProposedMask]]:
-    """Study Instance UID -> its masks: where they lie, what their names say, what DICOM refers to."""
+    """Key of a study -> its masks: where they lie, what their names say, what DICOM refers to."""
     named = {
-        study.place.uid: NamedStudy(
-            key=study.place.uid,
-            patient=study.patient or study.place.uid,
-            folders=study.place.folder.relative_to(root).parts,
+        study.key: NamedStudy(
+            key=study.key,
+            patient=study.patient or study.key,
+            folders=folder_parts(study.place.folder, root),
             patient_names=tuple(filter(None, {study.patient, study.header_patient})),
             dates=tuple(filter(None, [header_text(study.place, "StudyDate")])),
         )
         for study in looked
     }
     owners = MaskOwners(list(named.values()))
-    by_uid = {study.place.uid: study for study in looked}
-    masks: dict[str, list[ProposedMask]] = {uid: [] for uid in by_uid}
+    by_key = {study.key: study for study in looked}
+    by_area: dict[Path, list[LookedStudy]] = defaultdict(list)
+    by_uid: dict[str, list[LookedStudy]] = defaultdict(list)
+    for study in looked:
+        by_area[study.place.area].append(study)
+        by_uid[study.place.uid].append(study)
+    masks: dict[str, list[ProposedMask]] = {key: [] for key in by_key}
     candidates: dict[str, list[Path]] = defaultdict(list)
     for path in volume_masks:
-        beside = [study for study in looked if path.is_relative_to(study.place.area)]
+        beside = [study for folder in path.parents for study in by_area.get(folder, ())]
         if len(beside) == 1:
-            uid = beside[0].place.uid
-            if owners.contradicts(path, root, named[uid]):
+            key = beside[0].key
+            if owners.contradicts(path, root, named[key]):
                 notes.append(
                     f"{path}: lies beside {beside[0].place.folder} and is named for another study; not used"
                 )
                 continue
         else:
             owner = owners.owner(path, root)
-            uid = owner.study
-            for candidate in () if uid else owner.candidates:
+            key = owner.study
+            for candidate in () if key else owner.candidates:
                 candidates[candidate].append(path)
-        if uid:
-            masks[uid].append(_mask(path, by_uid[uid]))
-    for path in dict.fromkeys([*dicom_masks, *(p for s in looked for p in s.dicom_masks)]):
-        uid = _referred_study(path, by_uid)
-        if uid:
-            masks[uid].append(_mask(path, by_uid[uid]))
-    for uid, paths in candidates.items():
-        if not any(mask.role is Role.LESION for mask in masks[uid]):
+        if key:
+            masks[key].append(_mask(path, by_key[key]))
+    for path in dicom_masks:
+        for study in _referred_studies(path, by_uid):
+            masks[study.key].append(_mask(path, study))
+    for key, paths in candidates.items():
+        if not any(mask.role is Role.LESION for mask in masks[key]):
             told = ", ".join(path.name for path in paths[:_SHOWN_CANDIDATES])
             more = len(paths) - _SHOWN_CANDIDATES
             notes.append(
-                f"{by_uid[uid].place.folder}: candidates whose names do not say for sure: {told}"
+                f"{by_key[key].place.folder}: candidates whose names do not say for sure: {told}"
                 + (f" and {more} more" if more > 0 else "")
             )
     return masks
 
 
-def _referred_study(path: Path, by_uid: dict[str, LookedStudy]) -> str:
-    """The study that a SEG or RTSTRUCT belongs to; "" for none, and for what gsigpu itself wrote."""
+def _referred_studies(path: Path, by_uid: dict[str, list[LookedStudy]]) -> list[LookedStudy]:
+    """The study that a SEG or RTSTRUCT belongs to; none for what gsigpu itself wrote.
+
+    Of a study in several archives those that hold the series which it refers to.
+    """
     try:
         with quiet():
             header = read_header(path)
@@ -106,11 +116,15 @@ def _referred_study(path: Path, by_uid: dict[str, LookedStudy]) -> str:
             uid = str(header.get("StudyInstanceUID") or "")
             patient_id = str(header.get("PatientID") or "").strip()
     except Exception:  # noqa: BLE001  # what cannot be read belongs to nobody
-        return ""
-    study = by_uid.get(uid)
-    if made_by.casefold() == "gsigpu" or study is None:
-        return ""
-    return uid if patient_id in ("", study.header_patient) else ""
+        return []
+    studies = by_uid.get(uid, [])
+    if made_by.casefold() == "gsigpu":
+        return []
+    studies = [study for study in studies if patient_id in ("", study.header_patient)]
+    if len(studies) < 2:
+        return studies
+    named = _series_named(header)
+    return [study for study in studies if named & set(study.phase_of_series)]
 
 
 def _mask(path: Path, study: LookedStudy) -> ProposedMask:
@@ -143,16 +157,18 @@ def _phase_of_dicom(path: Path, phase_of_series: dict[str, str]) -> str:
     """That of the series which a SEG or RTSTRUCT refers to."""
     try:
         with quiet():
-            header = read_header(path)
-            named = {
-                str(element.value)
-                for element in header.iterall()
-                if element.keyword == "SeriesInstanceUID"
-            }
+            named = _series_named(read_header(path))
     except Exception:  # noqa: BLE001  # the run will say what is wrong with it
         return ""
     phases = {phase for uid, phase in phase_of_series.items() if uid in named}
     return phases.pop() if len(phases) == 1 else ""
+
+
+def _series_named(header: Dataset) -> set[str]:
+    """Series Instance UIDs that stand anywhere in a header."""
+    return {
+        str(element.value) for element in header.iterall() if element.keyword == "SeriesInstanceUID"
+    }
 
 
 def mask_cells(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from gsigpu.pipeline.cohort_init.study_folders import (
     LookedStudy,
+    folder_parts,
     header_text,
 )
 
@@ -48,11 +49,19 @@ def name_patients(looked: Sequence[LookedStudy], root: Path, notes: list[str]) -
         folders = _telling_folders([study.place.folder for study in members], root)
         for study, folder in zip(members, folders, strict=True):
             study.patient = folder
+        if len(set(folders)) < len(folders):
+            shared = {name for name, n in Counter(folders).items() if n > 1}
+            for study in members:
+                study.patient = "" if study.patient in shared else study.patient
+            notes.append(
+                f"{', '.join(sorted(shared))}: several of these studies in one folder: whose each is cannot be told;"
+                " fill in patient_id and case_id"
+            )
 
 
 def _telling_folders(folders: Sequence[Path], root: Path) -> list[str]:
     """Of each folder the first part of its path that no other has at that level; the whole path where none tells."""
-    parts = [folder.relative_to(root).parts or (folder.name,) for folder in folders]
+    parts = [folder_parts(folder, root) for folder in folders]
     for depth in range(min(map(len, parts))):
         level = [path[depth] for path in parts]
         if len(set(level)) == len(level):
@@ -69,11 +78,13 @@ def name_cases(looked: Sequence[LookedStudy]) -> None:
     for study in looked:
         by_patient[study.patient].append(study)
     for patient, members in by_patient.items():
+        if not patient:
+            continue
         members.sort(
             key=lambda s: (
                 header_text(s.place, "StudyDate"),
                 header_text(s.place, "StudyTime"),
-                s.place.uid,
+                s.key,
             )
         )
         examinations: list[list[LookedStudy]] = []
@@ -100,12 +111,12 @@ def folder_groups(
     looked: Sequence[LookedStudy], root: Path, notes: list[str], *, is_wanted: bool
 ) -> dict[str, str]:
     """Patient -> group, by the level of folders that looks like groups; only told of unless it is wanted."""
-    parts = {study.place.uid: study.place.folder.relative_to(root).parts for study in looked}
+    parts = [folder_parts(study.place.folder, root) for study in looked]
     n_patients = len({study.patient for study in looked})
-    for depth in range(min((len(p) for p in parts.values()), default=0)):
+    for depth in range(min(map(len, parts), default=0)):
         members: dict[str, set[str]] = defaultdict(set)
-        for study in looked:
-            members[parts[study.place.uid][depth]].add(study.patient)
+        for study, folders in zip(looked, parts, strict=True):
+            members[folders[depth]].add(study.patient)
         is_partition = sum(map(len, members.values())) == n_patients
         if 2 <= len(members) <= n_patients // 2 and is_partition:
             names = ", ".join(f"{name} ({len(patients)})" for name, patients in members.items())

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import csv
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
-from gsigpu.dicom.model import SeriesKind
+from pydicom import Dataset
+
+from gsigpu.archives.archive_rules import is_archive_name
+from gsigpu.archives.open_archives import files_in, split_at_archive
+from gsigpu.dicom.model import Series, SeriesKind
 from gsigpu.dicom.reading.headers import files_below
+from gsigpu.dicom.study.patterns import Patterns, load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, InputError
 from gsigpu.masks.read_files import is_volume
@@ -36,13 +41,14 @@ from gsigpu.pipeline.cohort_init.study_folders import (
     find_studies,
     header_text,
     placed,
+    study_header,
 )
 
 Progress = Callable[[int, int], None]
 
 COLUMNS = (
     "case_id", "patient_id", "group", "phase", "study", "mask", "reader", "liver_mask",
-    "vessel_mask", "aorta_mask", "normal_mask", "sex", "age", "confirmed",
+    "vessel_mask", "aorta_mask", "normal_mask", "sex", "age", "confirmed", "series",
 )  # fmt: skip
 
 
@@ -76,91 +82,175 @@ def is_manifest(path: Path) -> bool:
             first = next(csv.reader(file), [])
     except (OSError, ValueError, csv.Error):
         return False
-    return list(COLUMNS) == first[: len(COLUMNS)]
+    older = COLUMNS[:-1]  # before there was `series`
+    return list(older) == first[: len(older)]
 
 
 def propose_manifest(
-    root: Path, *, groups_from_folders: bool = False, progress: Progress | None = None
+    root: Path,
+    *,
+    groups_from_folders: bool = False,
+    patterns: Patterns | None = None,
+    progress: Progress | None = None,
 ) -> Proposal:
     """Looks through a folder tree.
 
     groups_from_folders : fill in the groups where a level of folders holds several patients each
+    patterns : what words of series mean, from `load_patterns`; the built-in table if None
     progress : called with (studies done, studies in all)
     Raises InputError if there is no CT study.
     """
     root = root.absolute()
-    by_folder: dict[Path, list[Path]] = defaultdict(list)
-    own_outputs = OwnOutputs()
-    for name in files_below(root):
-        path = Path(name)
-        if not own_outputs.holds(path.parent, root):
-            by_folder[path.parent].append(path)
     notes: list[str] = []
-    studies, dicom_masks = find_studies(by_folder, notes)
-    if not studies:
+    by_folder = _files_of_tree(root, notes)
+    places, dicom_masks = find_studies(by_folder)
+    if not places:
         raise InputError(
-            "no CT study in it", where=root, remedy="name a folder above the DICOM exports"
+            "no CT study in it" + (f" ({notes[0]})" if notes else ""),
+            where=root,
+            remedy="name a folder above the DICOM exports",
         )
-    studies = placed(studies, root, notes)
-    looked = _looked_at(studies, notes, progress)
+    places = placed(places, root, notes)
+    looked = _looked_at(places, patterns or load_patterns(), notes, progress)
     name_patients(looked, root, notes)
     name_cases(looked)
     volume_masks = [path for files in by_folder.values() for path in files if is_volume(path)]
+    volume_masks = _outside_archives(volume_masks, notes)
+    dicom_masks += [path for study in looked for path in study.dicom_masks]
+    dicom_masks = _outside_archives(list(dict.fromkeys(dicom_masks)), notes)
     owned = owned_masks(looked, volume_masks, dicom_masks, root, notes)
     groups = folder_groups(looked, root, notes, is_wanted=groups_from_folders)
     rows: list[dict[str, str]] = []
     for study in looked:
-        rows += _rows(study, owned[study.place.uid], groups.get(study.patient, ""), notes)
+        rows += _rows(study, owned[study.key], groups.get(study.patient, ""), notes)
     return Proposal(
         rows=rows,
         notes=notes,
-        n_studies=len({row["study"] for row in rows}),
+        n_studies=len({(row["study"], row["series"]) for row in rows}),
         n_patients=len({row["patient_id"] for row in rows}),
     )
 
 
+def _outside_archives(masks: Sequence[Path], notes: list[str]) -> list[Path]:
+    """Masks that can be read where they lie; told of the others."""
+    inside = Counter(str(place[0]) for path in masks if (place := split_at_archive(path)))
+    for archive, n_masks in inside.items():
+        files = "1 file" if n_masks == 1 else f"{n_masks} files"
+        notes.append(f"{archive}: {files} in it may be masks: unpack them beside it")
+    return [path for path in masks if not split_at_archive(path)]
+
+
+def _files_of_tree(root: Path, notes: list[str]) -> dict[Path, list[Path]]:
+    """Folder -> its files, but for outputs of gsigpu; archives are folders too."""
+    by_folder: dict[Path, list[Path]] = defaultdict(list)
+    own_outputs = OwnOutputs()
+    for name in files_below(root):
+        names = [name]
+        if is_archive_name(name) and not split_at_archive(root):
+            try:
+                names = files_in(Path(name))
+            except GsigpuError as error:
+                notes.append(str(error))
+                continue
+        for path in map(Path, names):
+            if not own_outputs.holds(path.parent, root):
+                by_folder[path.parent].append(path)
+    return by_folder
+
+
 def _looked_at(
-    studies: Sequence[StudyFolder], notes: list[str], progress: Progress | None
+    places: Sequence[StudyFolder],
+    patterns: Patterns,
+    notes: list[str],
+    progress: Progress | None,
 ) -> list[LookedStudy]:
     """The studies that have monoenergetic series."""
-    looked = []
-    for n_done, place in enumerate(studies):
+    looked: list[LookedStudy] = []
+    for n_done, place in enumerate(places):
         if progress is not None:
-            progress(n_done, len(studies))
+            progress(n_done, len(places))
         try:
-            study = read_study(place.folder)
+            study = read_study(place.folder, patterns=patterns)
         except GsigpuError as error:
             notes.append(str(error))
             continue
-        phases = list(dict.fromkeys(s.phase for s in study.series if s.kind is SeriesKind.VMI))
-        if not phases:
-            notes.append(f"{place.folder}: no monoenergetic series, so it is left out")
-            continue
-        notes += [f"{place.folder}: {s.problem}" for s in study.series if s.problem is not None]
-        if not header_text(place, "PatientID"):
-            notes.append(f"{place.folder}: no Patient ID; fill in patient_id and case_id")
-        if "" in phases:
-            notes.append(f"{place.folder}: no header names the phase; fill it in")
-        if any(phase.startswith("phase-") for phase in phases):
+        by_uid: dict[str, list[Series]] = defaultdict(list)
+        for member in study.series:
+            by_uid[member.evidence.study_uid].append(member)
+        dicom_masks = [
+            skipped.path
+            for skipped in study.skipped
+            if "Segmentation Storage" in skipped.reason or "RT Structure" in skipped.reason
+        ]
+        if len(by_uid) > 1:
             notes.append(
-                f"{place.folder}: phases are told apart by time alone ({', '.join(phases)});"
-                " the names stay as they are here, AP is not known"
+                f"{place.folder}: holds {len(by_uid)} studies; the column series tells them apart,"
+                " and one worker reads the folder"
             )
-        looked.append(
-            LookedStudy(
-                place=place,
-                phases=phases,
-                phase_of_series={s.evidence.series_uid: s.phase for s in study.series},
-                dicom_masks=[
-                    skipped.path
-                    for skipped in study.skipped
-                    if "Segmentation Storage" in skipped.reason or "RT Structure" in skipped.reason
-                ],
+        for uid, series in by_uid.items():
+            header = place.header if uid == place.uid else study_header(series[0].planes[0].path)
+            of_study = replace(place, uid=uid, header=header or Dataset())
+            kept_study = _looked_study(
+                of_study, series, dicom_masks, notes, is_alone=len(by_uid) == 1
             )
-        )
+            if kept_study is not None:
+                looked.append(kept_study)
     if progress is not None:
-        progress(len(studies), len(studies))
-    return looked
+        progress(len(places), len(places))
+    return _without_repeated(looked, notes)
+
+
+def _looked_study(
+    place: StudyFolder,
+    series: Sequence[Series],
+    dicom_masks: list[Path],
+    notes: list[str],
+    *,
+    is_alone: bool,
+) -> LookedStudy | None:
+    """What is kept of a study; None if it has no monoenergetic series."""
+    where = str(place.folder) if is_alone else f"{place.folder}, study ...{place.uid[-8:]}"
+    phases = list(dict.fromkeys(s.phase for s in series if s.kind is SeriesKind.VMI))
+    if not phases:
+        notes.append(f"{where}: no monoenergetic series, so it is left out")
+        return None
+    notes += [f"{where}: {s.problem}" for s in series if s.problem is not None]
+    if not header_text(place, "PatientID"):
+        notes.append(f"{where}: no Patient ID; fill in patient_id and case_id")
+    if "" in phases:
+        notes.append(f"{where}: no header names the phase; fill it in")
+    if any(phase.startswith("phase-") for phase in phases):
+        notes.append(
+            f"{where}: phases are told apart by time alone ({', '.join(phases)});"
+            " the names stay as they are here, AP is not known"
+        )
+    return LookedStudy(
+        place=place,
+        series="" if is_alone else place.uid,
+        phases=phases,
+        phase_of_series={s.evidence.series_uid: s.phase for s in series},
+        dicom_masks=dicom_masks,
+    )
+
+
+def _without_repeated(looked: Sequence[LookedStudy], notes: list[str]) -> list[LookedStudy]:
+    """Without a study that lies there again, unpacked and in an archive; parts in several archives stay."""
+    kept: list[LookedStudy] = []
+    first: dict[tuple[str, str], LookedStudy] = {}
+    for study in looked:
+        again = [
+            first[study.place.uid, phase]
+            for phase in study.phases
+            if (study.place.uid, phase) in first
+        ]
+        if again:
+            notes.append(
+                f"{study.place.folder}: holds the study of {again[0].place.folder} again; left out"
+            )
+            continue
+        first |= {(study.place.uid, phase): study for phase in study.phases}
+        kept.append(study)
+    return kept
 
 
 def _rows(
@@ -181,6 +271,7 @@ def _rows(
                 "group": group,
                 "phase": phase,
                 "study": str(place.folder),
+                "series": study.series,
                 "reader": reader,
                 "sex": header_text(place, "PatientSex")[:1],
                 "age": header_text(place, "PatientAge").lstrip("0").removesuffix("Y"),

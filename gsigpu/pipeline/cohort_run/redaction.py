@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gsigpu.archives.open_archives import split_at_archive
 from gsigpu.dicom.model import Study
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.reading.headers import files_below
@@ -73,7 +74,8 @@ class Redactor:
             re.compile("|".join(map(_pattern, ordered)), re.IGNORECASE) if ordered else None
         )
         self._study = study
-        self._roots = _spellings(study)
+        place = split_at_archive(study)
+        self._roots = (*_spellings(study), *(_spellings(place[0]) if place else ()))
         self._named = [
             (spelling, called)
             for path, called in named

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gsigpu.archives.open_archives import split_at_archive
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.masks.read_files import files_of
 from gsigpu.output.leftovers import HOST, is_abandoned, is_unfinished_name
@@ -87,10 +88,12 @@ def study_fingerprint(study: Path, *, by_content: bool = False) -> str:
     The inode's time is among them, which no program can set back: a file that was changed and given its
     old date is seen. by_content : names and contents instead, for an archive that is copied about; this
     reads every byte.
+    Of an archive the one file counts that it is.
     Raises InputError if the folder cannot be listed, OSError if a file cannot be read.
     """
     digest = hashlib.sha256()
-    for name in files_below(study):
+    place = split_at_archive(study)
+    for name in [os.fspath(place[0])] if place else files_below(study):
         digest.update(os.path.relpath(name, study).encode("utf-8", "surrogateescape"))
         if by_content:
             digest.update(file_digest(Path(name)).encode())

@@ -1,6 +1,7 @@
 """A manifest proposed from a tree: what is not sure stays empty, with the candidates in a note."""
 
 import shutil
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,11 @@ from pydicom import dcmread
 from typer.testing import CliRunner
 
 from gsigpu.cli.app import app
+from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.study.stack import select_stack
 from gsigpu.phantom import write_phantom
 from gsigpu.pipeline.cohort_init.propose import propose_manifest
+from gsigpu.tables.manifest import ManifestProblems, read_manifest
 from tests.support.cohort import TINY
 
 
@@ -116,3 +120,98 @@ def test_everybody_is_anonymous_and_folders_are_groups(tmp_path):
     assert {row["group"] for row in proposal.rows} == {""}
     grouped = propose_manifest(tmp_path, groups_from_folders=True).rows
     assert {row["group"] for row in grouped} == {"lung", "breast"}
+
+
+def packed(folder, path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+
+
+def test_one_archive_per_patient(tree, tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    packed(tree / "dicom/P001/baseline/dicom", root / "P001.zip")
+    packed(tree / "dicom/P002/baseline/dicom", root / "P002.ZIP")
+    (root / "P003.zip").write_bytes((root / "P001.zip").read_bytes()[:5000])
+    shutil.copytree(tree / "dicom/P001/baseline/dicom", root / "unpacked")
+    shutil.copy(tree / "masks/P001_baseline.nii.gz", root / "P001_lesions.nii.gz")
+    with zipfile.ZipFile(root / "P002.ZIP", "a") as archive:
+        archive.write(tree / "masks/P001_baseline.nii.gz", "lesions.nii.gz")
+    rows, notes = by_study(root)
+    assert rows == {"P001.zip": "P001_lesions.nii.gz", "P002.ZIP": ""}
+    assert "P003.zip: is damaged, cut off or no archive" in notes
+    assert f"{root}/unpacked: holds the study of {root}/P001.zip again; left out" in notes
+    assert f"{root}/P002.ZIP: 1 file in it may be masks: unpack them beside it" in notes
+
+
+def test_a_study_in_an_archive_per_phase_and_words_of_the_site(tmp_path):
+    study(tmp_path / "whole", "P1", phases=("AP", "PVP"), date="20240501")
+    root = tmp_path / "in"
+    for number, name in ((301, "AP.zip"), (304, "PVP.zip")):
+        part = root / name.removesuffix(".zip")
+        for more in range(3):
+            source = tmp_path / f"whole/dicom/SER{number + more:05d}"
+            shutil.copytree(source, part / source.name)
+        packed(part, root / name)
+        shutil.rmtree(part)
+    rows = propose_manifest(root).rows
+    assert {(row["case_id"], row["phase"], row["study"].rsplit("/", 1)[1]) for row in rows} == {
+        ("P1", "AP", "AP.zip"), ("P1", "PVP", "PVP.zip"),
+    }  # fmt: skip
+    words = tmp_path / "words.toml"
+    words.write_text('[[phase]]\nfield = "series_description"\nwords = ["pvp"]\nphase = "late"\n')
+    out = tmp_path / "m.csv"
+    command = ["cohort", "init", str(root), "-o", str(out), "--patterns", str(words)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert {line.split(",")[3] for line in out.read_text().splitlines()[1:]} == {"AP", "late"}
+
+
+@pytest.fixture(scope="module")
+def flat(tree, tmp_path_factory):
+    """All files of two patients, three studies, in one folder, with names that say nothing."""
+    root = tmp_path_factory.mktemp("flat")
+    files = sorted(path for path in (tree / "dicom").rglob("*") if path.is_file())
+    for number, path in enumerate(files):
+        shutil.copy(path, root / f"{number * 7919 % 1000:06d}")
+    shutil.copy(tree / "masks/P001_baseline.nii.gz", root / "P002_lesions.nii.gz")
+    return root
+
+
+def test_studies_that_lie_mixed_in_one_folder(tree, flat, tmp_path):
+    proposal = propose_manifest(flat)
+    rows = {row["case_id"]: row for row in proposal.rows}
+    assert set(rows) == {"P001-1", "P001-2", "P002"}
+    assert {row["study"] for row in rows.values()} == {str(flat)}
+    assert len({row["series"] for row in rows.values()}) == 3
+    assert {name: row["mask"].rsplit("/", 1)[-1] for name, row in rows.items()} == {
+        "P001-1": "", "P001-2": "", "P002": "P002_lesions.nii.gz",
+    }  # fmt: skip
+    assert proposal.n_studies == 3
+    assert "holds 3 studies; the column series tells them apart" in "\n".join(proposal.notes)
+    # The manifest is taken, and each row finds its own stack and no other.
+    manifest = tmp_path / "m.csv"
+    proposal.rows[:] = [row | {"group": "g", "mask": rows["P002"]["mask"]} for row in proposal.rows]
+    proposal.rows[:] = [row for row in proposal.rows if row["case_id"] in ("P001-1", "P002")]
+    manifest.write_text(proposal.as_csv(tmp_path))
+    with pytest.raises(ManifestProblems, match="its mask is that of another patient"):
+        read_manifest(manifest)  # and nothing else is wrong with it
+    mixed = read_study(flat)
+    for row in rows.values():
+        stack = select_stack(mixed, series=(row["series"],))
+        assert stack.energies_kev == (60.0, 70.0, 100.0)
+        assert {member.evidence.study_uid for member in stack.series} == {row["series"]}
+
+
+def test_nobody_is_guessed_where_all_are_anonymous_in_one_folder(tree, tmp_path):
+    for number, folder in enumerate(("P001/baseline", "P002/baseline")):
+        for path in (tree / "dicom" / folder).rglob("*.dcm"):
+            header = dcmread(path)
+            header.PatientID = "ANONYMOUS"
+            header.save_as(tmp_path / f"{number}{path.parent.name}{path.name}")
+    proposal = propose_manifest(tmp_path)
+    assert [(row["case_id"], row["patient_id"]) for row in proposal.rows] == [("", "")] * 2
+    assert "whose each is cannot be told; fill in patient_id and case_id" in "\n".join(
+        proposal.notes
+    )
