@@ -16,6 +16,9 @@ BackendName = Literal["auto", "cpu", "gpu"]
 # What integer maps store where there is no value, and the largest magnitude that is one.
 PADDING = -32768
 LARGEST_STORED = 32767
+# Of a bin's width: a value that is so little below an edge of a histogram lies on it. Slopes of whole HU fall on a lattice
+# that meets the edges, and float32 puts a value 1e-5 of a bin to either side, on every processor differently.
+BIN_EDGE = 1e-4
 
 
 class Backend(Protocol):
@@ -59,7 +62,7 @@ class Backend(Protocol):
         """Counts of values that are no NaN in bins of equal width; the last one is closed.
 
         low, width : (P, S) float64, NumPy arrays, of the whole range; width > 0
-        Returns (P, S, n_bins) int64: of the values with floor(n_bins (x - low) / width) = b.
+        Returns (P, S, n_bins) int64: of the values with floor(n_bins (x - low) / width + BIN_EDGE) = b.
         """
 
 

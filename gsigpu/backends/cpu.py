@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.backends import LARGEST_STORED, PADDING
+from gsigpu.backends import BIN_EDGE, LARGEST_STORED, PADDING
 from gsigpu.backends.compiled import choose_loop
 from gsigpu.errors import GridMismatch
 
@@ -215,7 +215,7 @@ def segment_histograms(
         for p in range(n_rows):
             row = values[p, first:end].astype(np.float64)
             row = row[~np.isnan(row)]
-            scaled = n_bins * (row - low[p, s]) / width[p, s]
+            scaled = n_bins * (row - low[p, s]) / width[p, s] + BIN_EDGE
             bins = np.clip(scaled, 0, n_bins - 1).astype(np.int64)
             counts[p, s] = np.bincount(bins, minlength=n_bins)
     return counts

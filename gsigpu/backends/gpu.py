@@ -9,6 +9,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.backends import BIN_EDGE
 from gsigpu.backends.cpu import require_shapes
 from gsigpu.backends.kernel_source import (
     VOXELS_PER_THREAD,
@@ -154,7 +155,7 @@ def segment_histograms(
     segments = _segment_of_each(starts)
     for p, row in enumerate(values):
         lows, widths = cupy.asarray(low[p])[segments], cupy.asarray(width[p])[segments]
-        scaled = n_bins * (row.astype(cupy.float64) - lows) / widths
+        scaled = n_bins * (row.astype(cupy.float64) - lows) / widths + BIN_EDGE
         is_valid = ~cupy.isnan(scaled)
         bins = cupy.clip(cupy.where(is_valid, scaled, 0.0), 0, n_bins - 1).astype(cupy.int64)
         # What is no value goes behind the last bin of all.

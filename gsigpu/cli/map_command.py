@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.map.map_study import MapResult
 
 
-class Backend(StrEnum):
-    """--backend."""
-
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
-
-
 class Format(StrEnum):
     """--format."""
 
@@ -66,9 +58,7 @@ def map_command(
             help="ct: CT series; pm: Parametric Map; rgb: colour overlay as secondary capture.",
         ),
     ] = Format.ct,
-    backend: Annotated[
-        Backend, typer.Option("--backend", help="auto takes the GPU where one is usable.")
-    ] = Backend.auto,
+    backend: options.BackendChoice = options.Backend.auto,
     workers: options.Threads = None,
     energy: options.Energy,
     phase_of: options.PhaseOf,

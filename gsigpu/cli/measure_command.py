@@ -87,6 +87,7 @@ def measure_command(
     ] = False,
     series: options.SeriesChoice,
     energies: options.Energies,
+    backend: options.BackendChoice = options.Backend.auto,
     workers: options.Threads = None,
     energy: options.Energy,
     phase_of: options.PhaseOf,
@@ -160,6 +161,7 @@ def measure_command(
         phase=phase,
         series=series,
         energies_kev=split_numbers(energies, "--energies"),
+        backend=backend.value,
         n_workers=workers,
         watcher=watcher,
     )
@@ -205,6 +207,7 @@ def _as_dict(measurement: Measurement, written: list[Path]) -> dict[str, object]
         "lesions": [layout.lesion.lesion_id for layout in measurement.layout.lesions],
         "roles": [asdict(region_role) for region_role in measurement.masks.roles],
         "n_slices_read": len(measurement.slices),
+        "backend": measurement.backend,
         "failures": [
             {"lesion_id": failure.lesion_id, "reason": str(failure.error)}
             for failure in measurement.failures
@@ -222,6 +225,7 @@ def summary(measurement: Measurement, written: list[Path]) -> str:
         f"read     {len(measurement.slices)} of {stack.geometry.shape[0]} slices, {len(measurement.measurand.series)} series"
         + (f", phase {stack.phase}" if stack.phase else ""),
         f"regions  {_roles(measurement)}",
+        *(["backend  GPU"] if measurement.backend == "gpu" else []),
         *(
             f"vendor   {vendor.parameter} = {vendor.factor:.3f} x computed {vendor.offset_mg_per_ml:+.3f} mg/mL, correlation {vendor.correlation:.3f}"
             for vendor in measurement.vendor_iodine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,6 +99,19 @@ SeriesChoice = Annotated[
 ]
 Energies = Annotated[
     list[str], list_option("--energies", metavar="KEV,KEV", text="Use only these energies")
+]
+
+
+class Backend(StrEnum):
+    """--backend."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+BackendChoice = Annotated[
+    Backend, typer.Option("--backend", help="auto takes the GPU where one is usable.")
 ]
 Threads = Annotated[
     int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")

@@ -63,12 +63,17 @@ def segments_of(voxels: Sequence[NDArray[Any]]) -> Segments:
 
 
 def statistics_of_segments(
-    values: Any, segments: Segments, names: Sequence[str] = SEGMENT_STATISTICS
+    values: Any,
+    segments: Segments,
+    names: Sequence[str] = SEGMENT_STATISTICS,
+    *,
+    rows: Sequence[int] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Statistics of every row of values in every region.
 
-    values : (P, M) float32, NumPy or CuPy; NaN is left out, each row by itself
+    values : (R, M) float32, NumPy or CuPy; NaN is left out, each row by itself
     names : which of `SEGMENT_STATISTICS`
+    rows : P of the rows; all if None
     Returns (P, S) float64 by name, and `n_valid`; NaN where they are not defined.
     Raises SettingsError for other names.
 
@@ -83,7 +88,7 @@ def statistics_of_segments(
             remedy=f"use {', '.join(SEGMENT_STATISTICS)}",
         )
     backend = backend_for(values)
-    in_order = values[:, segments.voxels]
+    in_order = _gathered(values, segments.voxels, range(len(values)) if rows is None else rows)
     has_shape = "skewness" in names or "kurtosis" in names
     results = _moments(backend, in_order, segments.starts, order=4 if has_shape else 2)
     if set(names) - set(MOMENTS):
@@ -93,6 +98,15 @@ def statistics_of_segments(
         if "entropy" in names:
             results["entropy"] = _entropy(backend, ordered, segments.starts, results)
     return {name: results[name] for name in (*names, "n_valid")}
+
+
+def _gathered(values: Any, voxels: Any, rows: Sequence[int]) -> Any:
+    """(P, N) the rows at the voxels."""
+    xp = array_namespace(values)
+    in_order = xp.empty((len(rows), voxels.size), values.dtype)
+    for target, row in zip(in_order, rows, strict=True):
+        target[...] = values[row][voxels]
+    return in_order
 
 
 def _moments(

@@ -2,8 +2,9 @@
 
 Source: Image Biomarker Standardisation Initiative, reference manual (Zwanenburg et al., 2016-2020), section 3.3,
 intensity-based statistics, and 3.4.18 for the entropy. Percentiles and the rest are of the sorted valid values.
-Two things differ from the manual: `sd` is the sample standard deviation (n - 1), which papers print as mean ± SD,
-while `variance` is IBSI's (n); `kurtosis` is in excess of the normal distribution's.
+Three things differ from the manual: `sd` is the sample standard deviation (n - 1), which papers print as mean ± SD,
+while `variance` is IBSI's (n); `kurtosis` is in excess of the normal distribution's; for the entropy, a value that is less
+than 1e-4 of a bin below an edge counts as on it (`gsigpu.backends.BIN_EDGE`), so that rounding does not decide.
 
 Oracle: all 18 published values of IBSI's digital phantom, PyRadiomics, SciPy and SimpleITK
 (tests/regions/test_statistics.py, test_pyradiomics.py). SD, skewness and entropy of noisy voxels are those of tissue
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.backends import BIN_EDGE
 from gsigpu.maps.nonlinear import array_namespace
 
 STATISTICS = (
@@ -181,7 +183,7 @@ def _entropy(x: NDArray[np.float64], n_bins: int) -> NDArray[np.float64]:
     n_rows, n = x.shape
     low, width = x[:, :1], x[:, -1:] - x[:, :1]
     width = np.where(width > 0.0, width, 1.0)
-    index = np.minimum((n_bins * (x - low) / width).astype(int), n_bins - 1)
+    index = np.minimum((n_bins * (x - low) / width + BIN_EDGE).astype(int), n_bins - 1)
     index += np.arange(n_rows)[:, None] * n_bins
     p = np.bincount(index.ravel(), minlength=n_rows * n_bins).reshape(n_rows, n_bins) / n
     return np.asarray(-(p * np.log2(np.where(p > 0.0, p, 1.0))).sum(axis=1)) + 0.0  # no -0

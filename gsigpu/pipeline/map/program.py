@@ -123,6 +123,14 @@ class MapProgram:
         ]
 
 
+def padding_ranges(padding: Sequence[Sequence[tuple[int, int] | None]]) -> NDArray[np.int16]:
+    """(Z, E, 2) closed ranges of delivered values, low above high for none."""
+    return np.array(
+        [[_NO_PADDING if interval is None else interval for interval in row] for row in padding],
+        dtype=np.int16,
+    )
+
+
 def compile_program(
     plan: MapPlan,
     plane_shape: tuple[int, int],
@@ -138,10 +146,7 @@ def compile_program(
     padding : Z x E closed ranges of delivered values, None for none
     """
     steps = plan.steps if dtype == np.int16 else 1.0
-    ranges = np.array(
-        [[_NO_PADDING if interval is None else interval for interval in row] for row in padding],
-        dtype=np.int16,
-    )
+    ranges = padding_ranges(padding)
     linear = Block(*fold_rescale(plan.linear, slopes, intercepts, steps))
     nonlinear = Block(*fold_rescale(plan.nonlinear, slopes, intercepts))
     return MapProgram(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from gsigpu.backends import cpu
+from gsigpu.pipeline.map.evaluate import evaluate
 from gsigpu.pipeline.map.program import MapProgram
 from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.workers import Stopwatch, default_workers, finish_all
@@ -81,11 +81,14 @@ def run_on_cpu(
         with watch.stage("read"):
             source.read(z, of_thread.buffers.stored)
         with watch.stage("compute"):
-            planes, n_clipped = _compute(program, z, of_thread.buffers)
+            buffers = of_thread.buffers
+            planes, n_clipped = evaluate(
+                program, z, buffers.stored, linear=buffers.linear, rows=buffers.rows
+            )
         with watch.stage("write"):
             sink.write(z, planes)
         with lock:
-            clipped[:] += n_clipped
+            clipped[:] += np.asarray(n_clipped, np.int64)
             n_done += 1
             if progress is not None:
                 progress(n_done, program.n_slices)
@@ -117,29 +120,3 @@ class _SliceBuffers:
         self.stored = np.empty((program.n_energies, *plane), np.int16)
         self.linear = np.empty((n_linear, *plane), program.dtype)
         self.rows = np.empty((n_rows, *plane), np.float32)
-
-
-def _compute(
-    program: MapProgram, z: int, buffers: _SliceBuffers
-) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
-    """Planes of slice z in the order of the definitions, and how many values of each were clipped."""
-    stored = buffers.stored.reshape(1, program.n_energies, -1)
-    padding = None if program.padding is None else program.padding[z : z + 1]
-    linear_clipped: NDArray[Any] = np.zeros(0, np.int64)
-    finished: NDArray[Any] = np.zeros(0)
-    finished_clipped: NDArray[Any] = np.zeros(0, np.int64)
-    for block, out in ((program.linear, buffers.linear), (program.nonlinear, buffers.rows)):
-        if block is not None:
-            n_clipped = cpu.linear_maps(
-                stored,
-                block.weights[z : z + 1],
-                block.offsets[z : z + 1],
-                out.reshape(1, block.n_rows, -1),
-                padding=padding,
-            )
-            if block is program.linear:
-                linear_clipped = n_clipped
-            else:
-                finished, finished_clipped = program.finish(out)
-    planes = program.in_order(buffers.linear, finished)
-    return planes, np.array(program.in_order(linear_clipped, finished_clipped), dtype=np.int64)

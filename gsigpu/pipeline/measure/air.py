@@ -30,27 +30,28 @@ def without_air(
     """
     channel = int(np.argmin([abs(kev - _AIR_KEV) for kev in energies_kev]))
     regions: list[MeasuredRegion] = []
-    values, errors = [], []
+    voxels, errors = [], []
     missing = list(layout.missing)
-    for region, of_region, error in zip(
-        layout.regions, gathered.values, gathered.errors, strict=True
+    for i, (region, of_region, error) in enumerate(
+        zip(layout.regions, gathered.voxels, gathered.errors, strict=True)
     ):
-        is_air = of_region[channel] <= AIR_HU
-        if flags.NO_LIVER_MASK not in region.flags or not is_air.any():
-            kept, kept_values = region, of_region
+        may_hold_air = flags.NO_LIVER_MASK in region.flags and error is None
+        is_air = gathered.values(i, channel) <= AIR_HU if may_hold_air else np.zeros(1, bool)
+        if not is_air.any():
+            kept, kept_voxels = region, of_region
         elif is_air.all():
             why = (*region.flags, flags.AIR_LEFT_OUT, flags.empty(region.region))
             if region.region != "profile":
                 missing.append(MissingRegion(region.lesion_id, region.region, why))
             continue
         else:
-            kept, kept_values = _cut(region, is_air), of_region[:, ~is_air]
+            kept, kept_voxels = _cut(region, is_air), of_region[~is_air]
         regions.append(kept)
-        values.append(kept_values)
+        voxels.append(kept_voxels)
         errors.append(error)
     return (
         replace(layout, regions=tuple(regions), missing=tuple(missing)),
-        replace(gathered, values=tuple(values), errors=tuple(errors)),
+        replace(gathered, voxels=tuple(voxels), errors=tuple(errors)),
     )
 
 

@@ -1,12 +1,14 @@
 """The voxels of regions out of the slices that they touch, and out of no other.
 
-One pass over those slices: each is read once, at all the series, and every region takes its
-voxels from it. What is kept is as large as the regions, not as the study.
+One pass over those slices: each is read once, at all the series, and its voxels that lie in any region are kept as
+they are stored. What is kept is as large as the regions together, not as the study; a voxel of several regions is
+kept once, and the regions are columns of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,78 +17,136 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.dicom.model import Series
-from gsigpu.dicom.reading.hu_planes import read_planes
-from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.dicom.reading.hu_planes import rescaled
 from gsigpu.errors import PixelDataError
 from gsigpu.pipeline.progress import Progress
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_mask import RegionMask
 
-# (C, y, x) values of a slice -> further (K, y, x) planes of it.
-MorePlanes = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+# (slice, its C stored planes, indices of voxels in them) -> (K, n) values there of what needs whole planes.
+MorePlanes = Callable[[int, Sequence[NDArray[np.int16]], NDArray[np.intp]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Gathered:
     """Voxels of regions.
 
-    values : per region (C, n) float32 in the units of the series, voxels in the order of `np.nonzero` of
-        the mask; NaN where a series has no value
-    errors : per region None, or why a slice of it could not be read; its values there are NaN
+    series : C series, the channels
+    stored : (C, M) int16, stored values of the voxels of any region, slice by slice, in the order of their plane
+    more : (K, M) float32, what needs whole planes
+    voxels : per region the columns of its voxels, in the order of `np.nonzero` of its mask
+    errors : per region None, or why a slice of it could not be read; its values mean nothing then
     slices : indices of the slices that were read
+    starts : (len(slices) + 1,) the column at which each of them begins
     """
 
-    values: tuple[NDArray[np.float32], ...]
+    series: tuple[Series, ...]
+    stored: NDArray[np.int16]
+    more: NDArray[np.float32]
+    voxels: tuple[NDArray[np.int64], ...]
     errors: tuple[PixelDataError | None, ...]
     slices: tuple[int, ...]
+    starts: NDArray[np.int64]
 
     def __repr__(self) -> str:
         """How much there is."""
-        n_voxels = sum(array.shape[1] for array in self.values)
-        return f"Gathered({len(self.values)} regions, {n_voxels} voxels, {len(self.slices)} slices)"
+        n_regions, n_voxels = len(self.voxels), self.stored.shape[1]
+        return f"Gathered({n_regions} regions, {n_voxels} voxels, {len(self.slices)} slices)"
+
+    def values(self, region: int, channel: int) -> NDArray[np.float32]:
+        """(n,) of a region in the unit of a series, NaN where it has no value."""
+        columns = self.voxels[region]
+        values = np.empty(len(columns), np.float32)
+        ends = np.searchsorted(columns, self.starts)
+        planes = self.series[channel].planes
+        for z, first, end in zip(self.slices, ends, ends[1:], strict=False):
+            if end > first:
+                stored = self.stored[channel, columns[first:end]]
+                values[first:end] = rescaled([planes[z]], [stored])[0]
+        return values
+
+
+class Gatherer:
+    """Takes the voxels of regions from slices, in any order and from several threads."""
+
+    def __init__(
+        self,
+        series: Sequence[Series],
+        masks: Sequence[RegionMask],
+        *,
+        store: PlaneStore | None = None,
+        more_planes: MorePlanes | None = None,
+        n_more: int = 0,
+    ) -> None:
+        """`series` lie on the grid of the masks; `more_planes` gives `n_more` values a voxel."""
+        self._series = tuple(series)
+        self._store = store or PlaneStore()
+        self._more_planes = more_planes
+        self._touched = _touched(masks)
+        self.slices = tuple(sorted(self._touched))
+        image = self._series[0].planes[0].format
+        self._plane_shape = image.rows, image.columns
+        self._indices, self._voxels = _columns(masks, self._touched, self._plane_shape)
+        sizes = [self._indices[z].size for z in self.slices]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._start_of = dict(zip(self.slices, self._starts.tolist(), strict=False))
+        self._stored = np.zeros((len(self._series), int(self._starts[-1])), np.int16)
+        self._more = np.full((n_more, int(self._starts[-1])), np.nan, np.float32)
+        self._errors: list[PixelDataError | None] = [None] * len(masks)
+        self._of_thread = threading.local()
+
+    def take(self, z: int, given: Mapping[int, NDArray[np.int16]] | None = None) -> None:
+        """The voxels of slice z.
+
+        given : stored planes of it that are read already, by channel; the others are read here
+        """
+        if z not in self._touched:
+            return
+        if not hasattr(self._of_thread, "buffers"):
+            shape = (len(self._series), *self._plane_shape)
+            self._of_thread.buffers = np.empty(shape, np.int16)
+        planes: list[NDArray[np.int16]] = list(self._of_thread.buffers)
+        try:
+            for channel, series in enumerate(self._series):
+                if given is not None and channel in given:
+                    planes[channel] = given[channel]
+                else:
+                    self._store.take(series.planes[z], planes[channel])
+        except PixelDataError as error:
+            for index in self._touched[z]:
+                self._errors[index] = error
+            return
+        indices, start = self._indices[z], self._start_of[z]
+        columns = slice(start, start + indices.size)
+        for plane, target in zip(planes, self._stored, strict=True):
+            np.take(plane, indices, out=target[columns], mode="clip")  # unbuffered; all lie within
+        if self._more_planes is not None:
+            self._more[:, columns] = self._more_planes(z, planes, indices)
+
+    def result(self) -> Gathered:
+        """What was taken."""
+        return Gathered(
+            series=self._series,
+            stored=self._stored,
+            more=self._more,
+            voxels=tuple(self._voxels),
+            errors=tuple(self._errors),
+            slices=self.slices,
+            starts=self._starts,
+        )
 
 
 def gather(
-    series: Sequence[Series],
-    masks: Sequence[RegionMask],
+    gatherer: Gatherer,
     *,
-    more_planes: MorePlanes | None = None,
-    n_more: int = 0,
     n_workers: int = 1,
     progress: Progress = lambda _done, _total: None,
 ) -> Gathered:
-    """The voxels of `masks` in `series`, which share the masks' grid.
-
-    more_planes, n_more : computes further planes of a slice, for what needs whole planes
-    """
-    n_channels = len(series) + n_more
-    touched = _touched(masks)
-    offsets = [_offsets(mask) for mask in masks]
-    values = [np.full((n_channels, int(ends[-1])), np.nan, np.float32) for ends in offsets]
-    errors: list[PixelDataError | None] = [None] * len(masks)
-    reader = PlaneReader()
-
-    def take(z: int) -> None:
-        try:
-            planes = read_planes(reader, [channel.planes[z] for channel in series])
-        except PixelDataError as error:
-            for index in touched[z]:
-                errors[index] = error
-            return
-        if more_planes is not None:
-            planes = np.concatenate([planes, more_planes(planes)])
-        for index in touched[z]:
-            mask, ends = masks[index], offsets[index]
-            local = z - mask.origin[0]
-            _, rows, columns = mask.box
-            values[index][:, ends[local] : ends[local + 1]] = planes[:, rows, columns][
-                :, mask.voxels[local]
-            ]
-
-    slices = sorted(touched)
+    """Reads every slice that the regions touch."""
     with ThreadPoolExecutor(n_workers) as pool:
-        for done, _ in enumerate(pool.map(take, slices), start=1):
-            progress(done, len(slices))
-    return Gathered(tuple(values), tuple(errors), tuple(slices))
+        for done, _ in enumerate(pool.map(gatherer.take, gatherer.slices), start=1):
+            progress(done, len(gatherer.slices))
+    return gatherer.result()
 
 
 def _touched(masks: Sequence[RegionMask]) -> dict[int, list[int]]:
@@ -98,7 +158,27 @@ def _touched(masks: Sequence[RegionMask]) -> dict[int, list[int]]:
     return touched
 
 
-def _offsets(mask: RegionMask) -> NDArray[Any]:
-    """(n_z + 1,) where the voxels of each slice of the box begin."""
-    counts = mask.voxels.sum(axis=(1, 2))
-    return np.concatenate([[0], np.cumsum(counts)])
+def _columns(
+    masks: Sequence[RegionMask], touched: Mapping[int, list[int]], plane_shape: tuple[int, int]
+) -> tuple[dict[int, NDArray[np.intp]], list[NDArray[np.int64]]]:
+    """Slice -> the indices in its plane of voxels of any mask; and each mask's voxels as columns of them all."""
+    indices: dict[int, NDArray[np.intp]] = {}
+    columns: list[list[NDArray[np.int64]]] = [[] for _ in masks]
+    in_any: NDArray[Any] = np.zeros(plane_shape, bool)
+    column_of: NDArray[Any] = np.zeros(plane_shape, np.int64)
+    n_before = 0
+    for z in sorted(touched):
+        in_any[...] = False
+        parts = []
+        for index in touched[z]:
+            mask = masks[index]
+            _, rows, sides = mask.box
+            parts.append((index, (rows, sides), mask.voxels[z - mask.origin[0]]))
+            in_any[rows, sides] |= parts[-1][2]
+        indices[z] = np.flatnonzero(in_any)
+        column_of.ravel()[indices[z]] = np.arange(n_before, n_before + indices[z].size)
+        n_before += indices[z].size
+        for index, box, voxels in parts:
+            columns[index].append(column_of[box][voxels])
+    none = np.zeros(0, np.int64)
+    return indices, [np.concatenate([none, *of_mask]) for of_mask in columns]

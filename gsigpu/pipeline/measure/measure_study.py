@@ -10,15 +10,19 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.backends import BackendName
 from gsigpu.dicom.model import Study
-from gsigpu.pipeline.choose_stack import choose_stack
+from gsigpu.pipeline.choose_stack import ChosenStack, choose_stack
 from gsigpu.pipeline.measure.air import without_air
-from gsigpu.pipeline.measure.gather import gather
+from gsigpu.pipeline.measure.gather import Gathered, Gatherer, gather
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings, VendorIodine
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels, measurement_rows
-from gsigpu.pipeline.measure.parameters import Measurand, Measured, iodine_pairs
+from gsigpu.pipeline.measure.parameters import Measurand, iodine_pairs
+from gsigpu.pipeline.measure.processor import Processor
+from gsigpu.pipeline.measure.region_numbers import Numbers, around_maps, region_numbers
 from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
 from gsigpu.pipeline.progress import SILENT, Watcher
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.regions.region_layout import Layout, lay_out
 
@@ -38,6 +42,7 @@ def measure_study(
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
     kind_overrides: Mapping[str, str] | None = None,
+    backend: BackendName = "auto",
     n_workers: int | None = None,
     watcher: Watcher = SILENT,
 ) -> Measurement:
@@ -47,12 +52,14 @@ def measure_study(
     masks : files of masks, and what their regions are
     labels : of the case; the patient's ID is the study's where none is given
     phase, series, energies_kev : which stack, and which of its energies
+    backend : where values and statistics are computed; files are read and regions made on the CPU
     Only the slices that the regions touch are read.
 
-    Raises InputError and its kinds, SettingsError. A lesion that cannot be measured is among `failures`
+    Raises InputError and its kinds, SettingsError, BackendError. A lesion that cannot be measured is among `failures`
     and in the table; the first failure is raised where nothing is left to measure.
     """
     settings = settings or MeasureSettings()
+    processor = Processor(backend)
     chosen = choose_stack(
         study,
         phase=phase,
@@ -63,83 +70,118 @@ def measure_study(
         kind_overrides=kind_overrides,
         watcher=watcher,
     )
-    study, stack = chosen.study, chosen.stack
-    scanned = perf_counter()
-    measurand = Measurand(study, stack, settings.parameters)
-    collected = collect_masks(masks, study, stack)
-    grid = stack.geometry
-    layout = lay_out(collected.masks, grid.spacing_mm, grid.shape, settings.regions)
-    laid_out = perf_counter()
+    job = MeasureJob(chosen, masks, settings=settings, labels=labels, processor=processor)
+    read_from = perf_counter()
     with watcher.stage("measure") as progress:
-        gathered = gather(
-            measurand.series,
-            [region.mask for region in layout.regions],
-            more_planes=measurand.more_planes if measurand.n_more else None,
-            n_more=measurand.n_more,
-            n_workers=n_workers or default_workers(),
-            progress=progress,
+        gather(job.gatherer, n_workers=n_workers or default_workers(), progress=progress)
+    return job.finish(seconds_of_reading=perf_counter() - read_from)
+
+
+class MeasureJob:
+    """A measurement of a stack: ready to take slices, which `gather` or the pass of `map` brings, then to be finished.
+
+    gatherer : takes the voxels of slices
+    """
+
+    def __init__(
+        self,
+        chosen: ChosenStack,
+        masks: MaskFiles,
+        *,
+        settings: MeasureSettings,
+        labels: CaseLabels | None,
+        processor: Processor,
+        store: PlaneStore | None = None,
+    ) -> None:
+        """Decides what to read, and makes the regions; for the arguments see `measure_study`.
+
+        store : of the planes, where others read them too
+        """
+        begun = perf_counter()
+        self._chosen, self._settings, self._processor = chosen, settings, processor
+        stack, store = chosen.stack, store or PlaneStore()
+        labels = labels or CaseLabels()
+        self._labels = replace(
+            labels,
+            patient_id=labels.patient_id or stack.series[0].evidence.patient_id,
+            phase=labels.phase or stack.phase,
         )
-    layout, gathered = without_air(layout, gathered, measurand.energies_kev)
-    read = perf_counter()
-    labels = labels or CaseLabels()
-    labels = replace(
-        labels,
-        patient_id=labels.patient_id or stack.series[0].evidence.patient_id,
-        phase=labels.phase or stack.phase,
-    )
-    measured = [measurand.measured(values) for values in gathered.values]
-    table = measurement_rows(
-        layout,
-        gathered,
-        measured,
-        measurand,
-        grid.spacing_mm,
-        labels,
-        collected.failures,
-        with_se=settings.with_se,
-    )
-    vendor, doubts = _vendor_iodine(layout, measured)
-    measured_lesions = {
-        row.lesion_id for row in table.rows if row.statistic == "mean" and row.n_valid
-    } - {""}
-    if layout.lesions and not measured_lesions and table.failures:
-        raise table.failures[-1].error
-    return Measurement(
-        labels=labels,
-        settings=settings,
-        study=study,
-        stack=stack,
-        masks=collected,
-        layout=layout,
-        gathered=gathered,
-        measurand=measurand,
-        rows=tuple(table.rows),
-        failures=tuple(table.failures),
-        warnings=(
-            *study.warnings,
-            *measurand.warnings,
-            *collected.warnings,
-            *layout.warnings,
-            *doubts,
-        ),
-        vendor_iodine=tuple(vendor),
-        seconds={
-            "scan": chosen.scan_seconds,
-            "masks": laid_out - scanned,
-            "read": read - laid_out,
-            "statistics": perf_counter() - read,
-        },
-    )
+        self.measurand = Measurand(chosen.study, stack, settings.parameters, store)
+        self._collected = collect_masks(masks, chosen.study, stack)
+        grid = stack.geometry
+        self._layout = lay_out(self._collected.masks, grid.spacing_mm, grid.shape, settings.regions)
+        self.gatherer = Gatherer(
+            self.measurand.series,
+            [region.mask for region in self._layout.regions],
+            store=store,
+            more_planes=around_maps(self.measurand, processor),
+            n_more=self.measurand.n_more,
+        )
+        self._mask_seconds = perf_counter() - begun
+
+    def finish(self, *, seconds_of_reading: float) -> Measurement:
+        """The measurement, once all slices that the regions touch were taken."""
+        begun = perf_counter()
+        chosen, stack, settings = self._chosen, self._chosen.stack, self._settings
+        measurand, collected = self.measurand, self._collected
+        layout, gathered = without_air(self._layout, self.gatherer.result(), measurand.energies_kev)
+        numbers = region_numbers(layout, gathered, measurand, self._processor)
+        table = measurement_rows(
+            layout,
+            gathered,
+            numbers,
+            measurand,
+            stack.geometry.spacing_mm,
+            self._labels,
+            collected.failures,
+            with_se=settings.with_se,
+        )
+        vendor, doubts = _vendor_iodine(layout, gathered, measurand, numbers)
+        measured_lesions = {
+            row.lesion_id for row in table.rows if row.statistic == "mean" and row.n_valid
+        } - {""}
+        if layout.lesions and not measured_lesions and table.failures:
+            raise table.failures[-1].error
+        return Measurement(
+            labels=self._labels,
+            settings=settings,
+            study=chosen.study,
+            stack=stack,
+            masks=collected,
+            layout=layout,
+            gathered=gathered,
+            measurand=measurand,
+            rows=tuple(table.rows),
+            failures=tuple(table.failures),
+            warnings=(
+                *chosen.study.warnings,
+                *measurand.warnings,
+                *collected.warnings,
+                *layout.warnings,
+                *doubts,
+                *self._processor.notes,
+            ),
+            vendor_iodine=tuple(vendor),
+            backend=self._processor.name,
+            seconds={
+                "scan": chosen.scan_seconds,
+                "masks": self._mask_seconds,
+                "read": seconds_of_reading,
+                "statistics": perf_counter() - begun,
+            },
+        )
 
 
 def _vendor_iodine(
-    layout: Layout, measured: Sequence[Measured]
+    layout: Layout, gathered: Gathered, measurand: Measurand, numbers: Numbers
 ) -> tuple[list[VendorIodine], list[str]]:
     """Regression of the vendor's iodine on the computed one, over lesions and reference regions."""
+    if not measurand.has_vendor_iodine:
+        return [], []
     pairs: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]] = {}
-    for region, of_region in zip(layout.regions, measured, strict=True):
-        if region.region in ("lesion", "parenchyma", "aorta"):
-            for name, computed, vendor in iodine_pairs(of_region):
+    for i, region in enumerate(layout.regions):
+        if region.region in ("lesion", "parenchyma", "aorta") and gathered.errors[i] is None:
+            for name, computed, vendor in iodine_pairs(numbers.measured(i, "iodine")):
                 pair = pairs.setdefault(name, ([], []))
                 pair[0].append(computed)
                 pair[1].append(vendor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html import escape
 from math import isnan
+from typing import Literal
 
 import pandas as pd
 
@@ -54,6 +55,7 @@ class Measurement:
     """What a measurement gives.
 
     rows : of the table, see gsigpu.tables.measurement_table
+    backend : where values and statistics were computed
     """
 
     labels: CaseLabels
@@ -68,6 +70,7 @@ class Measurement:
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     vendor_iodine: tuple[VendorIodine, ...]
+    backend: Literal["cpu", "gpu"]
     seconds: dict[str, float]
 
     def __repr__(self) -> str:

@@ -13,17 +13,13 @@ from gsigpu.errors import NoValidVoxels, SettingsError
 from gsigpu.pipeline.measure.collected_masks import Failure
 from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
+from gsigpu.pipeline.measure.region_numbers import Numbers, RegionNumbers
 from gsigpu.regions import flags
 from gsigpu.regions.region_layout import Layout, LesionLayout, MeasuredRegion
 from gsigpu.regions.region_mask import RegionMask, Spacing
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 from gsigpu.regions.standard_error import noise_autocovariance, standard_error
-from gsigpu.regions.statistics import (
-    mean_and_sd_of_rows,
-    ratio,
-    spectral_curve,
-    statistics_of_rows,
-)
+from gsigpu.regions.statistics import ratio
 from gsigpu.tables.measurement_table import TABLE_STATISTICS, MeasurementRow
 
 # Parameters whose ratio to parenchyma, and of rim to core, is told.
@@ -57,7 +53,7 @@ class Rows:
 def measurement_rows(
     layout: Layout,
     gathered: Gathered,
-    measured: Sequence[Measured],
+    numbers: Numbers,
     measurand: Measurand,
     spacing_mm: Spacing,
     labels: CaseLabels,
@@ -67,11 +63,11 @@ def measurement_rows(
 ) -> Rows:
     """All rows of a study: lesion by lesion, the study's regions, then what failed.
 
-    measured : the parameters of each of the layout's regions
+    numbers : of each of the layout's regions
     with_se : also the standard error of every mean, from the noise in the parenchyma
     Raises SettingsError if `with_se` and there is no parenchyma.
     """
-    noise = _noise(layout, measured, spacing_mm) if with_se else {}
+    noise = _noise(layout, numbers, spacing_mm) if with_se else {}
     blank = MeasurementRow(
         case_id=labels.case_id,
         patient_id=labels.patient_id,
@@ -93,10 +89,11 @@ def measurement_rows(
     unread: dict[str, list[MeasuredRegion]] = {}
     rows: list[MeasurementRow] = []
     means: dict[tuple[str, str, str], float] = {}
-    for region, of_region, values, error in zip(
-        layout.regions, measured, gathered.values, gathered.errors, strict=True
+    for i, (region, of_region, error) in enumerate(
+        zip(layout.regions, numbers.regions, gathered.errors, strict=True)
     ):
-        if error is not None:
+        if error is not None or of_region is None:
+            assert error is not None
             name = region.lesion_id or region.region
             if name not in unread:
                 all_failures.append(
@@ -109,9 +106,11 @@ def measurement_rows(
                 )
             unread.setdefault(name, []).append(region)
             continue
-        rows += _region_rows(blank, region, of_region, means, noise)
+        has_se = bool(noise) and region.region != "profile"
+        measured = numbers.measured(i, "") if has_se else {}
+        rows += _region_rows(blank, region, of_region, means, measured, noise)
         if region.region != "profile":
-            rows += _curve_rows(blank, region, values, measurand)
+            rows += _curve_rows(blank, region, of_region, measurand)
     all_failures += _lesions_without_values(layout, rows, set(unread))
     rows += _ratio_rows(layout, rows, means, blank)
     by_lesion = {layout_of.lesion.lesion_id: layout_of for layout_of in layout.lesions}
@@ -183,15 +182,18 @@ def _lesions_without_values(
 def _region_rows(
     blank: MeasurementRow,
     region: MeasuredRegion,
-    measured: Measured,
+    numbers: RegionNumbers,
     means: dict[tuple[str, str, str], float],
+    measured: Measured,
     noise: Mapping[str, NDArray[np.float64]],
 ) -> Iterator[MeasurementRow]:
-    """Statistics of every parameter in one region; `means` is filled for the ratios."""
+    """Statistics of every parameter in one region; `means` is filled for the ratios.
+
+    measured : the values themselves where standard errors are asked for
+    """
     is_profile = region.region == "profile"
     region_statistics = ("mean", "sd") if is_profile else TABLE_STATISTICS
-    for parameter, values_by_name in _statistics(measured, is_profile=is_profile).items():
-        array = measured[parameter]
+    for parameter, values_by_name in numbers.statistics.items():
         is_curve = parameter.name.startswith("mono_")
         row = replace(
             blank,
@@ -200,31 +202,29 @@ def _region_rows(
             parameter=parameter.name,
             unit=parameter.unit,
             definition=parameter.definition,
-            n_voxels=array.size,
+            n_voxels=numbers.n_voxels,
             n_valid=int(values_by_name["n_valid"]),
             flags=_flags(region, parameter, int(values_by_name["n_valid"])),
             distance_mm=float("nan") if region.distance_mm is None else region.distance_mm,
         )
         for name in ("mean", "sd") if is_curve else region_statistics:
             yield replace(row, statistic=name, value=values_by_name[name])
-        if parameter.name in noise and not is_profile:
+        if parameter.name in noise and parameter in measured:
             valid_mask = region.mask.voxels.copy()
-            valid_mask[valid_mask] = ~np.isnan(array)
+            valid_mask[valid_mask] = ~np.isnan(measured[parameter])
             error = standard_error(valid_mask, noise[parameter.name])
             yield replace(row, statistic="se", value=error)
         if not is_profile:
             means[region.lesion_id, region.region, parameter.name] = values_by_name["mean"]
 
 
-def _noise(
-    layout: Layout, measured: Sequence[Measured], spacing_mm: Spacing
-) -> dict[str, NDArray[np.float64]]:
+def _noise(layout: Layout, numbers: Numbers, spacing_mm: Spacing) -> dict[str, NDArray[np.float64]]:
     """Autocovariance of each parameter's noise, in the parenchyma."""
-    for region, of_region in zip(layout.regions, measured, strict=True):
+    for i, region in enumerate(layout.regions):
         if region.region == "parenchyma":
             return {
                 parameter.name: noise_autocovariance(array, region.mask.voxels, spacing_mm)
-                for parameter, array in of_region.items()
+                for parameter, array in numbers.measured(i, "").items()
                 if not parameter.name.startswith("mono_")
             }
     raise SettingsError(
@@ -233,43 +233,18 @@ def _noise(
     )
 
 
-def _statistics(measured: Measured, *, is_profile: bool) -> dict[Parameter, dict[str, float]]:
-    """Of every parameter that stands in the table for a region, in its order; each kind from one array.
-
-    Profiles hold means and SDs of λHU and iodine, the spectral curve means and SDs.
-    """
-    shown = [
-        parameter
-        for parameter in measured
-        if not is_profile or parameter.name in ("lambda_hu", "iodine")
-    ]
-    briefly = [parameter for parameter in shown if is_profile or parameter.name.startswith("mono_")]
-    fully = [parameter for parameter in shown if parameter not in briefly]
-    by_parameter: dict[Parameter, dict[str, float]] = {}
-    if briefly:
-        stacked = np.stack([measured[parameter] for parameter in briefly])
-        by_parameter |= zip(briefly, mean_and_sd_of_rows(stacked), strict=True)
-    if fully:
-        stacked = np.stack([measured[parameter] for parameter in fully])
-        of_rows = statistics_of_rows(stacked, names=TABLE_STATISTICS)
-        by_parameter |= zip(fully, of_rows, strict=True)
-    return {parameter: by_parameter[parameter] for parameter in shown}
-
-
 def _curve_rows(
     blank: MeasurementRow,
     region: MeasuredRegion,
-    values: NDArray[np.float32],
+    numbers: RegionNumbers,
     measurand: Measurand,
 ) -> Iterator[MeasurementRow]:
     """λHU from the region's mean curve, and how straight the curve is."""
-    stack_hu = measurand.curve(values)
-    curve_hu, _ = spectral_curve(stack_hu)
-    n_valid = int((~np.isnan(stack_hu).any(axis=0)).sum())
+    n_valid = numbers.n_curve
     for parameter, slope in measurand.curve_slopes():
         energies = slope.energies_for(measurand.energies_kev)
         chosen = [measurand.energies_kev.index(kev) for kev in energies]
-        hu = curve_hu[chosen]
+        hu = numbers.curve_hu[chosen]
         value = float((slope.rows(energies).weights @ hu)[0])
         row = replace(
             blank,
@@ -280,7 +255,7 @@ def _curve_rows(
             value=value,
             unit=parameter.unit,
             definition=f"{parameter.definition}, of the region's mean curve",
-            n_voxels=values.shape[1],
+            n_voxels=numbers.n_voxels,
             n_valid=n_valid,
             flags=_flags(region, parameter, n_valid),
         )

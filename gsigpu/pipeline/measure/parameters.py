@@ -21,11 +21,11 @@ from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.stack import companions
 from gsigpu.errors import SettingsError, StudyError
 from gsigpu.maps.definitions import MapDefinition, nearest
-from gsigpu.maps.plan import MapPlan, maps_of_hu, plan_maps
+from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import define, define_all
 from gsigpu.maps.slope import Slope, parse_slope
 from gsigpu.pipeline.calibrate import calibrated
-from gsigpu.pipeline.stack_source import StackSource
+from gsigpu.pipeline.stack_source import PlaneStore, StackSource
 from gsigpu.regions.flags import UNIT_UNKNOWN
 
 CONVENTIONAL = "conventional"
@@ -83,8 +83,16 @@ class Measurand:
     warnings : for a person to read
     """
 
-    def __init__(self, study: Study, stack: SpectralStack, settings: ParameterSettings) -> None:
+    def __init__(
+        self,
+        study: Study,
+        stack: SpectralStack,
+        settings: ParameterSettings,
+        store: PlaneStore | None = None,
+    ) -> None:
         """Decides what to read.
+
+        store : of the planes, where others read them too
 
         Raises SettingsError and TooFewEnergies for what cannot be measured, the problem of a series that
         is needed, and StudyError where there is no conventional series, or several.
@@ -126,16 +134,14 @@ class Measurand:
             plan.definitions,
             plan.energies_kev,
             stack.geometry.shape[0],
-            StackSource(replace(stack, series=sampled)).read_hu,
+            StackSource(replace(stack, series=sampled), store).read_hu,
         )
         plan = replace(plan, definitions=on_stack)
         self.warnings += cautions
         alone = [definition for definition in plan.definitions if not definition.needs_neighbours]
-        self._around = tuple(
-            definition for definition in plan.definitions if definition.needs_neighbours
-        )
-        self._plan = plan_maps(alone, available) if alone else None
-        self._around_plan = plan_maps(self._around, available) if self._around else None
+        around = [definition for definition in plan.definitions if definition.needs_neighbours]
+        self.plan = plan_maps(alone, available) if alone else None
+        self.around_plan = plan_maps(around, available) if around else None
         self.definitions = plan.definitions
 
     @property
@@ -150,55 +156,61 @@ class Measurand:
 
     @property
     def n_more(self) -> int:
-        """Planes that `more_planes` adds."""
-        return len(self._around)
+        """Maps that need a voxel's neighbours."""
+        return 0 if self.around_plan is None else len(self.around_plan.definitions)
 
-    def more_planes(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Maps that need a voxel's neighbours, of one slice of all series."""
-        assert self._around_plan is not None
-        planes_by_name = maps_of_hu(self._around_plan, planes[self._rows(self._around_plan)])
-        return np.stack([planes_by_name[definition.name] for definition in self._around])
+    @property
+    def has_vendor_iodine(self) -> bool:
+        """Whether a series of the scanner's iodine is measured beside the computed one."""
+        return bool(self._vendor)
 
-    def measured(self, values: NDArray[np.float32]) -> Measured:
-        """The parameters of voxels, in the order of the tables.
+    @property
+    def scaled_channels(self) -> dict[int, float]:
+        """Channel of `series` -> what its values are divided by to be in the unit of the table."""
+        first = len(self.series) - len(self._vendor)
+        factors = [factor for factor, _, _ in self._vendor_units]
+        return {first + k: factor for k, factor in enumerate(factors) if factor != 1.0}
 
-        values : (C, n) of `series` and `more_planes`
-        Returns (n,) float32 each, the plain λHU first.
+    def rows(self) -> dict[Parameter, int]:
+        """The parameters in the order of the tables, the plain λHU first, and the row of values that each is.
+
+        Rows are the maps of `plan`, then the channels of `series`, then the maps of `around_plan`.
         """
-        values_by_name: dict[str, NDArray[np.float32]] = {}
-        if self._plan is not None:
-            hu = values[self._rows(self._plan)][:, None, :]
-            values_by_name = {name: plane[0] for name, plane in maps_of_hu(self._plan, hu).items()}
-        first_more = len(self.series)
-        values_by_name |= {
-            definition.name: values[first_more + k] for k, definition in enumerate(self._around)
+        plans = [plan for plan in (self.plan, self.around_plan) if plan is not None]
+        n_maps = 0 if self.plan is None else len(self.plan.definitions)
+        row_of = {
+            definition.name: k + (0 if plan is self.plan else n_maps + len(self.series))
+            for plan in plans
+            for k, definition in enumerate(plan.definitions)
         }
-        named = {
-            _parameter(definition): values_by_name[definition.name]
+        rows = {
+            _parameter(definition): row_of[definition.name]
             for definition in self.definitions
             if definition is not self._synthesised
         }
-        named |= self._ct_values(values, values_by_name)
-        for k, (series, (factor, unit, flags)) in enumerate(
+        rows |= self._ct_value_row(row_of, n_maps)
+        first_vendor = n_maps + len(self.series) - len(self._vendor)
+        for k, (series, (_, unit, flags)) in enumerate(
             zip(self._vendor, self._vendor_units, strict=True)
         ):
-            row = len(self.energies_kev) + (self._conventional is not None) + k
             suffix = "" if k == 0 else f" {k + 1}"
-            name = f"iodine[vendor{suffix}]"
             parameter = Parameter(
-                name=name, unit=unit, definition=_series_name(series), flags=flags
+                name=f"iodine[vendor{suffix}]",
+                unit=unit,
+                definition=_series_name(series),
+                flags=flags,
             )
-            named[parameter] = values[row] / np.float32(factor)
+            rows[parameter] = first_vendor + k
         if self._has_curve:
-            named |= {
-                Parameter(f"mono_{kev:g}", "HU", f"VMI at {kev:g} keV as stored"): values[k]
+            rows |= {
+                Parameter(f"mono_{kev:g}", "HU", f"VMI at {kev:g} keV as stored"): n_maps + k
                 for k, kev in enumerate(self.energies_kev)
             }
-        return named
+        return rows
 
-    def curve(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(E, n) HU of the monoenergetic series."""
-        return values[: len(self.energies_kev)]
+    def channels(self, plan: MapPlan) -> list[int]:
+        """The channels of `series` that a plan reads."""
+        return [self.energies_kev.index(kev) for kev in plan.energies_kev]
 
     def curve_slopes(self) -> list[tuple[Parameter, Slope]]:
         """The slopes of the settings that can be taken from the curve, and the straight line through all of it."""
@@ -213,24 +225,18 @@ class Measurand:
                 slopes.append((Parameter(name, "HU/keV", line.formula), line))
         return slopes
 
-    def _rows(self, plan: MapPlan) -> list[int]:
-        return [self.energies_kev.index(kev) for kev in plan.energies_kev]
-
-    def _ct_values(
-        self, values: NDArray[np.float32], values_by_name: dict[str, NDArray[np.float32]]
-    ) -> dict[Parameter, NDArray[np.float32]]:
+    def _ct_value_row(self, row_of: Mapping[str, int], n_maps: int) -> dict[Parameter, int]:
         if self._conventional is not None:
             definition = f"conventional series {_series_name(self._conventional)}"
-            return {Parameter("ct_value", "HU", definition): values[len(self.energies_kev)]}
+            return {Parameter("ct_value", "HU", definition): n_maps + len(self.energies_kev)}
         if self._synthesised is not None:
-            synthesised = self._synthesised
-            return {
-                Parameter("ct_value", "HU", synthesised.formula): values_by_name[synthesised.name]
-            }
+            formula, row = self._synthesised.formula, row_of[self._synthesised.name]
+            return {Parameter("ct_value", "HU", formula): row}
         assert self._ct_kev is not None
-        row = self.energies_kev.index(self._ct_kev)
         definition = f"VMI at {self._ct_kev:g} keV as stored"
-        return {Parameter("ct_value", "HU", definition): values[row]}
+        return {
+            Parameter("ct_value", "HU", definition): n_maps + self.energies_kev.index(self._ct_kev)
+        }
 
 
 def iodine_pairs(

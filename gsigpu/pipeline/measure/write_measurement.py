@@ -130,7 +130,7 @@ def provenance(
         "command": _COMMAND,
         "files": list(files),
         "versions": {name: version(name) for name in _LIBRARIES},
-        "backend": "cpu",
+        "backend": measurement.backend,
         "case": asdict(measurement.labels),
         "phase": measurement.stack.phase,
         "settings": asdict(measurement.settings),

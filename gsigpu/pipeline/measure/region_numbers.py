@@ -1,0 +1,278 @@
+"""From the stored voxels of regions to the numbers of the table, on either processor.
+
+All parameters come from one array of values: the maps by the same linear maps as those of `gsigpu map`, each series
+rescaled by itself, so that a value in the table is that of the float32 map at this voxel. Regions are columns of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.backends import backend_for
+from gsigpu.backends.kernel_source import runs_of_equal_slices
+from gsigpu.dicom.model import Plane
+from gsigpu.maps.nonlinear import array_namespace
+from gsigpu.maps.plan import MapPlan
+from gsigpu.pipeline.map.evaluate import evaluate
+from gsigpu.pipeline.map.program import MapProgram, compile_program, padding_ranges
+from gsigpu.pipeline.measure.gather import Gathered, MorePlanes
+from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
+from gsigpu.pipeline.measure.processor import Processor
+from gsigpu.pipeline.stack_source import rescale_of
+from gsigpu.regions.region_layout import Layout
+from gsigpu.regions.segment_statistics import Segments, segments_of, statistics_of_segments
+from gsigpu.regions.statistics import spectral_curve
+from gsigpu.tables.measurement_table import TABLE_STATISTICS
+
+_BRIEF = ("mean", "sd")
+_IN_PROFILE = ("lambda_hu", "iodine")
+
+
+@dataclass(frozen=True, slots=True)
+class RegionNumbers:
+    """What the table says of a region.
+
+    n_voxels : all of it
+    statistics : by parameter, in the order of the tables; `n_valid` among them
+    curve_hu : (E,) mean HU at each energy over the voxels that are valid at all of them
+    n_curve : how many those are
+    """
+
+    n_voxels: int
+    statistics: Mapping[Parameter, Mapping[str, float]]
+    curve_hu: NDArray[np.float64]
+    n_curve: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Numbers:
+    """The numbers of all regions.
+
+    regions : in the order of the layout; None where a slice of one could not be read
+    measured : region, prefix of names -> values by parameter, on the host, for what is computed from voxels
+    """
+
+    regions: tuple[RegionNumbers | None, ...]
+    measured: Callable[[int, str], Measured]
+
+    def __repr__(self) -> str:
+        """How many."""
+        return f"Numbers({len(self.regions)} regions)"
+
+
+def region_numbers(
+    layout: Layout, gathered: Gathered, measurand: Measurand, processor: Processor
+) -> Numbers:
+    """The numbers of the regions of a layout, whose voxels were gathered."""
+    return processor.run(
+        lambda to_processor: _Values(gathered, measurand, to_processor).numbers(layout)
+    )
+
+
+def around_maps(measurand: Measurand, processor: Processor) -> MorePlanes | None:
+    """Computes the maps that need a voxel's neighbours, from whole planes; None where there are none."""
+    plan = measurand.around_plan
+    if plan is None:
+        return None
+    channels = measurand.channels(plan)
+    program = _program(plan, [measurand.series[channel].planes for channel in channels])
+
+    def values(
+        z: int, planes: Sequence[NDArray[np.int16]], indices: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        def work(to_processor: Callable[[Any], Any]) -> NDArray[np.float32]:
+            stored = to_processor(np.stack([planes[channel] for channel in channels]))
+            xp = array_namespace(stored)
+            results, _ = evaluate(program, z, stored)
+            picked = xp.stack([plane.ravel()[to_processor(indices)] for plane in results])
+            return _on_host(picked)
+
+        return processor.run(work)
+
+    return values
+
+
+class _Values:
+    """All parameters of all gathered voxels, (R, M) float32, where they are computed."""
+
+    def __init__(
+        self, gathered: Gathered, measurand: Measurand, to_processor: Callable[[Any], Any]
+    ) -> None:
+        self._gathered, self._measurand = gathered, measurand
+        self._to_processor = to_processor
+        self._rows = measurand.rows()
+        self._host_rows: dict[int, NDArray[np.float32]] = {}
+        self._n_maps = 0 if measurand.plan is None else len(measurand.plan.definitions)
+        stored = to_processor(gathered.stored)
+        xp = array_namespace(stored)
+        n_rows = self._n_maps + len(stored) + measurand.n_more
+        self._array = xp.empty((n_rows, stored.shape[1]), np.float32)
+        if gathered.slices:
+            for first, end in self._runs():
+                self._compute(stored, first, end)
+        for channel, factor in measurand.scaled_channels.items():
+            self._array[self._n_maps + channel] /= np.float32(factor)
+        if measurand.n_more:
+            self._array[self._n_maps + len(stored) :] = to_processor(gathered.more)
+
+    def _runs(self) -> list[tuple[int, int]]:
+        """Slices in a row with the same rescale and padding, by their place among those read."""
+        slices = self._gathered.slices
+        channels = [[series.planes[z] for z in slices] for series in self._gathered.series]
+        return runs_of_equal_slices(*_tables(channels))
+
+    def _compute(self, stored: Any, first: int, end: int) -> None:
+        """The maps and the series of a run, straight into their rows where it is the only one."""
+        gathered, array = self._gathered, self._array
+        columns = slice(int(gathered.starts[first]), int(gathered.starts[end]))
+        is_all = columns == slice(0, array.shape[1])
+        xp = array_namespace(stored)
+        part = stored if is_all else xp.ascontiguousarray(stored[:, columns])
+        planes = [[series.planes[gathered.slices[first]]] for series in gathered.series]
+        n_channels, n = part.shape
+        series_rows = array[self._n_maps : self._n_maps + n_channels]
+        self._rescale(part, planes, series_rows, columns, is_all=is_all)
+        plan = self._measurand.plan
+        if plan is None:
+            return
+        channels = self._measurand.channels(plan)
+        if channels != list(range(n_channels)):
+            part = xp.stack([part[channel] for channel in channels])
+        in_place = is_all and not plan.nonlinear_steps
+        results, _ = evaluate(
+            _program(plan, [planes[channel] for channel in channels]),
+            0,
+            part.reshape(len(channels), 1, n),
+            linear=array[: self._n_maps].reshape(-1, 1, n) if in_place else None,
+        )
+        if not in_place:
+            for row, plane in zip(array, results, strict=False):
+                row[columns] = plane[0]
+
+    @staticmethod
+    def _rescale(
+        part: Any, planes: list[list[Plane]], rows: Any, columns: slice, *, is_all: bool
+    ) -> None:
+        """Every series by itself, as a slice of one energy and one map."""
+        xp = array_namespace(part)
+        n_channels, n = part.shape
+        slopes, intercepts, padding = (table[0] for table in _tables(planes))
+        out = rows if is_all else xp.empty((n_channels, n), np.float32)
+        backend_for(part).linear_maps(
+            part.reshape(n_channels, 1, n),
+            slopes.astype(np.float32).reshape(-1, 1, 1),
+            intercepts.astype(np.float32).reshape(-1, 1),
+            out.reshape(n_channels, 1, n),
+            padding=padding.reshape(-1, 1, 2),
+        )
+        if not is_all:
+            rows[:, columns] = out
+
+    def numbers(self, layout: Layout) -> Numbers:
+        """Of all regions; statistics of those that belong together are computed together."""
+        regions = range(len(layout.regions))
+        readable = [i for i in regions if self._gathered.errors[i] is None]
+        profile = [i for i in readable if layout.regions[i].region == "profile"]
+        others = [i for i in readable if layout.regions[i].region != "profile"]
+        series_rows = [self._n_maps + c for c in range(len(self._measurand.energies_kev))]
+        full = [p for p in self._rows if not p.name.startswith("mono_")]
+        brief = [p for p in self._rows if p.name.startswith("mono_")]
+        # The series first. A synthesised `mono_65` is a map.
+        brief_rows = list(dict.fromkeys([*series_rows, *(self._rows[p] for p in brief)]))
+        at_row = {row: k for k, row in enumerate(brief_rows)}
+        by_region: dict[int, RegionNumbers] = {}
+        in_profile = {p: self._rows[p] for p in full if p.name in _IN_PROFILE}
+        of_shells = self._statistics(list(in_profile.values()), profile, _BRIEF)
+        of_regions = self._statistics([self._rows[p] for p in full], others, TABLE_STATISTICS)
+        of_brief = self._statistics(brief_rows, others, _BRIEF)
+        for s, region in enumerate(profile):
+            statistics = {p: _of(of_shells, k, s) for k, p in enumerate(in_profile)}
+            by_region[region] = self._region(region, statistics, (np.zeros(0), 0))
+        for s, region in enumerate(others):
+            by_parameter = {p: _of(of_regions, k, s) for k, p in enumerate(full)}
+            by_parameter |= {p: _of(of_brief, at_row[self._rows[p]], s) for p in brief}
+            statistics = {p: by_parameter[p] for p in self._rows}
+            n_series = len(series_rows)
+            means, n_valid = of_brief["mean"][:n_series, s], of_brief["n_valid"][:n_series, s]
+            curve = self._curve(region, series_rows, means, n_valid)
+            by_region[region] = self._region(region, statistics, curve)
+        return Numbers(tuple(by_region.get(i) for i in regions), self._measured)
+
+    def _region(
+        self,
+        region: int,
+        statistics: Mapping[Parameter, Mapping[str, float]],
+        curve: tuple[NDArray[np.float64], int],
+    ) -> RegionNumbers:
+        curve_hu, n_curve = curve
+        return RegionNumbers(
+            n_voxels=self._gathered.voxels[region].size,
+            statistics=statistics,
+            curve_hu=curve_hu,
+            n_curve=n_curve,
+        )
+
+    def _statistics(
+        self, rows: Sequence[int], regions: Sequence[int], names: Sequence[str]
+    ) -> dict[str, NDArray[np.float64]]:
+        """(rows, regions) by name."""
+        segments = segments_of([self._gathered.voxels[region] for region in regions])
+        on_processor = Segments(self._to_processor(segments.voxels), segments.starts)
+        return statistics_of_segments(self._array, on_processor, names, rows=rows)
+
+    def _curve(
+        self,
+        region: int,
+        rows: Sequence[int],
+        means: NDArray[np.float64],
+        n_valid: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], int]:
+        """Mean HU at each energy, and over how many voxels; one that is invalid at any energy is left out."""
+        voxels = self._gathered.voxels[region]
+        if (n_valid == voxels.size).all():
+            return means, voxels.size
+        stack_hu = self._array[rows[0] : rows[-1] + 1][:, self._to_processor(voxels)]
+        curve_hu, _ = spectral_curve(stack_hu)
+        xp = array_namespace(stack_hu)
+        return curve_hu, int((~xp.isnan(stack_hu).any(axis=0)).sum())
+
+    def _measured(self, region: int, prefix: str = "") -> Measured:
+        voxels = self._gathered.voxels[region]
+        return {
+            parameter: self._host_row(row)[voxels]
+            for parameter, row in self._rows.items()
+            if parameter.name.startswith(prefix)
+        }
+
+    def _host_row(self, row: int) -> NDArray[np.float32]:
+        """All of a row, on the host: that needs no room on the card."""
+        if row not in self._host_rows:
+            self._host_rows[row] = _on_host(self._array[row])
+        return self._host_rows[row]
+
+
+def _of(by_name: Mapping[str, NDArray[np.float64]], row: int, region: int) -> dict[str, float]:
+    return {name: float(values[row, region]) for name, values in by_name.items()}
+
+
+def _tables(channels: Sequence[Sequence[Plane]]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Slopes and intercepts (Z, C) and padding (Z, C, 2) of Z planes of C series."""
+    tables = rescale_of(channels)
+    return tables["slopes"], tables["intercepts"], padding_ranges(tables["padding"])
+
+
+def _program(plan: MapPlan, channels: Sequence[Sequence[Plane]]) -> MapProgram:
+    image = channels[0][0].format
+    return compile_program(
+        plan, (image.rows, image.columns), np.dtype(np.float32), **rescale_of(channels)
+    )
+
+
+def _on_host(array: Any) -> NDArray[Any]:
+    host: NDArray[Any] = array if isinstance(array, np.ndarray) else array.get()
+    return host
