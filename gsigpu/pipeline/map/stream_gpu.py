@@ -112,6 +112,10 @@ class CupyDevice:
         """A stream that does not wait for the default stream."""
         return self._cupy.cuda.Stream(non_blocking=True)
 
+    def array(self, host: NDArray[Any]) -> Any:
+        """A copy of an array on the card, for work on the current stream."""
+        return self._cupy.asarray(host)
+
     def copy_in(self, host: NDArray[Any], device: Any, stream: Any) -> None:
         """Queues host -> device; `set` from pinned memory does not stage."""
         device.set(host, stream=stream)

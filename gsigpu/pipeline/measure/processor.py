@@ -67,13 +67,11 @@ class Processor:
 
 def _attempt(work: Work[T]) -> tuple[list[T], str | None]:
     """What the work gives on the card, or why memory ran out."""
-    import cupy
-
     from gsigpu.pipeline.map.stream_gpu import CupyDevice
 
     device = CupyDevice()
     try:
-        return [work(cupy.asarray)], None
+        return [work(device.array)], None
     except Exception as error:
         if not device.is_out_of_memory(error):
             raise
