@@ -78,7 +78,8 @@ def measure_command(
     dicom: Annotated[
         bool,
         typer.Option(
-            "--dicom", help="Also OUT.seg.dcm and OUT.sr.dcm: the regions and a report on them."
+            "--dicom",
+            help="Also OUT.seg.dcm, OUT.sr.dcm and OUT.pr.dcm: the regions, a report on them, and their outlines as a presentation state.",
         ),
     ] = False,
     plot: Annotated[
@@ -176,6 +177,10 @@ def measure_command(
     )
     warn(measurement.warnings)
     warn(_ids_to_read_as_text(measurement, out))
+    if dicom:
+        from gsigpu.pipeline.measure.dicom_results import presentation_note
+
+        warn(presentation_note(measurement))
     if as_json:
         typer.echo(json.dumps(_as_dict(measurement, written), indent=2))
     else:

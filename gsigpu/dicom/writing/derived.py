@@ -45,6 +45,18 @@ _REQUIRED = (
     "PatientPosition",
     "PositionReferenceIndicator",
 )
+# Of what objects share, these are for images.
+OF_IMAGES = (
+    "SOPClassUID",
+    "Modality",
+    "Laterality",
+    "PatientPosition",
+    "PositionReferenceIndicator",
+    "BurnedInAnnotation",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
 _OPTIONAL = ("StudyDescription", "BurnedInAnnotation")
 _EVENTS = ("Content", "Acquisition", "Series", "Study")
 _LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")

@@ -17,7 +17,13 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from gsigpu.dicom.writing.content_names import name_by_content
-from gsigpu.dicom.writing.derived import code_item, image_reference, quiet, shared_dataset
+from gsigpu.dicom.writing.derived import (
+    OF_IMAGES,
+    code_item,
+    image_reference,
+    quiet,
+    shared_dataset,
+)
 from gsigpu.dicom.writing.seg import WrittenSegments, own_coding_scheme, pydicom_code
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
@@ -27,18 +33,6 @@ from gsigpu.version import __version__
 
 _COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 _NO_DATE, _NO_TIME = "19000101", "000000"
-# Of what objects share, these are for images.
-_OF_IMAGES = (
-    "SOPClassUID",
-    "Modality",
-    "Laterality",
-    "PatientPosition",
-    "PositionReferenceIndicator",
-    "BurnedInAnnotation",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-)
 _IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
 _MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
 _METHOD = Code("370129005", "SCT", "Measurement Method")
@@ -270,7 +264,7 @@ def _complete(ds: Any, segments: WrittenSegments) -> None:
         if keyword in ds:
             delattr(ds, keyword)
     for element in shared:
-        if element.keyword not in _OF_IMAGES:
+        if element.keyword not in OF_IMAGES:
             ds.add(element)
     ds.CodingSchemeIdentificationSequence = [own_coding_scheme()]
     ds.ContentDate = ds.ContentDate or _NO_DATE

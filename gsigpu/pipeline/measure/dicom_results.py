@@ -1,4 +1,4 @@
-"""A measurement as DICOM: its regions as a Segmentation, its numbers as a Structured Report."""
+"""A measurement as DICOM: its regions as a Segmentation, their outlines as a presentation state, its numbers as a report."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
+from gsigpu.dicom.writing.presentation import OutlinedRegion, write_presentation
 from gsigpu.dicom.writing.seg import Segment, write_segmentation
 from gsigpu.dicom.writing.sr import DrawnLine, Quantity, ReportedRegion, write_report
 from gsigpu.maps.definitions import HU, HU_PER_KEV, MG_PER_ML, Code, Unit
 from gsigpu.maps.registry import HOUNSFIELD, IODINE_CONCENTRATION, OWN_SCHEME
-from gsigpu.pictures import REGION_COLOURS
+from gsigpu.pictures import ANATOMY_WINDOW, REGION_COLOURS
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.regions.region_layout import MeasuredRegion
 from gsigpu.regions.region_mask import Spacing
@@ -70,8 +71,23 @@ _TOLD_AT_ONCE = tuple(
 _NO_UNIT = Code("1", "UCUM", "no units")
 
 
-def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None:
-    """Writes the regions and the report on them. Profiles stay in the table."""
+def presentation_note(measurement: Measurement) -> list[str]:
+    """Why there can be no presentation state, in a line; empty where there can be one."""
+    planes = measurement.measurand.reference_series.planes
+    if len({(plane.slope, plane.intercept) for plane in planes}) == 1:
+        return []
+    return [
+        "no presentation state with --dicom: a state holds one rescale, and that of the series differs between slices"
+    ]
+
+
+def write_dicom(
+    measurement: Measurement, seg_path: Path, sr_path: Path, presentation_path: Path | None
+) -> None:
+    """Writes the regions, the report on them, and the outlines of lesions and cores. Profiles stay in the table.
+
+    presentation_path : None where `presentation_note` says why there is none
+    """
     regions = [region for region in measurement.layout.regions if region.region != "profile"]
     series = measurement.measurand.reference_series
     written = write_segmentation(
@@ -116,6 +132,33 @@ def write_dicom(measurement: Measurement, seg_path: Path, sr_path: Path) -> None
         )
     phase = f" {measurement.stack.phase}" if measurement.stack.phase else ""
     write_report(sr_path, reported, written, title=f"Spectral measurements{phase}")
+    if presentation_path is not None:
+        write_presentation(
+            presentation_path,
+            _outlined(measurement),
+            written,
+            measurement.stack.geometry,
+            window=ANATOMY_WINDOW,
+        )
+
+
+def _outlined(measurement: Measurement) -> list[OutlinedRegion]:
+    """Lesions and their cores: what lies between is the rim. Wider regions would cover the image with lines."""
+    lesions = [
+        OutlinedRegion(
+            mask=laid_out.lesion.mask,
+            layer="LESION",
+            colour=REGION_COLOURS["lesion"],
+            label=f"lesion {laid_out.lesion.lesion_id}",
+        )
+        for laid_out in measurement.layout.lesions
+    ]
+    cores = [
+        OutlinedRegion(mask=region.mask, layer="CORE", colour=REGION_COLOURS["core"])
+        for region in measurement.layout.regions
+        if region.region == "core"
+    ]
+    return [*lesions, *cores]
 
 
 def _segment(region: MeasuredRegion) -> Segment:

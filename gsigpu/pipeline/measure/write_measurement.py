@@ -22,6 +22,7 @@ _BESIDE = {
     "wide": ".wide.csv",
     "seg": ".seg.dcm",
     "sr": ".sr.dcm",
+    "presentation": ".pr.dcm",
     "plot": ".profile.png",
 }
 
@@ -42,6 +43,7 @@ def files_beside(
         "wide": with_wide,
         "seg": with_dicom,
         "sr": with_dicom,
+        "presentation": with_dicom,
         "plot": with_plot,
     }
     return [
@@ -79,12 +81,17 @@ def write_measurement(
     """Writes the table and what goes with it; all of it or nothing.
 
     out : .csv or .parquet; beside it OUT.json with the provenance and, if asked, OUT.wide.csv, OUT.seg.dcm
-        and OUT.sr.dcm, OUT.profile.png
+        and OUT.sr.dcm and OUT.pr.dcm (see presentation_note), OUT.profile.png
     overwrite : replace an earlier measurement of that name; what went with it and is not written now goes too
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
     finals = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
+    if with_dicom:
+        from gsigpu.pipeline.measure.dicom_results import presentation_note, write_dicom
+
+        if presentation_note(measurement):
+            finals.remove(beside["presentation"])
     masks_read = [*(path for _, path in measurement.masks.files), *measurement.masks.parts]
     read = {path.resolve() for path in masks_read}
     for path in finals:
@@ -101,9 +108,8 @@ def write_measurement(
         if with_wide:
             write_table(wide(measurement.table), staged["wide"])
         if with_dicom:
-            from gsigpu.pipeline.measure.dicom_results import write_dicom
-
-            write_dicom(measurement, staged["seg"], staged["sr"])
+            drawn = staged["presentation"] if beside["presentation"] in finals else None
+            write_dicom(measurement, staged["seg"], staged["sr"], drawn)
         if with_plot:
             from gsigpu.pipeline.measure.profile_plot import save_profiles
 

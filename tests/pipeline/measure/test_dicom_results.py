@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 from highdicom.sr import CodedConcept
+from matplotlib.path import Path as MplPath
 from PIL import Image, ImageCms
 from pydicom import dcmread
 
@@ -18,6 +20,7 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.masks import read_masks
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pictures import REGION_COLOURS
+from gsigpu.pipeline.measure.dicom_results import presentation_note
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
@@ -64,6 +67,10 @@ def test_conformant(which, request):
     _, seg, sr = request.getfixturevalue(which)
     assert errors_found_by_dciodvfy(seg) == []
     assert errors_found_by_dciodvfy(sr) == []
+    state = sr.with_name("m.pr.dcm")
+    assert errors_found_by_dciodvfy(state) == []
+    told = subprocess.run(["dcmpschk", state], capture_output=True, text=True, check=False)
+    assert "Test passed" in told.stdout + told.stderr
 
 
 @pytest.mark.tools
@@ -102,6 +109,79 @@ def test_segments_are_the_regions(which, request):
     assert float(measures.SliceThickness) == measurement.stack.geometry.spacing_mm[0]
     counts = volume.array[..., 0].sum(axis=(1, 2))
     assert counts.sum() == regions[0].mask.n_voxels
+
+
+def image_of(measurement, uid, frame):
+    """Slice and plane of an image of the reading series."""
+    for z, plane in enumerate(measurement.measurand.reference_series.planes):
+        if (plane.sop_instance_uid, plane.frame) == (uid, frame):
+            return z, plane
+    raise AssertionError(uid)
+
+
+@pytest.mark.parametrize("which", ["written", "multiframe"])
+def test_outlines_of_the_state_enclose_the_voxels_of_the_segmentation(which, request):
+    """The segments as highdicom reads them, the polygons filled by matplotlib's even-odd rule."""
+    measurement, seg_path, sr = request.getfixturevalue(which)
+    state = dcmread(sr.with_name("m.pr.dcm"))
+    seg = highdicom.seg.segread(seg_path)
+    shape = measurement.stack.geometry.shape
+    centres = np.argwhere(np.ones(shape[1:], bool))[:, ::-1] + 0.5
+    regions = [region for region in measurement.layout.regions if region.region != "profile"]
+    drawn = {"LESION": np.zeros(shape, bool), "CORE": np.zeros(shape, bool)}
+    for annotation in state.GraphicAnnotationSequence:
+        (image,) = annotation.ReferencedImageSequence
+        frame = int(image.get("ReferencedFrameNumber", 1)) - 1
+        z, _ = image_of(measurement, image.ReferencedSOPInstanceUID, frame)
+        for polygon in annotation.GraphicObjectSequence:
+            corners = np.reshape(polygon.GraphicData, (-1, 2))
+            assert (corners[0] == corners[-1]).all()
+            inside = MplPath(corners).contains_points(centres)
+            drawn[annotation.GraphicLayer][z] ^= inside.reshape(shape[1:])
+    for layer, ending in (("LESION", ""), ("CORE", " core")):
+        expected = np.zeros(shape, bool)
+        for item, region in zip(seg.SegmentSequence, regions, strict=True):
+            if item.SegmentLabel in (f"lesion 1{ending}", f"lesion 2{ending}"):
+                expected[region.mask.box] |= region.mask.voxels
+        assert expected.any()
+        np.testing.assert_array_equal(drawn[layer], expected)
+    texts = [
+        text.UnformattedTextValue
+        for annotation in state.GraphicAnnotationSequence
+        for text in annotation.get("TextObjectSequence", [])
+    ]
+    assert sorted(texts) == ["lesion 1", "lesion 2"]
+
+
+@pytest.mark.tools
+def test_dcmtk_draws_an_image_through_the_state(written, tmp_path):
+    """Rescale and window of the state: soft tissue, centre 60 and width 400 HU (PS3.3, C.11.2.1.2)."""
+    measurement, _, sr = written
+    state = sr.with_name("m.pr.dcm")
+    image = dcmread(state).GraphicAnnotationSequence[0].ReferencedImageSequence[0]
+    _, plane = image_of(measurement, image.ReferencedSOPInstanceUID, 0)
+    subprocess.run(["dcmp2pgm", "-p", state, plane.path, tmp_path / "i.pgm"], check=True)
+    shown = np.asarray(Image.open(tmp_path / "i.pgm"), float)
+    source = dcmread(plane.path)
+    hu = source.pixel_array * float(source.RescaleSlope) + float(source.RescaleIntercept)
+    expected = 255 * np.clip((hu - (60 - 0.5)) / (400 - 1) + 0.5, 0, 1)
+    assert np.abs(shown - expected).max() < 1.01  # a grey value: dcmtk cuts, and does not round
+    assert np.ptp(shown) == 255
+
+
+def test_a_series_whose_rescale_differs_between_slices_has_no_state_and_says_so(written, tmp_path):
+    measurement, _, _ = written
+    series = measurement.measurand.reference_series
+    first, *rest = series.planes
+    changed = replace(series, planes=(replace(first, slope=2.0 * first.slope), *rest))
+    measurand = copy(measurement.measurand)
+    measurand.reference_series = changed
+    other = replace(measurement, measurand=measurand)
+    assert presentation_note(measurement) == []
+    (note,) = presentation_note(other)
+    assert "no presentation state" in note
+    files = write_measurement(other, tmp_path / "m.csv", masks=MaskFiles(()), with_dicom=True)
+    assert sorted(path.name for path in files) == ["m.csv", "m.json", "m.seg.dcm", "m.sr.dcm"]
 
 
 @pytest.mark.parametrize("which", ["written", "multiframe"])
