@@ -14,14 +14,22 @@ from gsigpu.figure_fonts import fonts_for
 from gsigpu.volume import VolumeGeometry, patient_letters
 
 ANATOMY_WINDOW = (60.0, 400.0)  # soft tissue: centre, width in HU
-# Okabe and Ito's colours, told apart by every reader; the study page draws the same (viewer/render.js).
+# Okabe and Ito's colours, told apart by every reader; on dark pictures. The study page gets them with its data.
 REGION_COLOURS = {
     "core": (230, 159, 0),
     "rim": (86, 180, 233),
     "perilesional": (240, 228, 66),
     "parenchyma": (0, 158, 115),
     "aorta": (213, 94, 0),
+    "liver": (201, 209, 217),
     "lesion": (255, 255, 255),
+}
+# The same as dark as lines on white need: each has a contrast of 3:1 with white.
+REGION_INKS = {
+    "core": "#b07d00",
+    "rim": "#0072b2",
+    "parenchyma": "#008f68",
+    "lesion": "#444444",
 }
 _BACKGROUND = "#101418"
 INK_ON_BLACK = "#e8eaed"
@@ -211,6 +219,15 @@ def _runs(lines: NDArray[np.bool_]) -> NDArray[np.float64]:
     line, start = np.nonzero(steps == 1)
     _, end = np.nonzero(steps == -1)
     return np.stack([line, start, end], axis=1).astype(np.float64)
+
+
+def hex_colour(colour: tuple[int, int, int]) -> str:
+    """As style sheets and matplotlib have it.
+
+    >>> hex_colour((230, 159, 0))
+    '#e69f00'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def limits(window: tuple[float, float]) -> tuple[float, float]:

@@ -103,6 +103,11 @@ class MapDefinition:
         return f"MapDefinition({self.name!r}, {self.unit.display or '1'}: {self.formula})"
 
     @property
+    def shown_title(self) -> str:
+        """The title as a person writes it; `title` goes into DICOM headers too, and stays ASCII."""
+        return self.title.replace("Lambda HU", "λHU")
+
+    @property
     def is_linear(self) -> bool:
         """Whether the map is one row of weights."""
         return self.combine is None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from gsigpu.viewer.static_section import static_section
+
 PAGE = "index.html"
 # In the order in which the document runs them.
-SCRIPTS = ("store.js", "render.js", "plots.js", "segmentation.js", "roi.js", "app.js")
+SCRIPTS = ("able.js", "store.js", "render.js", "plots.js", "segmentation.js", "roi.js", "app.js")
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css", "uPlot.LICENSE.txt")
 
 
@@ -29,7 +32,9 @@ def write_page(folder: Path, study: Mapping[str, Any], *, title: str = "Spectral
         (folder / "page" / name).write_bytes(here.joinpath("vendor").joinpath(name).read_bytes())
     text = json.dumps(study, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     (folder / "page" / "study.js").write_text(f"window.gsigpuStudy={text};\n", "ascii")
-    document = here.joinpath("page.html").read_text("utf-8").replace("{{title}}", escape(title))
+    document = here.joinpath("page.html").read_text("utf-8")
+    parts = {"title": escape(title), "static": static_section(study)}
+    document = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], document)
     (folder / PAGE).write_text(document, "utf-8")
     return folder / PAGE
 

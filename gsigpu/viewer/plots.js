@@ -20,7 +20,7 @@ const Plots = (() => {
     return new uPlot({ width: element.clientWidth || 340, height: 210, scales: { x: { time: false } }, axes: [axis(xLabel), axis(yLabel)], series: [{ label: xLabel, value: (_, value) => (value === null ? "–" : String(value)) }, ...series], legend: { live: true }, cursor: { drag: { x: false, y: false } } }, data, element);
   }
 
-  const CURVE_COLOURS = { core: "#b36b00", rim: "#1f78b4", lesion: "#444444", parenchyma: "#00795c" };
+  const CURVE_COLOURS = Store.study.curveColours;
 
   /* Curves of the chosen lesion's regions, the parenchyma and the last region of interest. */
   function curve(phase, lesion, roi) {

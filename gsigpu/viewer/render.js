@@ -1,7 +1,7 @@
 "use strict";
 /* A view: one plane of one phase on a canvas, with a map over it, outlines, letters and a scale bar. */
 
-const REGION_COLOURS = { core: "#e69f00", rim: "#56b4e9", perilesional: "#f0e442", parenchyma: "#009e73", aorta: "#d55e00", liver: "#c9d1d9", lesion: "#ffffff" };
+const REGION_COLOURS = Store.study.regionColours;
 const INK = "#e8eaed";
 
 /* HU at an energy, of water and iodine planes. */

@@ -39,7 +39,7 @@ def save_picture(path: Path, measurement: Measurement) -> None:
         *(
             Panel(
                 plane=plane,
-                title=definition.title.replace("Lambda HU", "λHU"),
+                title=definition.shown_title,
                 unit=definition.unit.display,
                 window=definition.window,
                 colormap=definition.colormap,

@@ -196,7 +196,7 @@ def _picture(
         *(
             Panel(
                 plane=written[definition.name][z][shown],
-                title=definition.title.replace("Lambda HU", "λHU"),
+                title=definition.shown_title,
                 unit=definition.unit.display,
                 window=definition.window,
                 colormap=definition.colormap,

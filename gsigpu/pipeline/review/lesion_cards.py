@@ -6,8 +6,9 @@ cards of different patients compare.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,19 @@ class LesionCard:
     slice_number: int
 
 
-def lesion_cards(measurement: Measurement) -> list[LesionCard]:
-    """A card of every lesion that was laid out, in the slice where it is largest."""
+def largest_slice(mask: RegionMask) -> int:
+    """The slice of the study in which a region has most voxels; the first of equals."""
+    return mask.origin[0] + int(np.asarray(mask.voxels).sum(axis=(1, 2)).argmax())
+
+
+def lesion_cards(
+    measurement: Measurement, planes_of: Callable[[int], SliceMaps] | None = None
+) -> list[LesionCard]:
+    """A card of every lesion that was laid out, in the slice where it is largest.
+
+    planes_of : gives the planes of a slice where they are known already; they are read, if not given
+    """
+    planes_of = planes_of or partial(slice_maps, measurement)
     regions: dict[str, dict[str, RegionMask]] = {}
     for region in measurement.layout.regions:
         if region.lesion_id and region.region in _OUTLINES:
@@ -55,10 +67,9 @@ def lesion_cards(measurement: Measurement) -> list[LesionCard]:
     cards = []
     for laid_out in measurement.layout.lesions:
         mask = laid_out.lesion.mask
-        voxels = np.asarray(mask.voxels)
-        z = mask.origin[0] + int(voxels.sum(axis=(1, 2)).argmax())
+        z = largest_slice(mask)
         if z not in planes:
-            planes[z] = slice_maps(measurement, z)
+            planes[z] = planes_of(z)
         cards.append(
             LesionCard(
                 lesion_id=laid_out.lesion.lesion_id,
@@ -72,6 +83,14 @@ def lesion_cards(measurement: Measurement) -> list[LesionCard]:
             )
         )
     return cards
+
+
+def overview_card(planes: SliceMaps, pixel_spacing_mm: Sequence[float]) -> LesionCard:
+    """A card of a whole slice, for a study without lesions."""
+    sides_mm = [size * mm for size, mm in zip(planes.anatomy.shape, pixel_spacing_mm, strict=True)]
+    centre = (planes.anatomy.shape[0] / 2, planes.anatomy.shape[1] / 2)
+    image = _row(planes, [], centre, pixel_spacing_mm, max(sides_mm))
+    return LesionCard(lesion_id="", image=image, slice_number=planes.z + 1)
 
 
 def write_card(path: Path, card: LesionCard) -> None:
@@ -92,17 +111,27 @@ def _card(
     local = planes.z - mask.origin[0]
     rows, columns = np.nonzero(np.asarray(mask.voxels)[local])
     centre = (mask.origin[1] + rows.mean(), mask.origin[2] + columns.mean())
-    anatomy = _grey(planes.anatomy)
-    panels = [anatomy]
-    for definition, plane in planes.maps:
-        panels.append(_coloured(plane, definition.window, definition.colormap))
     outlines = [
         (union_in_slice([regions[name]], planes.z, planes.anatomy.shape), colour)
         for name, colour in _OUTLINES.items()
         if name in regions
     ]
+    return _row(planes, outlines, centre, pixel_spacing_mm, _FIELD_MM)
+
+
+def _row(
+    planes: SliceMaps,
+    outlines: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
+    centre: tuple[float, float],
+    pixel_spacing_mm: Sequence[float],
+    field_mm: float,
+) -> NDArray[np.uint8]:
+    """The panels side by side."""
+    panels = [_grey(planes.anatomy)]
+    for definition, plane in planes.maps:
+        panels.append(_coloured(plane, definition.window, definition.colormap))
     return np.concatenate(
-        [_panel(panel, outlines, centre, pixel_spacing_mm) for panel in panels], axis=1
+        [_panel(panel, outlines, centre, pixel_spacing_mm, field_mm) for panel in panels], axis=1
     )
 
 
@@ -125,9 +154,10 @@ def _panel(
     outlines: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
     centre: tuple[float, float],
     pixel_spacing_mm: Sequence[float],
+    field_mm: float,
 ) -> NDArray[np.uint8]:
-    """A square of `_FIELD_MM` around a place, enlarged, with outlines one pixel wide."""
-    halves = [max(1, round(_FIELD_MM / 2 / size)) for size in pixel_spacing_mm]
+    """A square around a place, enlarged, with outlines one pixel wide."""
+    halves = [max(1, round(field_mm / 2 / size)) for size in pixel_spacing_mm]
     lows = [round(place) - half for place, half in zip(centre, halves, strict=True)]
     square = _cropped(picture, lows, halves)
     factors = [PANEL_PIXELS / side for side in square.shape[:2]]

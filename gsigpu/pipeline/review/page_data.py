@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.physics import iodine_hu_per_mg_per_ml
+from gsigpu.pictures import REGION_COLOURS, REGION_INKS, hex_colour
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.regions.region_layout import Layout
 from gsigpu.regions.region_mask import RegionMask
@@ -81,7 +82,7 @@ def map_entry(definition: MapDefinition) -> dict[str, Any]:
     return {
         "name": definition.name,
         "parameter": definition.parameter,
-        "title": definition.title,
+        "title": definition.shown_title,
         "formula": definition.formula,
         "unit": definition.unit.display,
         "step": definition.step,
@@ -285,8 +286,12 @@ def study_entry(
     phases: Sequence[Mapping[str, Any]],
     warnings: Sequence[str],
     identity: Mapping[str, str],
+    pictures: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """All of the page's data but its case."""
+    """All of the page's data but its case.
+
+    pictures : addresses of a lesion's pictures for papers, by its id
+    """
     return {
         "software": software,
         "identity": dict(identity),
@@ -294,6 +299,9 @@ def study_entry(
         "maps": [map_entry(definition) for definition in maps],
         "colormaps": colormaps(["gray", *(definition.colormap for definition in maps)]),
         "regionBits": REGION_BITS,
+        "regionColours": {name: hex_colour(REGION_COLOURS[name]) for name in REGION_BITS},
+        "curveColours": REGION_INKS,
         "phases": list(phases),
+        "pictures": {name: list(addresses) for name, addresses in (pictures or {}).items()},
         "warnings": list(dict.fromkeys(warnings)),
     }

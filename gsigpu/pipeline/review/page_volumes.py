@@ -7,7 +7,7 @@ compress; what is measured never comes from them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.registry import define, define_all
 from gsigpu.pipeline.map.prepare_maps import plan_for
 from gsigpu.pipeline.map.program import compile_program
-from gsigpu.pipeline.map.stream import StreamReport, run_on_cpu
+from gsigpu.pipeline.map.stream import run_on_cpu
 from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.stack_source import StackSource
 from gsigpu.regions.body import body_mask, box_of
@@ -63,27 +63,42 @@ class PageSlices:
 
     folder : of the phase, there already
     inside_body : leave out what lies around the patient
+    keep : slices whose planes stay in `kept` as float32, NaN where the page has no value
     """
 
     def __init__(
-        self, folder: Path, key: str, definitions: Sequence[MapDefinition], *, inside_body: bool
+        self,
+        folder: Path,
+        key: str,
+        definitions: Sequence[MapDefinition],
+        *,
+        inside_body: bool,
+        keep: Collection[int] = (),
     ) -> None:
+        self.kept: dict[int, list[NDArray[np.float32]]] = {}
+        self._keep = frozenset(keep)
+        self._steps = [definition.step for definition in definitions]
         self._folder = folder
         self._key = key
-        self._vnc_step = definitions[0].step
         self._inside_body = inside_body
 
     def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
         """Planes of slice z, in the order of the definitions."""
         vnc = planes[0]
-        kept = vnc != NO_VALUE
+        shown = vnc != NO_VALUE
         if self._inside_body:
-            kept &= body_mask(np.where(kept, vnc * np.float32(self._vnc_step), np.float32(-1000.0)))
-        box = box_of(kept)
+            hu = vnc * np.float32(self._steps[0])
+            shown &= body_mask(np.where(shown, hu, np.float32(-1000.0)))
+        if z in self._keep:
+            self.kept[z] = [
+                np.where(shown & (plane != NO_VALUE), plane * np.float32(step), np.float32(np.nan))
+                for plane, step in zip(planes, self._steps, strict=True)
+            ]
+        box = box_of(shown)
         if box is None:
             write_slice(self._folder, f"{self._key}/{z}", [])
             return
-        inside = kept[box]
+        inside = shown[box]
         cropped = [np.where(inside, plane[box], np.int16(NO_VALUE)) for plane in planes]
         write_slice(
             self._folder, f"{self._key}/{z}", cropped, (int(box[0].start), int(box[1].start))
@@ -97,20 +112,21 @@ def write_volumes(
     key: str,
     *,
     inside_body: bool = True,
+    keep: Collection[int] = (),
     n_workers: int | None = None,
     progress: Progress | None = None,
-) -> tuple[StreamReport, list[str]]:
+) -> tuple[dict[int, list[NDArray[np.float32]]], list[str]]:
     """Computes the maps of a stack and writes `folder`/`key`/Z.js for each of its slices.
 
-    Returns the report of the stream, and warnings about series left out.
+    Returns the planes of the slices in `keep`, as `PageSlices` has them, and warnings about series left out.
     Raises what the maps need and the stack lacks.
     """
     (folder / key).mkdir(parents=True)
     plan, needed, left_out = plan_for(definitions, stack)
     source = StackSource(needed)
-    sink = PageSlices(folder, key, definitions, inside_body=inside_body)
+    sink = PageSlices(folder, key, definitions, inside_body=inside_body, keep=keep)
     program = compile_program(
         plan, needed.geometry.shape[1:], np.dtype(np.int16), **source.rescale()
     )
-    report = run_on_cpu(program, source, sink, n_workers=n_workers, progress=progress)
-    return report, left_out
+    run_on_cpu(program, source, sink, n_workers=n_workers, progress=progress)
+    return sink.kept, left_out

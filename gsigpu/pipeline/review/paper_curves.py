@@ -9,12 +9,11 @@ import math
 from typing import Any
 
 from gsigpu.maps.definitions import MapDefinition
+from gsigpu.pictures import REGION_INKS
 from gsigpu.pipeline.review.paper_lesion import LesionPhase, PaperLesion
 from gsigpu.pipeline.review.paper_words import (
-    REGION_INKS,
     definition_lines,
     joined,
-    map_title,
     number,
     shortened,
 )
@@ -61,7 +60,7 @@ def draw_curves(lesion: PaperLesion, *, title: tuple[str, str]) -> Any:
     slope = _slope(phases[0])
     if slope is not None:
         (formula,) = definition_lines(slope.formula, 200)
-        notes.append(f"{map_title(slope)}: {formula}.")
+        notes.append(f"{slope.shown_title}: {formula}.")
     if (low, high) != LEVELS_HU:
         notes.append(
             f"The axis is wider than {LEVELS_HU[0]:g} to {LEVELS_HU[1]:g} HU.".replace("-", "−")
@@ -116,5 +115,5 @@ def _draw_panel(axis: Any, phase: LesionPhase) -> None:
         return
     axis.legend(
         loc="upper right", handlelength=2.8, alignment="left", title_fontsize=8.5,
-        title=None if slope is None else f"{map_title(slope)}, {slope.unit.display}",
+        title=None if slope is None else f"{slope.shown_title}, {slope.unit.display}",
     )  # fmt: skip

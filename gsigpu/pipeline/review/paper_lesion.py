@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.slice_maps import SliceMaps, slice_maps
+from gsigpu.pipeline.review.lesion_cards import largest_slice
 from gsigpu.pipeline.review.page_data import lesion_entries, reference_entries
 from gsigpu.regions.body import body_mask
 from gsigpu.regions.region_mask import RegionMask, union_in_slice
@@ -133,7 +134,7 @@ def _phase_entries(
     phases = {}
     for laid_out in measurement.layout.lesions:
         lesion_id, mask = laid_out.lesion.lesion_id, laid_out.lesion.mask
-        z = mask.origin[0] + int(np.asarray(mask.voxels).sum(axis=(1, 2)).argmax())
+        z = largest_slice(mask)
         if z not in planes:
             planes[z] = slice_maps(measurement, z)
         anatomy = planes[z].anatomy

@@ -17,6 +17,7 @@ from gsigpu.pictures import (
     REGION_COLOURS,
     draw_letters,
     draw_scale_bar,
+    hex_colour,
     limits,
     voxel_edges,
 )
@@ -30,7 +31,6 @@ from gsigpu.pipeline.review.paper_lesion import (
 from gsigpu.pipeline.review.paper_words import (
     definition_lines,
     joined,
-    map_title,
     mean_and_sd,
     shortened,
 )
@@ -112,7 +112,7 @@ def draw_montage(lesion: PaperLesion, *, title: tuple[str, str], inside_body: bo
     sheet.text(_LEFT, 1.6, joined(title, _MOST_TITLE), 8.5, weight="bold")
     lefts = [_LEFT + column * (side + _GAP) for column in range(n_columns)]
     kev = lesion.phases[0].planes.anatomy_kev
-    titles = ["Overview", f"CT value, {kev:g} keV", *(map_title(each) for each in definitions)]
+    titles = ["Overview", f"CT value, {kev:g} keV", *(each.shown_title for each in definitions)]
     for left, words in zip(lefts, titles, strict=True):
         sheet.text(left, _HEAD + 0.6, words, 7.5)
     field = field_mm(lesion.phases, FIELDS_MM, SHARE)
@@ -238,7 +238,7 @@ def _outline(axes: Any, phase: LesionPhase) -> None:
     masks = {"lesion border": phase.lesion_mask, "core": phase.core_mask}
     for name, mask in masks.items():
         pieces = voxel_edges(mask, spacing)
-        for colour, width in (("black", 1.7), (_hex(_OUTLINES[name]), 0.9)):
+        for colour, width in (("black", 1.7), (hex_colour(_OUTLINES[name]), 0.9)):
             lines = LineCollection(list(pieces), colors=colour, linewidths=width)
             lines.set_capstyle("projecting")
             axes.add_collection(lines, autolim=False)
@@ -266,15 +266,15 @@ def _write_values(
 ) -> None:
     for number, (name, of_region) in enumerate(values.items()):
         y = top + number * _LINE_MM
-        sheet.swatch(left, y + 0.4, _hex(REGION_COLOURS[name]))
+        sheet.swatch(left, y + 0.4, hex_colour(REGION_COLOURS[name]))
         sheet.text(left + 2.7, y, name, 6.5)
         sheet.text(left + side, y, mean_and_sd(*value_of(of_region), unit=unit), 6.5, ha="right")
 
 
 def _draw_legend(sheet: _Sheet, left: float, top: float, *, field: float, has_blank: bool) -> None:
     entries: list[tuple[Any, float, str]] = [
-        (_hex(_OUTLINES["lesion border"]), 0.7, "border of the lesion and its rim"),
-        (_hex(_OUTLINES["core"]), 0.7, "border between core and rim"),
+        (hex_colour(_OUTLINES["lesion border"]), 0.7, "border of the lesion and its rim"),
+        (hex_colour(_OUTLINES["core"]), 0.7, "border between core and rim"),
     ]
     if has_blank:
         entries.append((BLANK, 1.7, "outside the body, blank"))
@@ -333,7 +333,3 @@ def _draw_foot(sheet: _Sheet, lesion: PaperLesion, height: float) -> None:
     for number, words in enumerate(lines):
         top = height - _FOOT + 1.0 + number * 2.9
         sheet.text(_LEFT, top, shortened(words, _MOST_FOOT), 6.0, color=SHADES[1])
-
-
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -41,10 +41,10 @@ def write_pictures(
 
     case_id : the only name in the pictures, but for `identity`
     identity : what else is said of the patient, where it is asked for
-    Returns the names of the files of each lesion by its id.
+    Returns the addresses of the files of each lesion by its id, from the page beside the folder.
     """
     folder.mkdir()
-    names: dict[str, list[str]] = {}
+    addresses: dict[str, list[str]] = {}
     about = "".join(f", {name} {value}" for name, value in identity.items())
     with (folder / INDEX).open("w", encoding="utf-8", newline="") as index, house_style():
         table = csv.writer(index, lineterminator="\n")
@@ -63,7 +63,7 @@ def write_pictures(
                     name=f"{stem}-{what}", title=", ".join(title), caption="", figure=figure
                 )
                 written += [path.name for path in save(drawing, folder, kinds=KINDS, dpi=DPI)]
-            names[lesion.lesion_id] = written
+            addresses[lesion.lesion_id] = [f"{FOLDER}/{name}" for name in written]
             table.writerow(
                 [
                     lesion.number,
@@ -74,4 +74,4 @@ def write_pictures(
                 ]
             )
         progress(len(lesions), len(lesions))
-    return names
+    return addresses

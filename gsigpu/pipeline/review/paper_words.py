@@ -6,18 +6,9 @@ import math
 import textwrap
 import unicodedata
 
-from gsigpu.maps.definitions import MapDefinition
-
-# Okabe and Ito's colours of the outlines, as dark as lines and squares on white paper need (3:1).
-REGION_INKS = {"core": "#b07d00", "rim": "#0072b2", "parenchyma": "#008f68"}
 # Digits that a mean of a region carries: its standard error is about a tenth of the SD of voxels.
 _DIGITS = {"HU": 0, "mg/mL": 2, "HU/keV": 2}
 _SIGNS = {" - ": " − ", "rho_w": "ρw", "rho": "ρ", "mu/": "µ/"}
-
-
-def map_title(definition: MapDefinition) -> str:
-    """A map's name above its column."""
-    return definition.title.replace("Lambda HU", "λHU")
 
 
 def definition_lines(formula: str, width: int) -> list[str]:

@@ -14,6 +14,7 @@ from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.review.page_data import phase_entry, write_regions
 from gsigpu.pipeline.review.page_volumes import write_volumes
 from gsigpu.pipeline.review.roi_template import reading_note, roi_template
+from gsigpu.pipeline.review.static_pictures import static_slices, write_static
 from gsigpu.pipeline.stack_source import StackSource
 
 
@@ -31,19 +32,20 @@ def write_phase(
     n_workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Writes `data`/`key` and `data`/`key`r; returns the phase as the page has it.
+    """Writes `data`/`key`, `data`/`key`r and `data`/`key`s; returns the phase as the page has it.
 
     measurement : of the stack, whose regions and values are shown; None for a phase without regions
     warnings : of the phase; those of the volumes and of the measurement are added
     redact : takes out of names, flags and warnings what leads to the patient
     Raises what the maps need and the stack lacks.
     """
-    _, left_out = write_volumes(
+    kept, left_out = write_volumes(
         stack,
         definitions,
         data,
         key,
         inside_body=inside_body,
+        keep=static_slices(stack, measurement),
         n_workers=n_workers,
         progress=progress,
     )
@@ -59,5 +61,6 @@ def write_phase(
     if measurement is not None:
         liver = measurement.masks.masks.liver
         entry["regionSlices"] = write_regions(data, f"{key}r", measurement.layout, liver)
+    entry["static"] = write_static(data, key, stack, measurement, kept, definitions, redact)
     entry["segmentation"] = roi_template(stack) if with_identity else None
     return entry

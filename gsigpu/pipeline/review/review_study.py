@@ -166,12 +166,13 @@ def review_study(
         if problems and len(problems) == len(stacks):
             raise problems[0]
         identity = _identity(stacks[0]) if with_identity else {}
+        addresses: dict[str, list[str]] = {}
         if pictures:
             started = perf_counter()
             with watcher.stage("pictures") as progress:
                 lesions = paper_lesions(measurements, inside_body=inside_body)
                 if lesions:
-                    write_pictures(
+                    addresses = write_pictures(
                         folder / FOLDER,
                         lesions,
                         case_id=case_id,
@@ -190,6 +191,7 @@ def review_study(
                 phases=entries,
                 warnings=study.warnings,
                 identity=identity,
+                pictures=addresses,
             ),
             title=f"{case_id}: spectral review",
         )
