@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import re
 import shutil
@@ -19,15 +18,13 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from machine import N_CORES, RESULTS, processor_name
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from gsigpu.backends.compiled import choose_loop
 from gsigpu.dicom.writing.template import HeaderTemplate, decimal
 from gsigpu.dicom.writing.uids import derived_uid
-
-N_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-RESULTS = Path(__file__).with_name("results")
 
 
 def arguments(description: str, **defaults: int) -> argparse.Namespace:
@@ -86,7 +83,7 @@ def report(name: str, lines: list[str], *, save: bool, device: str = "cpu") -> N
     head = [
         f"# {name}",
         "",
-        f"{date.today().isoformat()}, {N_CORES} cores, {_processor()}, {platform.system()}, Python {platform.python_version()}, {libraries}; {loop}.",
+        f"{date.today().isoformat()}, {N_CORES} cores, {processor_name()}, {platform.system()}, Python {platform.python_version()}, {libraries}; {loop}.",
         "Shared machine: compare the ratios, not the absolute figures.",
         "",
     ]
@@ -94,17 +91,10 @@ def report(name: str, lines: list[str], *, save: bool, device: str = "cpu") -> N
     sys.stdout.write(text)
     if save:
         RESULTS.mkdir(exist_ok=True)
-        device = re.sub(r"\W+", "-", _processor()).strip("-").lower() if device == "cpu" else device
+        device = (
+            re.sub(r"\W+", "-", processor_name()).strip("-").lower() if device == "cpu" else device
+        )
         (RESULTS / f"{name}-{device}.md").write_text(text, "utf-8")
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 @contextmanager

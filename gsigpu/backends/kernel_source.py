@@ -103,7 +103,9 @@ def runs_of_equal_slices(*tables: NDArray[Any] | None) -> list[tuple[int, int]]:
     """
     given = [table for table in tables if table is not None]
     n_slices = len(given[0])
-    changes = [
-        s for s in range(1, n_slices) if any(np.any(table[s] != table[s - 1]) for table in given)
-    ]
+    differs = np.zeros(max(n_slices - 1, 0), bool)
+    for table in given:
+        rows = table.reshape(n_slices, -1)
+        differs |= (rows[1:] != rows[:-1]).any(axis=1)
+    changes = [int(s) + 1 for s in np.flatnonzero(differs)]
     return list(zip([0, *changes], [*changes, n_slices], strict=True))

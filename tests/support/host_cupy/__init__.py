@@ -116,6 +116,7 @@ def _cupy(card):
         ascontiguousarray=lambda a, dtype=None: arrays.call(
             "ascontiguousarray", lambda host: np.array(host, dtype=dtype, order="C"), (a,)
         ),
+        copyto=lambda dst, src: arrays.in_place("copyto", np.copyto, dst, (src,), {}),
         RawKernel=kernels.RawKernel,
         RawModule=kernels.RawModule,
         cuda=streams.cuda_module(card),

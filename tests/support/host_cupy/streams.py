@@ -144,7 +144,12 @@ class Device:
 
     @property
     def attributes(self):
-        return {"MultiProcessorCount": 2, "L2CacheSize": 1 << 20}
+        return {
+            "MultiProcessorCount": 2,
+            "L2CacheSize": 1 << 14,
+            "MemoryClockRate": 1_000_000,
+            "GlobalMemoryBusWidth": 64,
+        }
 
 
 def _memory_info(card):
@@ -195,7 +200,7 @@ def cuda_module(card):
             "name": b"a double on the host",
             "totalGlobalMem": _memory_info(card)[1],
             "multiProcessorCount": 2,
-            "l2CacheSize": 1 << 20,
+            "l2CacheSize": 1 << 14,
             "memoryClockRate": 1_000_000,
             "memoryBusWidth": 64,
         },

@@ -1,0 +1,95 @@
+"""Part of `gpu.py`: regions (distance transforms) and statistics of their voxels, on the card and on the CPU."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from gpu_programs import Sizes, WrongResults
+
+from gsigpu.regions.region_layout import Lesion, RegionSettings, StudyMasks, lay_out
+from gsigpu.regions.region_mask import RegionMask
+from gsigpu.regions.segment_statistics import Segments, statistics_of_segments
+
+_N_PARAMETERS = 5
+_SPACING = (2.5, 0.8, 0.8)
+
+
+def lines(sizes: Sizes) -> list[str]:
+    """Two tables. Raises WrongResults where the card's results are others."""
+    import cupy
+
+    rows, wrong = [], []
+    for name, build, same in (
+        (f"statistics of {sizes.voxels:,} voxels and ten parts, {_N_PARAMETERS} maps", _statistics, _same_numbers),
+        (f"core, rim and shells of {sizes.lesions} lesions, liver and vessels", _regions, _same_regions),
+    ):  # fmt: skip
+        on_cpu, on_gpu = build(np.asarray, sizes), build(cupy.asarray, sizes)
+        if not same(on_cpu(), on_gpu()):
+            wrong.append(name)
+        taken: tuple[list[float], list[float]] = ([], [])
+        for _ in range(min(sizes.repeats, 5)):
+            for times, work in zip(taken, (on_cpu, on_gpu), strict=True):
+                begun = perf_counter()
+                work()
+                cupy.cuda.Device().synchronize()
+                times.append(perf_counter() - begun)
+        cpu_s, gpu_s = map(statistics.median, taken)
+        rows.append(f"| {name} | {1e3 * cpu_s:.1f} | {1e3 * gpu_s:.1f} | {gpu_s / cpu_s:.2f} |")
+    table = [
+        "| | CPU ms | GPU ms | GPU / CPU |",
+        "|---|---:|---:|---:|",
+        *rows,
+        "",
+        "Values and masks lie where they are used; one core on the CPU, as in a row of a cohort.",
+    ]
+    if wrong:
+        raise WrongResults([*table, "", f"**Other results on the card: {'; '.join(wrong)}.**"])
+    return table
+
+
+def _statistics(place: Callable[[Any], Any], sizes: Sizes) -> Callable[[], Any]:
+    rng = np.random.default_rng(4)
+    values = rng.normal(60, 20, (_N_PARAMETERS, sizes.voxels)).astype(np.float32)
+    ends = np.linspace(sizes.voxels // 20, sizes.voxels // 10, 10, dtype=np.int64)
+    voxels = [np.arange(end - end // 4, end) for end in ends]
+    voxels.append(np.arange(sizes.voxels))
+    starts = np.concatenate([[0], np.cumsum([array.size for array in voxels])]).astype(np.int64)
+    segments = Segments(place(np.concatenate(voxels)), starts)
+    placed = place(values)
+    return lambda: statistics_of_segments(placed, segments)
+
+
+def _same_numbers(expected: Any, other: Any) -> bool:
+    return all(
+        np.allclose(expected[name], other[name], rtol=1e-6, atol=1e-6, equal_nan=True)
+        for name in expected
+    )
+
+
+def _regions(place: Callable[[Any], Any], sizes: Sizes) -> Callable[[], Any]:
+    size = min(max(sizes.plane // 10, 8), 40)
+    grid = (max(size, 12), 6 * size, 6 * size)
+    z, y, x = np.indices((max(size // 3, 3), size, size))
+    centre = (len(z) // 2, size // 2, size // 2)
+    ball = sum(((axis - middle) / max(middle, 1)) ** 2 for axis, middle in zip((z, y, x), centre, strict=True)) <= 1  # fmt: skip
+    lesions = tuple(
+        Lesion(str(i), RegionMask(str(i), i, (1, size * (i // 5 * 2 + 1), size * (i % 5)), place(ball)))
+        for i in range(sizes.lesions)
+    )  # fmt: skip
+    liver = RegionMask("liver", 1, (0, 0, 0), place(np.ones(grid, bool)))
+    vessels = RegionMask("vessels", 1, (0, 0, 0), place(np.ones((grid[0], 2, grid[2]), bool)))
+    masks = StudyMasks(lesions, liver=liver, vessels=vessels, aorta=None)
+    return lambda: lay_out(masks, _SPACING, grid, RegionSettings())
+
+
+def _same_regions(expected: Any, other: Any) -> bool:
+    return len(expected.regions) == len(other.regions) and all(
+        ours.region == theirs.region
+        and ours.mask.origin == theirs.mask.origin
+        and np.array_equal(ours.mask.voxels, theirs.mask.voxels.get())
+        for ours, theirs in zip(expected.regions, other.regions, strict=True)
+    )
