@@ -8,6 +8,8 @@ from __future__ import annotations
 # Maps: what `--slope` means when it is not given, and the maps that `map` writes.
 DEFAULT_SLOPE = "paper"
 DEFAULT_MAPS = ("lambda-hu", "iodine")
+# The table beside the maps of `map --mask`; the same name with .json tells how it was made.
+MEASUREMENTS = "measurements.csv"
 
 # Regions: of each lesion, and those that lesions are compared with.
 LESION_REGIONS = ("lesion", "rim", "core", "perilesional")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
-from gsigpu.cli import options
+from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE, MEASUREMENTS
+from gsigpu.cli import measure_command, measure_options, options
 from gsigpu.cli.console import TerminalWatcher, split_numbers, table
 from gsigpu.cli.messages import warn
+from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
+    from gsigpu.backends import BackendName
     from gsigpu.pipeline.map.map_study import MapResult
+    from gsigpu.pipeline.measure.map_companion import MeasureCompanion
 
 
 class Format(StrEnum):
@@ -58,6 +61,18 @@ def map_command(
             help="ct: CT series; pm: Parametric Map; rgb: colour overlay as secondary capture.",
         ),
     ] = Format.ct,
+    mask: measure_options.LesionMasks = None,
+    liver_mask: measure_options.LiverMask = None,
+    vessel_mask: measure_options.VesselMask = None,
+    aorta_mask: measure_options.AortaMask = None,
+    normal_mask: measure_options.NormalMask = None,
+    role: measure_options.RoleOptions = None,
+    roles: measure_options.RoleFile = None,
+    name: measure_options.NameOptions = None,
+    split_lesions: measure_options.SplitLesions = False,
+    any_mask_phase: measure_options.AnyMaskPhase = False,
+    fill_between: measure_options.FillBetween = False,
+    mask_position: measure_options.MaskPosition = "",
     backend: options.BackendChoice = options.Backend.auto,
     workers: options.Threads = None,
     energy: options.Energy,
@@ -71,10 +86,31 @@ def map_command(
 ) -> None:
     """Compute λHU, iodine and other maps of a spectral study, and write them.
 
+    With --mask, regions are measured in the same reading, into OUT/measurements.csv: the maps, the CT value and the
+    curve, as `gsigpu measure` does with the same --slope and --maps.
+
     Example: gsigpu map /data/study-0042 -o maps --phase PVP --slope 40-100
     """
     from gsigpu.pipeline.map.map_study import map_study
 
+    companion = _companion(
+        folder,
+        maps=maps,
+        slope=slope,
+        backend=backend.value,
+        lesions=mask,
+        liver=liver_mask,
+        vessels=vessel_mask,
+        aorta=aorta_mask,
+        normal=normal_mask,
+        role=role,
+        role_file=roles,
+        name=name,
+        split=split_lesions,
+        any_phase=any_mask_phase,
+        fill_between=fill_between,
+        position=mask_position,
+    )
     watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
     study = options.read_folder(
         folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
@@ -93,12 +129,44 @@ def map_command(
         n_workers=workers,
         overwrite=overwrite,
         watcher=watcher,
+        companion=companion,
     )
     warn(result.warnings[len(study.warnings) :])
-    if as_json:
-        typer.echo(json.dumps(result.as_dict(), indent=2))
-    else:
-        typer.echo(summary(result))
+    record, text = result.as_dict(), summary(result)
+    measurement = None if companion is None else companion.measurement
+    if measurement is not None:
+        tables = [out / MEASUREMENTS, (out / MEASUREMENTS).with_suffix(".json")]
+        warn(measure_command.ids_to_read_as_text(measurement, tables[0]))
+        record["measurement"] = measure_command.as_record(measurement, tables)
+        text += f"\n\n{measure_command.summary(measurement, tables)}"
+    typer.echo(json.dumps(record, indent=2) if as_json else text)
+    if measurement is not None:
+        measure_command.fail_if_any(measurement.failures)
+
+
+def _companion(
+    folder: Path, *, maps: list[str], slope: str, backend: BackendName, **masks: Any
+) -> MeasureCompanion | None:
+    """The measurement that goes along; None where no mask is given.
+
+    masks : as for `measure_options.mask_files`
+    Raises SettingsError for what is said of masks where there is none.
+    """
+    if not masks["lesions"]:
+        if any(masks.values()):
+            raise SettingsError("no mask of lesions", remedy="name one with --mask")
+        return None
+    from gsigpu.archives.archive_rules import archive_stem
+    from gsigpu.pipeline.measure.map_companion import MeasureCompanion, settings_of_maps
+    from gsigpu.pipeline.measure.measurement import MeasureSettings
+    from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+
+    return MeasureCompanion(
+        measure_options.mask_files(**masks),
+        settings=settings_of_maps(MeasureSettings(), maps=maps, slope=slope),
+        labels=CaseLabels(case_id=archive_stem(folder.resolve())),
+        backend=backend,
+    )
 
 
 def summary(result: MapResult) -> str:

@@ -17,6 +17,7 @@ from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
+    from gsigpu.pipeline.measure.collected_masks import Failure
     from gsigpu.pipeline.measure.measurement import Measurement
     from gsigpu.tables.measurement_table import MeasurementRow
 
@@ -24,14 +25,7 @@ if TYPE_CHECKING:
 def measure_command(
     folder: options.StudyFolder,
     *,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--mask",
-            metavar="FILE",
-            help="Lesions: SEG, RTSTRUCT, NIfTI, NRRD or MetaImage, or a folder of them; repeatable. Regions named liver, aorta, vein, ... are taken as such.",
-        ),
-    ] = None,
+    mask: measure_options.LesionMasks = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -107,7 +101,6 @@ def measure_command(
     from gsigpu.output.staging import require_free
     from gsigpu.pipeline.measure.measure_study import measure_study
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
-    from gsigpu.pipeline.measure.study_masks import MaskFiles
     from gsigpu.pipeline.measure.write_measurement import (
         files_beside,
         was_measured,
@@ -133,17 +126,19 @@ def measure_command(
         overwrite=overwrite,
         is_replaceable=lambda path: was_measured(path, out),
     )
-    masks = MaskFiles(
-        tuple(mask or ()),
+    masks = measure_options.mask_files(
+        lesions=mask,
         liver=liver_mask,
         vessels=vessel_mask,
         aorta=aorta_mask,
         normal=normal_mask,
-        roles=measure_options.role_map(role, roles, name),
+        role=role,
+        role_file=roles,
+        name=name,
         split=split_lesions,
         any_phase=any_mask_phase,
         fill_between=fill_between,
-        position=measure_options.position_choice(mask_position),
+        position=mask_position,
     )
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
     study = options.read_folder(
@@ -176,20 +171,19 @@ def measure_command(
         overwrite=overwrite,
     )
     warn(measurement.warnings)
-    warn(_ids_to_read_as_text(measurement, out))
+    warn(ids_to_read_as_text(measurement, out))
     if dicom:
         from gsigpu.pipeline.measure.dicom_results import presentation_note
 
         warn(presentation_note(measurement))
     if as_json:
-        typer.echo(json.dumps(_as_dict(measurement, written), indent=2))
+        typer.echo(json.dumps(as_record(measurement, written), indent=2))
     else:
         typer.echo(summary(measurement, written))
-    if measurement.failures:
-        fail(list(dict.fromkeys(str(failure.error) for failure in measurement.failures)))
+    fail_if_any(measurement.failures)
 
 
-def _ids_to_read_as_text(measurement: Measurement, out: Path) -> list[str]:
+def ids_to_read_as_text(measurement: Measurement, out: Path) -> list[str]:
     """A warning where a CSV does not say by itself that its ids are text."""
     from gsigpu.tables.measurement_table import ids_that_change_in_csv
 
@@ -204,7 +198,14 @@ def _ids_to_read_as_text(measurement: Measurement, out: Path) -> list[str]:
     return [line]
 
 
-def _as_dict(measurement: Measurement, written: list[Path]) -> dict[str, object]:
+def fail_if_any(failures: Sequence[Failure]) -> None:
+    """Ends with an error for each lesion that could not be measured, if there are any."""
+    if failures:
+        fail(list(dict.fromkeys(str(failure.error) for failure in failures)))
+
+
+def as_record(measurement: Measurement, written: list[Path]) -> dict[str, object]:
+    """Plain data for `--json`."""
     return {
         "files": [str(path) for path in written],
         "phase": measurement.stack.phase,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gsigpu.masks.positions import PositionChoice
     from gsigpu.masks.roles import RoleMap
     from gsigpu.pipeline.measure.measurement import MeasureSettings
+    from gsigpu.pipeline.measure.study_masks import MaskFiles
 
 Slopes = Annotated[
     list[str],
@@ -115,6 +116,51 @@ MaskPosition = Annotated[
         " or voxel by voxel on the series (index; shape and spacing must be equal).",
     ),
 ]
+
+
+LesionMasks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--mask",
+        metavar="FILE",
+        help="Lesions: SEG, RTSTRUCT, NIfTI, NRRD or MetaImage, or a folder of them; repeatable. Regions named liver, aorta, vein, ... are taken as such.",
+    ),
+]
+
+
+def mask_files(
+    *,
+    lesions: Sequence[Path] | None,
+    liver: Path | None,
+    vessels: Path | None,
+    aorta: Path | None,
+    normal: Path | None,
+    role: Sequence[str] | None,
+    role_file: Path | None,
+    name: Sequence[str] | None,
+    split: bool,
+    any_phase: bool,
+    fill_between: bool,
+    position: str,
+) -> MaskFiles:
+    """The masks that the options name.
+
+    Raises SettingsError and InputError.
+    """
+    from gsigpu.pipeline.measure.study_masks import MaskFiles
+
+    return MaskFiles(
+        tuple(lesions or ()),
+        liver=liver,
+        vessels=vessels,
+        aorta=aorta,
+        normal=normal,
+        roles=role_map(role, role_file, name),
+        split=split,
+        any_phase=any_phase,
+        fill_between=fill_between,
+        position=position_choice(position),
+    )
 
 
 def role_map(

@@ -59,12 +59,12 @@ class StackSource:
 
     def __init__(self, stack: SpectralStack, store: PlaneStore | None = None) -> None:
         self._stack = stack
-        self._store = store or PlaneStore()
+        self.store = store or PlaneStore()
 
     def read(self, z: int, out: NDArray[np.int16]) -> None:
         """Slice z at all energies into (E, rows, columns) int16."""
         for series, target in zip(self._stack.series, out, strict=True):
-            self._store.take(series.planes[z], target)
+            self.store.take(series.planes[z], target)
 
     def rescale(self) -> dict[str, Any]:
         """(Z, E) slopes and intercepts, and padding ranges, of the delivered values."""
@@ -73,7 +73,7 @@ class StackSource:
     def read_hu(self, z: int) -> NDArray[np.float32]:
         """Slice z in HU before the pass, (E, rows, columns) float32, NaN where there is no value."""
         planes = [series.planes[z] for series in self._stack.series]
-        return rescaled(planes, self._store.look(planes))
+        return rescaled(planes, self.store.look(planes))
 
 
 def rescale_of(channels: Sequence[Sequence[Plane]]) -> dict[str, Any]:

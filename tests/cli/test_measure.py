@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from gsigpu.cli.app import app
 from gsigpu.phantom import PhantomSettings, write_phantom
@@ -163,3 +164,33 @@ def test_commas_and_repeats_are_the_same(command, option, parameter):
         told = [part for word in words for part in (option, word)]
         context = parser.make_context(command, [*given[command], *told])
         assert context.params[parameter] == ["a", "b", "c"]
+
+
+def in_process(command, *words):
+    return CliRunner().invoke(
+        app, [command, *map(str, words), "--phase", "AP", "--slope", "60-100"]
+    )
+
+
+def test_map_with_a_mask_writes_the_table_that_measure_writes(truth, tmp_path):
+    masks = ("--mask", truth.lesion_mask, "--liver-mask", truth.liver_mask)
+    apart = in_process("measure", truth.dicom_folder, *masks, "-o", tmp_path / "t.csv")
+    done = in_process("map", truth.dicom_folder, *masks, "-o", tmp_path / "out", "--json")
+    assert (apart.exit_code, done.exit_code) == (0, 0), done.output
+    record = json.loads(done.stdout)
+    assert record["measurement"]["files"][0] == str(tmp_path / "out" / "measurements.csv")
+    assert record["measurement"]["backend"] == record["backend"] == "cpu"
+    table = (tmp_path / "out" / "measurements.csv").read_bytes()
+    assert table == (tmp_path / "t.csv").read_bytes()
+    shown = in_process("map", truth.dicom_folder, *masks, "-o", tmp_path / "again")
+    assert "λHU core" in shown.stdout
+    assert "lambda-hu" in shown.stdout
+
+
+def test_map_with_masks_of_organs_alone_is_an_error(truth, tmp_path):
+    done = in_process(
+        "map", truth.dicom_folder, "--liver-mask", truth.liver_mask, "-o", tmp_path / "o"
+    )
+    assert done.exit_code != 0
+    assert "no mask of lesions" in str(done.exception)
+    assert not (tmp_path / "o").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from gsigpu.errors import SettingsError
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
 from gsigpu.output.staging import staged_folder
+from gsigpu.pipeline.map.companion import Companion
 from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, prepare_maps, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
@@ -103,6 +104,7 @@ def map_study(
     phase_overrides: Mapping[str, str] | None = None,
     kind_overrides: Mapping[str, str] | None = None,
     watcher: Watcher = SILENT,
+    companion: Companion | None = None,
 ) -> MapResult:
     """Computes maps of a spectral study and writes them.
 
@@ -112,6 +114,7 @@ def map_study(
     phase, series : which stack, where the study holds several
     energies_kev : use only these of the stack's energies; all if empty
     output_format : ct, pm, nifti, nrrd or rgb
+    companion : shares the reading, and writes into `out` too; see gsigpu.pipeline.measure.map_companion
 
     Raises InputError and its kinds, SettingsError, OutputError, BackendError.
     """
@@ -132,13 +135,16 @@ def map_study(
     )
     stack, planes, definitions = prepared.stack, prepared.planes, prepared.definitions
     warnings = list(prepared.warnings)
+    protected = [prepared.chosen.study.root]
+    if companion is not None:
+        protected += companion.begin(prepared.chosen, prepared.source.store)
     n_bytes = _output_bytes(stack, len(planes), output_format)
     with staged_folder(
         out,
         command="map",
         overwrite=overwrite,
         n_bytes=n_bytes,
-        protected=[prepared.chosen.study.root],
+        protected=protected,
     ) as folder:
         with open_sink(output_format, folder, planes, stack) as sink:
             with watcher.stage("map") as progress:
@@ -150,6 +156,7 @@ def map_study(
                     processor=processor,
                     n_workers=n_workers,
                     progress=progress,
+                    companion=companion,
                 )
             names = sink.names
         report.n_clipped = report.n_clipped[: len(definitions)]
@@ -164,6 +171,10 @@ def map_study(
             warnings=tuple(warnings),
         )
         _write_provenance(folder / _PROVENANCE, result, prepared.plan, output_format)
+        if companion is not None:
+            # Warnings of the study, and of maps that are calibrated, are told already.
+            more = [line for line in companion.finish(folder) if line not in result.warnings]
+            result = replace(result, warnings=(*result.warnings, *more))
     return result
 
 

@@ -17,9 +17,10 @@ from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import define_all
 from gsigpu.pipeline.calibrate import calibrated
 from gsigpu.pipeline.choose_stack import ChosenStack, choose_stack
+from gsigpu.pipeline.map.companion import Companion, SharedSource
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.run_program import run_program
-from gsigpu.pipeline.map.stream import Sink, StreamReport
+from gsigpu.pipeline.map.stream import Sink, Source, StreamReport
 from gsigpu.pipeline.progress import Progress, Watcher
 from gsigpu.pipeline.stack_source import StackSource
 
@@ -119,17 +120,22 @@ def run_maps(
     processor: Literal["cpu", "gpu"],
     n_workers: int | None,
     progress: Progress | None,
+    companion: Companion | None = None,
 ) -> tuple[StreamReport, list[str]]:
     """Runs the plan over all slices; see `run_program`.
 
     dtype : of the planes that the sink takes
+    companion : sees every slice that is read
     """
+    source: Source = prepared.source
+    if companion is not None:
+        source = SharedSource(source, prepared.stack.series, companion)
     program = compile_program(
         prepared.plan, prepared.stack.geometry.shape[1:], dtype, **prepared.source.rescale()
     )
     return run_program(
         program,
-        prepared.source,
+        source,
         sink,
         backend=backend,
         processor=processor,

@@ -119,6 +119,11 @@ class MeasureJob:
         )
         self._mask_seconds = perf_counter() - begun
 
+    @property
+    def mask_files(self) -> list[Path]:
+        """What was read of the masks."""
+        return [*(path for _, path in self._collected.files), *self._collected.parts]
+
     def finish(self, *, seconds_of_reading: float) -> Measurement:
         """The measurement, once all slices that the regions touch were taken."""
         begun = perf_counter()

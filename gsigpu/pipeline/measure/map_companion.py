@@ -1,0 +1,103 @@
+"""The measurement that goes along with maps: `gsigpu map --mask`, and the maps of `gsigpu cohort run`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.backends import BackendName
+from gsigpu.choices import MEASUREMENTS
+from gsigpu.pipeline.choose_stack import ChosenStack
+from gsigpu.pipeline.measure.measure_study import MeasureJob
+from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
+from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+from gsigpu.pipeline.measure.processor import Processor
+from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.write_measurement import write_measurement
+from gsigpu.pipeline.stack_source import PlaneStore
+
+
+class MeasureCompanion:
+    """Measures regions in the slices that a run of maps reads; the result is that of `measure_study`.
+
+    measurement : once the run is over
+    """
+
+    def __init__(
+        self,
+        masks: MaskFiles,
+        *,
+        settings: MeasureSettings | None = None,
+        labels: CaseLabels | None = None,
+        backend: BackendName = "auto",
+        table: str = MEASUREMENTS,
+    ) -> None:
+        """The arguments are those of `measure_study`.
+
+        table : name of the table in the folder of the maps; "" for none
+        Raises GpuUnavailable and SettingsError.
+        """
+        self._masks, self._labels, self._table = masks, labels, table
+        self._settings = settings or MeasureSettings()
+        self._processor = Processor(backend)
+        self._job: MeasureJob | None = None
+        self._begun = perf_counter()
+        self.measurement: Measurement | None = None
+
+    def begin(self, chosen: ChosenStack, store: PlaneStore) -> Sequence[Path]:
+        """Makes the regions; what is wrong with the masks is raised before anything is written."""
+        self._job = MeasureJob(
+            chosen,
+            self._masks,
+            settings=self._settings,
+            labels=self._labels,
+            processor=self._processor,
+            store=store,
+        )
+        self._channel_of = {
+            id(series): channel for channel, series in enumerate(self._job.measurand.series)
+        }
+        self._begun = perf_counter()
+        return self._job.mask_files
+
+    def take(self, z: int, planes: Mapping[int, NDArray[np.int16]]) -> None:
+        """The regions' voxels of a slice; series that no map reads are read here."""
+        assert self._job is not None
+        given = {
+            self._channel_of[key]: plane for key, plane in planes.items() if key in self._channel_of
+        }
+        self._job.gatherer.take(z, given)
+
+    def finish(self, folder: Path) -> Sequence[str]:
+        """Computes the numbers, and writes the table."""
+        assert self._job is not None
+        self.measurement = self._job.finish(seconds_of_reading=perf_counter() - self._begun)
+        if self._table:
+            write_measurement(self.measurement, folder / self._table, masks=self._masks)
+        return self.measurement.warnings
+
+
+def settings_of_maps(
+    settings: MeasureSettings, *, maps: Sequence[str], slope: str
+) -> MeasureSettings:
+    """Settings that measure what `map --maps --slope` computes: λHU, in every definition there, and the other maps.
+
+    >>> of_maps = settings_of_maps(MeasureSettings(), maps=("lambda-hu[40-100]", "water"), slope="paper")
+    >>> of_maps.parameters.slopes, of_maps.parameters.maps
+    (('paper', '40-100'), ('water',))
+    """
+    slopes = [name[len("lambda-hu") :].strip("[]") for name in maps if _is_slope(name)]
+    others = tuple(name for name in maps if not _is_slope(name))
+    all_slopes = tuple(dict.fromkeys([slope, *(name for name in slopes if name)]))
+    return replace(
+        settings, parameters=replace(settings.parameters, slopes=all_slopes, maps=others)
+    )
+
+
+def _is_slope(name: str) -> bool:
+    return name == "lambda-hu" or name.startswith("lambda-hu[")
