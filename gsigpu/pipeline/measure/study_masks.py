@@ -381,7 +381,7 @@ class _Collector:
         if not self._lesions:
             if self._failures:
                 raise self._failures[0].error
-            raise InputError(
+            raise EmptyMask(
                 "holds no lesion",
                 where=", ".join(map(str, self._files.lesions)),
                 remedy=self._remedy_without_lesion(),

@@ -14,7 +14,7 @@ from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
-from gsigpu.errors import GsigpuError, MaskError, SettingsError
+from gsigpu.errors import EmptyMask, GsigpuError, MaskError, SettingsError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import only_energies
 from gsigpu.pipeline.measure.measure_study import measure_study
@@ -89,9 +89,9 @@ def review_study(
     inside_body : leave out what lies around the patient
     pictures : also pictures of every lesion for a paper, see `paper_pictures`
 
-    Masks that do not fit a phase leave it without regions, and the page says why.
+    Masks that do not fit a phase, or hold no lesion, leave it without regions, and the page says why.
     Raises InputError and its kinds where a phase that was asked for has no stack, or no phase has one;
-    MaskError where masks fit none of the phases; SettingsError for pictures without masks; OutputError.
+    MaskError where masks with lesions fit none of the phases; SettingsError for pictures without masks; OutputError.
     """
     if pictures and masks is None:
         raise SettingsError(
@@ -163,8 +163,9 @@ def review_study(
             warnings += entry["warnings"]
             seconds["measure"] += measured - started
             seconds["volumes"] += perf_counter() - measured
-        if problems and len(problems) == len(stacks):
-            raise problems[0]
+        misfits = [problem for problem in problems if not isinstance(problem, EmptyMask)]
+        if misfits and len(problems) == len(stacks):
+            raise misfits[0]
         identity = _identity(stacks[0]) if with_identity else {}
         addresses: dict[str, list[str]] = {}
         if pictures:

@@ -22,6 +22,8 @@ from gsigpu.pipeline.review.paper_montage import BLANK, FIELDS_MM, draw_montage
 from gsigpu.pipeline.review.paper_pictures import COLUMNS, write_pictures
 from gsigpu.pipeline.review.review_study import review_study
 from gsigpu.report.figure_style import house_style
+from tests.support.example_picture import MOST_BYTES
+from tests.support.places import ROOT
 
 TITLE = ("case-7", "lesion 1")
 
@@ -270,3 +272,23 @@ def test_pictures_go_beside_the_page_in_the_slope_that_was_asked_for(
 def test_pictures_without_a_mask_are_refused(truth, tmp_path):
     with pytest.raises(SettingsError, match="no mask; add --mask"):
         review_study(truth.dicom_folder, tmp_path / "page", pictures=True)
+
+
+def test_the_docs_have_the_windows_of_the_code():
+    text = (ROOT / "docs" / "howto" / "review.md").read_text("utf-8").replace("−", "-")
+    rows = dict(
+        re.findall(r"^\| (CT value|λHU \(`paper`\)|iodine|curves) \| (.*?) \| [^|]*\|$", text, re.M)
+    )
+    windows = {
+        "CT value": (limits(ANATOMY_WINDOW), "HU"),
+        "λHU (`paper`)": (limits(define("lambda-hu").window), "HU/keV"),
+        "iodine": (limits(define("iodine").window), "mg/mL"),
+        "curves": (LEVELS_HU, "HU"),
+    }
+    assert rows == {
+        name: f"{low:g} {unit} | {high:g} {unit}" for name, ((low, high), unit) in windows.items()
+    }
+    fields = [f"{side:g}" for side in FIELDS_MM]
+    assert f"| {fields[0]} mm |" in text
+    assert f"{', '.join(fields[1:-1])} or {fields[-1]} mm for larger ones" in text
+    assert (ROOT / "design" / "lesion.jpg").stat().st_size < MOST_BYTES

@@ -1,9 +1,11 @@
 """A study page in a browser that cannot draw it: pictures, values and warnings without a script."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import imagecodecs
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -71,6 +73,25 @@ def test_a_phase_without_lesions_shows_a_whole_slice(truth, tmp_path):
     assert "No lesions in this phase; a whole slice." in result.page.read_text("utf-8")
     picture = np.asarray(imagecodecs.jpeg8_decode(path.read_bytes()))
     assert 0.2 < (picture.max(axis=2) > 60).mean() < 0.8
+
+
+def test_a_mask_without_lesions_gives_a_page_that_says_so(truth, masks, tmp_path):
+    image = nib.load(truth.lesion_mask)
+    empty = tmp_path / "empty.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), empty)
+    result = review_study(
+        truth.dicom_folder,
+        tmp_path / "page",
+        phases=["AP"],
+        masks=replace(masks, lesions=(empty,)),
+        pictures=True,
+    )
+    (note,) = [line for line in result.warnings if line.startswith("No regions are shown")]
+    assert "empty.nii.gz: holds no region" in note
+    assert "no pictures were written: no lesion was measured" in result.warnings
+    assert not (result.page.parent / "pictures").exists()
+    assert len(pictures_of(result)) == 1
+    assert "holds no region" in result.page.read_text("utf-8")
 
 
 def test_a_title_that_looks_like_a_place_is_a_title(truth, tmp_path):
