@@ -73,6 +73,13 @@ def map_command(
     any_mask_phase: measure_options.AnyMaskPhase = False,
     fill_between: measure_options.FillBetween = False,
     mask_position: measure_options.MaskPosition = "",
+    outside: Annotated[
+        options.Outside | None,
+        typer.Option(
+            "--outside",
+            help="What lies around the patient; keep if not given, and blank for rgb.",
+        ),
+    ] = None,
     backend: options.BackendChoice = options.Backend.auto,
     workers: options.Threads = None,
     energy: options.Energy,
@@ -125,6 +132,7 @@ def map_command(
         series=series,
         energies_kev=split_numbers(energies, "--energies"),
         output_format=output_format.value,
+        outside=None if outside is None else outside.value,
         backend=backend.value,
         n_workers=workers,
         overwrite=overwrite,

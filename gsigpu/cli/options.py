@@ -102,6 +102,13 @@ Energies = Annotated[
 ]
 
 
+class Outside(StrEnum):
+    """--outside."""
+
+    blank = "blank"
+    keep = "keep"
+
+
 class Backend(StrEnum):
     """--backend."""
 

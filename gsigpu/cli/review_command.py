@@ -71,9 +71,8 @@ def review_command(
         ),
     ] = False,
     outside: Annotated[
-        str,
-        typer.Option("--outside", help="What lies around the patient: blank, or keep."),
-    ] = "blank",
+        options.Outside, typer.Option("--outside", help="What lies around the patient.")
+    ] = options.Outside.blank,
     pictures: Annotated[
         bool,
         typer.Option(
@@ -104,8 +103,6 @@ def review_command(
 
     if out is None and not serve:
         raise SettingsError("nothing says where the page goes", remedy="add -o OUT, or --serve")
-    if outside not in ("blank", "keep"):
-        raise SettingsError(f"--outside {outside!r} is unknown", remedy="use blank or keep")
     has_masks = any((mask, liver_mask, vessel_mask, aorta_mask))
     masks = MaskFiles(
         lesions=tuple(mask or ()),
@@ -141,7 +138,7 @@ def review_command(
             series=series,
             energies_kev=split_numbers(energies, "--energies"),
             with_identity=with_identity,
-            inside_body=outside == "blank",
+            inside_body=outside is options.Outside.blank,
             pictures=pictures,
             n_workers=workers,
             overwrite=overwrite,

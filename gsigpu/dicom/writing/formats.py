@@ -14,14 +14,18 @@ FormatName = Literal["ct", "pm", "nifti", "nrrd", "rgb"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 
-def planes_for(name: FormatName, definitions: Sequence[MapDefinition]) -> tuple[MapDefinition, ...]:
+def planes_for(
+    name: FormatName, definitions: Sequence[MapDefinition], *, with_anatomy: bool = False
+) -> tuple[MapDefinition, ...]:
     """The planes that the sink of a format takes: the maps, and after them what it needs beside.
+
+    with_anatomy : the anatomical image too, whatever the format
 
     >>> from gsigpu.maps.registry import define_all
     >>> [definition.name for definition in planes_for("rgb", define_all(["iodine"]))]
     ['iodine', 'anatomy']
     """
-    if name == "rgb":
+    if name == "rgb" or with_anatomy:
         from gsigpu.dicom.writing.rgb import ANATOMY
 
         return (*definitions, ANATOMY)

@@ -18,6 +18,7 @@ from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.map.companion import Companion
+from gsigpu.pipeline.map.outside_body import BlankOutside, Outside, told_blank
 from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, prepare_maps, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
@@ -100,6 +101,7 @@ def map_study(
     backend: BackendName = "auto",
     n_workers: int | None = None,
     overwrite: bool = False,
+    outside: Outside | None = None,
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
     kind_overrides: Mapping[str, str] | None = None,
@@ -114,6 +116,7 @@ def map_study(
     phase, series : which stack, where the study holds several
     energies_kev : use only these of the stack's energies; all if empty
     output_format : ct, pm, nifti, nrrd or rgb
+    outside : `blank` leaves out what lies outside the body, `keep` does not; by default blank for rgb alone
     companion : shares the reading, and writes into `out` too; see gsigpu.pipeline.measure.map_companion
 
     Raises InputError and its kinds, SettingsError, OutputError, BackendError.
@@ -121,6 +124,12 @@ def map_study(
     out = Path(out)
     if output_format not in FORMATS:
         raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
+    is_blank = (outside or ("blank" if output_format == "rgb" else "keep")) == "blank"
+
+    def planes_of(definitions: Sequence[MapDefinition]) -> Sequence[MapDefinition]:
+        told = [told_blank(definition) for definition in definitions] if is_blank else definitions
+        return planes_for(output_format, told, with_anatomy=is_blank)
+
     processor = choose(backend)
     prepared = prepare_maps(
         study,
@@ -129,7 +138,7 @@ def map_study(
         phase=phase,
         series=series,
         energies_kev=energies_kev,
-        planes_of=lambda definitions: planes_for(output_format, definitions),
+        planes_of=planes_of,
         overrides=SeriesOverrides(energy_overrides, phase_overrides, kind_overrides),
         watcher=watcher,
     )
@@ -138,7 +147,7 @@ def map_study(
     protected = [prepared.chosen.study.root]
     if companion is not None:
         protected += companion.begin(prepared.chosen, prepared.source.store)
-    n_bytes = _output_bytes(stack, len(planes), output_format)
+    n_bytes = _output_bytes(stack, len(definitions), output_format)
     with staged_folder(
         out,
         command="map",
@@ -146,11 +155,18 @@ def map_study(
         n_bytes=n_bytes,
         protected=protected,
     ) as folder:
-        with open_sink(output_format, folder, planes, stack) as sink:
+        with_anatomy = len(planes_for(output_format, definitions)) > len(definitions)
+        written = planes if with_anatomy else definitions
+        with open_sink(output_format, folder, written, stack) as sink:
+            into = (
+                BlankOutside(sink, anatomy_step=planes[-1].step, with_anatomy=with_anatomy)
+                if is_blank
+                else sink
+            )
             with watcher.stage("map") as progress:
                 report, notes = run_maps(
                     prepared,
-                    sink,
+                    into,
                     dtype=sink.dtype,
                     backend=backend,
                     processor=processor,

@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.registry import define, define_all
+from gsigpu.pipeline.map.outside_body import NO_VALUE, body_in_plane
 from gsigpu.pipeline.map.prepare_maps import plan_for
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.stream import run_on_cpu
 from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.stack_source import StackSource
-from gsigpu.regions.body import body_mask, box_of
+from gsigpu.regions.body import box_of
 from gsigpu.viewer.plane_scripts import write_slice
 
 # Steps of the page's volumes. Noise of a 1.25 mm liver CT is about 15 HU, 0.3 mg/mL and 0.1 HU/keV, six
 # steps or more of each: rounding adds a hundredth of it to a voxel and nothing to the mean of a region.
 PAGE_STEPS = {"HU": 1.0, "mg/mL": 0.05, "HU/keV": 0.01, "": 0.001}
-NO_VALUE = -32768
 # Water and iodine make every energy; λHU is what the page is about.
 BASIS = ("vnc", "iodine")
 PAGE_MAPS = ("lambda-hu",)
@@ -87,8 +87,7 @@ class PageSlices:
         vnc = planes[0]
         shown = vnc != NO_VALUE
         if self._inside_body:
-            hu = vnc * np.float32(self._steps[0])
-            shown &= body_mask(np.where(shown, hu, np.float32(-1000.0)))
+            shown &= body_in_plane(vnc, self._steps[0])
         if z in self._keep:
             self.kept[z] = [
                 np.where(shown & (plane != NO_VALUE), plane * np.float32(step), np.float32(np.nan))

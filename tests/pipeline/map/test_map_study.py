@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom import dcmread
+from scipy.ndimage import distance_transform_edt
 
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.hu_planes import read_volume
@@ -30,6 +31,7 @@ from gsigpu.phantom.from_ct import IodineRegion, write_spectral_from_ct
 from gsigpu.physics import iodine_hu_per_mg_per_ml
 from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.map.outside_body import BlankOutside
 from tests.support.places import DATA
 
 REAL = DATA / "liver-ct"
@@ -341,3 +343,85 @@ def test_results_show_themselves_in_a_line_without_identity(phantom, tmp_path):
     assert all("\n" not in text for text in shown)
     rows = ElementTree.fromstring(result._repr_html_()).findall("tbody/tr")
     assert [row[0].text for row in rows] == ["lambda-hu", "iodine"]
+
+
+def body_and_air(phantom):
+    """The patient, and what surely lies outside: four voxels from it, where there is a value."""
+    body = phantom.composition().water > 100.0
+    has_value = np.isfinite(read_volume(read_study(phantom.dicom_folder).series[0]))
+    far = np.stack([distance_transform_edt(~plane) > 4 for plane in body])
+    return body, far & has_value
+
+
+@pytest.mark.parametrize("output_format", ["ct", "nifti"])
+def test_outside_the_body_is_blank_when_asked_and_told(phantom, tmp_path, output_format):
+    """Inside nothing changes; the phantom's trunk is an ellipse in air."""
+    whole, blank = (
+        map_study(
+            phantom.dicom_folder, tmp_path / outside, maps=["iodine", "lambda-hu[60-100]"],
+            output_format=output_format, backend="cpu", outside=outside,
+        )
+        for outside in ("keep", "blank")
+    )  # fmt: skip
+    assert list(blank.folders) == ["iodine", "lambda-hu[60-100]"]
+
+    def values(result, name):
+        if output_format == "ct":
+            return written(result, name)
+        return np.asarray(nibabel.load(result.folders[name]).dataobj).T
+
+    body, air = body_and_air(phantom)
+    for name in blank.folders:
+        before, after = values(whole, name), values(blank, name)
+        is_kept = np.isfinite(after)
+        np.testing.assert_array_equal(after[is_kept], before[is_kept])
+        np.testing.assert_array_equal(is_kept[body], np.isfinite(before)[body])
+        assert np.isfinite(before)[air].all()
+        assert not is_kept[air].any()
+    told = json.loads((tmp_path / "blank" / "provenance.json").read_text())["maps"]
+    assert all(entry["formula"].endswith("; blank outside the body") for entry in told)
+    if output_format == "ct":
+        first = dcmread(blank.folders["iodine"] / "IM00001.dcm")
+        assert "blank outside the body" in first.DerivationDescription
+        assert "blank" not in dcmread(whole.folders["iodine"] / "IM00001.dcm").DerivationDescription
+        assert (
+            first.SeriesInstanceUID
+            != dcmread(whole.folders["iodine"] / "IM00001.dcm").SeriesInstanceUID
+        )
+
+
+def test_pictures_are_blank_outside_unless_asked(phantom, tmp_path):
+    def formula(**options):
+        out = tmp_path / f"rgb{len(options)}"
+        map_study(
+            phantom.dicom_folder, out, maps=["iodine"], output_format="rgb", backend="cpu", **options
+        )  # fmt: skip
+        (entry,) = json.loads((out / "provenance.json").read_text())["maps"]
+        return entry["formula"]
+
+    assert formula() == f"{formula(outside='keep')}; blank outside the body"
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_a_table_is_outside(dtype):
+    """A disc of water, and under it a bar; the sink gets the anatomy as it is where it takes it."""
+    got = []
+
+    class Sink:
+        def write(self, z, planes):
+            got.append((z, planes))
+
+    yy, xx = np.mgrid[:80, :80]
+    disc, bar = np.hypot(yy - 35, xx - 40) < 25, (yy > 70) & (yy < 74)
+    anatomy = np.where(disc | bar, 50.0, -1000.0).astype(dtype)
+    BlankOutside(Sink(), anatomy_step=1.0, with_anatomy=True).write(
+        3, [np.full((80, 80), 7, dtype), anatomy]
+    )
+    ((z, (plane, same)),) = got
+    blank = plane == -32768 if dtype == np.int16 else np.isnan(plane)
+    assert z == 3
+    assert same is anatomy
+    assert plane.dtype == dtype
+    assert (plane[~blank] == 7).all()
+    assert blank[bar].all()
+    assert not blank[disc].any()
