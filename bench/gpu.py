@@ -24,7 +24,7 @@ from time import perf_counter
 from gpu_programs import QUICK, Sizes, WrongResults
 from machine import N_CORES, RESULTS, processor_name
 
-from gsigpu.backends.device import DeviceSummary, device_summary, why_no_gpu
+from gsigpu.backends import device
 from gsigpu.version import __version__
 
 # What tests/support/host_cupy calls its card: nothing that it does is a time of a card.
@@ -45,7 +45,7 @@ SECTIONS = {
 
 def run(sizes: Sizes, folder: Path | None) -> int:
     """Runs all sections; writes `gpu-<device>.md` into a folder, if one is given. Returns the exit status."""
-    summary = device_summary()
+    summary = device.device_summary()
     begun, failed = perf_counter(), False
     lines = head(summary)
     path = None if folder is None else folder / f"gpu-{file_name(summary.name)}.md"
@@ -81,7 +81,7 @@ def outcome(place: tuple[str, str], sizes: Sizes) -> tuple[list[str], bool]:
         return [f"**Failed**: {type(error).__name__}: {' '.join(str(error).split())}"], True
 
 
-def head(summary: DeviceSummary) -> list[str]:
+def head(summary: device.DeviceSummary) -> list[str]:
     """What the figures hold for."""
     libraries = ", ".join(
         f"{name} {number}"
@@ -104,7 +104,7 @@ def head(summary: DeviceSummary) -> list[str]:
     ]
 
 
-def is_double(summary: DeviceSummary) -> bool:
+def is_double(summary: device.DeviceSummary) -> bool:
     """Whether the card is the one of the tests."""
     return summary.name == DOUBLE or DOUBLE in summary.cupy_version
 
@@ -125,12 +125,12 @@ def cuda(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def file_name(device: str) -> str:
+def file_name(name: str) -> str:
     """
     >>> file_name("NVIDIA H200")
     'nvidia-h200'
     """
-    return re.sub(r"\W+", "-", device).strip("-").lower()
+    return re.sub(r"\W+", "-", name).strip("-").lower()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,16 +140,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for the table (default: bench/results)")
     parser.add_argument("--slices", type=int, help="of the studies of files")
     options = parser.parse_args(arguments)
-    if reason := why_no_gpu():
+    if reason := device.why_no_gpu():
         sys.stderr.write(f"bench/gpu.py needs a CUDA device: {reason}\n")
         return 1
     sizes = QUICK if options.quick else Sizes()
     if options.slices:
         sizes = replace(sizes, study_slices=options.slices)
     folder = options.out
-    if folder is None and not options.quick and not is_double(device_summary()):
+    if folder is None and not options.quick and not is_double(device.device_summary()):
         folder = RESULTS
-    if folder is not None and is_double(device_summary()) and folder.resolve() == RESULTS.resolve():
+    if (
+        folder is not None
+        and is_double(device.device_summary())
+        and folder.resolve() == RESULTS.resolve()
+    ):
         sys.stderr.write(f"{DOUBLE} is no card: its times do not go to {RESULTS.name}\n")
         return 1
     return run(sizes, folder)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gsigpu.backends import Backend
+from gsigpu.backends import Backend, device
 from tests.support import host_cupy
 from tests.support.places import ROOT
 
@@ -76,7 +76,7 @@ def test_wrong_results_and_failures_are_told_and_the_rest_goes_on(
 
 
 def test_without_a_device_it_says_so_in_one_line(monkeypatch, capsys, bench):
-    monkeypatch.setattr(bench, "why_no_gpu", lambda: "this machine has no NVIDIA driver")
+    monkeypatch.setattr(device, "why_no_gpu", lambda: "this machine has no NVIDIA driver")
     assert bench.main([]) == 1
     told = capsys.readouterr()
     assert told.out == ""
