@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gsigpu.errors import GpuUnavailable
+from gsigpu.errors import GpuUnavailable, SettingsError
+
+# How many processes share a card: each takes that part of what a process would take alone.
+SHARE_VARIABLE = "GSIGPU_CARD_SHARE"
+# Of a card's memory, for a process before it computes anything: CUDA's context, CuPy's kernels. An assumption, not measured
+# (some hundred MiB on cards of today); half of a card is left to what is computed.
+_CONTEXT_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,32 @@ def n_devices() -> int:
     import cupy
 
     return int(cupy.cuda.runtime.getDeviceCount())
+
+
+def n_contexts() -> int:
+    """Processes that the cards of this machine have room for, in half of their memory; 0 where none can be used."""
+    n = n_devices()
+    if n == 0:
+        return 0
+    import cupy
+
+    memory = [cupy.cuda.runtime.getDeviceProperties(i)["totalGlobalMem"] for i in range(n)]
+    return sum(max(int(n_bytes) // 2 // _CONTEXT_BYTES, 1) for n_bytes in memory)
+
+
+def n_sharing() -> int:
+    """Processes that share the card, this one included, as GSIGPU_CARD_SHARE says; 1 where it says nothing.
+
+    `cohort run` sets it for its workers.
+    Raises SettingsError for anything but a whole number from 1 on.
+    """
+    text = os.environ.get(SHARE_VARIABLE, "") or "1"
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise SettingsError(
+            f"{SHARE_VARIABLE}={text} is no number of processes",
+            remedy=f"set it to how many share a GPU, or unset {SHARE_VARIABLE}",
+        )
+    return int(text)
 
 
 def _first_line(error: Exception) -> str:

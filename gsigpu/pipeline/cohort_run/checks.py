@@ -9,6 +9,7 @@ from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.writing.formats import FORMATS
 from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import define_all
+from gsigpu.pipeline.cohort_run.child_process import call_isolated
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.measure.parameters import check_parameters
@@ -96,5 +97,7 @@ def check_settings(
             remedy="use --map-format nifti or nrrd with --pseudonymise",
         )
     # A cluster's workers may have the GPU that this machine lacks.
-    if not options.scheduler or options.backend not in ("auto", "gpu"):
+    if options.backend not in ("auto", "gpu"):
         choose(options.backend)
+    if options.backend == "gpu" and not options.scheduler:
+        call_isolated(choose, "gpu")  # in a child, because a context here would stay on the card

@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from gsigpu.backends.device import SHARE_VARIABLE, n_sharing
 from gsigpu.errors import GsigpuError, InputError
 from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome, StudyTask
 from gsigpu.pipeline.cohort_run.failure_kinds import PASSING, PROGRAM
@@ -66,6 +67,7 @@ class _Children:
         self.alive: set[Child] = set()
         self.lock = threading.Lock()
         self.devices: tuple[str, ...] = ()
+        self.n_per_device = 1
         self.stopping = False
         # The system takes the thread that started a process for its parent: this one lives as long as the program.
         self.starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
@@ -97,6 +99,7 @@ class Child:
         }
         if device:
             environment["CUDA_VISIBLE_DEVICES"] = device
+            environment[SHARE_VARIABLE] = str(CHILDREN.n_per_device * n_sharing())
         self.process = CHILDREN.starter.submit(
             subprocess.Popen,
             [sys.executable, "-m", "gsigpu.pipeline.cohort_run.child_main", str(os.getpid())],
@@ -285,13 +288,17 @@ def bury(child: Child) -> None:
         CHILDREN.alive.discard(child)
 
 
-def begin_children(devices: tuple[str, ...] = ()) -> None:
+def begin_children(devices: tuple[str, ...] = (), *, n_children: int = 1) -> None:
     """Before the first task of a run in this process.
 
-    devices : of CUDA, each child sees one of them; whatever there is if empty
+    devices : of CUDA, each child sees one of them, and knows with how many it shares it; whatever there is if empty
+    n_children : that will run at a time
     """
+    if devices:  # those that looked at inputs before chose no card
+        release_idle()
     with CHILDREN.lock:
         CHILDREN.devices, CHILDREN.stopping = devices, False
+        CHILDREN.n_per_device = max(-(-n_children // len(devices)), 1) if devices else 1
 
 
 def end_children() -> None:

@@ -18,7 +18,12 @@ from typing import Any
 import psutil
 
 from gsigpu.errors import BackendError, InputError, MissingDependency, OutputError
-from gsigpu.pipeline.cohort_run.child_process import begin_children, end_children, release_idle
+from gsigpu.pipeline.cohort_run.child_process import (
+    begin_children,
+    call_isolated,
+    end_children,
+    release_idle,
+)
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 
@@ -28,6 +33,7 @@ from gsigpu.version import __version__
 _BYTES_PER_WORKER = 1.5 * 2**30
 _LEFT_TO_THE_SYSTEM = 2**30  # for the page cache and everything else that runs
 _BACKLOG = 64  # tasks that wait at a cluster, so that an adaptive one sees how much there is to do
+_GPU_S = 120  # for CUDA to start on a machine of many cards, and to compile a kernel
 _CONNECT_S = 20  # a scheduler on a busy login node answers within seconds
 _CGROUP, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # Files with the allowed and the used bytes: control groups version 2, then version 1.
@@ -74,9 +80,12 @@ def _control_groups() -> Iterator[Path]:
             yield from (root.joinpath(*parts[:n]) for n in range(1, len(parts) + 1))
 
 
-def pool_size(n_tasks: int, devices: tuple[str, ...]) -> int:
-    """Workers of a local pool: one per core, as far as memory goes; one per GPU where there are several."""
-    n_useful = len(devices) if len(devices) > 1 else default_workers()
+def pool_size(n_tasks: int, n_contexts: int = 0) -> int:
+    """Workers of a local pool: one per core, as far as memory goes, because all of them read and decode.
+
+    n_contexts : processes that the GPUs have room for; 0 where none is used. Workers share the GPUs evenly.
+    """
+    n_useful = min(default_workers(), n_contexts) if n_contexts else default_workers()
     fitting = int((available_bytes() - _LEFT_TO_THE_SYSTEM) // _BYTES_PER_WORKER)
     return max(min(n_useful, fitting, n_tasks), 1)
 
@@ -90,10 +99,31 @@ def gpu_devices() -> tuple[str, ...]:
     return tuple(named[:n] if any(named) else map(str, range(n)))
 
 
+def gpus() -> tuple[tuple[str, ...], int]:
+    """(`gpu_devices`, how many processes they have room for), asked in a child.
+
+    A context of this process would take room on every card for the whole run, and all of a card that serves one process.
+    Raises BackendError if the cards do not answer.
+    """
+    try:
+        devices, n_contexts = call_isolated(_gpus_here, timeout_s=_GPU_S)
+    except InputError as error:
+        raise BackendError(
+            f"the GPUs do not answer ({error.what})", remedy="use --backend cpu"
+        ) from error
+    return devices, n_contexts
+
+
+def _gpus_here() -> tuple[tuple[str, ...], int]:  # called in a child
+    from gsigpu.backends.device import n_contexts
+
+    return gpu_devices(), n_contexts()
+
+
 @contextlib.contextmanager
 def local_pool(n_workers: int, devices: tuple[str, ...]) -> Iterator[Pool]:
     """Threads of this process; each runs a child at a time."""
-    begin_children(devices)
+    begin_children(devices, n_children=n_workers)
     executor = ThreadPoolExecutor(n_workers, thread_name_prefix="cohort")
     name = f"{n_workers} worker{'s' if n_workers != 1 else ''}"
     try:

@@ -37,7 +37,7 @@ from gsigpu.pipeline.cohort_run.disk_room import (
 from gsigpu.pipeline.cohort_run.failure_kinds import PASSING
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.cohort_run.isolation import run_isolated
-from gsigpu.pipeline.cohort_run.pool import Pool, dask_pool, gpu_devices, local_pool, pool_size
+from gsigpu.pipeline.cohort_run.pool import Pool, dask_pool, gpus, local_pool, pool_size
 from gsigpu.pipeline.cohort_run.prune import prune
 from gsigpu.pipeline.cohort_run.row_conflicts import without_foreign_masks
 from gsigpu.pipeline.cohort_run.row_failure import record_failure
@@ -320,8 +320,8 @@ def _pool(plan: CohortPlan, n_tasks: int) -> Iterator[Pool]:
         with dask_pool(options.scheduler, plan.out) as pool:
             yield pool
         return
-    devices = gpu_devices() if settings.maps and options.backend != "cpu" else ()
-    n_workers = options.workers or pool_size(n_tasks, devices)
+    devices, n_contexts = gpus() if settings.maps and options.backend != "cpu" else ((), 0)
+    n_workers = options.workers or pool_size(n_tasks, n_contexts)
     with local_pool(n_workers, devices) as pool:
         yield pool
 

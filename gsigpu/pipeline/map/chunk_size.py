@@ -18,6 +18,8 @@ def chunk_size(program: MapProgram, n_workers: int, free_bytes: int) -> int:
 
     Enough for a copy at full rate (8 MiB) and for every reader thread to have a slice of its own; three chunks
     take at most a quarter of the card's free memory.
+
+    free_bytes : of the card; where several processes share it, the part of this one
     """
     y, x = program.plane_shape
     bytes_in = 2 * program.n_energies * y * x

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.backends.device import n_sharing
 from gsigpu.errors import DeviceOutOfMemory
 from gsigpu.pipeline.map.chunk_size import N_SLOTS, chunk_size
 from gsigpu.pipeline.map.program import Block, MapProgram
@@ -171,7 +172,7 @@ def run_on_gpu(
     if why is not None:
         raise DeviceOutOfMemory(
             f"{_no_room(program)} ({why}); {n_done} of {program.n_slices} slices were done",
-            remedy="free the GPU of other programs, or use --backend cpu",
+            remedy="free the GPU of other programs, use fewer --workers, or --backend cpu",
         )
     return report
 
@@ -245,7 +246,7 @@ def _as_far_as_it_fits(
     sizes: list[int] = [] if chunk_slices is None else [min(chunk_slices, program.n_slices)]
 
     def choose_size() -> None:
-        sizes.append(chunk_size(program, workers, card.free_bytes()))
+        sizes.append(chunk_size(program, workers, card.free_bytes() // n_sharing()))
 
     why = None if sizes else run.attempt(choose_size)
     with ThreadPoolExecutor(workers, "gsigpu-map") as pool:

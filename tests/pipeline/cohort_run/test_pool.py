@@ -5,8 +5,11 @@ import math
 
 import pytest
 
+from gsigpu.backends import device
+from gsigpu.errors import BackendError, GpuUnavailable, InputError, SettingsError
 from gsigpu.pipeline.cohort_run import child_process, pool
-from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
+from gsigpu.pipeline.cohort_run.checks import check_settings
+from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings, RowOutcome
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     InclusionRules,
     after_measuring,
@@ -36,20 +39,20 @@ def row(case_id, *, patient="", group="lung", phase="PVP", reader="", line=2, **
 
 
 @pytest.mark.parametrize(
-    ("memory_gib", "n_cores", "devices", "n_tasks", "expected"),
+    ("memory_gib", "n_cores", "n_contexts", "n_tasks", "expected"),
     [
-        (64, 8, (), 100, 8),  # cores
-        (7, 8, (), 100, 4),  # memory: 1.5 GiB each, and 1 for the system
-        (64, 8, (), 3, 3),  # no more than there is to do
-        (1, 8, (), 100, 1),  # never none
-        (64, 8, ("0",), 100, 8),  # one GPU serves all
-        (64, 8, ("0", "1", "2"), 100, 3),  # a process per GPU
+        (64, 8, 0, 100, 8),  # cores
+        (7, 8, 0, 100, 4),  # memory: 1.5 GiB each, and 1 for the system
+        (64, 8, 0, 3, 3),  # no more than there is to do
+        (1, 8, 0, 100, 1),  # never none
+        (64, 8, 24, 100, 8),  # the GPUs have room for all: every core reads and decodes
+        (64, 8, 3, 100, 3),  # they have room for three processes
     ],
 )
-def test_pool_size(monkeypatch, memory_gib, n_cores, devices, n_tasks, expected):
+def test_pool_size(monkeypatch, memory_gib, n_cores, n_contexts, n_tasks, expected):
     monkeypatch.setattr(pool, "available_bytes", lambda: memory_gib * GIB)
     monkeypatch.setattr(pool, "default_workers", lambda: n_cores)
-    assert pool.pool_size(n_tasks, devices) == expected
+    assert pool.pool_size(n_tasks, n_contexts) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,61 @@ def test_each_child_has_a_gpu_of_its_own(monkeypatch):
     child_process.CHILDREN.alive -= {started[0], started[2]}  # both died
     assert child_process.idle_or_new().device == "0"
     child_process.CHILDREN.alive.clear()
+
+
+def test_a_child_knows_with_how_many_it_shares_its_gpu(monkeypatch):
+    started, buried = [], []
+    monkeypatch.setattr(
+        child_process.subprocess, "Popen", lambda *_args, **options: started.append(options["env"])
+    )
+    monkeypatch.setattr(child_process, "bury", buried.append)
+    child_process.CHILDREN.idle.put("a child that looked at inputs, and sees all GPUs")
+    child_process.begin_children(("0", "1"), n_children=5)
+    assert len(buried) == 1
+    monkeypatch.delenv(device.SHARE_VARIABLE, raising=False)
+    child_process.Child("1").errors.close()
+    monkeypatch.setenv(device.SHARE_VARIABLE, "2")  # two shards of a run on this machine
+    child_process.Child("0").errors.close()
+    shares = [(env["CUDA_VISIBLE_DEVICES"], env[device.SHARE_VARIABLE]) for env in started]
+    assert shares == [("1", "3"), ("0", "6")]
+    child_process.begin_children()
+    assert child_process.CHILDREN.n_per_device == 1
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.0", "many", "²"])
+def test_a_share_that_is_none_is_an_error(monkeypatch, text):
+    monkeypatch.setenv(device.SHARE_VARIABLE, text)
+    with pytest.raises(SettingsError, match=f"GSIGPU_CARD_SHARE={text} is no number of processes"):
+        device.n_sharing()
+
+
+def test_the_parent_makes_no_context_on_a_card(monkeypatch):
+    """It would take room on the card for the whole run, and the whole of a card that serves one process."""
+
+    reason = device.why_no_gpu()
+
+    def never():
+        raise AssertionError("the parent looked at the card itself")
+
+    monkeypatch.setattr(device, "why_no_gpu", never)
+    settings = CohortSettings(maps=("iodine",))
+    rules = InclusionRules()
+    check_settings(settings, CohortOptions(backend="auto"), rules, is_pseudonymous=False)
+    if reason:
+        with pytest.raises(GpuUnavailable, match="no usable GPU"):
+            check_settings(settings, CohortOptions(backend="gpu"), rules, is_pseudonymous=False)
+    devices, n_contexts = pool.gpus()
+    assert bool(devices) == bool(n_contexts) == (reason is None)
+    child_process.release_idle()
+
+
+def test_gpus_that_do_not_answer_are_an_error(monkeypatch):
+    def hangs(*_args, **_options):
+        raise InputError("the inputs cannot be looked at: took longer than 120 s and was stopped")
+
+    monkeypatch.setattr(pool, "call_isolated", hangs)
+    with pytest.raises(BackendError, match=r"the GPUs do not answer .*; use --backend cpu"):
+        pool.gpus()
 
 
 def test_gpus_are_called_as_the_user_called_them(monkeypatch):

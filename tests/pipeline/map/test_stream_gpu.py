@@ -16,6 +16,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from gsigpu.backends.device import SHARE_VARIABLE
 from gsigpu.errors import BackendError, DeviceOutOfMemory
 from gsigpu.maps.plan import maps_of_hu, plan_maps
 from gsigpu.maps.registry import define_all
@@ -224,6 +225,57 @@ def test_memory_that_another_program_takes_in_mid_run_leaves_the_rest_to_the_cpu
     assert "to 9 were computed on the CPU" in note
     assert seen == [(n, N_SLICES) for n in range(1, N_SLICES + 1)]
     require_right(arrays, report, np.int16)
+
+
+def test_processes_that_share_a_card_take_a_quarter_of_it_together(monkeypatch):
+    """Each of n takes an n-th of what it would take alone; chunks, and what lies on the card, follow."""
+    program = program_for(np.int16, ["lambda-hu", "iodine"])
+    peaks = {}
+    for n in (1, 2, 6):
+        with monkeypatch.context() as patch:
+            cupy = host_cupy.install(patch, room=60_000)
+            patch.setenv(SHARE_VARIABLE, str(n))
+            arrays, peak = Arrays(slow_s=0), []
+            read = arrays.read
+
+            def watched(z, out, read=read, peak=peak, card=cupy.card):
+                peak.append(card.used("device"))
+                read(z, out)
+
+            arrays.read = watched
+            report = stream_gpu.run_on_gpu(program, arrays, arrays, n_workers=9)
+            cupy.card.check()
+            peaks[n] = (report.slab_slices, max(peak))
+    assert [slices for slices, _ in peaks.values()] == [9, 5, 1]
+    for n, (_, peak) in peaks.items():
+        # of each chunk's three buffers the pool rounds up to 512 bytes, and the counts take some
+        assert peak <= 60_000 / 4 / n + 3 * 4 * 512
+
+
+@pytest.mark.parametrize(
+    ("left", "backend"), [(10_000, "gpu"), (1000, "cpu")], ids=["little", "nothing"]
+)
+def test_a_neighbour_takes_the_card_between_the_look_and_the_allocation(monkeypatch, left, backend):
+    """Another process of the run; chunks get smaller, and with no room at all `auto` goes on and says so."""
+    cupy = host_cupy.install(monkeypatch, room=1 << 20)
+
+    class Taken(stream_gpu.CupyDevice):
+        def free_bytes(self):
+            free = super().free_bytes()
+            cupy.card.taken = (1 << 20) - left
+            return free
+
+    arrays = Arrays(slow_s=0)
+    program = program_for(np.int16, ["residual", "lambda-hu", "iodine"])
+    report, note = stream_gpu.run_on_gpu_or_cpu(program, arrays, arrays, device=Taken())
+    cupy.card.check()
+    assert sorted(arrays.written) == list(range(N_SLICES))
+    assert report.backend == backend
+    if backend == "gpu":
+        assert report.slab_slices == 1
+    else:
+        assert "no room for three single slices" in note
+        assert "all slices were computed on the CPU" in note
 
 
 def test_a_context_that_does_not_fit_is_told_by_auto(monkeypatch):

@@ -25,7 +25,7 @@ What it holds code to:
   a pinned source that changes before its copy is done is a fault; `get(blocking=False)` needs pinned memory.
 - **Kernels** are the CUDA sources, compiled as C++ with warnings as errors (`tests/kernels/shim.h`); sizes of arguments are
   checked, writes beyond an array are faults. No shared memory, no `__syncthreads`, no warp functions.
-- **Out of memory** where it is asked for: `room`, `pinned_room` in bytes; `cupy.card.fail_at = {n}` lets the n-th allocation
+- **Out of memory** where it is asked for: `room`, `pinned_room` in bytes, `cupy.card.taken` by other processes; `cupy.card.fail_at = {n}` lets the n-th allocation
   fail (device and pinned memory counted together, from 0; `cupy.card.n_allocations` counts them).
 
 `cupy.card` also keeps what was done: `copies` (direction, bytes, stream), `launches` (names of kernels). A fault in queued work

@@ -147,6 +147,7 @@ class Card:
     def __init__(self, *, seed=0, delay_s=0.002, delayed_share=0.05, late=False, room=None, pinned_room=None):  # fmt: skip
         self.seed, self.delay_s, self.delayed_share, self.late = seed, delay_s, delayed_share, late
         self.room = {"device": room, "pinned": pinned_room}
+        self.taken = 0  # bytes of device memory that other processes hold
         self.fail_at = (
             set()
         )  # numbers of allocations (device and pinned, from 0) that find no memory
@@ -273,7 +274,8 @@ class Card:
         return block
 
     def _is_full(self, kind, size):
-        return self.room[kind] is not None and self.used(kind) + size > self.room[kind]
+        others = self.taken if kind == "device" else 0
+        return self.room[kind] is not None and others + self.used(kind) + size > self.room[kind]
 
     def used(self, kind):
         return sum(block.n_bytes for block in self.blocks[kind].values())

@@ -154,7 +154,7 @@ class Device:
 
 def _memory_info(card):
     total = 1 << 30 if card.room["device"] is None else card.room["device"]
-    return total - card.used("device"), total
+    return max(total - card.taken - card.used("device"), 0), total
 
 
 class Pool:
