@@ -9,8 +9,8 @@ patient has several studies, one of these.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,52 +58,42 @@ class Ownership:
 
 
 class MaskOwners:
-    """Finds the study of a mask."""
+    """Finds the study of a mask.
+
+    A name is looked up by the sequences of parts that it holds, so that a mask costs the same among ten studies and
+    among ten thousand.
+    """
 
     def __init__(self, studies: Sequence[NamedStudy]) -> None:
         self._studies: dict[str, list[NamedStudy]] = defaultdict(list)
         for study in studies:
             self._studies[study.patient].append(study)
-        self._patient_labels = {
-            patient: self._labels_of_patient(patient) for patient in self._studies
+        self._rank = {patient: rank for rank, patient in enumerate(self._studies)}
+        patient_labels = self._labels_of_patients()
+        self._patient_of: dict[Parts, str] = {
+            label: patient for patient, labels in patient_labels.items() for label in labels
         }
-        self._study_labels = {study.key: self._labels_of_study(study) for study in studies}
-        self._all_study_labels = {
-            label for labels in self._study_labels.values() for label in labels
-        }
+        self._longest = max(map(len, self._patient_of), default=0)
+        self._study_labels: dict[str, set[Parts]] = {}
+        for patient, members in self._studies.items():
+            self._study_labels |= _labels_of_studies(members, patient_labels[patient])
+        self._all_study_labels = set[Parts]().union(*self._study_labels.values())
+        self._longest = max(self._longest, max(map(len, self._all_study_labels), default=0))
 
-    def _labels_of_patient(self, patient: str) -> set[Parts]:
-        studies = self._studies[patient]
-        shared = set.intersection(*(set(map(name_parts, study.folders)) for study in studies))
-        others = {
-            name_parts(folder)
-            for other, studies in self._studies.items()
-            if other != patient
-            for study in studies
-            for folder in study.folders
+    def _labels_of_patients(self) -> dict[str, set[Parts]]:
+        """Patient -> what names him: his names, and folders of all his studies; not what names another too."""
+        users: dict[Parts, set[str]] = defaultdict(set)
+        own: dict[str, set[Parts]] = {}
+        for patient, studies in self._studies.items():
+            names = {name_parts(name) for study in studies for name in study.patient_names}
+            folders = [set(map(name_parts, study.folders)) for study in studies]
+            own[patient] = (set.intersection(*folders) | names) - {()}
+            for label in names.union(*folders):
+                users[label].add(patient)
+        return {
+            patient: {label for label in labels if len(users[label]) == 1}
+            for patient, labels in own.items()
         }
-        names = {name_parts(name) for study in studies for name in study.patient_names}
-        # A name that two patients have names neither.
-        foreign = others | {
-            name_parts(name)
-            for other, studies in self._studies.items()
-            if other != patient
-            for study in studies
-            for name in study.patient_names
-        }
-        return ((shared | names) - foreign) - {()}
-
-    def _labels_of_study(self, study: NamedStudy) -> set[Parts]:
-        others = [other for other in self._studies[study.patient] if other.key != study.key]
-        folders = set(map(name_parts, study.folders)) - self._patient_labels[study.patient]
-        shared = {name_parts(folder) for other in others for folder in other.folders}
-        dates = {
-            name_parts(date)
-            for date in study.dates
-            if not any(date in other.dates for other in others)
-        }
-        # Without another study of the patient its folders name it only where they do so elsewhere.
-        return ((folders - shared) | dates) - {()}
 
     def owner(self, path: Path, root: Path) -> Ownership:
         """The study that the name of a file, and of its folders below `root`, speak of."""
@@ -122,10 +112,10 @@ class MaskOwners:
         """The study of a patient that names speak of."""
         studies = self._studies[patient]
         keys = tuple(study.key for study in studies)
-        named = [key for key in keys if _hits(self._study_labels[key], components)]
+        spoken = self._spoken(components) & self._all_study_labels
+        named = [key for key in keys if self._study_labels[key] & spoken]
         if len(named) == 1:
             return Ownership(named[0], keys)
-        spoken = {label for label in self._all_study_labels if _hits([label], components)}
         known = {label for key in keys for label in self._study_labels[key]}
         if len(studies) == 1 and not named and not spoken - known:
             return Ownership(keys[0], keys)
@@ -139,25 +129,48 @@ class MaskOwners:
         if patients and study.patient not in patients:
             return True
         others = [other.key for other in self._studies[study.patient] if other.key != study.key]
-        return any(_hits(self._study_labels[other], components) for other in others) and not _hits(
-            self._study_labels[study.key], [*components, *inner]
+        spoken = self._spoken(components)
+        return any(self._study_labels[other] & spoken for other in others) and not (
+            self._study_labels[study.key] & self._spoken([*components, *inner])
         )
 
     def _patients_named(self, components: Sequence[Parts]) -> list[str]:
         """Patients whose names stand there; a bare number counts fully only where nothing speaks against it."""
-        sure, weak = [], []
-        for patient, labels in self._patient_labels.items():
-            strengths = [_strength(label, components) for label in labels]
-            best = max(strengths, default=0)
-            if best == 2:
-                sure.append(patient)
-            elif best == 1:
-                weak.append(patient)
-        return sure or weak
+        strengths: dict[str, int] = {}
+        for label in self._spoken(components) & self._patient_of.keys():
+            patient = self._patient_of[label]
+            strengths[patient] = max(strengths.get(patient, 0), _strength(label, components))
+        ordered = sorted(strengths, key=self._rank.__getitem__)
+        sure = [patient for patient in ordered if strengths[patient] == 2]
+        return sure or ordered
+
+    def _spoken(self, components: Sequence[Parts]) -> set[Parts]:
+        """Every sequence of parts that stands there, up to the length of the longest label."""
+        return {
+            parts[begin : begin + length]
+            for parts in components
+            for begin in range(len(parts))
+            for length in range(1, min(self._longest, len(parts) - begin) + 1)
+        }
 
 
-def _hits(labels: Iterable[Parts], components: Sequence[Parts]) -> bool:
-    return any(_strength(label, components) for label in labels)
+def _labels_of_studies(
+    studies: Sequence[NamedStudy], patient_labels: set[Parts]
+) -> dict[str, set[Parts]]:
+    """Study of one patient -> folders and dates that tell it from his others."""
+    folders = {study.key: set(map(name_parts, study.folders)) for study in studies}
+    dates = {study.key: set(map(name_parts, study.dates)) for study in studies}
+    n_folders = Counter(label for labels in folders.values() for label in labels)
+    n_dates = Counter(label for labels in dates.values() for label in labels)
+    # Without another study of the patient its folders name it only where they do so elsewhere.
+    return {
+        study.key: {
+            *(label for label in folders[study.key] - patient_labels if n_folders[label] == 1),
+            *(label for label in dates[study.key] if n_dates[label] == 1),
+        }
+        - {()}
+        for study in studies
+    }
 
 
 def _strength(label: Parts, components: Sequence[Parts]) -> int:

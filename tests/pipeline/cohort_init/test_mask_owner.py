@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gsigpu.pipeline.cohort_init import mask_owner
 from gsigpu.pipeline.cohort_init.mask_owner import MaskOwners, NamedStudy
 
 ROOT = Path("/tree")
@@ -77,3 +78,19 @@ def test_a_mask_beside_a_study_that_names_another_is_not_used():
     assert TIMEPOINTS.contradicts(ROOT / "dicom/P002/masks/followup.nii.gz", ROOT, study)
     assert not TIMEPOINTS.contradicts(place / "lesions.nii.gz", ROOT, study)
     assert not TIMEPOINTS.contradicts(place / "P002_lesions.nii.gz", ROOT, study)
+
+
+@pytest.mark.parametrize("n_patients", [10, 500])
+def test_a_mask_costs_the_same_among_many_patients(n_patients, monkeypatch):
+    """Looked up by its parts: labels are compared with the names they may stand in, and with no others."""
+    many = owners(*[(f"P{i:04d}", f"dicom/P{i:04d}/ct") for i in range(n_patients)])
+    compared = []
+    real = mask_owner._strength
+    monkeypatch.setattr(
+        mask_owner, "_strength", lambda *pair: compared.append(pair[0]) or real(*pair)
+    )
+    for i in (0, n_patients - 1):
+        name = ROOT / f"masks/P{i:04d}_lesions.nii.gz"
+        assert many.owner(name, ROOT).study == f"dicom/P{i:04d}/ct"
+        assert not many.contradicts(name, ROOT, NamedStudy(f"dicom/P{i:04d}/ct", f"P{i:04d}", ()))
+    assert len(compared) == 4
