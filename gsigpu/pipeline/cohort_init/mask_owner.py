@@ -83,16 +83,16 @@ class MaskOwners:
     def _labels_of_patients(self) -> dict[str, set[Parts]]:
         """Patient -> what names him: his names, and folders of all his studies; not what names another too."""
         users: dict[Parts, set[str]] = defaultdict(set)
-        own: dict[str, set[Parts]] = {}
+        labels_of: dict[str, set[Parts]] = {}
         for patient, studies in self._studies.items():
             names = {name_parts(name) for study in studies for name in study.patient_names}
             folders = [set(map(name_parts, study.folders)) for study in studies]
-            own[patient] = (set.intersection(*folders) | names) - {()}
+            labels_of[patient] = (set.intersection(*folders) | names) - {()}
             for label in names.union(*folders):
                 users[label].add(patient)
         return {
             patient: {label for label in labels if len(users[label]) == 1}
-            for patient, labels in own.items()
+            for patient, labels in labels_of.items()
         }
 
     def owner(self, path: Path, root: Path) -> Ownership:
