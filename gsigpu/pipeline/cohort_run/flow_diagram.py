@@ -101,6 +101,8 @@ class _Ledger:
 
     def drop(self, reason: str, rows: Rows) -> None:
         """Whole rows; lesions of rows that were not measured are not known."""
+        if not rows:  # thousands of others are not looked at for nothing
+            return
         before, gone = self.members(), set(rows)
         are_known = all(row in self.lesions for row in gone)
         self.rows = [row for row in self.rows if row not in gone]
@@ -114,6 +116,8 @@ class _Ledger:
 
     def take(self, reason: str, gone: LesionsOf) -> None:
         """Single lesions of rows; a row leaves with its last."""
+        if not gone:
+            return
         before = self.members()
         here = {row: gone[row] & self.lesions[row] for row in self.rows if gone.get(row)}
         touched = _lesions_of(here, here)

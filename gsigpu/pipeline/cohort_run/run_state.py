@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class RunState:
     _n_worked: int = 0
     _status_at: float = 0.0
     _log_at: float = field(default_factory=monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, pool: str) -> None:
         """Who will do it is known."""
@@ -102,11 +104,12 @@ class RunState:
     @property
     def slowest_stage(self) -> tuple[str, float] | None:
         """The stage that took most of the time, and its part."""
-        total = sum(self.seconds.values())
+        spent = dict(self.seconds)  # another thread may add to it
+        total = sum(spent.values())
         if not total:
             return None
-        name = max(self.seconds, key=lambda stage: self.seconds[stage])
-        return name, self.seconds[name] / total
+        name = max(spent, key=lambda stage: spent[stage])
+        return name, spent[name] / total
 
     def as_dict(self, state: str) -> dict[str, Any]:
         """For status.json: `state` is running, finished, interrupted or stopped."""
@@ -129,7 +132,7 @@ class RunState:
             "rows_per_hour": round(self.rate_per_hour, 1),
             "left_s": None if self.left_s is None else round(self.left_s, 1),
             "slowest_stage": None if slowest is None else slowest[0],
-            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "seconds": {name: round(seconds, 3) for name, seconds in dict(self.seconds).items()},
             "running": [
                 {"row": name, "stage": stage, "seconds": round(monotonic() - since, 1)}
                 for name, stage, since in running
@@ -137,7 +140,11 @@ class RunState:
         }
 
     def keep(self, state: str = "running", *, now: bool = False) -> None:
-        """status.json and run.log, when it is time."""
+        """status.json and run.log, when it is time; from any thread."""
+        with self._lock:
+            self._keep(state, now=now)
+
+    def _keep(self, state: str, *, now: bool) -> None:
         at = monotonic()
         if now or at - self._status_at >= _STATUS_EVERY_S:
             self._status_at = at
@@ -258,9 +265,19 @@ def _joined(shards: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def telling(state: RunState, watch: Callable[[RunState], None]) -> Iterator[None]:
-    """Keeps the status to the end, however that comes."""
+    """Keeps the status to the end, however that comes.
+
+    A thread tells that the run lives: whatever it waits for (a slow disk, a figure), nobody takes it for dead.
+    """
+    is_over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(state, is_over), daemon=True)
+    beat.start()
     try:
-        yield
+        try:
+            yield
+        finally:
+            is_over.set()
+            beat.join()
     except BaseException as error:
         ended = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
         state.running.clear()
@@ -271,6 +288,11 @@ def telling(state: RunState, watch: Callable[[RunState], None]) -> Iterator[None
     watch(state)
     state.keep("finished", now=True)
     state.log(f"finished: {progress_line(state.as_dict('finished'))}")
+
+
+def _beat(state: RunState, is_over: threading.Event) -> None:
+    while not is_over.wait(_STATUS_EVERY_S):
+        state.keep()
 
 
 def _now() -> str:

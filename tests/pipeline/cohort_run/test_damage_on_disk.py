@@ -191,3 +191,30 @@ def test_a_folder_that_cannot_be_written_fails_alone(cohort, inline, tmp_path):
     failures = pd.read_csv(out / "failures.csv")
     assert failures.case_id.tolist() == ["C02"]
     assert "cannot be written" in failures.reason[0]
+
+
+@pytest.mark.parametrize("damage", [cut, empty, remove])
+def test_what_rows_say_of_themselves_is_remembered(
+    cohort, finished, out, inline, damage, monkeypatch
+):
+    from gsigpu.pipeline.cohort_run import row_footers
+
+    memory, opened = out / row_footers.FOOTERS_FILE, []
+    real = row_footers._footer_text
+    monkeypatch.setattr(row_footers, "_footer_text", lambda path: opened.append(path) or real(path))
+    (out / "results.json").unlink()
+    run_cohort(cohort.manifest, out)
+    assert opened == []
+    table = next(out.glob("cases/C01*/*.parquet"))
+    content = table.read_bytes()
+    table.unlink()  # another file with the same content
+    table.write_bytes(content)
+    run_cohort(cohort.manifest, out)
+    assert opened == [table]
+    damage(memory)
+    (out / "results.json").unlink()
+    run_cohort(cohort.manifest, out)
+    assert len(opened) == 4
+    assert memory.exists()
+    for name in ("measurements.csv", "warnings.csv", "failures.csv", "flow.csv"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()

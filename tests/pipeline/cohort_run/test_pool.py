@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 
@@ -18,7 +19,7 @@ from gsigpu.pipeline.cohort_run.inclusion_rules import (
 from gsigpu.pipeline.cohort_run.redaction import Redactor
 from gsigpu.pipeline.cohort_run.row_files import row_name
 from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
-from gsigpu.pipeline.cohort_run.run_state import RunState
+from gsigpu.pipeline.cohort_run.run_state import RunState, telling
 from gsigpu.tables.manifest import ManifestRow
 
 GIB = 2**30
@@ -252,6 +253,23 @@ def test_a_run_tells_of_itself(make_cohort, inline, tmp_path, monkeypatch):
     assert any("of 2 rows" in line and "rows/h" in line for line in lines[1:-1])
     status = json.loads((tmp_path / "out" / "status.json").read_text())
     assert (status["state"], status["running"]) == ("finished", [])
+
+
+def test_a_run_that_waits_is_not_silent(tmp_path, monkeypatch):
+    monkeypatch.setattr("gsigpu.pipeline.cohort_run.run_state._STATUS_EVERY_S", 0.01)
+    state, file = RunState(tmp_path, 10), tmp_path / "status.json"
+    with telling(state, lambda _: None):
+        for _ in range(2):  # while this thread waits for something, whatever it is
+            wait_until(file.exists)
+            file.unlink()
+    assert json.loads(file.read_text())["state"] == "finished"
+
+
+def wait_until(is_so):
+    end = time.monotonic() + 30.0
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_rate_counts_what_this_run_did(tmp_path):
