@@ -85,8 +85,12 @@ def cohort_run(
         str,
         typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts, and no tables."),
     ] = "",
+    case: Annotated[
+        str,
+        typer.Option("--case", metavar="CASE_ID", help="Do the rows of one case, and no tables."),
+    ] = "",
     join: Annotated[
-        bool, typer.Option("--join", help="Measure nothing; make the tables of what shards left.")
+        bool, typer.Option("--join", help="Measure nothing; make the tables of what parts left.")
     ] = False,
     timeout: Annotated[
         float | None,
@@ -275,6 +279,7 @@ def cohort_run(
         change_settings=change_settings,
         prune=prune,
         shard=_shard(shard),
+        case=case,
         join=join,
         limit=limit,
     )

@@ -26,7 +26,7 @@ def summary(result: CohortResult, out: Path) -> str:
         lines.append(f"removed  {len(result.pruned)} results of rows that left the manifest")
     if tables is None:
         return "\n".join(
-            [*lines, f"when all shards are done: gsigpu cohort run MANIFEST -o {out} --join"]
+            [*lines, f"when all parts are done: gsigpu cohort run MANIFEST -o {out} --join"]
         )
     if tables.exclusions:
         told = ", ".join(f"{n} by {rule}" for rule, n in tables.exclusions.items())

@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "--reveal", "--title", "--outside", "--overwrite", "--json",
     ),
     "How to run": (
-        "--backend", "--workers", "--scheduler", "--shard", "--join", "--timeout", "--memory-limit", "--limit",
+        "--backend", "--workers", "--scheduler", "--shard", "--case", "--join", "--timeout", "--memory-limit", "--limit",
         "--dry-run", "--retry-failed", "--skip-missing", "--prune", "--change-settings", "--by-content", "--serve",
     ),
 }  # fmt: skip

@@ -113,9 +113,11 @@ class ManifestProblems(InputError):
         return type(self), (Path(self.where or ""), self.problems)
 
 
-def read_manifest(path: Path, *, skip_missing: bool = False) -> list[ManifestRow]:
+def read_manifest(path: Path, *, skip_missing: bool = False, case: str = "") -> list[ManifestRow]:
     """The rows of a manifest.
 
+    case : of no other is it looked whether its files are there, since a call for one of ten thousand cases should not
+        look at the files of all; "" for all
     skip_missing : a row whose study or mask is not there is no problem of the manifest; `missing` names them
     Raises ManifestProblems with everything that is wrong, InputError if the file cannot be read.
     """
@@ -142,7 +144,11 @@ def read_manifest(path: Path, *, skip_missing: bool = False) -> list[ManifestRow
             problems.append(f"line {line}: {len(cells)} cells under {len(header)} columns")
             continue
         row, row_problems = _row(
-            line, dict(zip(header, cells, strict=True)), path.parent, skip_missing=skip_missing
+            line,
+            dict(zip(header, cells, strict=True)),
+            path.parent,
+            skip_missing=skip_missing,
+            case=case,
         )
         problems += [f"line {line}: {text}" for text in row_problems]
         if row is not None:
@@ -165,7 +171,7 @@ def _bare(name: str) -> str:
 
 
 def _row(
-    line: int, cells: dict[str, str], folder: Path, *, skip_missing: bool
+    line: int, cells: dict[str, str], folder: Path, *, skip_missing: bool, case: str
 ) -> tuple[ManifestRow | None, list[str]]:
     """A row, or None, and what is wrong with it."""
     problems = [
@@ -174,12 +180,13 @@ def _row(
         if not cells[name] and not (skip_missing and name in ("study", "mask"))
     ]
     missing = [name for name in ("study", "mask") if skip_missing and not cells[name]]
+    is_looked_at = not case or cells["case_id"] == case
 
     def existing(name: str, text: str, is_there: Callable[[Path], bool]) -> Path:
         # From anywhere, as a worker of a cluster may be; and one spelling for one folder.
         path = Path(os.path.abspath(folder / text))  # noqa: PTH100  # keeps links as they are
         try:
-            is_missing = bool(text) and not is_there(path)
+            is_missing = is_looked_at and bool(text) and not is_there(path)
         except OSError as error:
             problems.append(f"{name} {text!r} cannot be looked at ({error.strerror})")
             return path

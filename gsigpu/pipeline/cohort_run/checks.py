@@ -32,7 +32,8 @@ class CohortOptions:
     change_settings : take other settings and rules than those that the run was begun with
     prune : remove the results of rows that are not in the manifest any more
     shard : (i, n), do the i-th of n parts of the rows and no tables
-    join : measure nothing; make the tables of what shards left
+    case : do the rows of this case and no tables
+    join : measure nothing; make the tables of what shards and calls for single cases left
     limit : measure at most so many rows, 0 for all
     """
 
@@ -47,6 +48,7 @@ class CohortOptions:
     change_settings: bool = False
     prune: bool = False
     shard: tuple[int, int] | None = None
+    case: str = ""
     join: bool = False
     limit: int = 0
 
@@ -57,11 +59,21 @@ class CohortOptions:
                 f"shard {self.shard[0]}/{self.shard[1]} is none",
                 remedy="write --shard 1/8 to --shard 8/8",
             )
-        if self.shard is not None and (self.join or self.prune or self.scheduler):
+        if self.is_part and (self.join or self.prune or self.scheduler):
             raise SettingsError(
-                "a shard makes no tables, removes nothing and uses no cluster",
+                "a part of a run makes no tables, removes nothing and uses no cluster",
                 remedy="leave out --join, --prune and --scheduler",
             )
+        if self.case and (self.shard is not None or self.limit):
+            raise SettingsError(
+                "a case is one part of a run, and has no parts",
+                remedy="leave out --shard and --limit",
+            )
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is a part of a run, which makes no tables."""
+        return self.shard is not None or bool(self.case)
 
     @property
     def shard_name(self) -> str:

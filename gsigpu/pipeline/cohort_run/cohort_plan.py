@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ class CohortPlan:
     tasks : the rows that this call looks at, study by study; left : those that it does not
     n_begun : rows with something on disk already
     damaged : what was set aside
+    part : what tells a part of a run from others in names of files; "" for the whole
     """
 
     out: Path
@@ -55,6 +57,7 @@ class CohortPlan:
     n_begun: int
     predicted_bytes: int
     damaged: list[str]
+    part: str
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for `--dry-run --json`."""
@@ -106,8 +109,9 @@ def plan_cohort(
     check_settings(settings, options, rules, is_pseudonymous=pseudonyms is not None)
     # In a child: a manifest, a study or a mask may lie on a mount that hangs.
     all_rows: list[ManifestRow] = call_isolated(
-        _looked_at, manifest, out, options.skip_missing, wait=wait
+        _looked_at, manifest, out, options.skip_missing, options.case, wait=wait
     )
+    lines = _lines_of_case(all_rows, options.case, manifest)
     if pseudonyms is not None:
         all_rows = pseudonyms.rows(all_rows)
     rows, excluded = before_measuring(all_rows, rules)
@@ -116,6 +120,9 @@ def plan_cohort(
         part, n_parts = options.shard
         tasks = tasks[part - 1 :: n_parts]
         rows = [row for members in tasks for row in members]
+    if options.case:
+        rows = [row for row in rows if row.line in lines]
+        tasks = by_study(rows)
     tasks, left, n_begun, fresh = _limited(out, tasks, options.limit)
     n_bytes = (
         int(call_isolated(predicted_bytes, fresh, settings, timeout_s=_PREDICTION_S, wait=wait))
@@ -138,6 +145,7 @@ def plan_cohort(
         n_begun=n_begun,
         predicted_bytes=n_bytes,
         damaged=damaged,
+        part=options.shard_name or _name_of_case(all_rows, lines),
     )
 
 
@@ -164,11 +172,27 @@ def settle(
 
 
 def _looked_at(
-    manifest: Path, out: Path, skip_missing: bool
+    manifest: Path, out: Path, skip_missing: bool, case: str
 ) -> list[ManifestRow]:  # called in a child
-    rows = read_manifest(manifest, skip_missing=skip_missing)
-    require_outside(out, {row.study for row in rows})
+    rows = read_manifest(manifest, skip_missing=skip_missing, case=case)
+    require_outside(out, {row.study for row in rows if not case or row.case_id == case})
     return rows
+
+
+def _lines_of_case(rows: Sequence[ManifestRow], case: str, manifest: Path) -> set[int]:
+    """Lines of the manifest with a case; none where all are meant. Raises SettingsError if it is not there."""
+    lines = {row.line for row in rows if case and row.case_id == case}
+    if case and not lines:
+        raise SettingsError(
+            f"--case {case!r} is none of {manifest.name}", remedy="write a case_id of the manifest"
+        )
+    return lines
+
+
+def _name_of_case(rows: Sequence[ManifestRow], lines: Collection[int]) -> str:
+    """For names of files, from what the case is called in the results; "" where all are meant."""
+    names = [row.case_id for row in rows if row.line in lines]
+    return f"case-{hashlib.sha256(names[0].encode()).hexdigest()[:16]}" if names else ""
 
 
 def _recorded(

@@ -54,7 +54,7 @@ from gsigpu.pipeline.cohort_run.run_record import (
     write_record,
 )
 from gsigpu.pipeline.cohort_run.run_state import RunState, telling
-from gsigpu.pipeline.cohort_run.run_token import take_over
+from gsigpu.pipeline.cohort_run.run_token import forget_cases, take_over
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables
 from gsigpu.tables.manifest import ManifestRow
 
@@ -124,11 +124,11 @@ def _run_plan(
         raise OutputError(
             f"cannot be written ({error.strerror})", where=out, remedy="write elsewhere"
         ) from error
-    with locked(out, plan.options.shard_name) as warnings, clear_when_full(out):
+    with locked(out, plan.part) as warnings, clear_when_full(out):
         sweep(out)
         plan, call = _record(plan, settings, rules, named)
         (out / "cases").mkdir(exist_ok=True)
-        run = _Run(plan, RunState(out, len(plan.rows), shard=plan.options.shard_name), watch)
+        run = _Run(plan, RunState(out, len(plan.rows), shard=plan.part), watch)
         try:
             tables = run.all()
         except BaseException as error:
@@ -181,11 +181,17 @@ def _record(
                 recorded, settings, rules, options=options, named=named, pseudonyms=plan.pseudonyms
             )
             plan = replace(plan, settings=new_settings, rules=new_rules, changes=changes)
-        what = f"shard {options.shard_name}" if options.shard else "join" if options.join else "run"
+        if options.case and recorded is not None and not plan.changes:
+            # Ten thousand calls for a case each are no history that anybody reads, and writing it would take longest.
+            return plan, {}
+        parts = {"shard": options.shard_name, "case": plan.part if options.case else ""}
+        what = " ".join([*(f"{kind} {name}" for kind, name in parts.items() if name)]) or (
+            "join" if options.join else "run"
+        )
         told = {
             name: value
             for name, value in asdict(options).items()
-            if value and name not in ("shard", "join")
+            if value and name not in ("shard", "case", "join")
         }
         call = new_call(what, told, plan.changes)
         written = write_record(
@@ -209,7 +215,7 @@ class _Run:
         self.outcomes: list[RowOutcome] = []
         self.damaged: list[str] = []
         self.pruned: list[str] = []
-        self._token = take_over(plan.out, plan.options.shard_name)
+        self._token = take_over(plan.out, plan.part)
         write_strays(plan.out, plan.all_rows)
 
     def counts(self) -> dict[str, int]:
@@ -238,9 +244,10 @@ class _Run:
                 self.outcomes.append(outcome)
             for told in (*plan.damaged, *self.damaged):
                 state.log(told)
-            if plan.options.shard is not None:
+            if plan.options.is_part:
                 return None
             tables = self._tables()
+            forget_cases(plan.out)
             if plan.settings.review:
                 write_gallery_of(plan.out, plan.settings, without_foreign_masks(self.outcomes))
             return tables
@@ -268,7 +275,7 @@ class _Run:
             timeout_s=options.timeout_s,
             memory_limit=options.memory_limit,
             token=self._token,
-            shard=options.shard_name,
+            shard=self.plan.part,
         )
 
     def _tables(self) -> CohortTables:

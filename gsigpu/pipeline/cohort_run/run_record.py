@@ -280,7 +280,9 @@ def new_call(what: str, options: Mapping[str, Any], changes: list[str]) -> dict[
 
 
 def end_call(out: Path, call: Mapping[str, Any], how: str, result: Mapping[str, Any]) -> None:
-    """Tells in the history that a call ended, and how."""
+    """Tells in the history that a call ended, and how; a call that is not in it, {}, is nobody's concern."""
+    if not call:
+        return
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     entry = {**call, "ended": ended, "how": how, "result": dict(result)}
     with record_locked(out):

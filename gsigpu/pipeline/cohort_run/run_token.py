@@ -39,6 +39,13 @@ def require_owner(out: Path, token: str, shard: str = "") -> None:
         raise NotOwner
 
 
+def forget_cases(out: Path) -> None:
+    """Removes what calls for single cases left beside the results; for a whole run, beside which none is at work."""
+    for pattern in (f"{_FILE}-case-*", "status-case-*.json", ".lock-case-*"):
+        for path in out.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def _current(out: Path, shard: str) -> str:
     whole = _read(out, "")
     return f"{whole}/{_read(out, shard)}" if shard else whole

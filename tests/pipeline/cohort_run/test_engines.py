@@ -1,0 +1,131 @@
+"""A cohort as commands that a workflow engine calls: one per case, and the one that joins them."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gsigpu.cli.app import app
+from gsigpu.errors import SettingsError
+from gsigpu.pipeline.cohort_run.checks import CohortOptions
+from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
+from tests.support.places import ROOT
+
+PAGE = (ROOT / "docs/howto/workflow-engines.md").read_text("utf-8")
+TABLES = ("measurements.csv", "failures.csv", "warnings.csv", "exclusions.csv", "flow.csv")
+
+
+@pytest.fixture(scope="module")
+def cohort(make_cohort):
+    """Three cases, one with a blank in its name, one whose mask is none."""
+    cohort = make_cohort(3)
+    cohort.rows[1]["case_id"] = "C 02"
+    (cohort.folder / cohort.rows[2]["mask"]).write_bytes(b"no mask")
+    cohort.write()
+    return cohort
+
+
+@pytest.fixture
+def whole(cohort, inline, tmp_path):
+    run_cohort(cohort.manifest, tmp_path / "whole")
+    return tmp_path / "whole"
+
+
+def block(kind):
+    return re.search(rf"^```{kind}\n(.*?)^```$", PAGE, re.S | re.M)[1]
+
+
+def commands(kind):
+    """The command of a case and that of the tables, as the example has them."""
+    lines = [
+        line.strip().strip('"') for line in block(kind).splitlines() if "gsigpu cohort run" in line
+    ]
+    assert len(lines) == 2
+    return sorted(lines, key=lambda line: "--join" in line)
+
+
+def run(line):
+    """A command with `|| test $? -eq 1` behind it, in this process."""
+    command, _, more = line.replace("\\$", "$").partition(" || ")
+    assert more == "test $? -eq 1"
+    words = shlex.split(command)
+    assert words[0] == "gsigpu"
+    result = CliRunner().invoke(app, words[1:])
+    assert result.exit_code in (0, 1), result.output
+    return result
+
+
+def filled(line, names):
+    for name, text in names.items():
+        line = line.replace(name, text)
+    assert "{" not in line
+    return line
+
+
+@pytest.mark.parametrize("kind", ["python", "groovy"])
+def test_the_commands_of_the_examples_make_the_tables_of_a_whole_run(
+    kind, cohort, inline, whole, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    of_case, join = commands(kind)
+    common = {"{MANIFEST}": str(cohort.manifest), "${params.manifest}": str(cohort.manifest)}
+    common |= {"${params.out}": "cohort"}
+    for case in ("C03", "C01", "C 02"):  # in any order
+        quoted = {"{wildcards.case:q}": shlex.quote(case), "${case_id}": case}
+        run(filled(of_case, common | quoted))
+    assert not Path("cohort/measurements.csv").exists()
+    run(filled(join, common))
+    for name in TABLES:
+        assert Path("cohort", name).read_bytes() == (whole / name).read_bytes(), name
+    assert not [*Path("cohort").glob("*case-*"), *Path("cohort").glob(".*case-*")]
+
+
+def test_snakemake_runs_its_example(cohort, inline, whole, tmp_path):
+    pytest.importorskip("snakemake", reason="Snakemake is not installed: its example did not run")
+    folder = tmp_path / "flow"
+    folder.mkdir()
+    (folder / "Snakefile").write_text(
+        block("python").replace('"manifest.csv"', repr(str(cohort.manifest)))
+    )
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all"],
+        cwd=folder, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in TABLES:
+        assert (folder / "cohort" / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_a_case_alone(cohort, inline, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setattr(Path, "is_dir", looking(Path.is_dir, looked_at := set()))
+    result = run_cohort(cohort.manifest, out, options=CohortOptions(case="C 02"))
+    assert (result.n_rows, result.n_done, result.tables) == (1, 1, None)
+    assert [path.name for path in (out / "cases").iterdir()] == ["C%2002~PVP~A"]
+    studies = {Path(row["study"]).name for row in cohort.rows}
+    assert len({path.name for path in looked_at} & studies) <= 1, "looks at other cases' files"
+    again = run_cohort(cohort.manifest, out, options=CohortOptions(case="C 02"))
+    assert (again.n_done, again.n_skipped) == (0, 1)
+
+
+def looking(real, seen):
+    def look(path, *more):
+        seen.add(path)
+        return real(path, *more)
+
+    return look
+
+
+def test_what_a_case_cannot_be(cohort, inline, tmp_path):
+    with pytest.raises(SettingsError, match="none of manifest"):
+        run_cohort(cohort.manifest, tmp_path / "out", options=CohortOptions(case="C99"))
+    for more in ({"join": True}, {"prune": True}, {"shard": (1, 2)}, {"limit": 1}):
+        with pytest.raises(SettingsError, match="part"):
+            CohortOptions(case="C01", **more)
