@@ -30,8 +30,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "--reveal", "--title", "--outside", "--overwrite", "--json",
     ),
     "How to run": (
-        "--backend", "--workers", "--scheduler", "--shard", "--case", "--join", "--timeout", "--memory-limit", "--limit",
-        "--dry-run", "--retry-failed", "--skip-missing", "--prune", "--change-settings", "--by-content", "--serve",
+        "--backend", "--workers", "--scheduler", "--shard", "--join", "--timeout", "--memory-limit", "--limit",
+        "--dry-run", "--retry-failed", "--skip-missing", "--prune", "--change-settings", "--by-content", "--allow-failures",
+        "--serve",
     ),
 }  # fmt: skip
 REST = "Options"

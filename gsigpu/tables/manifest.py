@@ -78,7 +78,7 @@ class ManifestRow:
     hidden: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
-        """Of what tells rows of a manifest apart: all fields of thousands of rows take seconds."""
+        """Of what tells rows apart: all fields of thousands of rows take seconds."""
         return hash((self.line, self.case_id))
 
     def __repr__(self) -> str:
@@ -116,8 +116,7 @@ class ManifestProblems(InputError):
 def read_manifest(path: Path, *, skip_missing: bool = False, case: str = "") -> list[ManifestRow]:
     """The rows of a manifest.
 
-    case : of no other is it looked whether its files are there, since a call for one of ten thousand cases should not
-        look at the files of all; "" for all
+    case : whose files are looked for, so that a call for one of ten thousand cases does not look for all; "" for all
     skip_missing : a row whose study or mask is not there is no problem of the manifest; `missing` names them
     Raises ManifestProblems with everything that is wrong, InputError if the file cannot be read.
     """
@@ -143,13 +142,8 @@ def read_manifest(path: Path, *, skip_missing: bool = False, case: str = "") -> 
         if len(cells) != len(header):
             problems.append(f"line {line}: {len(cells)} cells under {len(header)} columns")
             continue
-        row, row_problems = _row(
-            line,
-            dict(zip(header, cells, strict=True)),
-            path.parent,
-            skip_missing=skip_missing,
-            case=case,
-        )
+        by_name = dict(zip(header, cells, strict=True))
+        row, row_problems = _row(line, by_name, path.parent, skip_missing=skip_missing, case=case)
         problems += [f"line {line}: {text}" for text in row_problems]
         if row is not None:
             rows.append(row)
