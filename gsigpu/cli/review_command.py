@@ -167,4 +167,5 @@ def _as_dict(result: ReviewResult) -> dict[str, object]:
 def summary(result: ReviewResult) -> str:
     """What was written, for a person."""
     phases = ", ".join(result.phases)
-    return f"page     {result.page}\nshows    {phases}; {result.n_lesions} lesions\nsize     {result.n_bytes / 2**20:.0f} MiB"
+    lesions = f"{result.n_lesions} lesion{'s' if result.n_lesions != 1 else ''}"
+    return f"page     {result.page}\nshows    {phases}; {lesions}\nsize     {result.n_bytes / 2**20:.0f} MiB"

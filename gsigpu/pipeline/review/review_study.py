@@ -38,7 +38,7 @@ class ReviewResult:
 
     page : the document to open
     phases : names, in the order of the page
-    n_lesions : of all phases
+    n_lesions : a lesion that is shown in two phases counts once
     warnings : for a person to read; they are on the page too
     failures : lesions that cannot be measured, by phase; the page says so too
     """
@@ -116,7 +116,7 @@ def review_study(
     entries: list[dict[str, Any]] = []
     measurements: dict[str, Measurement | None] = {}
     warnings = list(study.warnings)
-    n_lesions = 0
+    lesion_ids: set[str] = set()
     problems: list[MaskError] = []
     failures: list[GsigpuError] = []
     with staged_folder(
@@ -157,7 +157,7 @@ def review_study(
                 )
             if measurement is not None:
                 failures += [failure.error for failure in measurement.failures]
-                n_lesions += len(measurement.layout.lesions)
+                lesion_ids |= {of.lesion.lesion_id for of in measurement.layout.lesions}
             entries.append(entry)
             measurements[entry["name"]] = measurement
             warnings += entry["warnings"]
@@ -201,7 +201,7 @@ def review_study(
     return ReviewResult(
         page=out / PAGE,
         phases=tuple(entry["name"] for entry in entries),
-        n_lesions=n_lesions,
+        n_lesions=len(lesion_ids),
         n_bytes=n_bytes,
         seconds=seconds,
         warnings=tuple(dict.fromkeys(warnings)),

@@ -140,6 +140,11 @@ def test_names_are_text_and_never_markup(reviewed):
     assert study_data(reviewed)["case"] == CASE
 
 
+def test_a_lesion_in_two_phases_is_one(reviewed):
+    assert [len(phase["lesions"]) for phase in study_data(reviewed)["phases"]] == [2, 2]
+    assert reviewed.n_lesions == 2
+
+
 def test_without_masks_there_is_a_page(truth, tmp_path):
     result = review_study(truth.dicom_folder, tmp_path / "page", phases=["AP"])
     assert result.phases == ("AP",)
