@@ -188,7 +188,9 @@ def _contours(items: Sequence[Any], geometry: VolumeGeometry, where: str) -> lis
             n_points = int(item.get("NumberOfContourPoints", None) or len(points))
         except (AttributeError, TypeError, ValueError) as error:
             raise _damaged(where, f"contour {number} cannot be read: {error}") from error
-        if n_points != len(points) or not np.isfinite(points).all():
+        if not np.isfinite(points).all():
+            raise _damaged(where, f"contour {number} has coordinates that are no numbers")
+        if n_points != len(points):
             raise _damaged(where, f"contour {number} has {len(points)} points, not {n_points}")
         if kind in _FILLED and len(points) >= 3:
             on_study = points @ to_index[:3, :3].T + to_index[:3, 3]

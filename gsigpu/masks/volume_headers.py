@@ -7,6 +7,7 @@ not hold, takes one of two positions that disagree, and puts a file without a po
 from __future__ import annotations
 
 import re
+import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from gsigpu.errors import DamagedMask, MaskError
 # Bytes of a file that are looked at for its header: the largest is that of an NRRD with the tags of some
 # hundred segments, about 100 kB; a NIfTI's extensions with the names of 120 labels take 10 kB.
 _HEADER_BYTES = 2**22
+# A NIfTI-1 header with the four bytes that say whether extensions follow.
+_NIFTI_BYTES = 352
 _GZIP_MAGIC = b"\x1f\x8b"
 _NRRD_SIZES = {
     "int8": 1, "signed char": 1, "int8_t": 1, "uchar": 1, "unsigned char": 1, "uint8": 1, "uint8_t": 1,
@@ -91,17 +94,26 @@ def damaged(path: Path, reason: str) -> DamagedMask:
 
 def _nifti(path: Path, start: bytes) -> VolumeHeader:
     from nibabel.nifti1 import Nifti1Header
-    from nibabel.nifti2 import Nifti2Header
 
     is_gzip = start[:2] == _GZIP_MAGIC
     if is_gzip:
         start = zlib.decompressobj(wbits=31).decompress(start, _HEADER_BYTES)
     sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
-    kind: Any = Nifti2Header if 540 in sizes else Nifti1Header
     if not sizes & {348, 540}:
         raise damaged(path, "it does not begin as a NIfTI")
+    if 540 in sizes:
+        raise MaskError(
+            "is a NIfTI-2 file, which is not read",
+            where=path,
+            remedy="save it as NIfTI-1, or as NRRD",
+        )
+    if is_gzip and not path.name.lower().endswith(".gz"):
+        raise MaskError(
+            "is compressed, and its name says that it is not", where=path, remedy="name it .nii.gz"
+        )
+    _require_voxels_behind_header(path, start)
     try:
-        header = kind.from_fileobj(BytesIO(start))
+        header = Nifti1Header.from_fileobj(BytesIO(start))
     except Exception as error:  # nibabel has errors of its own for what is no header
         raise ValueError(str(error)) from error
     if not bytes(header["magic"]).startswith((b"n+1", b"n+2")):
@@ -124,8 +136,7 @@ def _nifti(path: Path, start: bytes) -> VolumeHeader:
     }
     return VolumeHeader(
         data_files=(path,),
-        # 0 stands for "right behind the header" in files of some programs.
-        offset=int(header["vox_offset"]) or (352 if kind is Nifti1Header else 544),
+        offset=int(header["vox_offset"]),
         encoding="gzip" if is_gzip else "raw",
         n_values=prod(shape),
         value_bytes=value_bytes,
@@ -133,6 +144,21 @@ def _nifti(path: Path, start: bytes) -> VolumeHeader:
         has_position=bool(forms),
         label_names=_nifti_names(header),
     )
+
+
+def _require_voxels_behind_header(path: Path, start: bytes) -> None:
+    """Raises DamagedMask where voxels of one file with its header begin inside that, or nowhere.
+
+    nibabel takes 0 for "right behind the header", SimpleITK takes it by the letter, and has the header as voxels.
+    """
+    if len(start) < _NIFTI_BYTES or start[344:347] != b"n+1":
+        return
+    order = "<" if int.from_bytes(start[:4], "little") == 348 else ">"
+    offset = struct.unpack(f"{order}f", start[108:112])[0]
+    if not _NIFTI_BYTES <= offset < np.inf or offset != int(offset):
+        raise damaged(
+            path, f"its voxels begin at byte {offset:g}, and its header ends at {_NIFTI_BYTES}"
+        )
 
 
 def _qform(header: Any) -> NDArray[np.float64] | None:

@@ -1,17 +1,21 @@
 """A file that was cut off or altered is refused, in every format, before one voxel of it counts."""
 
 import gzip
+import struct
 import zlib
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
 
-from gsigpu.errors import DamagedMask, GsigpuError
+from gsigpu.errors import DamagedMask, GsigpuError, MaskError
 from gsigpu.masks import read_masks
 from gsigpu.masks.integrity import require_whole_volume
+from gsigpu.masks.layers import Owner
 from gsigpu.masks.read_files import content_digest, files_of
 from gsigpu.masks.volume_headers import read_volume_header
+from gsigpu.masks.volume_masks import read_volume_masks
 from tests.masks.test_read_masks import GRID, chiral, itk_image, on_grid, write
 from tests.support.dicom_files import save
 from tests.support.rtstruct import contours_of, structure_set
@@ -213,3 +217,59 @@ def test_a_zlib_stream_followed_by_another_is_refused(tmp_path, ct):
         file.write(zlib.compress(b"more"))
     with pytest.raises(DamagedMask, match="something else follows"):
         read_masks(path, GRID)
+
+
+def of_nibabel(path):
+    return np.asarray(nibabel.load(path).dataobj).T
+
+
+# Bytes of a NIfTI header that say how its voxels lie: dimensions, type and size of a voxel, where they begin.
+HOW_VOXELS_LIE = [*range(40, 56), *range(70, 74), *range(108, 112)]
+
+
+def test_no_flipped_bit_of_a_nifti_header_gives_other_voxels_than_nibabel_has(tmp_path):
+    """Both readers have the same voxels, or the file is refused: SimpleITK takes some of these for other places."""
+    path, labels = tmp_path / "m.nii", noisy()
+    raw(path, labels)
+    content = path.read_bytes()
+    n_read = 0
+    for byte in HOW_VOXELS_LIE:
+        for bit in range(0, 8, 2):
+            changed = bytearray(content)
+            changed[byte] ^= 1 << bit
+            path.write_bytes(changed)
+            try:
+                layers, _ = read_volume_masks(path, GRID, Owner())
+            except MaskError:
+                continue
+            here = [volume.labels[volume.labels > 0] for volume in layers[0].volumes]
+            expected = of_nibabel(path)
+            np.testing.assert_array_equal(
+                np.concatenate(here), expected[expected > 0], err_msg=f"byte {byte}, bit {bit}"
+            )
+            n_read += 1
+    assert n_read > 5
+
+
+@pytest.mark.parametrize("offset", [0.0, 16.0, 348.0, 352.5, -352.0, np.nan, np.inf])
+def test_voxels_begin_behind_the_header(tmp_path, offset):
+    path = tmp_path / "m.nii"
+    raw(path, noisy())
+    content = bytearray(path.read_bytes())
+    content[108:112] = struct.pack("<f", offset)
+    path.write_bytes(content)
+    with pytest.raises(DamagedMask, match=r"begin at byte .* its header ends at 352"):
+        read_masks(path, GRID)
+
+
+def test_what_simpleitk_cannot_read_is_named(tmp_path):
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    nibabel.save(nibabel.Nifti2Image(noisy().T, affine), tmp_path / "two.nii.gz")
+    with pytest.raises(MaskError, match=r"is a NIfTI-2 file.*; save it as NIfTI-1, or as NRRD"):
+        read_masks(tmp_path / "two.nii.gz", GRID)
+    raw(tmp_path / "m.nii", noisy())
+    (tmp_path / "packed.nii").write_bytes(gzip.compress((tmp_path / "m.nii").read_bytes()))
+    with pytest.raises(MaskError, match=r"is compressed.*; name it .nii.gz"):
+        read_masks(tmp_path / "packed.nii", GRID)
+    (tmp_path / "packed.nii").rename(tmp_path / "packed.nii.gz")
+    assert read_masks(tmp_path / "packed.nii.gz", GRID)

@@ -23,6 +23,7 @@ _KINDS = (
     ),
     ("chosen-position", re.compile(r"--mask-position")),
     ("renamed", re.compile(r"is called '.*', which programs read as text")),
+    ("in-air", re.compile(r"are air or lung")),
     ("separate-parts", re.compile(r"separate parts")),
     ("too-wide", re.compile(r"mm wide")),
     ("vendor-unit", re.compile(r"vendor-iodine-unit|times the computed iodine")),

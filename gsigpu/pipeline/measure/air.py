@@ -1,4 +1,4 @@
-"""Air around a lesion at the surface of the liver, which is left out where no liver mask does it."""
+"""Air around a lesion at the surface of the liver, which is left out where no liver mask does it; lesions that are air."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from gsigpu.regions.shells import FEW_VOXELS
 AIR_HU = -300.0
 # The energy whose image decides, or the nearest that is read: fat and air are far apart, noise is least.
 _AIR_KEV = 70.0
+# A lesion at the surface takes some lung or air with it, by its partial volume; not half of it.
+_INSIDE = ("lesion", "rim", "core")
+_MOSTLY = 0.5
 
 
 def without_air(
@@ -28,7 +31,7 @@ def without_air(
     energies_kev : of the first channels of the gathered values, in HU
     A region that is all air becomes a missing one.
     """
-    channel = int(np.argmin([abs(kev - _AIR_KEV) for kev in energies_kev]))
+    channel = _channel(energies_kev)
     regions: list[MeasuredRegion] = []
     voxels, errors = [], []
     missing = list(layout.missing)
@@ -53,6 +56,25 @@ def without_air(
         replace(layout, regions=tuple(regions), missing=tuple(missing)),
         replace(gathered, voxels=tuple(voxels), errors=tuple(errors)),
     )
+
+
+def lesions_in_air(layout: Layout, gathered: Gathered, energies_kev: Sequence[float]) -> list[str]:
+    """A warning of each lesion that is mostly air or lung: its mask does not lie where it was drawn."""
+    channel = _channel(energies_kev)
+    shares: dict[str, float] = {}
+    for i, (region, error) in enumerate(zip(layout.regions, gathered.errors, strict=True)):
+        if region.region in _INSIDE and error is None:
+            share = float(np.mean(gathered.values(i, channel) <= AIR_HU))
+            shares[region.lesion_id] = max(share, shares.get(region.lesion_id, 0.0))
+    return [
+        f"lesion {lesion_id}: {share:.0%} of its voxels are air or lung; check where its mask lies"
+        for lesion_id, share in shares.items()
+        if share > _MOSTLY
+    ]
+
+
+def _channel(energies_kev: Sequence[float]) -> int:
+    return int(np.argmin([abs(kev - _AIR_KEV) for kev in energies_kev]))
 
 
 def _cut(region: MeasuredRegion, is_air: np.ndarray) -> MeasuredRegion:

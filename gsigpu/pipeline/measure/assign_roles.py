@@ -226,6 +226,21 @@ def said_role(region: FileRegion) -> tuple[Role | None, str]:
     return (coded_role(region.code), "code") if named is None else (named, "name")
 
 
+def way_to_a_lesion(regions: Sequence[FileRegion], keys: RoleKeys) -> str:
+    """What to do where no region of the files is a lesion.
+
+    A region that is known to be an organ beside others is no lesion; the only one may be called so for where it lies.
+    """
+    usable = [region for region in regions if region.error is None]
+    unknown = [region for region in usable if said_role(region)[0] is None]
+    likely = unknown or (usable if len(usable) == 1 else [])
+    if not likely:
+        return "name a file of lesions with --mask"
+    if keys.role(likely[0]) is not None:
+        return "map one of its regions to lesion"
+    return f"{keys.remedy(likely[0], Role.LESION)} if that is one, or name another file of lesions"
+
+
 def _assigned(
     region: FileRegion, keys: RoleKeys, lits: set[Path], *, names_lesions: bool
 ) -> Assigned:

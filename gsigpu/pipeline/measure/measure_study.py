@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from gsigpu.backends import BackendName
 from gsigpu.dicom.model import Study
 from gsigpu.pipeline.choose_stack import ChosenStack, choose_stack
-from gsigpu.pipeline.measure.air import without_air
+from gsigpu.pipeline.measure.air import lesions_in_air, without_air
 from gsigpu.pipeline.measure.gather import Gathered, Gatherer, gather
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings, VendorIodine
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels, measurement_rows
 from gsigpu.pipeline.measure.parameters import Measurand, iodine_pairs
+from gsigpu.pipeline.measure.position_check import named_for_another_phase
 from gsigpu.pipeline.measure.processor import Processor
 from gsigpu.pipeline.measure.region_numbers import Numbers, around_maps, region_numbers
 from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
@@ -163,6 +164,8 @@ class MeasureJob:
                 *measurand.warnings,
                 *collected.warnings,
                 *layout.warnings,
+                *named_for_another_phase(collected, chosen.study, stack.phase),
+                *lesions_in_air(layout, gathered, measurand.energies_kev),
                 *doubts,
                 *self._processor.notes,
             ),

@@ -1,20 +1,24 @@
-"""Where a mask would lie under each of its possible positions: what there is in the images and in the liver."""
+"""Where a mask would lie under each of its possible positions, and whether its name says another phase."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gsigpu.dicom.model import SpectralStack
+from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.reading.hu_planes import read_planes
 from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.dicom.study.patterns import phase_meant
 from gsigpu.errors import GsigpuError, UnclearPosition
 from gsigpu.masks import MaskSet, read_masks
 from gsigpu.masks.layers import Owner
 from gsigpu.masks.positions import position_remedy
+from gsigpu.masks.roles import Role
 from gsigpu.masks.volume_masks import position_doubt
+from gsigpu.pipeline.measure.collected_masks import CollectedMasks
 from gsigpu.regions.region_mask import RegionMask
 
 # Figures of the question that is put to the user.
@@ -22,6 +26,23 @@ from gsigpu.regions.region_mask import RegionMask
 #   _LOOKED_AT   slices of the mask that are read; the share in tissue needs no more to tell right from wrong
 _TISSUE_HU = -300.0
 _LOOKED_AT = 5
+
+
+def named_for_another_phase(collected: CollectedMasks, study: Study, phase: str) -> list[str]:
+    """A warning of each file of lesions whose name says another phase of the study than the measured one.
+
+    One mask may serve two phases; one that was drawn on the other lies where the other breath had the lesion.
+    """
+    phases = {series.phase for series in study.series}
+    warnings = []
+    for file in dict.fromkeys(entry.file for entry in collected.roles if entry.role is Role.LESION):
+        words = re.sub(r"[_.\-]+", " ", Path(file).name.partition(".")[0])
+        meant = phase_meant(words, study.phase_patterns)
+        if meant in phases - {phase}:
+            warnings.append(
+                f"{file}: its name says {meant}, and {phase} is measured; check that it was drawn for this phase"
+            )
+    return warnings
 
 
 def with_overlaps(

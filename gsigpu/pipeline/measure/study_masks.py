@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from gsigpu.pipeline.measure.assign_roles import (
     RoleKeys,
     assign_roles,
     liver_sized,
+    way_to_a_lesion,
 )
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure, RegionRole
 from gsigpu.pipeline.measure.position_check import with_overlaps
@@ -384,7 +384,10 @@ class _Collector:
             raise EmptyMask(
                 "holds no lesion",
                 where=", ".join(map(str, self._files.lesions)),
-                remedy=self._remedy_without_lesion(),
+                remedy=way_to_a_lesion(
+                    self._regions,
+                    RoleKeys(self._files.roles, self._regions, in_file=self._files.maps_in_file),
+                ),
             )
         masks = StudyMasks(
             lesions=tuple(self._lesions),
@@ -402,18 +405,6 @@ class _Collector:
             parts=tuple(dict.fromkeys(self._parts)),
             digests=self._digests,
         )
-
-    def _remedy_without_lesion(self) -> str:
-        keys = RoleKeys(self._files.roles, self._regions, in_file=self._files.maps_in_file)
-        usable: Iterable[FileRegion] = (region for region in self._regions if region.error is None)
-        first = next(iter(usable), None)
-        if first is None:
-            return "name a file of lesions with --mask"
-        if self._files.roles.role(
-            first.mask, file=first.path.name, has_label=not first.is_named_by_file
-        ):
-            return "map one of its regions to lesion"
-        return f"{keys.remedy(first, Role.LESION)} if that is one, or name another file of lesions"
 
     def _joined(self, role: Role) -> RegionMask | None:
         members = self._others.get(role, [])

@@ -369,6 +369,22 @@ def test_a_data_set_of_nnunet_names_its_labels(collect, tmp_path):
         assert told.lesions == [list(labels)[2] if "background" in labels else labels["2"]]
 
 
+@pytest.mark.parametrize(
+    ("labels", "numbers"),
+    [
+        ({"background": 0, "whole liver": [1, 3], "tumor": [1]}, [3, 1]),
+        ({"tumor": 1, "background": [0], "whole liver": [1, 3]}, [1, 3]),
+    ],
+)
+def test_regions_of_nnunet_have_the_numbers_of_their_order(collect, tmp_path, labels, numbers):
+    """A file of such a data set holds `regions_class_order`, not what each region is united from."""
+    (tmp_path / "masks").mkdir(exist_ok=True)
+    content = {"numTraining": 1, "labels": labels, "regions_class_order": numbers}
+    (tmp_path / "masks" / "dataset.json").write_text(json.dumps(content))
+    told = collect({"case.nii.gz": {3: LIVER, 1: FIRST}}, folder=False)
+    assert (told.lesions, told.organs) == (["tumor"], ["liver"])
+
+
 def test_labels_that_totalsegmentator_names_in_one_file(collect, tmp_path):
     """Its option --ml writes an extension of the NIfTI header, as Caret does."""
     table = "".join(

@@ -8,7 +8,10 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
 from gsigpu.errors import UnclearPosition
 from gsigpu.masks.positions import PositionChoice
+from gsigpu.pipeline.measure.measure_study import measure_study
+from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
+from gsigpu.regions.region_layout import RegionSettings
 from tests.support.dicom_files import ct_dataset, save
 
 SHAPE = (8, 40, 50)
@@ -63,3 +66,47 @@ def test_the_question_shows_overlap_with_body_and_liver(study, tmp_path):
     )
     assert chosen.masks.lesions[0].mask.origin == (3, 10, 26)
     assert any("as --mask-position says" in text for text in chosen.warnings)
+
+
+def measured(study, tmp_path, name, box, **settings):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[box] = 1
+    affine = select_stack(study).geometry.affine_ras
+    nibabel.save(nibabel.Nifti1Image(labels.T, affine), tmp_path / name)
+    regions = RegionSettings(**settings) if settings else RegionSettings()
+    return measure_study(
+        study, MaskFiles((tmp_path / name,)), settings=MeasureSettings(regions=regions)
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "regions", "told"),
+    [
+        (slice(5, 15), ("lesion",), ["lesion 1: 100% of its voxels are air or lung; check where its mask lies"]),
+        (slice(14, 30), ("core",), ["lesion 1: 71% of its voxels are air or lung; check where its mask lies"]),
+        (slice(24, 34), ("lesion", "rim"), []),
+        (slice(30, 40), ("lesion", "perilesional"), []),
+    ],
+)  # fmt: skip
+def test_a_lesion_that_is_mostly_air_is_told(study, tmp_path, columns, regions, told):
+    box = (slice(2, 6), slice(10, 30), columns)
+    measurement = measured(study, tmp_path, "m.nii.gz", box, regions=regions)
+    assert [text for text in measurement.warnings if "air" in text] == told
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("lesions_AP.nii.gz", True), ("case1-arterial-2.nii.gz", True), ("lesions_PVP.nii.gz", False), ("map_1.nii.gz", False), ("delayed.nii.gz", False)],
+)  # fmt: skip
+def test_a_name_of_another_phase_of_the_study_is_told(studied, tmp_path, name, told):
+    """Not of a phase that the study does not hold, where nobody can mean it."""
+    folder, geometry, _ = studied
+    labels = np.zeros(geometry["PVP"].shape, np.uint8)
+    labels[2:5, 20:26, 20:26] = 1
+    nibabel.save(nibabel.Nifti1Image(labels.T, geometry["PVP"].affine_ras), tmp_path / name)
+    settings = MeasureSettings(regions=RegionSettings(regions=("lesion",)))
+    measurement = measure_study(
+        folder, MaskFiles((tmp_path / name,)), settings=settings, phase="PVP"
+    )
+    warnings = [text for text in measurement.warnings if "its name says AP" in text]
+    assert len(warnings) == told

@@ -256,6 +256,25 @@ SCENARIOS = {
         lambda p: p.slicer("m.seg.nrrd", {"Liver": (0, slice(0, 0), 0)}), "name a file of lesions with --mask", f"{M}.seg.nrrd",
         right, RIGHT,
     ),
+    "organs alone": Scenario(
+        lambda p: p.slicer("m.seg.nrrd", {"Liver": WIDE, "Aorta": SECOND}), "name a file of lesions with --mask", f"{M}.seg.nrrd", right, RIGHT
+    ),
+    "an unknown name among organs": Scenario(
+        lambda p: p.slicer("m.seg.nrrd", {"Liver": WIDE, "Aorta": SECOND, "dark spot": FIRST}),
+        "if that is one, or name another file of lesions", f"{M}.seg.nrrd",
+    ),
+    "names that cannot be read": Scenario(
+        lambda p: (p.nifti("m.nii.gz", {1: FIRST}), p.file("dataset.json").write_text("{")), "cannot be read as JSON",
+        mend=lambda p: p.file("dataset.json").unlink(), mended=f"{M}.nii.gz",
+    ),
+    "a NIfTI of the second kind": Scenario(
+        lambda p: (right(p), nibabel.save(nibabel.Nifti2Image.from_image(nibabel.load(p.file("right.nii.gz"))), p.file("m.nii.gz"))),
+        "NIfTI-2", f"{M}.nii.gz", lambda p: SimpleITK.WriteImage(SimpleITK.ReadImage(str(p.file("right.nii.gz"))), str(p.file("m.nrrd"))), f"{M}.nrrd",
+    ),
+    "a name that hides that it is compressed": Scenario(
+        lambda p: (right(p), p.file("right.nii.gz").rename(p.file("m.nii"))), "is compressed", f"{M}.nii",
+        lambda p: p.file("m.nii").rename(p.file("m.nii.gz")), f"{M}.nii.gz",
+    ),
     "all mapped away": Scenario(
         lambda p: p.nifti("m.nii.gz", {1: FIRST}), "holds no lesion; map one of its regions to lesion",
         f"{M}.nii.gz --role 1=ignore", right, f"{M}.nii.gz --role 1=lesion",

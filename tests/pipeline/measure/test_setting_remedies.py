@@ -202,6 +202,10 @@ PROBLEMS = {
     "nowhere to write a page": Problem(
         {"-o": None}, "nothing says where the page goes; add -o OUT, or --serve", [{"-o": "{here}/page"}], command="review"
     ),
+    "pictures of no lesion": Problem(
+        {"--mask": None, "--pictures": ""}, "pictures are of lesions, and there is no mask; add --mask, or leave out --pictures",
+        [{"--mask": "{here}/m.nii.gz"}, {"--pictures": None}], command="review",
+    ),
     "an outside": Problem(
         {"--outside": "grey"}, "--outside 'grey' is unknown; use blank or keep",
         [{"--outside": "blank"}, {"--outside": "keep"}], command="review",
