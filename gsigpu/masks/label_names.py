@@ -55,8 +55,13 @@ def _labels(path: Path) -> dict[int, str] | None:
     if any(isinstance(value, list) for value in labels.values()):
         numbers = content.get("regions_class_order")
         regions = [name for name, value in labels.items() if value not in (0, [0], "0")]
-        is_told = isinstance(numbers, list) and len(numbers) == len(regions)
-        return dict(zip(map(int, numbers), regions, strict=True)) if is_told else {}
+        if not (isinstance(numbers, list) and len(numbers) == len(regions)):
+            return {}
+        return {
+            int(number): name
+            for number, name in zip(numbers, regions, strict=True)
+            if str(number).isdigit()
+        }
     names: dict[int, str] = {}
     for key, value in labels.items():
         number, name = (key, value) if isinstance(value, str) else (value, key)

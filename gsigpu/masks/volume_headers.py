@@ -113,7 +113,8 @@ def _nifti(path: Path, start: bytes) -> VolumeHeader:
         )
     _require_voxels_behind_header(path, start)
     try:
-        header = Nifti1Header.from_fileobj(BytesIO(start))
+        kind: Any = Nifti1Header
+        header = kind.from_fileobj(BytesIO(start))
     except Exception as error:  # nibabel has errors of its own for what is no header
         raise ValueError(str(error)) from error
     if not bytes(header["magic"]).startswith((b"n+1", b"n+2")):
