@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.dicom.model import PixelFormat
+from gsigpu.dicom.reading import card_frames
+from gsigpu.dicom.reading.card_frames import Samples
 from gsigpu.dicom.reading.coded_length import check_coded_length
 from gsigpu.dicom.reading.frame_headers import (
     check_jpeg_2000,
@@ -20,7 +22,7 @@ from gsigpu.dicom.reading.frame_headers import (
     check_jpeg_ls,
     check_rle,
 )
-from gsigpu.dicom.reading.transfer_syntaxes import COMPRESSED_SYNTAXES
+from gsigpu.dicom.reading.transfer_syntaxes import COMPRESSED_SYNTAXES, LOSSLESS_SYNTAXES
 from gsigpu.errors import TruncatedPixelData, UnsupportedPixelData
 
 _RLE_PADDING = 64
@@ -49,7 +51,9 @@ def _jpeg_lossless(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -
     imagecodecs' `ljpeg_decode`, which is liblj92, is as fast, but a damaged byte can kill the process.
     """
     frame = check_jpeg_lossless(encoded, image.rows, image.columns)
-    decoded = _into(out, imagecodecs.jpeg8_decode, encoded)
+    decoded = _by_card(encoded, image, Samples(frame.bits, is_signed=False), out)
+    if decoded is None:
+        decoded = _into(out, imagecodecs.jpeg8_decode, encoded)
     unsigned = decoded.view(f"u{decoded.itemsize}")
     check_coded_length(frame.tables, frame.scan, frame.bits, frame.coded, unsigned)
     return decoded
@@ -66,8 +70,20 @@ def _jpeg_2000(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> ND
     imagecodecs' `htj2k_decode`, which is OpenJPH, is faster by a third, but loses the errors it
     meets: a damaged frame comes back half decoded, as if nothing were wrong.
     """
-    check_jpeg_2000(encoded, image.rows, image.columns)
-    return _into(out, imagecodecs.jpeg2k_decode, encoded, numthreads=1)
+    samples = Samples(*check_jpeg_2000(encoded, image.rows, image.columns))
+    decoded = _by_card(encoded, image, samples, out)
+    if decoded is None:
+        decoded = _into(out, imagecodecs.jpeg2k_decode, encoded, numthreads=1)
+    return decoded
+
+
+def _by_card(
+    encoded: bytes, image: PixelFormat, samples: Samples, out: NDArray[np.int16]
+) -> NDArray[Any] | None:
+    """On a card, where that is asked for and can be done; else None."""
+    if image.transfer_syntax_uid not in LOSSLESS_SYNTAXES:
+        return None
+    return card_frames.decoded(encoded, (image.rows, image.columns), samples, out)
 
 
 def _into(

@@ -63,8 +63,11 @@ def check_jpeg_ls(encoded: bytes, rows: int, columns: int) -> None:
     _checked_frame(encoded, _JPEG_LS_MARKERS, _SOF55_JPEG_LS, rows, columns)
 
 
-def check_jpeg_2000(encoded: bytes, rows: int, columns: int) -> None:
-    """Raise unless a JPEG 2000 codestream is whole and of this size, for OpenJPEG to decode."""
+def check_jpeg_2000(encoded: bytes, rows: int, columns: int) -> tuple[int, bool]:
+    """(bits, is signed) of the samples of a JPEG 2000 codestream, which is whole and of this size.
+
+    Raises PixelDataError and TruncatedPixelData as `check_jpeg_lossless` does.
+    """
     start = encoded.find(_CODESTREAM) if encoded.startswith(_JP2_BOX) else 0
     if start < 0 or encoded[start : start + 4] != _CODESTREAM or len(encoded) < start + 50:
         raise PixelDataError("does not begin like JPEG 2000")
@@ -76,6 +79,8 @@ def check_jpeg_2000(encoded: bytes, rows: int, columns: int) -> None:
         raise PixelDataError("claims more tiles than pixels")
     if not _reaches_its_end(encoded, start + 2):
         raise TruncatedPixelData("its tiles do not end at its end marker")
+    precision = encoded[start + 42]  # Ssiz: the sign, and the bits less one
+    return (precision & 0x7F) + 1, bool(precision & 0x80)
 
 
 def _reaches_its_end(encoded: bytes, position: int) -> bool:

@@ -51,6 +51,9 @@ COMPRESSED_SYNTAXES: dict[str, CompressedSyntax] = {
     HTJ2K: CompressedSyntax("High-Throughput JPEG 2000 Image Compression", "JPEG2K"),
 }
 
+# Those in which every decoder gives the same values.
+LOSSLESS_SYNTAXES = frozenset(COMPRESSED_SYNTAXES) - {JPEG_LS_NEAR_LOSSLESS, JPEG_2000, HTJ2K}
+
 
 # imagecodecs' name of a codec -> the compiled module that holds it.
 _COMPILED = {"DICOMRLE": "_imcd", "JPEG8": "_jpeg8", "JPEGLS": "_jpegls", "JPEG2K": "_jpeg2k"}

@@ -11,6 +11,7 @@ import numpy as np
 
 from gsigpu.backends import BackendName
 from gsigpu.dicom.model import Series, SpectralStack, Study
+from gsigpu.dicom.reading import card_frames
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.label_check import check_labels
 from gsigpu.maps.plan import MapPlan, plan_maps
@@ -133,7 +134,7 @@ def run_maps(
     program = compile_program(
         prepared.plan, prepared.stack.geometry.shape[1:], dtype, **prepared.source.rescale()
     )
-    return run_program(
+    report, notes = run_program(
         program,
         source,
         sink,
@@ -142,6 +143,7 @@ def run_maps(
         n_workers=n_workers,
         progress=progress,
     )
+    return report, [*notes, *card_frames.notes()]
 
 
 def plan_for(

@@ -32,6 +32,7 @@ from gsigpu.physics import iodine_hu_per_mg_per_ml
 from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.map.outside_body import BlankOutside
+from tests.support import nvimgcodec_stand_in
 from tests.support.places import DATA
 
 REAL = DATA / "liver-ct"
@@ -253,13 +254,26 @@ def test_vendors_and_layouts_give_the_same_maps(phantom, tmp_path, vendor, layou
 @pytest.mark.parametrize(
     "syntax", ["implicit", "deflated", "rle", "jpeg-lossless", "jpeg-ls", "jpeg2000", "htj2k"]
 )
-def test_transfer_syntaxes_give_the_same_maps(phantom, tmp_path, syntax):
+def test_transfer_syntaxes_give_the_same_maps(monkeypatch, phantom, tmp_path, syntax):
     reference = written(
         map_study(phantom.dicom_folder, tmp_path / "plain", backend="cpu"), "iodine"
     )
     packed = write_phantom(tmp_path / "p", replace(SMALL, transfer_syntax=syntax))
     values = written(map_study(packed.dicom_folder, tmp_path / "maps", backend="cpu"), "iodine")
     np.testing.assert_array_equal(values, reference)
+    if syntax not in ("jpeg-lossless", "jpeg2000", "htj2k"):
+        return
+    for fault, decoders in ((None, []), ("none", [])):  # decoded on a card, and by one that cannot
+        with monkeypatch.context() as patch:
+            nvimgcodec_stand_in.install(patch, fault, decoders)
+            result = map_study(packed.dicom_folder, tmp_path / f"card {fault}", backend="cpu")
+        np.testing.assert_array_equal(written(result, "iodine"), reference)
+        assert sum(decoder.n_decoded for decoder in decoders) > 0
+        told = [line for line in result.warnings if "GSIGPU_DECODER" in line]
+        assert len(told) == (fault is not None)
+        assert all(
+            "were decoded on the CPU: nvImageCodec cannot decode it" in line for line in told
+        )
 
 
 def test_padding_comes_out_as_padding(phantom, tmp_path):
