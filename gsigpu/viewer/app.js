@@ -164,8 +164,9 @@ const App = (() => {
   }
 
   function plots(roi = Rois.list[Rois.list.length - 1]) {
-    Plots.curve(phase(), lesion(), roi && roi.phase === state.phase ? roi : null);
-    Plots.profile(lesion(), state.profile);
+    const drawnRoi = roi && roi.phase === state.phase ? roi : null;
+    Plots.curve(phase(), lesion(), drawnRoi);
+    Plots.profile(lesion(), drawnRoi, state.profile);
   }
 
   function roisChanged(roi) {

@@ -11,7 +11,7 @@ const Plots = (() => {
   }
 
   function line(label, colour) {
-    return { label, stroke: colour, width: 2, points: { size: 6 }, value: (_, value) => (value === null || value === undefined ? "–" : value.toFixed(2)) };
+    return { label, stroke: colour, width: 2, spanGaps: true, points: { size: 6 }, value: (_, value) => (value === null || value === undefined ? "–" : value.toFixed(2)) };
   }
 
   function make(id, xLabel, yLabel, series, data) {
@@ -39,12 +39,15 @@ const Plots = (() => {
     curvePlot = make("curve", "keV", "HU", entries.map(([name, , colour]) => line(name, colour)), data);
   }
 
-  function profile(lesion, parameter) {
-    const element = document.getElementById("profile"), points = lesion?.profile[parameter];
-    if (!points?.length) { element.textContent = "No profile: choose a lesion that was measured with its profile."; profilePlot = null; return; }
+  /* Shells of the chosen lesion, and of the last region of interest. */
+  function profile(lesion, roi, parameter) {
+    const entries = [["lesion", lesion?.profile[parameter], "#1f78b4"], [roi?.id, roi?.profile[parameter], "#c2185b"]].filter(([, points]) => points?.length);
+    const element = document.getElementById("profile");
+    if (!entries.length) { element.textContent = "No profile: choose a lesion that was measured with its profile, or draw a region of interest."; profilePlot = null; return; }
     const unit = parameter === "iodine" ? "mg/mL" : parameter === "lambda_hu" ? "HU/keV" : "HU";
-    const data = [points.map((point) => point[0]), points.map((point) => point[1])];
-    profilePlot = make("profile", "mm from the boundary, inside negative", unit, [line("mean of the shell", "#1f78b4")], data);
+    const distances = [...new Set(entries.flatMap(([, points]) => points.map(([mm]) => mm)))].sort((a, b) => a - b);
+    const data = [distances, ...entries.map(([, points]) => { const known = new Map(points.map(([mm, mean]) => [mm, mean])); return distances.map((mm) => known.get(mm)); })];
+    profilePlot = make("profile", "mm from the boundary, inside negative", unit, entries.map(([name, , colour]) => line(name, colour)), data);
   }
 
   /* ---- scatter ------------------------------------------------------------------------------------ */

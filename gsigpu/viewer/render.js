@@ -3,6 +3,8 @@
 
 const REGION_COLOURS = Store.study.regionColours;
 const INK = "#e8eaed";
+/* Later ones cover earlier ones where two regions share an edge: each keeps its outer edge. */
+const OUTLINE_ORDER = ["liver", "parenchyma", "aorta", "perilesional", "rim", "lesion", "core"];
 
 /* HU at an energy, of water and iodine planes. */
 function synthetic(vnc, iodine, ratio) {
@@ -152,8 +154,10 @@ class View {
 
   drawOutlines(context, place, ratio) {
     if (!this.regions) return;
-    for (const [name, path] of Object.entries(this.outlinePaths())) {
-      if (!this.app.state.outlines[name]) continue;
+    const paths = this.outlinePaths();
+    for (const name of OUTLINE_ORDER) {
+      const path = paths[name];
+      if (!path || !this.app.state.outlines[name]) continue;
       context.save();
       context.translate(place.left, place.top);
       context.scale(place.px, place.py);

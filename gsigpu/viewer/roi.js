@@ -69,13 +69,45 @@ const Rois = (() => {
     return { n, mean, sd };
   }
 
+  /* Means in shells of distance to the boundary, within the slice; a voxel lies where its centre does, negative inside.
+     As the profile of a lesion, but in two dimensions: nobody drew above and below. */
+  const SHELL_MM = 1, OUTER_MM = 10;
+  function profileOf(roi, slice) {
+    const { shape, spacing } = study.phases[roi.phase].grid, [, dy, dx] = spacing, { points } = roi;
+    const rows = points.map((point) => point[0]), columns = points.map((point) => point[1]), shells = new Map();
+    const range = (values, size, n) => [Math.max(0, Math.floor(Math.min(...values) - OUTER_MM / size)), Math.min(n - 1, Math.ceil(Math.max(...values) + OUTER_MM / size))];
+    const [top, bottom] = range(rows, dy, shape[1]), [left, right] = range(columns, dx, shape[2]), ratio = study.basis.ratio[70 - study.basis.energies[0]];
+    for (let y = top; y <= bottom; y++)
+      for (let x = left; x <= right; x++) {
+        const far = distance(points, y, x, dy, dx), mm = Plots.inside(points, y, x) ? -far : far;
+        if (mm > OUTER_MM) continue;
+        const values = study.maps.map((map, k) => Store.at(slice, k, y, x, map.step)), shell = Math.floor(mm / SHELL_MM);
+        if (Number.isNaN(values[0])) continue;
+        if (!shells.has(shell)) shells.set(shell, []);
+        shells.get(shell).push({ ...Object.fromEntries(study.maps.map((map, k) => [map.parameter, values[k]])), ct_value: values[0] + ratio * values[1] });
+      }
+    const ordered = [...shells].sort(([a], [b]) => a - b);
+    return Object.fromEntries([...study.maps.map((map) => map.parameter), "ct_value"].map((name) => [name, ordered.map(([shell, voxels]) => { const { mean, sd } = summary(voxels.map((voxel) => voxel[name])); return [(shell + 0.5) * SHELL_MM, mean, sd]; })]));
+  }
+
+  /* From a voxel's centre to the nearest side of a polygon, mm. */
+  function distance(points, y, x, dy, dx) {
+    let least = Infinity;
+    for (let i = 0, j = points.length - 1; i < points.length; j = i++) {
+      const ax = (points[j][1] - x) * dx, ay = (points[j][0] - y) * dy, bx = (points[i][1] - x) * dx - ax, by = (points[i][0] - y) * dy - ay, length = bx * bx + by * by;
+      const along = length ? Math.max(0, Math.min(1, -(ax * bx + ay * by) / length)) : 0;
+      least = Math.min(least, Math.hypot(ax + along * bx, ay + along * by));
+    }
+    return least;
+  }
+
   function statistics(roi, slice) {
     const voxels = voxelsOf(roi), byMap = study.maps.map((map, k) => voxels.map(([y, x]) => Store.at(slice, k, y, x, map.step)));
     const [vnc, iodine] = byMap;
     const at = (kev) => summary(vnc.map((value, i) => value + study.basis.ratio[kev - study.basis.energies[0]] * iodine[i]));
     const curve = [];
     for (let kev = 40; kev <= 140; kev += 10) { const { mean, sd } = at(kev); curve.push([kev, mean, sd]); }
-    return { voxels, n: voxels.length, nValid: summary(vnc).n, hu70: at(70), maps: Object.fromEntries(study.maps.map((map, k) => [map.parameter, summary(byMap[k])])), curve };
+    return { voxels, n: voxels.length, nValid: summary(vnc).n, hu70: at(70), maps: Object.fromEntries(study.maps.map((map, k) => [map.parameter, summary(byMap[k])])), curve, profile: profileOf(roi, slice) };
   }
 
   /* ---- saving --------------------------------------------------------------------------------------- */

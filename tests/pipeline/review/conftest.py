@@ -5,6 +5,7 @@ import pytest
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.review.review_study import review_study
+from tests.support.browser import open_page
 
 SETTINGS = PhantomSettings(
     shape=(12, 96, 96),
@@ -18,6 +19,8 @@ SETTINGS = PhantomSettings(
 )
 # A case that would be markup and script, were it not shown as text.
 CASE = "case <b>7</b> </script><script>window.broken = 1</script>"
+
+DRAWN = "Number(document.getElementById('views').dataset.drawn || 0) >= 3"
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +54,10 @@ def reviewed_with_identity(truth, masks, tmp_path_factory):
         case_id="case-7",
         with_identity=True,
     )
+
+
+@pytest.fixture(scope="module")
+def page(browser, reviewed_with_identity):
+    with open_page(browser, reviewed_with_identity.page.as_uri()) as opened:
+        opened.wait_for_function(DRAWN)
+        yield opened

@@ -11,17 +11,10 @@ import pytest
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.tables.measurement_table import COLUMNS
+from tests.pipeline.review.conftest import DRAWN
 from tests.support.browser import open_page
 
 pytestmark = pytest.mark.browser
-DRAWN = "Number(document.getElementById('views').dataset.drawn || 0) >= 3"
-
-
-@pytest.fixture(scope="module")
-def page(browser, reviewed_with_identity):
-    with open_page(browser, reviewed_with_identity.page.as_uri()) as opened:
-        opened.wait_for_function(DRAWN)
-        yield opened
 
 
 def test_markup_in_a_name_stays_text(browser, reviewed):
