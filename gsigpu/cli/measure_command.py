@@ -97,7 +97,7 @@ def measure_command(
 
     Example: gsigpu measure /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o study-0042.csv
     """
-    from gsigpu.archives.archive_rules import archive_stem
+    from gsigpu.dicom.reading.directory_records import study_name
     from gsigpu.output.staging import require_free
     from gsigpu.pipeline.measure.measure_study import measure_study
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
@@ -149,7 +149,7 @@ def measure_command(
         masks,
         settings=settings,
         labels=CaseLabels(
-            case_id=case or archive_stem(folder.resolve()),
+            case_id=case or study_name(folder.resolve()),
             patient_id=patient,
             group=group,
             reader=reader,

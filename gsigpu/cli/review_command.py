@@ -96,7 +96,7 @@ def review_command(
 
     Example: gsigpu review /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o review-0042
     """
-    from gsigpu.archives.archive_rules import archive_stem
+    from gsigpu.dicom.reading.directory_records import study_name
     from gsigpu.pipeline.measure.study_masks import MaskFiles
     from gsigpu.pipeline.review.review_study import review_study
     from gsigpu.pipeline.review.serve import page_folder, serve_page
@@ -134,7 +134,7 @@ def review_command(
             phases=phase,
             maps=maps,
             slope=slope,
-            case_id=case or archive_stem(folder.resolve()),
+            case_id=case or study_name(folder.resolve()),
             series=series,
             energies_kev=split_numbers(energies, "--energies"),
             with_identity=with_identity,

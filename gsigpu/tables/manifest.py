@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gsigpu.archives.open_archives import split_at_archive
+from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.errors import GsigpuError, InputError
 from gsigpu.maps.slope import parse_slope
 from gsigpu.tables.manifest_file import read_cells
@@ -243,8 +244,12 @@ def _row(
 
 
 def _is_study(path: Path) -> bool:
-    """A folder, an archive, or a folder in one, which the worker will look for."""
-    return path.is_dir() or split_at_archive(path) is not None
+    """A folder, a DICOMDIR, an archive, or a folder in one, which the worker will look for."""
+    return (
+        path.is_dir()
+        or split_at_archive(path) is not None
+        or (is_dicomdir(path) and path.is_file())
+    )
 
 
 def _is_no_folder(path: Path) -> bool:

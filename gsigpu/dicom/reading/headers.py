@@ -26,6 +26,7 @@ from gsigpu.archives.open_archives import files_in, open_member, split_at_archiv
 from gsigpu.dicom.model import HeaderScan, Plane, Skipped
 from gsigpu.dicom.reading import elements as el
 from gsigpu.dicom.reading.bounded_file import MOST_HEADER_BYTES, BoundedFile, NoHeader
+from gsigpu.dicom.reading.directory_records import files_named, is_dicomdir
 from gsigpu.dicom.reading.elements import Elements
 from gsigpu.dicom.reading.header_walk import HeaderWalker
 from gsigpu.dicom.reading.multiframe import InconsistentFrames, frames_of
@@ -46,7 +47,7 @@ _MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
     """All CT planes below a folder, and why every other file is none.
 
-    root : a folder, an archive, a folder in one, or one DICOM file
+    root : a folder, an archive, a folder in one, a DICOMDIR, or one DICOM file
     progress : called with (files done, files in all)
     Returns planes and skipped files in the order of their paths, whatever the file system's.
     Raises InputError if `root` does not exist, cannot be listed, or is empty.
@@ -69,8 +70,10 @@ def files_below(root: Path) -> list[str]:
     """All files, sorted; what is neither file nor folder is left out, for it may never end.
 
     Links to folders are followed, after all real folders, and each folder is listed once. An archive is a folder where
-    `root` names it, and a file where it lies in one.
+    `root` names it, and a file where it lies in one. A DICOMDIR is the files that it names, there or not.
     """
+    if is_dicomdir(root) and not root.is_dir():
+        return files_named(root, files_below(root.parent))
     if split_at_archive(root):
         return sorted(files_in(root))
     if root.is_file():

@@ -21,6 +21,7 @@ from pydicom import Dataset
 from gsigpu.archives.archive_rules import is_archive_name
 from gsigpu.archives.open_archives import files_in, split_at_archive
 from gsigpu.dicom.model import Series, SeriesKind
+from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.dicom.study.patterns import Patterns, load_patterns
 from gsigpu.dicom.study.read_study import read_study
@@ -103,6 +104,7 @@ def propose_manifest(
     root = root.absolute()
     notes: list[str] = []
     by_folder = _files_of_tree(root, notes)
+    root = root.parent if is_dicomdir(root) and root.is_file() else root
     places, dicom_masks = find_studies(by_folder)
     if not places:
         raise InputError(

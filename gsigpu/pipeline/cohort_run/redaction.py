@@ -18,6 +18,7 @@ from typing import Any
 from gsigpu.archives.open_archives import split_at_archive
 from gsigpu.dicom.model import Study
 from gsigpu.dicom.reading.bounded_file import read_header
+from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.dicom.writing.identity import identity_of
@@ -75,7 +76,8 @@ class Redactor:
         )
         self._study = study
         place = split_at_archive(study)
-        self._roots = (*_spellings(study), *(_spellings(place[0]) if place else ()))
+        above = place[0] if place else study.parent if is_dicomdir(study) else study
+        self._roots = tuple(dict.fromkeys((*_spellings(study), *_spellings(above))))
         self._named = [
             (spelling, called)
             for path, called in named

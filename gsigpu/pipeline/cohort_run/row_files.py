@@ -95,7 +95,9 @@ def study_fingerprint(study: Path, *, by_content: bool = False) -> str:
     place = split_at_archive(study)
     for name in [os.fspath(place[0])] if place else files_below(study):
         digest.update(os.path.relpath(name, study).encode("utf-8", "surrogateescape"))
-        if by_content:
+        if not os.path.lexists(name):  # named by a DICOMDIR, and not there
+            digest.update(b"\0missing\n")
+        elif by_content:
             digest.update(file_digest(Path(name)).encode())
         else:
             stat = os.stat(name, follow_symlinks=os.path.exists(name))  # noqa: PTH110, PTH116  # of thousands

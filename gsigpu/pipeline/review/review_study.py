@@ -9,9 +9,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from gsigpu.archives.archive_rules import archive_stem
 from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
+from gsigpu.dicom.reading.directory_records import study_name
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import EmptyMask, GsigpuError, MaskError, SettingsError
@@ -110,7 +110,7 @@ def review_study(
         only_energies(select_stack(study, phase=phase, series=series), energies_kev)
         for phase in phases or _phases_of(study)
     ]
-    case_id = case_id or archive_stem(study.root.resolve())
+    case_id = case_id or study_name(study.root.resolve())
     labels = CaseLabels(case_id=case_id, patient_id=case_id)
     seconds = {"scan": scan_seconds, "measure": 0.0, "volumes": 0.0}
     entries: list[dict[str, Any]] = []
