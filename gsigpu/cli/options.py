@@ -63,7 +63,9 @@ def _split(option: str, texts: list[str] | None) -> list[str]:
 StudyFolder = Annotated[
     Path,
     typer.Argument(
-        metavar="DIR", help="Folder of a DICOM export, its DICOMDIR, or a zip or tar of it.", show_default=False
+        metavar="DIR",
+        help="Folder of a DICOM export, its DICOMDIR, or a zip or tar of it.",
+        show_default=False,
     ),
 ]
 Energy = Annotated[

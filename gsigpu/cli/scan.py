@@ -88,11 +88,12 @@ def scan(
             for line in row["evidence"] or ["no word or value tells more"]:
                 typer.echo(f"  {line}")
     skipped: Any = description["skipped"]
+    warnings: Any = description["warnings"]
     for reason, n_files in skipped.items():
         typer.echo(f"skipped {n_files} {'files' if n_files > 1 else 'file'}: {reason}")
     warn(
         [
-            *study.warnings,
+            *warnings,
             *(str(member.problem) for member in study.series if member.problem is not None),
         ]
     )

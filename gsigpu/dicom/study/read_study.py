@@ -28,6 +28,7 @@ from gsigpu.dicom.study.grid import PRINTED_PRECISION_MM, grid_of, position_erro
 from gsigpu.dicom.study.overrides import Override, Overrides, given, series_names
 from gsigpu.dicom.study.patterns import Patterns, load_patterns
 from gsigpu.dicom.study.phases import name_phases
+from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
 from gsigpu.dicom.study.weak_energies import settle_energies
 from gsigpu.errors import DuplicateSlices, GeometryError, GsigpuError
 
@@ -133,6 +134,12 @@ def _position_warnings(series: Sequence[Series]) -> list[str]:
         " rounding; the nearest regular grid is taken"
     )
     return [line]
+
+
+def _voltage_warnings(series: Sequence[Series]) -> list[str]:
+    """What a command that needs energies says as its error."""
+    why = no_energies(two_voltages(series))
+    return [f"no monoenergetic series, but {why}; {REMEDY}"] if why else []
 
 
 def _damage_warnings(root: Path, skipped: Sequence[Skipped]) -> list[str]:
@@ -263,7 +270,7 @@ def describe(study: Study) -> dict[str, object]:
             for series, name in zip(study.series, series_names(study.series), strict=True)
         ],
         "skipped": dict(sorted(skipped.items())),
-        "warnings": list(study.warnings),
+        "warnings": [*study.warnings, *_voltage_warnings(study.series)],
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.overrides import series_names
 from gsigpu.dicom.study.patterns import phase_meant
+from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
 from gsigpu.errors import AmbiguousStack, EnergyConflict, GridMismatch, NoSpectralStack
 from gsigpu.volume import VolumeGeometry
 
@@ -249,5 +250,8 @@ def _no_stack(study: Study) -> NoSpectralStack:
         if base_images
         else "export the monoenergetic series, or name one with --energy SERIES=70"
     )
+    voltages = no_energies(two_voltages(study.series))
+    if voltages and not base_images:
+        held, remedy = voltages, REMEDY
     what = f"no monoenergetic series, but {held}" if held else "no CT series"
     return NoSpectralStack(what, where=study.root, remedy=remedy)

@@ -20,12 +20,14 @@ from pydicom import Dataset
 
 from gsigpu.archives.archive_rules import is_archive_name
 from gsigpu.archives.open_archives import files_in, split_at_archive
-from gsigpu.dicom.model import Series, SeriesKind
+from gsigpu.dicom.model import Series, SeriesKind, Study
 from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.dicom.study.patterns import Patterns, load_patterns
 from gsigpu.dicom.study.read_study import read_study
-from gsigpu.errors import GsigpuError, InputError
+from gsigpu.dicom.study.stack import select_stack
+from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
+from gsigpu.errors import AmbiguousStack, GsigpuError, InputError
 from gsigpu.masks.read_files import is_volume
 from gsigpu.masks.roles import Role
 from gsigpu.pipeline.cohort_init.mask_columns import (
@@ -214,7 +216,9 @@ def _looked_study(
     where = str(place.folder) if is_alone else f"{place.folder}, study ...{place.uid[-8:]}"
     phases = list(dict.fromkeys(s.phase for s in series if s.kind is SeriesKind.VMI))
     if not phases:
-        notes.append(f"{where}: no monoenergetic series, so it is left out")
+        why = no_energies(two_voltages(series))
+        but = f", but {why}: {REMEDY}" if why else ", so it is left out"
+        notes.append(f"{where}: no monoenergetic series{but}")
         return None
     notes += [f"{where}: {s.problem}" for s in series if s.problem is not None]
     if not header_text(place, "PatientID"):
@@ -226,6 +230,7 @@ def _looked_study(
             f"{where}: phases are told apart by time alone ({', '.join(phases)});"
             " the names stay as they are here, AP is not known"
         )
+    notes += _several_stacks(place, series, phases, where)
     return LookedStudy(
         place=place,
         series="" if is_alone else place.uid,
@@ -233,6 +238,23 @@ def _looked_study(
         phase_of_series={s.evidence.series_uid: s.phase for s in series},
         dicom_masks=dicom_masks,
     )
+
+
+def _several_stacks(
+    place: StudyFolder, series: Sequence[Series], phases: Sequence[str], where: str
+) -> Iterator[str]:
+    """Of a phase that holds two kernels or thicknesses, which rows can be told apart by `series`."""
+    for phase in phases:
+        of_phase = tuple(member for member in series if member.phase == phase)
+        try:
+            select_stack(Study(root=place.folder, series=of_phase))
+        except AmbiguousStack as error:
+            yield (
+                f"{where}: phase {phase or '(none)'}: {error.what}; fill in series with a number, UID or words, and a row"
+                " and case_id for each that is to be measured"
+            )
+        except GsigpuError:  # told of the series already
+            continue
 
 
 def _without_repeated(looked: Sequence[LookedStudy], notes: list[str]) -> list[LookedStudy]:

@@ -216,3 +216,23 @@ def test_nobody_is_guessed_where_all_are_anonymous_in_one_folder(tree, tmp_path)
     assert "whose each is cannot be told; fill in patient_id and case_id" in "\n".join(
         proposal.notes
     )
+
+
+def test_two_kernels_of_a_phase_are_told(tree, tmp_path):
+    for folder in sorted((tree / "dicom/P001/baseline/dicom").iterdir()):
+        shutil.copytree(folder, tmp_path / folder.name)
+        for path in folder.iterdir():
+            header = dcmread(path)
+            header.SeriesInstanceUID += ".7"
+            header.SOPInstanceUID += ".7"
+            header.SeriesNumber += 100
+            header.ConvolutionKernel = "BONE"
+            (tmp_path / "bone" / folder.name).mkdir(parents=True, exist_ok=True)
+            header.save_as(tmp_path / "bone" / folder.name / path.name)
+    proposal = propose_manifest(tmp_path)
+    assert [row["phase"] for row in proposal.rows] == ["PVP"]
+    (note,) = [note for note in proposal.notes if "2 spectral stacks fit" in note]
+    assert "series 301-303" in note
+    assert "series 401-403" in note
+    assert "fill in series with a number" in note
+    assert len(select_stack(read_study(tmp_path), series=("401", "402", "403")).series) == 3
