@@ -183,7 +183,13 @@ def cohort_run(
             help="nifti, nrrd; or ct, pm, rgb, which carry the patient's identity as a PACS needs it.",
         ),
     ] = "nifti",
-    backend: Annotated[str, typer.Option("--backend", help="For maps: auto, cpu or gpu.")] = "auto",
+    backend: Annotated[
+        str,
+        typer.Option(
+            "--backend",
+            help="For maps and measurement: auto (the GPU with --maps, where one is usable), cpu or gpu.",
+        ),
+    ] = "auto",
     pictures: Annotated[
         bool,
         typer.Option(

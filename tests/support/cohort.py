@@ -27,14 +27,14 @@ import json, os, sys
 if "gsigpu.pipeline.cohort_run.child_main" in " ".join(sys.orig_argv):
     import signal, time
     from gsigpu.errors import GsigpuError
-    from gsigpu.pipeline.cohort_run import case
-    real = case.measure_study
+    from gsigpu.pipeline.cohort_run import row_measurement
+    real = row_measurement.RowJob.run
 
-    def measure_study(*arguments, labels, **named):
+    def run(job):
         with open(os.environ["COHORT_FAULTS"]) as file:
             faults = json.load(file)
-        fault = faults.get(labels.case_id, faults.get(f"{labels.case_id} {labels.reader}", ""))
-        fault = fault or faults.get(str(arguments[1].lesions[0].parent.parent.name), "")
+        fault = faults.get(job.row.case_id, faults.get(f"{job.row.case_id} {job.row.reader}", ""))
+        fault = fault or faults.get(str(job.masks.lesions[0].parent.parent.name), "")
         if fault.startswith("codec crash"):
             print("decoder says goodbye", fault, file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -59,9 +59,9 @@ if "gsigpu.pipeline.cohort_run.child_main" in " ".join(sys.orig_argv):
             os.kill(os.getpid(), signal.SIGKILL)
         if fault.startswith("slow"):
             time.sleep(float(fault.split()[1]))
-        return real(*arguments, labels=labels, **named)
+        return real(job)
 
-    case.measure_study = measure_study
+    row_measurement.RowJob.run = run
 """
 
 

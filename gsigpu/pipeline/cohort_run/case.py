@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from gsigpu.dicom.model import SeriesKind, Study
+from gsigpu.dicom.model import Study
 from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, InputError
@@ -39,12 +38,12 @@ from gsigpu.pipeline.cohort_run.row_files import (
     RECORD_FORM,
     RowFiles,
     put,
-    put_json,
     remove,
     row_files,
     sweep,
 )
-from gsigpu.pipeline.cohort_run.row_results import without_uids, write_row
+from gsigpu.pipeline.cohort_run.row_measurement import RowJob
+from gsigpu.pipeline.cohort_run.row_results import write_row
 from gsigpu.pipeline.cohort_run.row_state import (
     FileStates,
     RowLookup,
@@ -52,10 +51,7 @@ from gsigpu.pipeline.cohort_run.row_state import (
     require_same_masks,
 )
 from gsigpu.pipeline.cohort_run.run_token import NotOwner, require_owner
-from gsigpu.pipeline.map.map_study import map_study
-from gsigpu.pipeline.measure.measure_study import measure_study
-from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
-from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.tables.manifest import ManifestRow
 
@@ -164,41 +160,43 @@ class _Case:
         sweep(files.folder)
         clock.stage("measure")
         masks = _mask_files(row, task)
-        measurement = measure_study(
-            study,
-            masks,
-            settings=_with_slope(settings.measure, row.slope),
-            labels=CaseLabels(
-                case_id=row.case_id,
-                patient_id=row.patient_id,
-                group=row.group,
-                reader=row.reader,
-                phase=row.phase,
-            ),
-            phase=phase_in(study, row.phase),
-            series=row.series,
-            energies_kev=row.energies,
-            n_workers=1,
+        redact, told = attempt.redact, list[str]()
+        assert redact is not None
+
+        def accepted(measurement: Measurement) -> Measurement:
+            measurement, doubled = without_doubled(measurement, is_allowed=settings.allow_overlap)
+            told.extend(doubled)
+            if not is_last and any(kind_of(f.error) == PASSING for f in measurement.failures):
+                raise _TryAgain
+            return measurement
+
+        job = RowJob(
+            task=task,
+            row=row,
+            study=study,
+            masks=masks,
+            files=files,
+            redact=redact,
+            tell_stage=clock.stage,
+            accept=accepted,
         )
-        measurement, warnings = without_doubled(measurement, is_allowed=settings.allow_overlap)
+        measurement, of_maps = job.run()
         clock.stop()
-        # The stages of measure itself, instead of their sum.
+        # The stages of measure itself, instead of their sum; what maps share the reading with is told once.
         clock.seconds.pop("measure", None)
         for name, seconds in measurement.seconds.items():
-            clock.seconds[name] = clock.seconds.get(name, 0.0) + seconds
+            if not (name == "read" and settings.maps):
+                clock.seconds[name] = clock.seconds.get(name, 0.0) + seconds
         clock.name = ""
-        if not is_last and any(kind_of(f.error) == PASSING for f in measurement.failures):
-            raise _TryAgain
         attempt.inputs |= {
             "grid": grid_of_study(measurement.stack.geometry),
             "mask_grids": [grid_of_mask(path) for path in row.masks],
         }
-        self._write(row, study, attempt, measurement, masks, warnings)
+        self._write(row, attempt, measurement, masks, [*told, *of_maps])
 
     def _write(
         self,
         row: ManifestRow,
-        study: Study,
         attempt: _Attempt,
         measurement: Measurement,
         masks: MaskFiles,
@@ -207,9 +205,6 @@ class _Case:
         task, settings, clock, files = self._task, self._task.settings, attempt.clock, attempt.files
         redact = attempt.redact
         assert redact is not None
-        if settings.maps:
-            clock.stage("maps")
-            warnings = [*warnings, *_write_maps(task, row, study, files, redact)]
         if settings.pictures:
             from gsigpu.pipeline.cohort_run.row_picture import save_picture
 
@@ -360,40 +355,3 @@ def _mask_files(row: ManifestRow, task: StudyTask) -> MaskFiles:
         position=task.settings.mask_position,
         maps_in_file=True,
     )
-
-
-def _write_maps(
-    task: StudyTask, row: ManifestRow, study: Study, files: RowFiles, redact: Redactor
-) -> list[str]:
-    """Maps of the row's phase; free text in their provenance redacted. Returns warnings."""
-    settings = task.settings
-    result = map_study(
-        study,
-        files.maps,
-        maps=settings.maps,
-        slope=row.slope or settings.measure.parameters.slopes[0],
-        phase=phase_in(study, row.phase),
-        series=row.series,
-        output_format=settings.map_format,  # type: ignore[arg-type]  # checked by map_study
-        backend=task.backend,  # type: ignore[arg-type]  # checked by map_study
-        n_workers=1,
-        overwrite=True,
-    )
-    path = files.maps / "provenance.json"
-    record = redact.record(json.loads(path.read_text("utf-8")))
-    put_json(path, without_uids(record) if settings.pseudonymous else record)
-    return list(result.warnings)
-
-
-def _with_slope(settings: MeasureSettings, slope: str) -> MeasureSettings:
-    """A row may say what plain λHU means for it."""
-    if not slope:
-        return settings
-    others = tuple(other for other in settings.parameters.slopes[1:] if other != slope)
-    return replace(settings, parameters=replace(settings.parameters, slopes=(slope, *others)))
-
-
-def phase_in(study: Study, phase: str) -> str | None:
-    """The manifest's phase, or None where the study holds one stack whose phase nothing says."""
-    phases = {series.phase for series in study.series if series.kind is SeriesKind.VMI}
-    return None if phases == {""} else phase

@@ -27,7 +27,7 @@ class CohortOptions:
     memory_limit : bytes for a worker; 0 for as much as there is
     retry_failed : take up rows that failed before, and no others
     by_content : know inputs by their content instead of their times
-    backend : for maps
+    backend : for maps and measurement
     skip_missing : a study or mask that is not there is that row's failure, not the end of the manifest
     change_settings : take other settings and rules than those that the run was begun with
     prune : remove the results of rows that are not in the manifest any more
@@ -81,6 +81,15 @@ class CohortOptions:
         return "" if self.shard is None else f"{self.shard[0]}-of-{self.shard[1]}"
 
 
+def backend_of_rows(settings: CohortSettings, options: CohortOptions) -> BackendName:
+    """The backend that rows are told.
+
+    `auto` takes a GPU for maps alone: where nothing but regions is measured, the work is reading and decoding, which
+    the cores do, and each worker would hold a context of the card for little.
+    """
+    return "cpu" if options.backend == "auto" and not settings.maps else options.backend
+
+
 def check_settings(
     settings: CohortSettings,
     options: CohortOptions,
@@ -96,6 +105,11 @@ def check_settings(
             "the largest diameter is that of the region `lesion`, which is not asked for",
             remedy="add lesion to --regions, or leave out --max-diameter",
         )
+    # A cluster's workers may have the GPU that this machine lacks.
+    if options.backend not in ("auto", "gpu"):
+        choose(options.backend)
+    if options.backend == "gpu" and not options.scheduler:
+        call_isolated(choose, "gpu")  # in a child, because a context here would stay on the card
     if not settings.maps:
         return
     define_all(settings.maps, slope=settings.measure.parameters.slopes[0])
@@ -108,8 +122,3 @@ def check_settings(
             f"maps as {settings.map_format} carry the patient's name, as a PACS needs it",
             remedy="use --map-format nifti or nrrd with --pseudonymise",
         )
-    # A cluster's workers may have the GPU that this machine lacks.
-    if options.backend not in ("auto", "gpu"):
-        choose(options.backend)
-    if options.backend == "gpu" and not options.scheduler:
-        call_isolated(choose, "gpu")  # in a child, because a context here would stay on the card

@@ -68,7 +68,7 @@ class StudyTask:
     retry_only : take up rows that failed before, and no others
     survey_only : measure nothing, tell what is on disk
     by_content : see study_fingerprint
-    backend : for maps
+    backend : for maps and measurement
     memory_limit : bytes that a worker may use; 0 for as much as there is
     token, shard : of the run that owns the results, see gsigpu.pipeline.cohort_run.run_token
     version : of the program that made the task

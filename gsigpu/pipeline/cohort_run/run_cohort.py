@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from gsigpu.errors import BackendError, OutputError
-from gsigpu.pipeline.cohort_run.checks import CohortOptions
+from gsigpu.pipeline.cohort_run.checks import CohortOptions, backend_of_rows
 from gsigpu.pipeline.cohort_run.child_process import release_idle
 from gsigpu.pipeline.cohort_run.cohort_plan import CohortPlan, plan_cohort, settle
 from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
@@ -271,7 +271,7 @@ class _Run:
             retry_only=options.retry_failed,
             survey_only=options.join,
             by_content=options.by_content,
-            backend=options.backend,
+            backend=backend_of_rows(self.plan.settings, options),
             timeout_s=options.timeout_s,
             memory_limit=options.memory_limit,
             token=self._token,
@@ -327,7 +327,7 @@ def _pool(plan: CohortPlan, n_tasks: int) -> Iterator[Pool]:
         with dask_pool(options.scheduler, plan.out) as pool:
             yield pool
         return
-    devices, n_contexts = gpus() if settings.maps and options.backend != "cpu" else ((), 0)
+    devices, n_contexts = ((), 0) if backend_of_rows(settings, options) == "cpu" else gpus()
     n_workers = options.workers or pool_size(n_tasks, n_contexts)
     with local_pool(n_workers, devices) as pool:
         yield pool

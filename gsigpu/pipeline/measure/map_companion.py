@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -36,14 +36,19 @@ class MeasureCompanion:
         labels: CaseLabels | None = None,
         backend: BackendName = "auto",
         table: str = MEASUREMENTS,
+        tell_stage: Callable[[str], None] = lambda _stage: None,
+        accept: Callable[[Measurement], Measurement] = lambda measurement: measurement,
     ) -> None:
         """The arguments are those of `measure_study`.
 
         table : name of the table in the folder of the maps; "" for none
+        tell_stage : told `maps` when the pass begins, and `measure` when it is over
+        accept : gives the measurement that counts; what it raises ends the run, without output
         Raises GpuUnavailable and SettingsError.
         """
         self._masks, self._labels, self._table = masks, labels, table
         self._settings = settings or MeasureSettings()
+        self._tell_stage, self._accept = tell_stage, accept
         self._processor = Processor(backend)
         self._job: MeasureJob | None = None
         self._begun = perf_counter()
@@ -63,6 +68,7 @@ class MeasureCompanion:
             id(series): channel for channel, series in enumerate(self._job.measurand.series)
         }
         self._begun = perf_counter()
+        self._tell_stage("maps")
         return self._job.mask_files
 
     def take(self, z: int, planes: Mapping[int, NDArray[np.int16]]) -> None:
@@ -76,7 +82,9 @@ class MeasureCompanion:
     def finish(self, folder: Path) -> Sequence[str]:
         """Computes the numbers, and writes the table."""
         assert self._job is not None
-        self.measurement = self._job.finish(seconds_of_reading=perf_counter() - self._begun)
+        self._tell_stage("measure")
+        measurement = self._job.finish(seconds_of_reading=perf_counter() - self._begun)
+        self.measurement = self._accept(measurement)
         if self._table:
             write_measurement(self.measurement, folder / self._table, masks=self._masks)
         return self.measurement.warnings

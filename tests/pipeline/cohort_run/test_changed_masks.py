@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import SimpleITK
 
-from gsigpu.pipeline.cohort_run import case
+from gsigpu.pipeline.cohort_run import case, row_measurement
 from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
 
 
@@ -42,7 +42,7 @@ def masks(make_cohort, monkeypatch, tmp_path):
     cohort = make_cohort(1)
     folder = cohort.folder / "C01/masks"
     to_do = []
-    real = case.measure_study
+    real = row_measurement.measure_study
 
     def measure_study(*arguments, **named):
         measurement = real(*arguments, **named)
@@ -57,7 +57,7 @@ def masks(make_cohort, monkeypatch, tmp_path):
 
     def when(moment, *actions):
         changed = measure_after if moment == "before" else measure_study
-        monkeypatch.setattr(case, "measure_study", changed)
+        monkeypatch.setattr(row_measurement, "measure_study", changed)
         to_do.extend(actions)
 
     return cohort, folder, when

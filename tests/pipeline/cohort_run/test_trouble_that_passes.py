@@ -9,7 +9,7 @@ import pytest
 from gsigpu.dicom.model import Skipped
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import MaskError
-from gsigpu.pipeline.cohort_run import case
+from gsigpu.pipeline.cohort_run import case, row_measurement
 from gsigpu.pipeline.cohort_run.failure_kinds import kind_of
 from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
 from gsigpu.pipeline.measure.collected_masks import Failure
@@ -89,7 +89,7 @@ def test_a_header_that_could_not_be_read_is_no_missing_slice(
 
 def test_a_wrong_input_is_not_tried_again(make_cohort, inline, monkeypatch, tmp_path):
     cohort, out = make_cohort(1), tmp_path / "out"
-    real, calls = case.measure_study, []
+    real, calls = row_measurement.measure_study, []
 
     def measure_study(*arguments, **named):
         calls.append(1)
@@ -97,7 +97,7 @@ def test_a_wrong_input_is_not_tried_again(make_cohort, inline, monkeypatch, tmp_
             raise MaskError("is wrong", remedy="mend it")
         return real(*arguments, **named)
 
-    monkeypatch.setattr(case, "measure_study", measure_study)
+    monkeypatch.setattr(row_measurement, "measure_study", measure_study)
     assert run_cohort(cohort.manifest, out).n_failed == 1
     assert pd.read_csv(out / "failures.csv").kind.tolist() == ["input"]
     assert run_cohort(cohort.manifest, out).n_failed == 1
@@ -108,7 +108,7 @@ def test_a_wrong_input_is_not_tried_again(make_cohort, inline, monkeypatch, tmp_
 
 def test_retry_takes_up_rows_with_lesions_that_failed(make_cohort, inline, monkeypatch, tmp_path):
     cohort, out = make_cohort(2), tmp_path / "out"
-    real, broken = case.measure_study, [True]
+    real, broken = row_measurement.measure_study, [True]
 
     def measure_study(*arguments, labels, **named):
         measurement = real(*arguments, labels=labels, **named)
@@ -118,7 +118,7 @@ def test_retry_takes_up_rows_with_lesions_that_failed(make_cohort, inline, monke
         rows = tuple(row for row in measurement.rows if row.lesion_id != "1")
         return replace(measurement, rows=rows, failures=(failure,))
 
-    monkeypatch.setattr(case, "measure_study", measure_study)
+    monkeypatch.setattr(row_measurement, "measure_study", measure_study)
     first = run_cohort(cohort.manifest, out)
     assert (first.n_done, first.tables.n_failed_lesions) == (2, 1)
     broken[0] = False
