@@ -40,6 +40,7 @@ SECTIONS = {
     "From which size on: `auto`": ("gpu_rates", "crossover_lines"),
     "Regions and statistics": ("gpu_regions", "lines"),
     "`map`, files to files": ("gpu_studies", "lines"),
+    "Frames decoded on the card": ("gpu_decoding", "lines"),
 }
 
 

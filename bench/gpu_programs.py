@@ -34,6 +34,7 @@ class Sizes:
     study_slices, study_rounds : of the studies of files; one round more is not counted, unless it is the only one
     voxels : of the largest region
     lesions : each a box of a tenth of the plane
+    decoded_frames, damaged_frames : of each transfer syntax, for decoding on the card
     limit_s : sections that have not begun by then are left out
     """
 
@@ -45,6 +46,8 @@ class Sizes:
     study_rounds: int = 3
     voxels: int = 2_000_000
     lesions: int = 10
+    decoded_frames: int = 200
+    damaged_frames: int = 100
     limit_s: float = 480.0
 
 
@@ -57,6 +60,8 @@ QUICK = Sizes(
     study_rounds=0,
     voxels=2000,
     lesions=1,
+    decoded_frames=4,
+    damaged_frames=5,
 )
 
 

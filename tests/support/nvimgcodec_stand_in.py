@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import struct
 import threading
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import imagecodecs
@@ -166,6 +167,8 @@ def install(monkeypatch, fault=None, decoders=None):
     library = module(fault, decoders)
     package = ModuleType("nvidia")
     package.nvimgcodec = library
+    for stand_in in (package, library):
+        stand_in.__spec__ = ModuleSpec(stand_in.__name__, None)
     monkeypatch.setitem(sys.modules, "nvidia", package)
     monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", library)
     monkeypatch.setattr(device, "why_no_gpu", lambda: None)
