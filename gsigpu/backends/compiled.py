@@ -11,12 +11,13 @@ import ctypes
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from gsigpu.errors import SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 VARIABLE = "GSIGPU_CPU_LOOP"
 _LIBRARY = Path(__file__).with_name("_loops.so")
@@ -45,6 +46,8 @@ class Loop:
         padding: NDArray[np.int16] | None,
     ) -> NDArray[np.int64] | None:
         """As `gsigpu.backends.Backend.linear_maps`; None where the arrays are not laid out as it needs them."""
+        import numpy as np  # not by the module: `gsigpu info` tells the loop, and needs no arrays
+
         arrays = (stored, weights, offsets, out, *(() if padding is None else (padding,)))
         types = (np.int16, np.float32, np.float32, out.dtype, np.int16)
         if out.dtype not in (np.int16, np.float32) or not all(

@@ -15,8 +15,6 @@ SLOW = {
 }  # fmt: skip
 # Typer with pydantic, on Python 3.11, is 270 of them.
 MOST_MODULES = 330
-# And NumPy with the compiled loop, of which `info` tells the instructions.
-MOST_MODULES_OF_INFO = 450
 
 _CODE = """
 import json, sys
@@ -48,10 +46,13 @@ def test_help_imports_nothing_that_does_the_work(command):
     assert SLOW.isdisjoint(name.partition(".")[0] for name in modules)
     assert len(modules) <= MOST_MODULES
     house = {name.split(".")[1] for name in modules if name.startswith("gsigpu.")}
-    assert house <= {"choices", "cli", "errors", "version"}
+    assert house <= {"choices", "cli", "errors", "user_toml", "version"}
 
 
 def test_info_looks_at_libraries_without_importing_them():
     modules = modules_of("info")
-    assert (SLOW - {"cupy", "numpy"}).isdisjoint(name.partition(".")[0] for name in modules)
-    assert len(modules) <= MOST_MODULES_OF_INFO or "cupy" in modules
+    if "cupy" in modules:  # a driver is there, so the card is tried
+        assert (SLOW - {"cupy", "numpy"}).isdisjoint(name.partition(".")[0] for name in modules)
+        return
+    assert SLOW.isdisjoint(name.partition(".")[0] for name in modules)
+    assert len(modules) <= MOST_MODULES
