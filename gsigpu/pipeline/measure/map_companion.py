@@ -20,6 +20,7 @@ from gsigpu.pipeline.measure.processor import Processor
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.pipeline.stack_source import PlaneStore
+from gsigpu.regions.region_layout import Layout
 
 
 class MeasureCompanion:
@@ -54,6 +55,12 @@ class MeasureCompanion:
         self._begun = perf_counter()
         self.measurement: Measurement | None = None
 
+    @property
+    def layout(self) -> Layout:
+        """The regions, once it has begun."""
+        assert self._job is not None
+        return self._job.layout
+
     def begin(self, chosen: ChosenStack, store: PlaneStore) -> Sequence[Path]:
         """Makes the regions; what is wrong with the masks is raised before anything is written."""
         self._job = MeasureJob(
@@ -80,7 +87,7 @@ class MeasureCompanion:
         self._job.gatherer.take(z, given)
 
     def finish(self, folder: Path) -> Sequence[str]:
-        """Computes the numbers, and writes the table."""
+        """Computes the numbers, and writes the table, if there is one."""
         assert self._job is not None
         self._tell_stage("measure")
         measurement = self._job.finish(seconds_of_reading=perf_counter() - self._begun)

@@ -82,6 +82,7 @@ class MeasureJob:
     """A measurement of a stack: ready to take slices, which `gather` or the pass of `map` brings, then to be finished.
 
     gatherer : takes the voxels of slices
+    layout : the regions as they were made; what the voxels say of air is not in it yet
     """
 
     def __init__(
@@ -110,10 +111,10 @@ class MeasureJob:
         self.measurand = Measurand(chosen.study, stack, settings.parameters, store)
         self._collected = collect_masks(masks, chosen.study, stack)
         grid = stack.geometry
-        self._layout = lay_out(self._collected.masks, grid.spacing_mm, grid.shape, settings.regions)
+        self.layout = lay_out(self._collected.masks, grid.spacing_mm, grid.shape, settings.regions)
         self.gatherer = Gatherer(
             self.measurand.series,
-            [region.mask for region in self._layout.regions],
+            [region.mask for region in self.layout.regions],
             store=store,
             more_planes=around_maps(self.measurand, processor),
             n_more=self.measurand.n_more,
@@ -130,7 +131,7 @@ class MeasureJob:
         begun = perf_counter()
         chosen, stack, settings = self._chosen, self._chosen.stack, self._settings
         measurand, collected = self.measurand, self._collected
-        layout, gathered = without_air(self._layout, self.gatherer.result(), measurand.energies_kev)
+        layout, gathered = without_air(self.layout, self.gatherer.result(), measurand.energies_kev)
         numbers = region_numbers(layout, gathered, measurand, self._processor)
         table = measurement_rows(
             layout,

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.registry import define, define_all
+from gsigpu.pipeline.map.companion import Companion, SharedSource
 from gsigpu.pipeline.map.outside_body import NO_VALUE, body_in_plane
 from gsigpu.pipeline.map.prepare_maps import plan_for
 from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.stream import run_on_cpu
 from gsigpu.pipeline.progress import Progress
-from gsigpu.pipeline.stack_source import StackSource
+from gsigpu.pipeline.stack_source import PlaneStore, StackSource
 from gsigpu.regions.body import box_of
 from gsigpu.viewer.plane_scripts import write_slice
 
@@ -114,18 +115,22 @@ def write_volumes(
     keep: Collection[int] = (),
     n_workers: int | None = None,
     progress: Progress | None = None,
+    store: PlaneStore | None = None,
+    companion: Companion | None = None,
 ) -> tuple[dict[int, list[NDArray[np.float32]]], list[str]]:
     """Computes the maps of a stack and writes `folder`/`key`/Z.js for each of its slices.
 
+    companion : sees every slice that is read; it has begun, and its planes come from `store` too
     Returns the planes of the slices in `keep`, as `PageSlices` has them, and warnings about series left out.
     Raises what the maps need and the stack lacks.
     """
     (folder / key).mkdir(parents=True)
     plan, needed, left_out = plan_for(definitions, stack)
-    source = StackSource(needed)
+    source = StackSource(needed, store)
+    shared = source if companion is None else SharedSource(source, needed.series, companion)
     sink = PageSlices(folder, key, definitions, inside_body=inside_body, keep=keep)
     program = compile_program(
         plan, needed.geometry.shape[1:], np.dtype(np.int16), **source.rescale()
     )
-    run_on_cpu(program, source, sink, n_workers=n_workers, progress=progress)
+    run_on_cpu(program, shared, sink, n_workers=n_workers, progress=progress)
     return sink.kept, left_out

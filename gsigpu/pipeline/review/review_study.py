@@ -16,18 +16,25 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import EmptyMask, GsigpuError, MaskError, SettingsError
 from gsigpu.output.staging import staged_folder
-from gsigpu.pipeline.choose_stack import only_energies
-from gsigpu.pipeline.measure.measure_study import measure_study
+from gsigpu.pipeline.choose_stack import ChosenStack, only_energies
+from gsigpu.pipeline.measure.map_companion import MeasureCompanion
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.review.page_data import study_entry
-from gsigpu.pipeline.review.page_volumes import PAGE_MAPS, page_definitions, predicted_bytes
+from gsigpu.pipeline.review.page_volumes import (
+    PAGE_MAPS,
+    page_definitions,
+    predicted_bytes,
+    write_volumes,
+)
 from gsigpu.pipeline.review.paper_lesion import paper_lesions
 from gsigpu.pipeline.review.paper_pictures import FOLDER, write_pictures
 from gsigpu.pipeline.review.phase_files import write_phase
+from gsigpu.pipeline.review.static_pictures import static_slices
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.version import __version__
 from gsigpu.viewer.page_files import PAGE, write_names, write_page
 
@@ -132,37 +139,56 @@ def review_study(
         data.mkdir()
         for number, stack in enumerate(stacks):
             phase_warnings = [*left_aside(study, stack)]
-            measurement: Measurement | None = None
+            store = PlaneStore()
+            companion: MeasureCompanion | None = None
+            problem: MaskError | None = None
             started = perf_counter()
             if masks is not None:
-                measurement, problem = _measured(
-                    study, stack, masks, settings, labels, series, energies_kev, n_workers, watcher
-                )
-                if problem is not None:
-                    problems.append(problem)
-                    phase_warnings.append(f"No regions are shown in this phase. {problem}")
-            measured = perf_counter()
+                with watcher.stage("measure"):
+                    companion, problem = _begun(study, stack, masks, settings, labels, store)
+            begun = perf_counter()
             with watcher.stage("volumes") as progress:
-                entry = write_phase(
+                kept, left_out = write_volumes(
+                    stack,
+                    definitions,
                     data,
                     f"p{number}",
-                    stack,
-                    measurement,
-                    definitions=definitions,
-                    warnings=phase_warnings,
-                    with_identity=with_identity,
                     inside_body=inside_body,
+                    keep=static_slices(stack, None if companion is None else companion.layout),
                     n_workers=n_workers,
                     progress=progress,
+                    store=store,
+                    companion=companion,
                 )
+            drawn = perf_counter()
+            measurement: Measurement | None = None
+            if companion is not None:
+                try:
+                    companion.finish(folder)
+                    measurement = companion.measurement
+                except MaskError as error:
+                    problem = error
+            if problem is not None:
+                problems.append(problem)
+                phase_warnings.append(f"No regions are shown in this phase. {problem}")
+            entry = write_phase(
+                data,
+                f"p{number}",
+                stack,
+                measurement,
+                definitions=definitions,
+                kept=kept,
+                warnings=[*phase_warnings, *left_out],
+                with_identity=with_identity,
+            )
             if measurement is not None:
                 failures += [failure.error for failure in measurement.failures]
                 lesion_ids |= {of.lesion.lesion_id for of in measurement.layout.lesions}
             entries.append(entry)
             measurements[entry["name"]] = measurement
             warnings += entry["warnings"]
-            seconds["measure"] += measured - started
-            seconds["volumes"] += perf_counter() - measured
+            seconds["measure"] += begun - started + perf_counter() - drawn
+            seconds["volumes"] += drawn - begun
         misfits = [problem for problem in problems if not isinstance(problem, EmptyMask)]
         if misfits and len(problems) == len(stacks):
             raise misfits[0]
@@ -220,33 +246,28 @@ def _phases_of(study: Study) -> list[str | None]:
     return [None] if len(known) < 2 else list(known)
 
 
-def _measured(
+def _begun(
     study: Study,
     stack: SpectralStack,
     masks: MaskFiles,
     settings: MeasureSettings,
     labels: CaseLabels,
-    series: Sequence[str],
-    energies_kev: Sequence[float],
-    n_workers: int | None,
-    watcher: Watcher,
-) -> tuple[Measurement | None, MaskError | None]:
-    """The measurement of a phase, or why its masks give none."""
+    store: PlaneStore,
+) -> tuple[MeasureCompanion | None, MaskError | None]:
+    """The measurement of a phase, ready to see its slices, or why its masks give none."""
+    companion = MeasureCompanion(
+        masks,
+        settings=settings,
+        labels=replace(labels, phase=stack.phase),
+        backend="cpu",
+        table="",
+    )
+    chosen = ChosenStack(study=study, stack=stack, left_aside=(), scan_seconds=0.0)
     try:
-        measurement = measure_study(
-            study,
-            masks,
-            settings=settings,
-            labels=replace(labels, phase=stack.phase),
-            phase=stack.phase or None,
-            series=series,
-            energies_kev=energies_kev,
-            n_workers=n_workers,
-            watcher=watcher,
-        )
+        companion.begin(chosen, store)
     except MaskError as problem:
         return None, problem
-    return measurement, None
+    return companion, None
 
 
 def _identity(stack: SpectralStack) -> Mapping[str, str]:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.review.page_data import study_entry
-from gsigpu.pipeline.review.page_volumes import PAGE_MAPS, page_definitions
+from gsigpu.pipeline.review.page_volumes import PAGE_MAPS, page_definitions, write_volumes
 from gsigpu.pipeline.review.phase_files import write_phase
+from gsigpu.pipeline.review.static_pictures import static_slices
 from gsigpu.version import __version__
 from gsigpu.viewer.page_files import PAGE, write_names, write_page
 
@@ -28,15 +29,19 @@ def write_row_page(folder: Path, measurement: Measurement, redact: Callable[[str
     data.mkdir(parents=True)
     slope, *_ = measurement.settings.parameters.slopes
     definitions = page_definitions(PAGE_MAPS, slope=slope)
+    stack = measurement.stack
+    kept, left_out = write_volumes(
+        stack, definitions, data, "p0", keep=static_slices(stack, measurement.layout), n_workers=1
+    )
     phase = write_phase(
         data,
         "p0",
-        measurement.stack,
+        stack,
         measurement,
         definitions=definitions,
-        warnings=(),
+        kept=kept,
+        warnings=left_out,
         redact=redact,
-        n_workers=1,
     )
     write_page(
         folder,

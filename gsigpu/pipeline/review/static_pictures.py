@@ -26,11 +26,12 @@ from gsigpu.pipeline.review.lesion_cards import (
     write_card,
 )
 from gsigpu.pipeline.review.page_volumes import BASIS
+from gsigpu.regions.region_layout import Layout
 
 
-def static_slices(stack: SpectralStack, measurement: Measurement | None) -> set[int]:
+def static_slices(stack: SpectralStack, layout: Layout | None) -> set[int]:
     """The slices of which pictures will be made."""
-    lesions = () if measurement is None else measurement.layout.lesions
+    lesions = () if layout is None else layout.lesions
     slices = {largest_slice(laid_out.lesion.mask) for laid_out in lesions}
     return slices or {stack.geometry.shape[0] // 2}
 
@@ -77,7 +78,10 @@ def _cards(
     planes = {z: _slice_maps(z, of_slice, definitions) for z, of_slice in kept.items()}
     if measurement is not None and measurement.layout.lesions:
         return lesion_cards(measurement, planes.__getitem__)
-    return [overview_card(of_slice, stack.geometry.spacing_mm[1:]) for of_slice in planes.values()]
+    first, *_ = (
+        planes.values()
+    )  # of several, where lesions were laid out that could not be measured
+    return [overview_card(first, stack.geometry.spacing_mm[1:])]
 
 
 def _slice_maps(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 
 import nibabel as nib
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, MaskError
 from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.review.page_volumes import NO_VALUE, PAGE_STEPS
 from gsigpu.pipeline.review.review_study import review_study
-from tests.pipeline.review.conftest import CASE
+from tests.pipeline.review.conftest import CASE, SETTINGS
 from tests.viewer.test_plane_scripts import read_script
 
 
@@ -167,3 +169,20 @@ def test_a_phase_that_is_not_there_is_one_clear_line(truth, tmp_path):
     with pytest.raises(GsigpuError, match=r"no monoenergetic series of phase DP; .*AP, PVP"):
         review_study(read_study(truth.dicom_folder), tmp_path / "page", phases=["DP"])
     assert not (tmp_path / "page").exists()
+
+
+def test_every_plane_is_read_once(truth, masks, tmp_path, monkeypatch):
+    """Label check, measuring and volumes share one reading."""
+    n_read = Counter()
+    read = PlaneReader.read_plane
+
+    def counted(self, plane, out):
+        n_read[plane.path, plane.frame] += 1
+        return read(self, plane, out)
+
+    monkeypatch.setattr(PlaneReader, "read_plane", counted)
+    result = review_study(truth.dicom_folder, tmp_path / "page", masks=masks, phases=["PVP"])
+    assert result.n_lesions == 2
+    n_slices = study_data(result)["phases"][0]["grid"]["shape"][0]
+    assert len(n_read) == n_slices * len(SETTINGS.energies_kev)
+    assert set(n_read.values()) == {1}
