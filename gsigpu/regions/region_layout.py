@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gsigpu.choices import LESION_REGIONS, REGIONS
@@ -18,6 +19,7 @@ from gsigpu.regions.shells import (
     lesion_regions,
     parenchyma,
     profile_shells,
+    surroundings,
 )
 
 _FOR_PARENCHYMA = "give --liver-mask or --normal-mask (columns of a manifest)"
@@ -173,13 +175,15 @@ def lay_out(
     regions: list[MeasuredRegion] = []
     missing: list[MissingRegion] = []
     lesions: list[LesionLayout] = []
+    around: list[RegionMask | None] = []
     if any(name in settings.regions for name in (*LESION_REGIONS, "profile")):
         for lesion in masks.lesions:
-            layout, made, absent = _of_lesion(lesion, masks, spacing_mm, grid_shape, settings)
+            layout, made, absent, near = _of_lesion(lesion, masks, spacing_mm, grid_shape, settings)
             lesions.append(layout)
+            around.append(near)
             regions += made
             missing += absent
-    reference, why_absent = _reference_regions(masks, spacing_mm, grid_shape, settings)
+    reference, why_absent = _reference_regions(masks, spacing_mm, grid_shape, settings, around)
     if not (regions or missing or reference):
         ways = ", or ".join(
             way for name, (_, way) in why_absent.items() if name in settings.regions
@@ -208,8 +212,8 @@ def _of_lesion(
     spacing_mm: Spacing,
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
-) -> tuple[LesionLayout, list[MeasuredRegion], list[MissingRegion]]:
-    """Regions of one lesion; all distances to its boundary are computed once."""
+) -> tuple[LesionLayout, list[MeasuredRegion], list[MissingRegion], RegionMask | None]:
+    """Regions of one lesion, and its `surroundings`; all distances to its boundary are computed once."""
     others = [other.mask for other in masks.lesions if other is not lesion]
     has_profile = "profile" in settings.regions
     margin_mm = max(settings.perilesional_mm[1], settings.profile_outer_mm if has_profile else 0.0)
@@ -289,7 +293,8 @@ def _of_lesion(
         dimensions=parts.dimensions,
         flags=of_lesion,
     )
-    return layout, made, missing
+    near = surroundings(field, settings.clearance_mm, margin_mm=margin_mm)
+    return layout, made, missing, near
 
 
 def _reference_regions(
@@ -297,12 +302,13 @@ def _reference_regions(
     spacing_mm: Spacing,
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
+    around: Sequence[RegionMask | None],
 ) -> tuple[list[MeasuredRegion], dict[str, tuple[str, str]]]:
     """Parenchyma and aorta, of the study as a whole; why one is absent, and what to do for it."""
     regions: list[MeasuredRegion] = []
     absent: dict[str, tuple[str, str]] = {}
     is_measured = "parenchyma" in settings.regions
-    liver = _parenchyma(masks, spacing_mm, grid_shape, settings) if is_measured else None
+    liver = _parenchyma(masks, spacing_mm, grid_shape, settings, around) if is_measured else None
     if liver is None:
         absent["parenchyma"] = ("no parenchyma is measured", _FOR_PARENCHYMA)
     elif liver.n_voxels == 0:
@@ -330,6 +336,7 @@ def _parenchyma(
     spacing_mm: Spacing,
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
+    around: Sequence[RegionMask | None],
 ) -> RegionMask | None:
     """The normal-liver ROI where one is given, else the liver clear of lesions and vessels."""
     if masks.normal is not None:
@@ -344,6 +351,7 @@ def _parenchyma(
         grid_shape,
         vessels=[union("vessels", vessels)] if vessels else [],
         clearance_mm=settings.clearance_mm,
+        around=around,
     )
 
 

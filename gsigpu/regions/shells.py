@@ -252,6 +252,18 @@ def grown_box(
     return replace(mask, origin=(lows[0], lows[1], lows[2]), voxels=voxels)
 
 
+def surroundings(
+    field: DistanceField, clearance_mm: float, *, margin_mm: float
+) -> RegionMask | None:
+    """A lesion and what lies within `clearance_mm` of it in space; None where its distances do not tell.
+
+    margin_mm : that the field was made with
+    """
+    if field.dimensions != "3d" or margin_mm < clearance_mm:
+        return None
+    return replace(field.box, voxels=field.signed_mm <= clearance_mm)
+
+
 def parenchyma(
     liver: RegionMask,
     lesions: Sequence[RegionMask],
@@ -260,17 +272,23 @@ def parenchyma(
     *,
     vessels: Sequence[RegionMask] = (),
     clearance_mm: float = LESION_CLEARANCE_MM,
+    around: Sequence[RegionMask | None] = (),
 ) -> RegionMask:
     """Liver clear of lesions by `clearance_mm`, and of vessels.
 
+    around : what `surroundings` gave for each lesion; () where it was not asked
     Distances are in space, also from a region of interest on one slice: the lesion goes on around it.
     """
     normal = replace(liver, name="parenchyma", label=0)
-    for lesion in lesions:
-        field = distance_field(
-            lesion, spacing_mm, grid_shape, margin_mm=clearance_mm, dimensions="3d"
-        )
-        normal = without(normal, replace(field.box, voxels=field.signed_mm <= clearance_mm))
+    for lesion, known in zip(lesions, around or [None] * len(lesions), strict=True):
+        near = known
+        if near is None:
+            field = distance_field(
+                lesion, spacing_mm, grid_shape, margin_mm=clearance_mm, dimensions="3d"
+            )
+            near = surroundings(field, clearance_mm, margin_mm=clearance_mm)
+        assert near is not None  # a field in space with this margin
+        normal = without(normal, near)
     for vessel in vessels:
         normal = without(normal, vessel)
     return normal

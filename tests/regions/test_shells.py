@@ -9,7 +9,14 @@ from hypothesis.extra.numpy import arrays
 from gsigpu.errors import InputError, SettingsError
 from gsigpu.regions.boundary import depth_mm
 from gsigpu.regions.region_mask import RegionMask, region_mask
-from gsigpu.regions.shells import lesion_regions, parenchyma, parse_rim, profile_shells
+from gsigpu.regions.shells import (
+    distance_field,
+    lesion_regions,
+    parenchyma,
+    parse_rim,
+    profile_shells,
+    surroundings,
+)
 
 SPACINGS = [(1.0, 1.0, 1.0), (2.5, 0.75, 0.75), (1.25, 0.6, 0.9), (5.0, 0.8, 0.8)]
 
@@ -196,6 +203,21 @@ def test_parenchyma_keeps_clear_of_lesions_and_vessels():
     index = np.argwhere(normal.voxels) - np.array(mask.shape) // 2
     assert np.linalg.norm(index, axis=1).min() == pytest.approx(14.0, abs=1.0)
     assert not (normal.voxels & vessel).any()
+
+
+@pytest.mark.parametrize("margin_mm", [8.0, 10.0, 15.0])
+@pytest.mark.parametrize("dimensions", ["2d", "3d"])
+def test_known_distances_give_the_same_parenchyma(dimensions, margin_mm):
+    """Where they reach as far, in space; where not, they are computed anew."""
+    spacing = (2.0, 1.0, 1.5)
+    mask = sphere(6.0, spacing, margin_mm=20.0)
+    liver, lesion = region_mask("liver", 1, np.ones_like(mask)), region_mask("a", 1, mask)
+    field = distance_field(lesion, spacing, mask.shape, margin_mm=margin_mm, dimensions=dimensions)
+    near = surroundings(field, 10.0, margin_mm=margin_mm)
+    assert (near is not None) == (dimensions == "3d" and margin_mm >= 10.0)
+    anew = parenchyma(liver, [lesion], spacing, mask.shape)
+    known = parenchyma(liver, [lesion], spacing, mask.shape, around=[near])
+    np.testing.assert_array_equal(known.voxels, anew.voxels)
 
 
 def test_profile_shells_part_the_surroundings():
