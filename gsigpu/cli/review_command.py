@@ -155,6 +155,7 @@ def review_command(
 def _as_dict(result: ReviewResult) -> dict[str, object]:
     return {
         "page": str(result.page),
+        "pictures": None if result.pictures is None else str(result.pictures),
         "phases": list(result.phases),
         "n_lesions": result.n_lesions,
         "n_bytes": result.n_bytes,
@@ -166,6 +167,11 @@ def _as_dict(result: ReviewResult) -> dict[str, object]:
 
 def summary(result: ReviewResult) -> str:
     """What was written, for a person."""
-    phases = ", ".join(result.phases)
-    lesions = f"{result.n_lesions} lesion{'s' if result.n_lesions != 1 else ''}"
-    return f"page     {result.page}\nshows    {phases}; {lesions}\nsize     {result.n_bytes / 2**20:.0f} MiB"
+    lines = [
+        f"page     {result.page}",
+        f"shows    {', '.join(result.phases)}; {result.n_lesions} lesion{'s' if result.n_lesions != 1 else ''}",
+        f"size     {result.n_bytes / 2**20:.0f} MiB",
+    ]
+    if result.pictures is not None:
+        lines.append(f"pictures {result.pictures}")
+    return "\n".join(lines)

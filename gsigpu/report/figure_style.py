@@ -97,12 +97,15 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Any:
-    """An empty figure, inches."""
+def new_figure(width: float, height: float, *, layout: str | None = "constrained") -> Any:
+    """An empty figure, inches.
+
+    layout : of matplotlib; None for a figure whose places are given
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]  # names are literals there
     FigureCanvasAgg(figure)
     return figure
 
@@ -137,9 +140,10 @@ def save(
     }
     written = []
     with fonts_for(drawing.figure):
-        # Laid out once, not at each of the three writings.
-        drawing.figure.draw_without_rendering()
-        drawing.figure.set_layout_engine("none")
+        # Laid out once, not at each of the three writings; a figure of fixed places not at all.
+        if drawing.figure.get_layout_engine() is not None:
+            drawing.figure.draw_without_rendering()
+            drawing.figure.set_layout_engine("none")
         for kind in kinds:
             path = folder / f"{drawing.name}.{kind}"
             drawing.figure.savefig(path, format=kind, dpi=dpi, metadata=about[kind])

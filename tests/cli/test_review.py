@@ -37,6 +37,7 @@ def test_a_page_and_what_it_says(truth, tmp_path):
     summary = json.loads(told.stdout)
     assert summary["phases"] == ["PVP"]
     assert summary["n_lesions"] == 1
+    assert summary["pictures"] is None
     assert (out / "index.html").is_file()
     again = call("review", truth.dicom_folder, "-o", out)
     assert again.exit_code != 0
@@ -48,6 +49,13 @@ def test_somewhere_it_must_go(truth):
     told = call("review", truth.dicom_folder)
     assert told.exit_code != 0
     assert "add -o OUT, or --serve" in str(told.exception)
+
+
+def test_pictures_are_of_lesions(truth, tmp_path):
+    told = call("review", truth.dicom_folder, "--pictures", "-o", tmp_path / "page")
+    assert told.exit_code != 0
+    assert "add --mask, or leave out --pictures" in str(told.exception)
+    assert not (tmp_path / "page").exists()
 
 
 @pytest.fixture

@@ -62,8 +62,7 @@ class _Sheet:
     """A figure whose places are in mm from its upper left corner."""
 
     def __init__(self, width_mm: float, height_mm: float) -> None:
-        self.figure = new_figure(width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH)
-        self.figure.set_layout_engine("none")
+        self.figure = new_figure(width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH, layout=None)
         self._size = (width_mm, height_mm)
 
     def axes(self, left: float, top: float, width: float, height: float) -> Any:

@@ -46,6 +46,7 @@ class ReviewResult:
     page : the document to open
     phases : names, in the order of the page
     n_lesions : a lesion that is shown in two phases counts once
+    pictures : the folder of the pictures for papers; None where none were asked for, or no lesion was measured
     warnings : for a person to read; they are on the page too
     failures : lesions that cannot be measured, by phase; the page says so too
     """
@@ -57,6 +58,7 @@ class ReviewResult:
     seconds: dict[str, float]
     warnings: tuple[str, ...]
     failures: tuple[GsigpuError, ...] = ()
+    pictures: Path | None = None
 
     def __repr__(self) -> str:
         """Short, without a path."""
@@ -232,6 +234,7 @@ def review_study(
         seconds=seconds,
         warnings=tuple(dict.fromkeys(warnings)),
         failures=tuple({str(error): error for error in failures}.values()),
+        pictures=out / FOLDER if addresses else None,
     )
 
 

@@ -255,7 +255,9 @@ def test_pictures_go_beside_the_page_in_the_slope_that_was_asked_for(
         truth.dicom_folder, tmp_path / "page", masks=masks, phases=["PVP"], slope="40-100",
         case_id="case-7", with_identity=True, pictures=True,
     )  # fmt: skip
-    assert (result.page.parent / "pictures" / "pictures.csv").is_file()
+    assert result.pictures == result.page.parent / "pictures"
+    assert (result.pictures / "pictures.csv").is_file()
+    assert result.n_lesions == 2
     assert len(kept) == 4
     assert "IDENT-4711" in kept[0].title
     measured = measure_study(truth.dicom_folder, masks, phase="PVP")
