@@ -162,6 +162,8 @@ WITHIN_COLUMNS = (
     "computation",
 )  # fmt: skip
 
+# `source` of cut-offs that were chosen on the lesions on which they are judged.
+SAME_LESIONS = "same lesions"
 # Rows: what each cut-off does to the lesions of `source`; true_positive … true_negative are its cross table.
 DECISION_COLUMNS = (
     "track", "group_a", "group_b", "direction", "cutoff", "source", "true_positive",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gsigpu.cohort_statistics.frames import SAME_LESIONS
 from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.paper_tables import Row, areas_of, number_in, rows_of
 from gsigpu.report.plan_words import PlanColumn
@@ -33,6 +34,7 @@ def decisions_table(results: Results) -> Table | None:
         return None
     plan = PlanColumn.of(frame)
     has_values = bool(frame["ppv"].notna().any())
+    is_applied = frame["source"] != SAME_LESIONS
     rows = []
     for row in frame.to_dict("records"):
         sign = ">" if row["direction"] == "higher" else "<"
@@ -60,6 +62,8 @@ def decisions_table(results: Results) -> Table | None:
         ]
         if has_values:
             cells += [num(number_in(row, "ppv"), 2), num(number_in(row, "npv"), 2)]
+        if is_applied.any():
+            cells.append(text(str(row["source"])))
         rows.append([*cells, *plan.cells(row)])
     header = [
         head("pair"), head("parameter"), head("where"), head("first if", 2), head("first: +, −"), head("second: +, −"),
@@ -68,13 +72,20 @@ def decisions_table(results: Results) -> Table | None:
     ]  # fmt: skip
     prevalence = results.settings.prevalence
     notes = [
-        "Cut-offs of the recommended track, on the lesions that they were chosen on: these shares are better than they will be elsewhere.",
+        "Cut-offs of the recommended track."
+        if is_applied.all()
+        else "Cut-offs of the recommended track, on the lesions that they were chosen on: these shares are better than they will be elsewhere.",
         "Intervals with patients as units. LR: likelihood ratios of a positive and of a negative result.",
     ]
     if has_values and prevalence is not None:
         header += [head("PPV"), head("NPV")]
         notes.append(
             f"Predictive values where {100 * prevalence:g} % of the two groups belong to the first."
+        )
+    if is_applied.any():
+        header.append(head("chosen on"))
+        notes.append(
+            "Cut-offs that were chosen on other lesions are judged on these: that is how they do elsewhere."
         )
     return Table(
         name="decisions",

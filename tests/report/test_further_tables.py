@@ -149,6 +149,23 @@ def test_net_benefit_is_shown_at_round_thresholds(run, tables):
     assert "30 %" in tables["decision_curve"].notes[0]
 
 
+def test_the_checklists_name_what_was_analysed(run):
+    stard, claim, metrics = (
+        {row[0].text: row[2].text for row in table.rows} for table in run.tables().checklists
+    )
+    assert stard["17"] == (
+        "exploratory: by site, areas adjusted for age and over readers, Further analyses"
+    )
+    n_missing = int(run.observations.missing["n_lesions"].sum())
+    assert stard["16"].startswith(f"{n_missing} values missing")
+    assert metrics["4"] == "3 values of site"
+    assert metrics["19"] == "age held equal in further tests and areas"
+    assert claim["32"] == metrics["27"] == "author must state"  # no cut-offs of another study
+    assert claim["18"].endswith("and repeat readings")
+    n = len(run.frame("decisions").drop_duplicates(["parameter", "group_a", "group_b"]))
+    assert stard["23"].endswith(f"at {n} cut-offs")
+
+
 def test_a_frame_without_rows_has_no_table(run):
     assert row_table(pd.DataFrame(), [], name="n", caption="c", answer="p") is None
     assert sites_table(run.results) is not None

@@ -1,6 +1,7 @@
 """Warnings, checklists and words of the report."""
 
 import tomllib
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -16,6 +17,7 @@ from gsigpu.report.sentences import summary
 from gsigpu.report.table_one import table_one
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
+from tests.support.compared import figures_of_the_page_alone
 
 ORDER = {
     ("iodine", a, b): "higher"
@@ -92,7 +94,73 @@ def test_every_proof_of_the_checklists_exists(compared):
     assert stard["28-30"] == MUST_STATE
     assert stard["20"] == MUST_STATE  # neither sex nor age is known
     assert stard["6"] == MUST_STATE  # no exclusions.csv
-    assert "95% intervals" in stard["24"]
+    areas = compared[1].frames.roc.query("method == 'obuchowski'")
+    assert (
+        stard["24"] == f"{len(areas)} of {len(areas)} areas with 95% intervals, patients as units"
+    )
+
+
+def marked(observations, results):
+    """STARD's items: what the page says, and whether it marks them as proven."""
+    return {
+        row[0].text: (row[2].text, row[2].tone)
+        for row in checklist_tables(observations, results)[0].rows
+    }
+
+
+@pytest.mark.parametrize(
+    ("items", "without"),
+    [
+        (("14", "24"), "roc"),
+        (("12a",), "roc"),
+        (("23",), "decisions"),
+    ],
+)
+def test_an_item_is_marked_only_where_its_results_are(compared, items, without):
+    observations, results = compared
+    empty = getattr(results.frames, without).iloc[:0]
+    less = replace(results, frames=replace(results.frames, **{without: empty}))
+    for item in items:
+        assert marked(observations, results)[item][1] == "proved", item
+        words, tone = marked(observations, less)[item]
+        if item == "23":  # the distributions by group are shown still
+            assert words.startswith("no cut-off")
+        else:
+            assert (words, tone) == (MUST_STATE, "stated")
+
+
+def test_areas_without_an_interval_are_not_counted_as_precise(compared):
+    observations, results = compared
+    roc = results.frames.roc.copy()
+    n = roc.query("method == 'obuchowski'").shape[0]
+    roc.loc[roc["group_a"] == "lung", ["ci_low", "ci_high"]] = np.nan
+    less = replace(results, frames=replace(results.frames, roc=roc))
+    n_left = roc.query("method == 'obuchowski' and group_a != 'lung'").shape[0]
+    assert 0 < n_left < n
+    assert marked(observations, less)["24"][0].startswith(f"{n_left} of {n} areas")
+
+
+def test_what_the_data_prove_in_part_says_what_is_left_to_the_authors(compared):
+    """The flow begins with the table, of the reference standard nothing is known, and accuracy was not looked at by
+    site, covariate or reader: tests of many pairs are no such analysis."""
+    observations, results = compared
+    items = marked(observations, results)
+    assert items["17"] == (MUST_STATE, "stated")
+    for item in ("16", "19"):
+        words, tone = items[item]
+        assert tone == "part"
+        assert words.endswith(MUST_STATE)
+        assert words != MUST_STATE
+    whole = replace(observations, flow=replace(observations.flow, is_whole=True))
+    assert marked(whole, results)["19"][1] == "proved"
+
+
+def test_means_of_groups_prove_nothing_of_missing_values_or_decisions(compared):
+    observations, results = compared
+    means = replace(results, not_computed=("no lesions",))
+    frames = replace(results.frames, decisions=results.frames.decisions.iloc[:0])
+    items = marked(observations, replace(means, frames=frames))
+    assert items["16"] == items["23"] == (MUST_STATE, "stated")
 
 
 def test_table_one_is_of_patients(compared):
@@ -129,13 +197,14 @@ def test_names_may_hold_anything(table, tmp_path):
     """A $ is no formula, a / no folder, and < no element."""
     odd = table.replace({"group": {"lung": "<b>$x$</b>"}, "phase": {"AP": "AP/late"}})
     odd.to_csv(tmp_path / "t.csv", index=False)
-    run = cohort_stats(
-        tmp_path / "t.csv",
-        tmp_path / "out",
-        choice=Choice(regions=("rim",)),
-        settings=StatisticsSettings(replicates=100),
-        n_workers=1,
-    )
+    with figures_of_the_page_alone():
+        run = cohort_stats(
+            tmp_path / "t.csv",
+            tmp_path / "out",
+            choice=Choice(regions=("rim",)),
+            settings=StatisticsSettings(replicates=100),
+            n_workers=1,
+        )
     page = run.report.read_text("utf-8")
     assert "<b>$x$</b>" not in page
     assert "&lt;b&gt;$x$&lt;/b&gt;" in page

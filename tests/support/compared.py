@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from gsigpu.pipeline.cohort_stats import write_statistics
 from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.report.cohort_results import Results, StatisticsSettings
+from gsigpu.report.figure_style import save
 from gsigpu.report.page import Tables, render, tables_of
 from gsigpu.report.table_files import in_file_order
 from gsigpu.tables.observations import Choice, Observations, read_observations
@@ -47,6 +49,14 @@ def compared(table, folder, *, choice=None, settings=None) -> Compared:
         require_planned(observations, settings.plan)
     results = analyse(observations, settings, n_workers=1, progress=lambda _done, _total: None)
     return Compared(observations, results)
+
+
+@contextmanager
+def figures_of_the_page_alone():
+    """`cohort_stats` inside saves SVG alone, which the page holds: pictures and PDF cost more than the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write_statistics, "save", partial(save, kinds=("svg",)))
+        yield
 
 
 @contextmanager

@@ -12,9 +12,13 @@ import pandas as pd
 
 from gsigpu.cohort_statistics.groups.adjusted import adjusted_area, adjusted_tests
 from gsigpu.cohort_statistics.groups.group_frames import group_tests
+from gsigpu.cohort_statistics.groups.imputed import pooled
+from gsigpu.cohort_statistics.groups.subgroups import subgroup_tests
 from gsigpu.cohort_statistics.readers.all_ratings import icc_of_all_ratings
 from gsigpu.cohort_statistics.readers.intraclass import intraclass_correlation
 from gsigpu.cohort_statistics.readers.kappa import decision_kappa
+from gsigpu.cohort_statistics.readers.multireader import compare_over_readers
+from gsigpu.cohort_statistics.readers.repeatability import repeatability
 from gsigpu.cohort_statistics.roc.area_estimate import difference
 from gsigpu.cohort_statistics.roc.clustered import clustered_areas
 from gsigpu.cohort_statistics.roc.combined_models import calibration
@@ -23,8 +27,10 @@ from gsigpu.cohort_statistics.roc.decision_curve import decision_curve
 from gsigpu.cohort_statistics.roc.decisions import decision_at
 from gsigpu.cohort_statistics.roc.delong import delong, delong_paired
 from gsigpu.cohort_statistics.roc.equivalence import equivalence
+from gsigpu.cohort_statistics.roc.leave_one_site_out import leave_one_site_out
 from gsigpu.cohort_statistics.roc.multiclass import hand_till
 from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
+from gsigpu.cohort_statistics.within.repeated_measures import paired_t, repeated_measures
 from gsigpu.cohort_statistics.within.within_frames import within_tests
 from tests.support.places import GOLDEN, ROOT
 
@@ -280,9 +286,89 @@ def of_readers() -> Iterator[Row]:
     yield merged("kappa at a cut-off", "psych", [(kappa.kappa, r["kappa"]["kappa"])])
 
 
+def repeated() -> Iterator[Row]:
+    """The source study's tests within lesions, on published data."""
+    r = loaded("within")
+    parts = []
+    names = ("f", "df1", "df2", "p", "epsilon", "p_corrected", "mauchly_w")
+    for case in r["anova"].values():
+        values = np.array(case["values"], float)
+        groups = pd.factorize(np.array(case["groups"]))[0] if "groups" in case else None
+        tests = {"condition": repeated_measures(values, groups)}
+        if groups is not None:
+            tests["interaction"] = repeated_measures(values, groups, interaction=True)
+        parts += [
+            ([getattr(test, name) for name in names],
+             [case[kind]["w" if name == "mauchly_w" else name] for name in names])
+            for kind, test in tests.items()
+        ]  # fmt: skip
+    yield merged("repeated-measures ANOVA of O'Brien and Kaiser's data", "car `Anova`", parts)
+    sleep = r["sleep"]
+    test = paired_t(np.array(sleep["first"]), np.array(sleep["second"]))
+    yield merged(
+        "paired t of Student's sleep data", "R `t.test`",
+        [([test.difference, test.t, test.p, test.ci_low, test.ci_high],
+          [sleep[name] for name in ("difference", "t", "p", "low", "high")])],
+    )  # fmt: skip
+
+
+def further() -> Iterator[Row]:
+    r = loaded("further")
+    rows = pd.DataFrame(r["subgroups"]["rows"])
+    data = (rows["value"], rows["group"], rows["patient"], rows["level"])
+    row = subgroup_tests(*data, order="abc", column="level").iloc[0]
+    names = ("f", "df1", "df2", "p")
+    yield merged(
+        "groups by subgroups, HTZ", "lme4, clubSandwich",
+        [([row[name] for name in ("statistic", *names[1:])], [r["subgroups"][name] for name in names])],
+    )  # fmt: skip
+    pair = rows[rows["group"] != "c"]
+    settings = RocSettings(pair_directions={("b", "a"): "higher"})
+    sites = leave_one_site_out(
+        pair["value"], pair["group"], pair["patient"], pair["level"], order="ba", settings=settings
+    )
+    columns = ("cutoff", "auc_elsewhere", "auc", "sensitivity", "specificity")
+    yield merged(
+        "a site by the cut-off of the others", "pROC `coords`",
+        [(row[list(columns)], [case["elsewhere" if name == "auc_elsewhere" else name] for name in columns])
+         for (_, row), case in zip(sites.iterrows(), r["sites"], strict=True)],
+    )  # fmt: skip
+    repeats = r["repeats"]
+    lesion = list(map(str, repeats["lesion"]))
+    row = repeatability(repeats["value"], lesion, lesion, ["r"] * len(lesion)).iloc[0]
+    names = ("within_sd", "repeatability", "icc")
+    yield merged(
+        "repeatability", "R `anova`",
+        [([row[name] for name in names], [repeats[name] for name in names])],
+    )  # fmt: skip
+    readers = r["readers"]
+    truth = np.array(readers["truth"], bool)
+    values = np.array([readers["first"], readers["second"]], float).transpose(0, 2, 1)
+    lesions = np.arange(truth.size)
+    test = compare_over_readers(
+        values[:, :, truth], values[:, :, ~truth], lesions[truth], lesions[~truth]
+    )
+    yield merged(
+        "areas over readers, Obuchowski and Rockette", "pROC `cov`, written out in R",
+        [([test.auc_a, test.auc_b, test.f, test.df2, test.p],
+          [*readers["auc"], readers["f"], readers["df2"], readers["p"]])],
+    )  # fmt: skip
+    imputation = r["imputed"]
+    estimate, error, df = pooled(
+        imputation["estimates"], np.sqrt(imputation["variances"]), imputation["df"]
+    )
+    yield merged(
+        "Rubin's rules, Barnard and Rubin's df", "mice `pool.scalar`",
+        [([estimate, error**2, df], [imputation[name] for name in ("estimate", "variance", "pooled_df")])],
+    )  # fmt: skip
+
+
 def rows_of_page() -> list[Row]:
     """Every statistic: its name, oracle, largest deviation, and how many numbers were compared."""
-    kinds = (between_groups, with_covariates, within_lesions, areas, decided, of_readers)
+    kinds = (
+        between_groups, with_covariates, within_lesions, repeated, areas, decided,
+        of_readers, further,
+    )  # fmt: skip
     return [row for kind in kinds for row in kind()]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gsigpu.cohort_statistics.frames import SENSITIVITY_COLUMNS
-from gsigpu.cohort_statistics.groups.group_frames import group_tests
+from gsigpu.cohort_statistics.groups.group_frames import primary_tests
 from gsigpu.errors import InputError
 
 NEEDED = ("patient_id", "lesion_id", "group", "value")
@@ -45,24 +45,19 @@ def sensitivity_analyses(
     frames = []
     n_primary = int(np.isfinite(_checked(table)["value"].to_numpy(np.float64)).sum())
     for name, lesions in _analyses(table, by_reader, others or {}):
-        tests = group_tests(
+        tests = primary_tests(
             lesions["value"],
             lesions["group"],
             lesions["patient_id"],
             order=order,
             confidence=confidence,
         )
-        overall = tests.omnibus[tests.omnibus["test"] == "mixed"].assign(
-            test="mixed-overall", group_a="", group_b=""
-        )
-        pairs = tests.pairwise[tests.pairwise["test"] == "mixed"]
-        n_lesions = int(overall["n_lesions"].iloc[0])
-        both = pd.concat([overall, pairs]).reindex(columns=list(SENSITIVITY_COLUMNS))
+        n_lesions = int(tests["n_lesions"].iloc[0])
         frames.append(
-            both.assign(
+            tests.reindex(columns=list(SENSITIVITY_COLUMNS)).assign(
                 analysis=name,
                 n_lesions=n_lesions,
-                n_patients=int(overall["n_patients"].iloc[0]),
+                n_patients=int(tests["n_patients"].iloc[0]),
                 n_left_out=max(n_primary - n_lesions, 0),
             )
         )

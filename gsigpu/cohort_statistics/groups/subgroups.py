@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from gsigpu.cohort_statistics.frames import SUBGROUP_COLUMNS
-from gsigpu.cohort_statistics.groups.group_frames import group_tests
+from gsigpu.cohort_statistics.groups.group_frames import primary_tests
 from gsigpu.cohort_statistics.inference import cannot_be_tested
 from gsigpu.cohort_statistics.mixed_model.cluster_robust import cluster_robust
 from gsigpu.cohort_statistics.mixed_model.nested_intercepts import fit_nested_intercepts
@@ -67,18 +67,18 @@ def subgroup_tests(
     kept = level[np.isfinite(known)]
     frames = [pd.DataFrame([_interaction(sample, dense(kept), names)])]
     for name in names:
-        tests = group_tests(
+        tests = primary_tests(
             np.where(level == name, y, np.nan), groups, patients, order=order, confidence=confidence
         )
-        overall = tests.omnibus[tests.omnibus["test"] == "mixed"]
-        counts = {
-            "level": name,
-            "n_lesions": int(overall["n_lesions"].iloc[0]),
-            "n_patients": int(overall["n_patients"].iloc[0]),
-        }
-        pairs = tests.pairwise[tests.pairwise["test"] == "mixed"].rename(columns={"df": "df2"})
-        both = [overall.assign(test="mixed-overall", group_a="", group_b=""), pairs.assign(df1=1.0)]
-        frames += [frame.assign(**counts).reindex(columns=list(SUBGROUP_COLUMNS)) for frame in both]
+        is_pair = tests["test"] == "mixed"
+        of_level = tests.assign(
+            level=name,
+            n_lesions=int(tests["n_lesions"].iloc[0]),
+            n_patients=int(tests["n_patients"].iloc[0]),
+            df1=tests["df1"].mask(is_pair, 1.0),
+            df2=tests["df2"].mask(is_pair, tests["df"]),
+        )
+        frames.append(of_level.reindex(columns=list(SUBGROUP_COLUMNS)))
     frame = pd.concat(frames, ignore_index=True).reindex(columns=list(SUBGROUP_COLUMNS))
     return frame.assign(track="recommended", column=column)
 

@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from gsigpu.cohort_statistics.frames import DECISION_COLUMNS
+from gsigpu.cohort_statistics.frames import DECISION_COLUMNS, SAME_LESIONS
 from gsigpu.cohort_statistics.inference import cannot_be_tested, containing, joined
 from gsigpu.cohort_statistics.roc.clustered_rate import share_interval
 from gsigpu.cohort_statistics.roc.curve import Direction, one_parameter, oriented
@@ -244,6 +244,6 @@ def decisions(
                 prevalence=prevalence.get(a) if isinstance(prevalence, Mapping) else prevalence,
                 confidence=confidence,
             )
-            note = "chosen on these lesions: too good" if source == "same lesions" else ""
+            note = "chosen on these lesions: too good" if source == SAME_LESIONS else ""
             rows.append(row | asdict(decision) | {"note": joined(note, decision.note)})
     return pd.DataFrame(rows, columns=list(DECISION_COLUMNS))

@@ -28,6 +28,7 @@ from gsigpu.cohort_statistics.frames import (
     READER_COMPARISON_COLUMNS,
     REPEATABILITY_COLUMNS,
     ROC_COLUMNS,
+    SAME_LESIONS,
     SAMPLE_SIZE_COLUMNS,
     SENSITIVITY_COLUMNS,
     SITE_COLUMNS,
@@ -132,7 +133,7 @@ def _roc(task: Task) -> NamedFrames:
 def _decisions(task: Task, roc: pd.DataFrame) -> pd.DataFrame:
     """What cut-offs do, one row per pair and track: those chosen on these lesions, then another study's."""
     known = roc[roc["cutoff"].notna()].drop_duplicates(["track", "group_a", "group_b"])
-    cutoffs = {"same lesions": known}
+    cutoffs = {SAME_LESIONS: known}
     applied = task.tables.get("applied")
     if applied is not None and len(applied):
         cutoffs[str(applied["source"].iloc[0])] = applied

@@ -20,7 +20,7 @@ from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.workers import default_workers
-from gsigpu.report import figures_roc, figures_values
+from gsigpu.report import figures_roc, figures_values, figures_within
 from gsigpu.report.cautions import directions, remedies_of, warnings_of
 from gsigpu.report.cohort_results import Results, StatisticsSettings
 from gsigpu.report.figure_style import Drawing, house_style, save
@@ -273,6 +273,7 @@ def _figures(
         return ()
     return (
         lambda: figures_values.distributions(observations, gallery),
+        lambda: figures_within.paired_lines(observations),
         lambda: as_list(figures_values.spectral_curves(observations)),
         lambda: as_list(figures_values.profiles(observations)),
         lambda: figures_roc.forest(observations, results),

@@ -17,12 +17,16 @@ from sklearn.metrics import roc_auc_score
 
 from gsigpu.cohort_statistics.frames import INTERVALS
 from gsigpu.errors import InputError, OutputError, SettingsError
+from gsigpu.output.marks import MARK_FILE
 from gsigpu.pipeline.cohort_stats import family_members
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
+from gsigpu.report import figures_roc
 from gsigpu.report.cohort_results import StatisticsSettings
+from gsigpu.report.figure_style import Drawing, house_style, new_figure, save
 from gsigpu.report.table_files import FIRST_COLUMNS
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
+from tests.support.compared import compared, figures_of_the_page_alone, without_figures
 
 GROUPS = ("pancreatic", "lung", "breast")
 CHOICE = Choice(groups=GROUPS, parameters=("iodine", "lambda_hu"), regions=("core", "rim"))
@@ -177,19 +181,23 @@ def test_same_bytes_in_any_order_of_rows_and_number_of_processes(run, table, tmp
     (tmp_path / "run" / "exclusions.csv").write_bytes(
         (source.parent / "exclusions.csv").read_bytes()
     )
-    again = cohort_stats(
-        tmp_path / "run",
-        tmp_path / "out",
-        choice=CHOICE,
-        settings=SETTINGS,
-        n_workers=2,
-        watcher=listener,
-    )
+    with figures_of_the_page_alone():
+        again = cohort_stats(
+            tmp_path / "run",
+            tmp_path / "out",
+            choice=CHOICE,
+            settings=SETTINGS,
+            n_workers=2,
+            watcher=listener,
+        )
     assert list(listener.heard) == ["read", "test", "report"]
     for calls in listener.heard.values():
         assert calls[0] == (0, calls[-1][1])
         assert calls[-1][0] == calls[-1][1]
     first, second = digests(run.out), digests(again.out)
+    # Of the drawings the text was written again; pictures of one drawing are compared below.
+    first = {name: each for name, each in first.items() if not name.endswith((".pdf", ".png"))}
+    assert first.pop(MARK_FILE) != second.pop(MARK_FILE)  # which are fewer here
     # The hash of the table, whose rows stand in another order, is in these second.
     different = {name for name in first if first[name] != second.get(name)}
     assert different == {"provenance.json", "report.html"}
@@ -199,6 +207,17 @@ def test_same_bytes_in_any_order_of_rows_and_number_of_processes(run, table, tmp
     )
     assert old == new
     assert first.keys() == second.keys()
+
+
+def test_a_drawing_has_the_same_bytes_each_time(tmp_path):
+    for name in ("a", "b"):
+        with house_style():
+            figure = new_figure(2, 1)
+            figure.subplots().plot([0, 1], [0, 1], label="a")
+            save(Drawing(name="f", title="t", caption="c", figure=figure), tmp_path / name)
+    first, second = digests(tmp_path / "a"), digests(tmp_path / "b")
+    assert first == second
+    assert sorted(first) == ["f.pdf", "f.png", "f.svg"]
 
 
 def test_every_member_has_its_own_seed(run):
@@ -379,14 +398,13 @@ def test_more_pairs_than_a_figure_has_places_for(tmp_path):
         profiles=False,
     )  # fmt: skip
     table = table[(table["region"] == "core") & (table["parameter"] == "iodine")]
-    table.to_csv(tmp_path / "t.csv", index=False)
-    done = cohort_stats(
-        tmp_path / "t.csv",
-        tmp_path / "out",
-        settings=StatisticsSettings(replicates=100),
-        n_workers=1,
-    )
+    done = compared(table, tmp_path)
     assert (done.frame("roc")["method"] == "obuchowski").sum() == 55
+    assert "k10" in done.page()
+    with house_style():
+        for draw in (figures_roc.roc_figures, figures_roc.forest):
+            (drawing,) = draw(done.observations, done.results)
+            assert "The first 45 of 55 pairs" in drawing.caption
 
 
 def test_cutoffs_of_another_study_are_judged_on_these_lesions(tmp_path):
@@ -400,9 +418,10 @@ def test_cutoffs_of_another_study_are_judged_on_these_lesions(tmp_path):
     few(1).to_csv(tmp_path / "first.csv", index=False)
     few(2).to_csv(tmp_path / "second.csv", index=False)
     quick = {"settings": StatisticsSettings(replicates=100), "n_workers": 1}
-    first = cohort_stats(tmp_path / "first.csv", tmp_path / "one", **quick)
     cutoffs = tmp_path / "one" / "roc.csv"
-    second = cohort_stats(tmp_path / "second.csv", tmp_path / "two", cutoffs=cutoffs, **quick)
+    with without_figures():
+        first = cohort_stats(tmp_path / "first.csv", tmp_path / "one", **quick)
+        second = cohort_stats(tmp_path / "second.csv", tmp_path / "two", cutoffs=cutoffs, **quick)
     applied = second.frame("decisions")
     applied = applied[applied["source"] == "roc.csv"].reset_index(drop=True)
     key = ["track", "group_a", "group_b"]
