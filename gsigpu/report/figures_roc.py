@@ -109,10 +109,9 @@ def _curve(
     if curve.empty:
         return
     phase, region = style
-    axis.plot(
-        curve["fpr"].to_numpy(), curve["tpr"].to_numpy(), color=shade_of(region), ls=line_of(phase),
-        lw=1.4, label=label,
-    )  # fmt: skip
+    # The file has the upper end of the jump at 0; a curve begins where nobody is called positive.
+    fpr, tpr = (np.r_[0.0, curve[name].to_numpy(np.float64)] for name in ("fpr", "tpr"))
+    axis.plot(fpr, tpr, color=shade_of(region), ls=line_of(phase), lw=1.4, label=label)
     if len(area) and np.isfinite(area.iloc[0]["sensitivity"]):
         axis.plot(
             1 - area.iloc[0]["specificity"], area.iloc[0]["sensitivity"], "o", ms=4.5,

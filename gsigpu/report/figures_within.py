@@ -52,8 +52,10 @@ def by_lesion(rows: pd.DataFrame, regions: list[str]) -> pd.DataFrame:
     rows : of one phase and parameter; a value of the patient (normal liver) stands beside each of the patient's lesions
     """
     of_patient = rows["region"].isin(STUDY_REGIONS)
-    own = rows[~of_patient]
-    wide = own.pivot_table(index=["group", *_KEY], columns="region", values="value", sort=True)
+    of_lesion = rows[~of_patient]
+    wide = of_lesion.pivot_table(
+        index=["group", *_KEY], columns="region", values="value", sort=True
+    )
     for name in set(rows.loc[of_patient, "region"]):
         liver = rows[rows["region"] == name].groupby("patient_id")["value"].mean()
         wide[name] = liver.reindex(wide.index.get_level_values("patient_id")).to_numpy()
@@ -85,7 +87,8 @@ def _figure(
             name = f"{phase} {group}" if phase else group
             axis.set_title(f"{name}\n{plural(_n_complete(values), 'lesion')}", fontsize=8.5)
             axis.set_xticks(range(len(regions)), regions, rotation=30, ha="right")
-            axis.tick_params(labelbottom=k + columns >= len(groups))
+            is_last = phase == phases[-1] and k + columns >= len(groups)
+            axis.tick_params(labelbottom=is_last)
     figure.supylabel(with_unit(parameter, observations.units.get(parameter, "")), fontsize=9)
     return Drawing(
         name=file_stem("within", parameter),

@@ -40,6 +40,7 @@ from gsigpu.report.table_cells import (
     Cell,
     Table,
     head,
+    listed,
     num,
     parameter_name,
     plural,
@@ -73,7 +74,7 @@ def further_parts(observations: Observations, results: Results) -> list[FurtherP
     settings = results.settings
     column = settings.subgroups.replace("_", " ")
     site = settings.site.replace("_", " ")
-    held = " + ".join(name.replace("_", " ") for name in settings.covariates)
+    held = listed([name.replace("_", " ") for name in settings.covariates])
     units = dict(observations.units)
     known = (
         (

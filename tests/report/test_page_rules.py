@@ -12,6 +12,7 @@ from gsigpu.report.cohort_results import ALPHA, StatisticsSettings
 from gsigpu.report.figure_style import LINES, PAPER, SERIES, SHADES, line_of
 from gsigpu.report.table_cells import INTERVAL_NOTE
 from gsigpu.tables.observations import Choice
+from tests.support.browser import open_page
 from tests.support.cohort_tables import measurement_table
 from tests.support.compared import figures_of_the_page_alone
 
@@ -148,6 +149,22 @@ def test_tables_stand_in_the_order_of_the_source_study(page):
     assert order == sorted(order)
     first = page[order[0] : order[0] + 3000]
     assert first.index(">AP<") < first.index(">PVP<")
+
+
+@pytest.mark.browser
+def test_nothing_is_cut_on_a_telephone_or_on_paper(run, browser):
+    """On a screen wide tables and figures scroll in boxes of their own, on A4 (182 mm between margins) they fit."""
+    with open_page(browser, run.report.as_uri(), width=400) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
+    with open_page(browser, run.report.as_uri(), width=688) as page:
+        page.emulate_media(media="print")
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        cut = page.evaluate(
+            "[...document.querySelectorAll('.box')].filter(box => "
+            "box.querySelector('table').getBoundingClientRect().width > box.clientWidth + 1)"
+            ".map(box => box.getAttribute('aria-label'))"
+        )
+        assert cut == []
 
 
 def test_alternative_texts_hold_numbers_of_the_data(run, page):

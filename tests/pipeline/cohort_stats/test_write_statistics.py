@@ -405,6 +405,13 @@ def test_more_pairs_than_a_figure_has_places_for(tmp_path):
         for draw in (figures_roc.roc_figures, figures_roc.forest):
             (drawing,) = draw(done.observations, done.results)
             assert "The first 45 of 55 pairs" in drawing.caption
+            if draw is figures_roc.roc_figures:
+                lines = [line for axis in drawing.figure.axes for line in axis.get_lines()]
+                starts = [
+                    line.get_xydata()[0].tolist() for line in lines if len(line.get_xydata()) > 1
+                ]
+                assert len(starts) >= 2 * 45
+                assert starts == [[0.0, 0.0]] * len(starts)
 
 
 def test_cutoffs_of_another_study_are_judged_on_these_lesions(tmp_path):
