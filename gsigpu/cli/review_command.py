@@ -97,23 +97,25 @@ def review_command(
     Example: gsigpu review /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o review-0042
     """
     from gsigpu.dicom.reading.directory_records import study_name
-    from gsigpu.pipeline.measure.study_masks import MaskFiles
     from gsigpu.pipeline.review.review_study import review_study
     from gsigpu.pipeline.review.serve import page_folder, serve_page
 
     if out is None and not serve:
         raise SettingsError("nothing says where the page goes", remedy="add -o OUT, or --serve")
     has_masks = any((mask, liver_mask, vessel_mask, aorta_mask))
-    masks = MaskFiles(
-        lesions=tuple(mask or ()),
+    masks = measure_options.mask_files(
+        lesions=mask,
         liver=liver_mask,
         vessels=vessel_mask,
         aorta=aorta_mask,
-        roles=measure_options.role_map(role, roles, name),
+        normal=None,
+        role=role,
+        role_file=roles,
+        name=name,
         split=split_lesions,
         any_phase=any_mask_phase,
         fill_between=fill_between,
-        position=measure_options.position_choice(mask_position),
+        position=mask_position,
     )
     watcher = TerminalWatcher(
         {
