@@ -109,7 +109,7 @@ def test_in_no_output_log_or_status(planted, faults, tmp_path):
     faults.set(FAULTS)
     out = tmp_path / "out"
     words = ["cohort", "run", cohort.manifest, "-o", out, "--pseudonymise", key_file(tmp_path)]
-    words += ["--maps", "iodine", "--pictures", "--workers", 2, "--json"]
+    words += ["--maps", "iodine", "--pictures", "--study-pages", "--workers", 2, "--json"]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 1, done.output
     printed = done.output.replace(str(out), "")

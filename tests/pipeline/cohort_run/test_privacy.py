@@ -103,11 +103,11 @@ def test_no_output_names_the_patient(identified, faults, tmp_path):
     key.write_text("correct horse battery staple\n")
     out = tmp_path / "out"
     words = ["cohort", "run", identified.manifest, "-o", out, "--pseudonymise", key, "--json"]
-    words += ["--maps", "lambda-hu", "--pictures", "--workers", 2]
+    words += ["--maps", "lambda-hu", "--pictures", "--study-pages", "--workers", 2]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 1, done.output
     made = {path.suffix for path in out.rglob("*") if path.is_file()}
-    assert {".nii", ".png", ".parquet", ".csv", ".json", ".log", ".svg"} <= made
+    assert {".nii", ".png", ".jpg", ".js", ".parquet", ".csv", ".json", ".log", ".svg"} <= made
     assert found_in(out, done.output.replace(str(out), ""), WORDS) == set()
 
     table = read_table(out / "measurements.csv")
@@ -121,7 +121,7 @@ def test_no_output_names_the_patient(identified, faults, tmp_path):
 
 def test_without_pseudonyms_only_the_manifest_names(identified, inline, tmp_path):
     out = tmp_path / "out"
-    run_cohort(identified.manifest, out, settings=CohortSettings(pictures=True))
+    run_cohort(identified.manifest, out, settings=CohortSettings(pictures=True, study_pages=True))
     kept = ("HN-4711-XQ", "HN4711XQ")  # what the manifest itself calls them
     assert found_in(out, "", [word for word in WORDS if word not in kept]) == set()
 
@@ -130,7 +130,7 @@ def test_names_of_regions_are_redacted(identified, inline, tmp_path):
     rows = identified.rows
     identified.rows = [{**rows[0], "roles": "roles.yaml"}]
     identified.write()
-    run_cohort(identified.manifest, tmp_path / "out")
+    run_cohort(identified.manifest, tmp_path / "out", settings=CohortSettings(study_pages=True))
     lesions = set(read_table(tmp_path / "out" / "measurements.csv").lesion_id)
     assert lesions == {"", "2", "[removed] S4"}
     assert found_in(tmp_path / "out", "", WORDS[:1]) == set()
