@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from cupy_backends.cuda.libs import nvrtc
 
 from gsigpu.backends import cpu
 from gsigpu.backends.kernel_source import kernel_source
-from tests.kernels.test_linear_maps import ARCHITECTURES
+from tests.kernels import sanitized
+from tests.kernels.device_code import ARCHITECTURES, cubin
 from tests.support.host_cupy.kernels import compiled
 
 RNG = np.random.default_rng(12)
@@ -18,24 +18,22 @@ RNG = np.random.default_rng(12)
 @pytest.mark.parametrize("order", [1, 4])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_nvrtc_compiles_it(architecture, order):
-    program = nvrtc.createProgram(kernel_source("segment_moments"), "segment_moments.cu", (), ())
-    try:
-        options = (f"-arch=sm_{architecture}", "-std=c++17", f"-DORDER={order}")
-        nvrtc.compileProgram(program, options)
-        assert b"segment_moments" in nvrtc.getCUBIN(program)
-    finally:
-        nvrtc.destroyProgram(program)
+    assert b"segment_moments" in cubin("segment_moments", architecture, (f"-DORDER={order}",))
 
 
-def on_host(values, starts, centres, order, *, lanes=7, sanitize=""):
+def on_host(values, starts, centres, order, *, lanes=7, under_sanitizers=False):
     """As `gsigpu.backends.gpu.segment_moments` launches it, on host arrays."""
     sums = np.full((*centres.shape, lanes, order + 1), np.nan)
-    kernel = compiled(
-        kernel_source("segment_moments"), "segment_moments", (f"-DORDER={order}",), sanitize
-    )
-    pointers = [np.uint64(array.ctypes.data).tobytes() for array in (values, starts, centres, sums)]
+    arrays = (values, starts, centres, sums)
+    n_values = np.int64(values.shape[1]).tobytes()
     grid = (centres.shape[1], centres.shape[0])
-    kernel.run(grid, (lanes,), [*pointers, np.int64(values.shape[1]).tobytes()])
+    source, options = kernel_source("segment_moments"), (f"-DORDER={order}",)
+    if under_sanitizers:
+        arguments = [*arrays, n_values]
+        sanitized.run(source, "segment_moments", options, grid, (lanes,), arguments)
+    else:
+        pointers = [np.uint64(array.ctypes.data).tobytes() for array in arrays]
+        compiled(source, "segment_moments", options).run(grid, (lanes,), [*pointers, n_values])
     return sums.sum(axis=2)
 
 
@@ -59,9 +57,9 @@ def test_sums_are_those_of_exact_fractions():
                     assert sums[p, s, j] == pytest.approx(float(exact), abs=1e-13 * size)
 
 
-def test_no_undefined_behaviour_and_lanes_change_nothing_but_the_last_bits():
+def test_no_byte_beyond_an_array_no_undefined_behaviour_and_lanes_change_nothing_but_the_last_bits():
     values, starts, centres = problem()
-    few = on_host(values, starts, centres, 2, lanes=1, sanitize="undefined")
+    few = on_host(values, starts, centres, 2, lanes=1, under_sanitizers=True)
     many = on_host(values, starts, centres, 2, lanes=64)
     np.testing.assert_array_equal(few[..., 0], many[..., 0])
     np.testing.assert_allclose(few, many, rtol=1e-12, atol=1e-9)
