@@ -21,7 +21,10 @@ _EMPTY, _FAILED = "-empty", "failed:"
 
 MEANINGS = {
     FEW_VOXELS: "fewer than 10 voxels: noise of 12 HU leaves a standard error of 4 HU and more",
-    THICK_SLICES: "slices are thicker than the rim: the voxels of rim and core share each other's tissue",
+    THICK_SLICES: (
+        "slices are thicker than the rim: on 5 mm slices the core of a 10, 15, 20, 30 mm lesion takes on"
+        " 62, 22, 11, 6 % of the difference between rim and core"
+    ),
     IN_PLANE: "a region of interest on slices of a larger lesion: depth is taken within each slice",
     ONE_SLICE: "the mask is on one slice",
     TOUCHES_EDGE: "the mask reaches the edge of the images, beyond which the lesion may go on",

@@ -39,8 +39,11 @@ PROBLEMS = {
         {"--shard": "half"}, "--shard 'half' is none; write --shard 1/8 to --shard 8/8", [{"--shard": "1/8"}]
     ),
     "a shard that does more": Problem(
-        {"--shard": "1/2", "--prune": ""}, "a shard makes no tables, removes nothing and uses no cluster; leave out --join, --prune and --scheduler",
+        {"--shard": "1/2", "--prune": ""}, "a part of a run makes no tables, removes nothing and uses no cluster; leave out --join, --prune and --scheduler",
         [{"--prune": None}],
+    ),
+    "a case of a shard": Problem(
+        {"--case": "c", "--shard": "1/1"}, "a case is one part of a run, and has no parts; leave out --shard and --limit", [{"--shard": None}]
     ),
     "a limit": Problem(
         {"--memory-limit": "much"}, "--memory-limit 'much' is no size; write --memory-limit 4GB", [{"--memory-limit": "4GB"}]
