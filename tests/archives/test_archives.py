@@ -212,6 +212,7 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path):
 
 
 def zipped(path, files):
+    path.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
@@ -315,6 +316,10 @@ def test_a_folder_in_an_archive_and_one_called_like_one(archives, folder, tmp_pa
     (tmp_path / "P001.zip" / "file").write_text("x")
     assert files_below(tmp_path / "P001.zip") == [str(tmp_path / "P001.zip" / "file")]
     assert open_archives.split_at_archive(tmp_path / "P001.zip" / "file") is None
+    zipped(tmp_path / "more" / "P002.zip", {"a": b"x"})
+    assert [file.reason for file in read_study(tmp_path / "more").skipped] == [
+        "an archive, which is read where it is named itself"
+    ]
     empty = zipped(tmp_path / "empty.zip", {})
     with pytest.raises(InputError, match="empty"):
         read_study(empty)

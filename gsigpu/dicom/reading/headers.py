@@ -22,6 +22,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from gsigpu.archives.archive_rules import is_archive_name
 from gsigpu.archives.open_archives import files_in, open_member, split_at_archive
 from gsigpu.dicom.model import HeaderScan, Plane, Skipped
 from gsigpu.dicom.reading import elements as el
@@ -168,6 +169,8 @@ def _skipped(path: Path, reason: str) -> Skipped:
             open_member(path, proven=True).close()
         except PixelDataError as error:
             return Skipped(path, error.what, damaged=True)
+    if reason == NOT_DICOM and is_archive_name(path.name):
+        return Skipped(path, "an archive, which is read where it is named itself")
     return Skipped(path, reason)
 
 
