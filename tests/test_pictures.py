@@ -104,7 +104,7 @@ def test_letters_and_scale_bar(monkeypatch, tmp_path, directions, letters):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_outline_of_voxels_encloses_them(seed):
-    """A ray from a voxel's centre to the left crosses the outline an odd number of times in the region alone."""
+    """A ray from a voxel's centre to a side crosses the outline an odd number of times in the region alone."""
     rng = np.random.default_rng(seed)
     mask = rng.random((9, 12)) < (0.3, 0.5, 0.7, 1.0)[seed]
     pieces = voxel_edges(mask, (2.0, 0.5))
@@ -112,5 +112,7 @@ def test_the_outline_of_voxels_encloses_them(seed):
     assert ((x0 == x1) | (y0 == y1)).all()
     for row, column in np.ndindex(mask.shape):
         y, x = (row + 0.5) * 2.0, (column + 0.5) * 0.5
-        crossed = (x0 == x1) & (x0 < x) & (y0 < y) & (y < y1)
-        assert crossed.sum() % 2 == mask[row, column]
+        to_the_left = (x0 == x1) & (x0 < x) & (y0 < y) & (y < y1)
+        upwards = (y0 == y1) & (y0 < y) & (x0 < x) & (x < x1)
+        assert to_the_left.sum() % 2 == mask[row, column]
+        assert upwards.sum() % 2 == mask[row, column]
