@@ -88,7 +88,11 @@ def statistics_of_segments(
             remedy=f"use {', '.join(SEGMENT_STATISTICS)}",
         )
     backend = backend_for(values)
-    in_order = _gathered(values, segments.voxels, range(len(values)) if rows is None else rows)
+    rows = range(len(values)) if rows is None else rows
+    if not segments.voxels.size:
+        nothing = np.full((len(rows), len(segments.starts) - 1), np.nan)
+        return {**dict.fromkeys(names, nothing), "n_valid": np.zeros(nothing.shape)}
+    in_order = _gathered(values, segments.voxels, rows)
     has_shape = "skewness" in names or "kurtosis" in names
     results = _moments(backend, in_order, segments.starts, order=4 if has_shape else 2)
     if set(names) - set(MOMENTS):
@@ -142,7 +146,7 @@ def _of_ordered(
     """Quantiles between the two nearest values (NumPy's `linear`, Hyndman and Fan's type 7), from the nearer end."""
     n = n_valid.astype(np.int64)
     last = np.maximum(n - 1, 0)
-    first = np.minimum(starts[:-1], max(int(starts[-1]) - 1, 0))
+    first = np.minimum(starts[:-1], int(starts[-1]) - 1)  # of an empty one at the end
     shares = np.array(list(_QUANTILES.values()))[:, None, None]
     at = shares * last
     below = np.floor(at).astype(np.int64)
@@ -157,8 +161,6 @@ def _of_ordered(
 
 def _picked(ordered: Any, columns: NDArray[np.int64]) -> NDArray[np.float32]:
     """Values at (..., P, S) columns of (P, N) rows, on the host."""
-    if not ordered.size:
-        return np.full(columns.shape, np.nan, np.float32)
     xp = array_namespace(ordered)
     rows = np.broadcast_to(np.arange(len(ordered))[:, None], columns.shape)
     if xp is np:

@@ -30,6 +30,9 @@ def studies():
     values[2] += 1e5
     values[3] = -4.25
     values[4, ::7] = np.nan
+    values[4, ::14] = np.uint32(0xFFC00001).view(
+        np.float32
+    )  # the NaN of a processor has its sign set
     values[1, 200:230] = np.nan
     values[0, 10:14] = [0.0, -0.0, -1e-40, 3e4]
     voxels = [
@@ -39,6 +42,7 @@ def studies():
         np.array([77]),
         np.zeros(0, np.int64),
         np.arange(29000, 30000),
+        np.zeros(0, np.int64),
     ]
     return values, voxels
 
@@ -110,6 +114,14 @@ def test_brief_statistics_sort_nothing(monkeypatch):
     )
     assert of_segments.keys() == {"mean", "sd", "n_valid"}
     assert of_segments["sd"][0, 0] == pytest.approx(values[0, 20:60].std(ddof=1, dtype=float))
+
+
+@pytest.mark.parametrize("voxels", [[], [np.zeros(0, np.int64)] * 2])
+def test_no_regions_and_no_voxels(monkeypatch, voxels):
+    of_segments, _ = on_the_double(monkeypatch, np.ones((3, 4), np.float32), voxels)
+    assert of_segments["p10"].shape == of_segments["n_valid"].shape == (3, len(voxels))
+    assert not of_segments["n_valid"].any()
+    assert np.isnan(of_segments["mean"]).all()
 
 
 def test_a_statistic_that_there_is_not():
