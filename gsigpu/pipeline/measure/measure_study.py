@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gsigpu.backends import BackendName
 from gsigpu.dicom.model import Study
+from gsigpu.dicom.reading import card_frames
 from gsigpu.pipeline.choose_stack import ChosenStack, choose_stack
 from gsigpu.pipeline.measure.air import lesions_in_air, without_air
 from gsigpu.pipeline.measure.gather import Gathered, Gatherer, gather
@@ -169,6 +170,7 @@ class MeasureJob:
                 *lesions_in_air(layout, gathered, measurand.energies_kev),
                 *doubts,
                 *self._processor.notes,
+                *card_frames.notes(),
             ),
             vendor_iodine=tuple(vendor),
             backend=self._processor.name,

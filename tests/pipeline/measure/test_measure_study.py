@@ -12,6 +12,7 @@ import pytest
 import SimpleITK
 from pydicom import dcmread
 
+from gsigpu.dicom.reading import card_frames
 from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
@@ -253,6 +254,18 @@ def test_a_wrong_unit_of_the_vendors_iodine_shows(study, files):
     (vendor,) = measurement.vendor_iodine
     assert vendor.factor == pytest.approx(10.0, abs=0.2)
     assert any("times the computed iodine" in warning for warning in measurement.warnings)
+
+
+def test_frames_that_a_card_did_not_decode_are_told(study, files):
+    card_frames._cards.reasons["nvImageCodec cannot decode it"] += 3
+    (told,) = [
+        line for line in measure_study(study, files, phase="PVP").warnings if "DECODER" in line
+    ]
+    assert (
+        told
+        == "GSIGPU_DECODER=gpu: 3 frames were decoded on the CPU: nvImageCodec cannot decode it"
+    )
+    assert card_frames.notes() == []
 
 
 def test_ct_value_of_conventional_and_of_an_energy_that_is_not_there(study, files):
