@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from gsigpu.archives.member_file import MemberFile
-from gsigpu.archives.open_archives import member_status, open_member, split_at_archive
+from gsigpu.archives.open_archives import is_in_archive, member_status, open_member
 from gsigpu.errors import FileChanged
 
 
@@ -48,7 +48,7 @@ class FileState:
         """
         if isinstance(file, MemberFile):
             return cls(*file.status)
-        if isinstance(file, Path) and split_at_archive(file):
+        if isinstance(file, Path) and is_in_archive(file):
             return cls(*member_status(file))
         status = os.stat(file) if isinstance(file, Path) else os.fstat(file.fileno())  # noqa: PTH116  one branch for both
         return cls(size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
@@ -73,7 +73,7 @@ def open_input(path: Path | str) -> FileIO:
     What comes of an archive is proved only when all of it was read: enough to look at a header.
     Raises OSError, InputError for an archive that cannot be read, PixelDataError for a damaged file in it.
     """
-    if split_at_archive(path):
+    if is_in_archive(path):
         return _as_file(open_member(Path(path), proven=False))
     return open(path, "rb", buffering=0)  # noqa: PTH123  faster than a Path's
 
@@ -91,7 +91,7 @@ def open_unchanged(path: Path, state: FileState | None) -> Iterator[FileIO]:
     Raises FileChanged if it is in another, OSError if it cannot be opened, PixelDataError for a file of an archive whose
     checksum is wrong.
     """
-    in_archive = split_at_archive(path)
+    in_archive = is_in_archive(path)
     with (
         _as_file(open_member(path, proven=True)) if in_archive else path.open("rb", buffering=0)
     ) as file:

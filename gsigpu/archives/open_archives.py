@@ -41,6 +41,12 @@ def split_at_archive(path: Path | str) -> tuple[Path, str] | None:
     return None
 
 
+def is_in_archive(path: Path | str) -> bool:
+    """Whether a path leads into an archive; that of an archive itself is a plain file."""
+    parts = split_at_archive(path)
+    return parts is not None and parts[1] != ""
+
+
 def files_in(path: Path) -> list[str]:
     """The files of an archive, or of a folder in it, as paths that lead into it.
 

@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from gsigpu.archives.archive_rules import is_archive_name
-from gsigpu.archives.open_archives import files_in, open_member, split_at_archive
+from gsigpu.archives.open_archives import files_in, is_in_archive, open_member, split_at_archive
 from gsigpu.dicom.model import HeaderScan, Plane, Skipped
 from gsigpu.dicom.reading import elements as el
 from gsigpu.dicom.reading.bounded_file import MOST_HEADER_BYTES, BoundedFile, NoHeader
@@ -164,7 +164,7 @@ class _Scanner:
 
 def _skipped(path: Path, reason: str) -> Skipped:
     """A file that is no image; one of an archive only if its checksum says so too, for its head may be what is damaged."""
-    if split_at_archive(path):
+    if is_in_archive(path):
         try:
             open_member(path, proven=True).close()
         except PixelDataError as error:
