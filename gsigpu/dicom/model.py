@@ -19,6 +19,7 @@ from enum import StrEnum
 from html import escape
 from pathlib import Path
 
+from gsigpu.caution import Caution
 from gsigpu.errors import GsigpuError
 from gsigpu.file_state import FileState
 from gsigpu.volume import Vector, VolumeGeometry
@@ -251,7 +252,7 @@ class Study:
     root: Path
     series: tuple[Series, ...]
     skipped: tuple[Skipped, ...] = ()
-    warnings: tuple[str, ...] = field(default_factory=tuple)
+    warnings: tuple[Caution, ...] = field(default_factory=tuple)
     # (phase, what its words look like): another word for a phase means what it meant to the scan.
     phase_patterns: tuple[tuple[str, re.Pattern[str]], ...] = field(default=(), repr=False)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gsigpu.caution import Caution
 from gsigpu.errors import GeometryError, GridMismatch, MaskError, WrongPatient, WrongPhase
 from gsigpu.masks.placement import LabelVolume
 from gsigpu.volume import VolumeGeometry
@@ -44,7 +45,7 @@ class Layer:
     volumes: tuple[LabelVolume, ...]
     names: Mapping[int, str]
     codes: Mapping[int, Coded] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Caution, ...] = ()
     error: MaskError | None = None
 
 

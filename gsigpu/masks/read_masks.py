@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from gsigpu.caution import Caution
 from gsigpu.errors import EmptyMask, GeometryError, MaskError, OutsideStudy
 from gsigpu.file_state import unchanged
 from gsigpu.masks.dicom_integrity import require_whole_dicom
@@ -49,7 +50,7 @@ class MaskNote:
 
     name: str
     label: int
-    text: str
+    text: Caution
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class MaskSet:
     is_positioned_by_choice: bool = False
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Caution, ...]:
         """The notes as text."""
         return tuple(note.text for note in self.notes)
 
@@ -114,7 +115,7 @@ def read_masks(
         raise with_file(error, path) from error
     masks: list[RegionMask] = []
     problems: list[MaskProblem] = []
-    notes = [MaskNote("", 0, f"{path}: {note}")] if note else []
+    notes = [MaskNote("", 0, Caution("chosen-position", f"{path}: {note}"))] if note else []
     codes: dict[tuple[int, str], Coded] = {}
     for layer in layers:
         placed = [place(volume, geometry) for volume in layer.volumes]
@@ -291,7 +292,8 @@ def _notes(
     """What was left out of a layer, and what was resampled."""
     for label, name in layer.names.items():
         for text in layer.notes:
-            yield MaskNote(name, label, f"{path}: {_name(layer.names, label)}: {text}")
+            whose = f"{path}: {_name(layer.names, label)}"
+            yield MaskNote(name, label, Caution(text.kind, f"{whose}: {text}"))
     sizes = [int(np.count_nonzero(volume.labels)) for volume in layer.volumes]
     outside = sum(
         size * volume.outside_share for size, volume in zip(sizes, placed, strict=True)
@@ -301,7 +303,10 @@ def _notes(
         yield MaskNote(
             of_layer[1],
             of_layer[0],
-            f"{path}: {100 * outside:.1f} % of the mask lies outside the study and is left out",
+            Caution(
+                "outside-study",
+                f"{path}: {100 * outside:.1f} % of the mask lies outside the study and is left out",
+            ),
         )
     if all(volume.is_exact for volume in placed):
         return
@@ -312,8 +317,11 @@ def _notes(
         yield MaskNote(
             region.name,
             region.label,
-            f"{path}: {region.name} was resampled to the study's grid, nearest label;"
-            f" its volume changed by {change:+.1f} % to {after_ml:.2f} mL",
+            Caution(
+                "resampled",
+                f"{path}: {region.name} was resampled to the study's grid, nearest label;"
+                f" its volume changed by {change:+.1f} % to {after_ml:.2f} mL",
+            ),
         )
 
 
@@ -324,7 +332,7 @@ def _filled(
     whole, n_filled = filled_between(region, geometry.spacing_mm)
     if n_filled:
         text = f"{path}: {region.name}: {n_filled} slices between drawn ones were filled (--fill-between)"
-        notes.append(MaskNote(region.name, region.label, text))
+        notes.append(MaskNote(region.name, region.label, Caution("gaps", text)))
     return whole
 
 
@@ -336,6 +344,9 @@ def _gaps(path: Path, regions: Sequence[RegionMask]) -> Iterator[MaskNote]:
             yield MaskNote(
                 region.name,
                 region.label,
-                f"{path}: {region.name} is drawn on {n_drawn} slices that are no neighbours;"
-                f" the {n_skipped} between them stay empty, and --fill-between fills them",
+                Caution(
+                    "gaps",
+                    f"{path}: {region.name} is drawn on {n_drawn} slices that are no neighbours;"
+                    f" the {n_skipped} between them stay empty, and --fill-between fills them",
+                ),
             )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.caution import Caution
 from gsigpu.errors import DamagedMask, MaskError, OutsideStudy
 from gsigpu.masks.contours import filled
 from gsigpu.masks.layers import LARGEST_LABEL, Layer, Owner, require_owner
@@ -128,7 +129,7 @@ def _layer(
     except MaskError as error:
         return Layer((_nothing(geometry),), {label: name}, error=error)
     n_left_out = len(structure.items) - len(contours)
-    note = f"{n_left_out} contours that enclose nothing are left out"
+    note = Caution("empty-contours", f"{n_left_out} contours that enclose nothing are left out")
     return Layer(volumes, {label: name}, notes=(note,) if n_left_out else ())
 
 

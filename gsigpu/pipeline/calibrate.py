@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.caution import Caution
 from gsigpu.maps.definitions import Energies, MapDefinition
 
 # Spread over the stack; noise differs between slices, its correlation hardly.
@@ -21,7 +22,7 @@ def calibrated(
     energies_kev: Energies,
     n_slices: int,
     read_hu: Callable[[int], NDArray[np.float32]],
-) -> tuple[tuple[MapDefinition, ...], list[str]]:
+) -> tuple[tuple[MapDefinition, ...], list[Caution]]:
     """The definitions for a stack, and what a person should know of them.
 
     energies_kev : that `read_hu` delivers, among them those of the definitions
@@ -38,7 +39,11 @@ def calibrated(
     for_stack = tuple(
         _calibrated(definition, energies_kev, hu, soft_tissue) for definition in definitions
     )
-    return for_stack, [definition.caution for definition in for_stack if definition.caution]
+    return for_stack, [
+        Caution("not-calibrated", definition.caution)
+        for definition in for_stack
+        if definition.caution
+    ]
 
 
 def _calibrated(

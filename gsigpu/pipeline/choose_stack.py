@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
@@ -28,7 +29,7 @@ class ChosenStack:
 
     study: Study
     stack: SpectralStack
-    left_aside: tuple[str, ...]
+    left_aside: tuple[Caution, ...]
     scan_seconds: float
 
     def __repr__(self) -> str:

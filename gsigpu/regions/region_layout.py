@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gsigpu.caution import Caution
 from gsigpu.choices import LESION_REGIONS, REGIONS
 from gsigpu.errors import SettingsError
 from gsigpu.regions import flags
@@ -153,7 +154,7 @@ class Layout:
     regions: tuple[MeasuredRegion, ...]
     missing: tuple[MissingRegion, ...]
     lesions: tuple[LesionLayout, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
     to_get_parenchyma: str = ""
 
     def __repr__(self) -> str:
@@ -322,10 +323,10 @@ def _reference_regions(
     return regions, absent
 
 
-def _warnings(absent: dict[str, tuple[str, str]], chosen: tuple[str, ...]) -> tuple[str, ...]:
+def _warnings(absent: dict[str, tuple[str, str]], chosen: tuple[str, ...]) -> tuple[Caution, ...]:
     """Of what was chosen and is absent; nobody misses a mask that the default would only use."""
     return tuple(
-        f"{why}: {way}"
+        Caution("absent-structure", f"{why}: {way}")
         for name, (why, way) in absent.items()
         if name in chosen and (chosen != REGIONS or why == _NONE_LEFT)
     )

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.caution import Caution
 from gsigpu.errors import SettingsError
 
 VARIABLE = "GSIGPU_DECODER"
@@ -84,12 +85,15 @@ def is_chosen() -> bool:
     return choice == "gpu"
 
 
-def notes() -> list[str]:
+def notes() -> list[Caution]:
     """Lines for the user: how many frames the card did not decode since the last call, and why."""
     with _cards.lock:
         reasons, _cards.reasons = _cards.reasons, Counter()
     return [
-        f"{VARIABLE}=gpu: {n} frame{'s were' if n > 1 else ' was'} decoded on the CPU: {reason}"
+        Caution(
+            "backend",
+            f"{VARIABLE}=gpu: {n} frame{'s were' if n > 1 else ' was'} decoded on the CPU: {reason}",
+        )
         for reason, n in reasons.items()
     ]
 

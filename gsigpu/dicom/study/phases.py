@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import Series, SeriesKind
 from gsigpu.dicom.study.acquisitions import acquisitions, clock
 
@@ -18,14 +19,16 @@ from gsigpu.dicom.study.acquisitions import acquisitions, clock
 _IMAGES = (SeriesKind.VMI, SeriesKind.CONVENTIONAL)
 
 
-def name_phases(series: Sequence[Series], phases_given: Set[str]) -> tuple[list[Series], list[str]]:
+def name_phases(
+    series: Sequence[Series], phases_given: Set[str]
+) -> tuple[list[Series], list[Caution]]:
     """Gives every series without a phase the one of its acquisition.
 
     phases_given : keys of the series whose phase the user gave
     Returns the series in the same order, and warnings.
     """
     named = list(series)
-    warnings = []
+    warnings: list[Caution] = []
     headers = [member.evidence for member in series]
 
     def has_another_phase(first: int, second: int) -> bool:
@@ -47,10 +50,11 @@ def name_phases(series: Sequence[Series], phases_given: Set[str]) -> tuple[list[
                 name, witness = told
                 why = f"phase {name}, as the other series acquired at the same time"
                 if witness is not None and any(series[i].kind is SeriesKind.VMI for i in silent):
-                    warnings.append(
+                    text = (
                         f"phase {name} of {len(silent)} series is known from the name of a material map alone,"
                         f" {witness.evidence.series_description!r}: give another with --phase-of if it is wrong"
                     )
+                    warnings.append(Caution("phase", text))
             elif len(groups) == 1 or not any(series[i].kind is SeriesKind.VMI for i in silent):
                 continue
             else:
@@ -62,10 +66,11 @@ def name_phases(series: Sequence[Series], phases_given: Set[str]) -> tuple[list[
                     series[i], phase=name, evidence_used=(*series[i].evidence_used, why)
                 )
         if n_unnamed:
-            warnings.append(
+            text = (
                 f"no header value names the phase of {n_unnamed} of {len(groups)} acquisitions; they are called"
                 " phase-1, phase-2, ... by time: name them with --phase-of SERIES=AP"
             )
+            warnings.append(Caution("phase", text))
     return named, warnings
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import (
     HeaderScan,
     Plane,
@@ -112,14 +113,15 @@ def study_from_scan(
     )
 
 
-def _copy_warnings(n_copies: int) -> list[str]:
+def _copy_warnings(n_copies: int) -> list[Caution]:
     if not n_copies:
         return []
     files = "1 file is a copy" if n_copies == 1 else f"{n_copies} files are copies"
-    return [f"{files}, byte for byte, of others in the folder, and left out"]
+    line = f"{files}, byte for byte, of others in the folder, and left out"
+    return [Caution("copied-files", line)]
 
 
-def _position_warnings(series: Sequence[Series]) -> list[str]:
+def _position_warnings(series: Sequence[Series]) -> list[Caution]:
     """Positions rounded by the scanner, or one slice off its place: the grid taken is the nearest regular one."""
     off_mm = [
         position_error_mm(member.geometry, member.planes)
@@ -133,16 +135,17 @@ def _position_warnings(series: Sequence[Series]) -> list[str]:
         f"slices of {len(beyond)} series stand up to {max(beyond):.2f} mm off regular places, as after"
         " rounding; the nearest regular grid is taken"
     )
-    return [line]
+    return [Caution("uneven-slices", line)]
 
 
-def _voltage_warnings(series: Sequence[Series]) -> list[str]:
+def _voltage_warnings(series: Sequence[Series]) -> list[Caution]:
     """What a command that needs energies says as its error."""
     why = no_energies(two_voltages(series))
-    return [f"no monoenergetic series, but {why}; {REMEDY}"] if why else []
+    text = f"no monoenergetic series, but {why}; {REMEDY}"
+    return [Caution("left-out-series", text)] if why else []
 
 
-def _damage_warnings(root: Path, skipped: Sequence[Skipped]) -> list[str]:
+def _damage_warnings(root: Path, skipped: Sequence[Skipped]) -> list[Caution]:
     """Damaged files may be the end of a series, which then looks whole."""
     damaged = [file for file in skipped if file.damaged]
     if not damaged:
@@ -150,7 +153,8 @@ def _damage_warnings(root: Path, skipped: Sequence[Skipped]) -> list[str]:
     files = "1 damaged file is" if len(damaged) == 1 else f"{len(damaged)} damaged files are"
     first = damaged[0]
     name = first.path.relative_to(root) if first.path.is_relative_to(root) else first.path
-    return [f"{files} left out: {name}: {first.reason}" + (", ..." if len(damaged) > 1 else "")]
+    more = ", ..." if len(damaged) > 1 else ""
+    return [Caution("damaged-files", f"{files} left out: {name}: {first.reason}{more}")]
 
 
 def _order(series: Series) -> tuple[object, ...]:

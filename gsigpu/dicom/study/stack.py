@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.overrides import series_names
 from gsigpu.dicom.study.patterns import phase_meant
@@ -62,11 +63,11 @@ def select_stack(
     return stacks[0]
 
 
-def left_aside(study: Study, stack: SpectralStack) -> list[str]:
+def left_aside(study: Study, stack: SpectralStack) -> list[Caution]:
     """Why monoenergetic series that may belong to the stack are not in it: nothing tells their energy."""
     study_uid = stack.series[0].evidence.study_uid
     return [
-        f"left out: {member.problem}"
+        Caution("left-out-series", f"left out: {member.problem}")
         for member in study.series
         if member.kind is SeriesKind.VMI
         and member.energy_kev is None

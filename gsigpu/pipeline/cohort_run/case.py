@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import Study
 from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.study.read_study import read_study
@@ -160,7 +161,7 @@ class _Case:
         sweep(files.folder)
         clock.stage("measure")
         masks = _mask_files(row, task)
-        redact, told = attempt.redact, list[str]()
+        redact, told = attempt.redact, list[Caution]()
         assert redact is not None
 
         def accepted(measurement: Measurement) -> Measurement:
@@ -200,7 +201,7 @@ class _Case:
         attempt: _Attempt,
         measurement: Measurement,
         masks: MaskFiles,
-        warnings: list[str],
+        warnings: list[Caution],
     ) -> None:
         task, settings, clock, files = self._task, self._task.settings, attempt.clock, attempt.files
         redact = attempt.redact

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from gsigpu.caution import Caution
 from gsigpu.errors import MaskError
 from gsigpu.pipeline.measure.collected_masks import Failure
 from gsigpu.pipeline.measure.measurement import Measurement
@@ -21,18 +22,21 @@ _DOUBLED_SHARE = 0.9
 _TOLD_SHARE = 0.25
 
 
-def without_doubled(measurement: Measurement, *, is_allowed: bool) -> tuple[Measurement, list[str]]:
+def without_doubled(
+    measurement: Measurement, *, is_allowed: bool
+) -> tuple[Measurement, list[Caution]]:
     """The measurement without lesions that lie almost wholly in another, and warnings of lesions that overlap.
 
     is_allowed : keep them, with a warning
     Both lesions of a pair go: nothing says which is meant. Raises MaskError if no other lesion is left.
     """
     lesions = [placed.lesion for placed in measurement.layout.lesions]
-    warnings, failures = [], dict[str, Failure]()
+    warnings: list[Caution] = []
+    failures: dict[str, Failure] = {}
     for first, other, share in overlaps(lesions):
         text = f"lesions {first.lesion_id} and {other.lesion_id} overlap: {share:.0%} of the smaller lies in the other"
         if share < _DOUBLED_SHARE or is_allowed:
-            warnings.append(text)
+            warnings.append(Caution("overlap", text))
             continue
         error = MaskError(
             f"{text}, as two masks of one lesion do",

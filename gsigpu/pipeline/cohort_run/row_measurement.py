@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from gsigpu.backends import BackendName
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import SeriesKind, Study
 from gsigpu.pipeline.cohort_run.cohort_task import StudyTask
 from gsigpu.pipeline.cohort_run.redaction import Redactor
@@ -43,7 +44,7 @@ class RowJob:
     tell_stage: Callable[[str], None]
     accept: Accept
 
-    def run(self) -> tuple[Measurement, list[str]]:
+    def run(self) -> tuple[Measurement, list[Caution]]:
         """The measurement, and warnings of its maps, which lie in their place then."""
         return self._with_maps() if self.task.settings.maps else (self._alone(), [])
 
@@ -79,7 +80,7 @@ class RowJob:
             )
         )
 
-    def _with_maps(self) -> tuple[Measurement, list[str]]:
+    def _with_maps(self) -> tuple[Measurement, list[Caution]]:
         row, study, settings = self.row, self.study, self.task.settings
         self.tell_stage("measure")
         companion = MeasureCompanion(

@@ -11,11 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gsigpu.caution import Caution
 from gsigpu.pipeline.cohort_run.block_of_rows import SCHEMA
 from gsigpu.pipeline.cohort_run.failure_kinds import kind_of
 from gsigpu.pipeline.cohort_run.redaction import Redactor
 from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, RowFiles, put, put_json, put_record
-from gsigpu.pipeline.cohort_run.row_warnings import kind_of_warning, lesion_of_warning
+from gsigpu.pipeline.cohort_run.row_warnings import lesion_of_warning
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import provenance
@@ -43,7 +44,7 @@ def write_row(
     masks: MaskFiles,
     redact: Redactor,
     *,
-    warnings: Sequence[str],
+    warnings: Sequence[Caution],
     study: dict[str, Any],
     pseudonymous: bool,
 ) -> None:
@@ -97,14 +98,14 @@ def write_row(
 
 
 def _warnings(
-    measurement: Measurement, warnings: Sequence[str], redact: Redactor
+    measurement: Measurement, warnings: Sequence[Caution], redact: Redactor
 ) -> list[tuple[str, str, str]]:
     """(lesion, kind, text) of each."""
     lesion_ids = [placed.lesion.lesion_id for placed in measurement.layout.lesions]
     return [
         (
             _label(lesion_of_warning(text, lesion_ids), redact),
-            kind_of_warning(text),
+            text.kind,
             redact(" ".join(text.split())),
         )
         for text in dict.fromkeys(warnings)

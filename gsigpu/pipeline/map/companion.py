@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import Series
 from gsigpu.pipeline.choose_stack import ChosenStack
 from gsigpu.pipeline.map.stream import Source
@@ -30,7 +31,7 @@ class Companion(Protocol):
         planes : (rows, columns) stored values by `id` of their series; they hold only during the call
         """
 
-    def finish(self, folder: Path) -> Sequence[str]:
+    def finish(self, folder: Path) -> Sequence[Caution]:
         """After the last slice: writes what it has into the output, which is complete or absent as a whole.
 
         Returns warnings.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gsigpu.backends import BackendName, choose
+from gsigpu.caution import Caution
 from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
@@ -44,7 +45,7 @@ class MapResult:
     stack: SpectralStack
     report: StreamReport
     scan_seconds: float
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
 
     def __repr__(self) -> str:
         """What was computed, in a line; no path, and nobody's identity."""
@@ -194,10 +195,13 @@ def map_study(
     return result
 
 
-def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[str]:
+def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[Caution]:
     return [
-        f"{definition.name}: {int(n)} voxels beyond ±{32767 * definition.step:g} {definition.unit.display} were clipped".replace(
-            "  ", " "
+        Caution(
+            "clipped",
+            f"{definition.name}: {int(n)} voxels beyond ±{32767 * definition.step:g} {definition.unit.display} were clipped".replace(
+                "  ", " "
+            ),
         )
         for definition, n in zip(definitions, report.n_clipped, strict=True)
         if n

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.backends import choose
+from gsigpu.caution import Caution
 from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.dicom.model import Study
 from gsigpu.errors import SettingsError
@@ -34,7 +35,7 @@ class MapVolumes(Mapping[str, ImageVolume]):
 
     volumes: dict[str, ImageVolume]
     report: StreamReport
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
 
     def __getitem__(self, name: str) -> ImageVolume:
         """A map."""

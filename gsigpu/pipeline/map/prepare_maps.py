@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from gsigpu.backends import BackendName
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import Series, SpectralStack, Study
 from gsigpu.dicom.reading import card_frames
 from gsigpu.maps.definitions import MapDefinition
@@ -57,7 +58,7 @@ class PreparedMaps:
     plan: MapPlan
     stack: SpectralStack
     source: StackSource
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
 
 
 def prepare_maps(
@@ -122,7 +123,7 @@ def run_maps(
     n_workers: int | None,
     progress: Progress | None,
     companion: Companion | None = None,
-) -> tuple[StreamReport, list[str]]:
+) -> tuple[StreamReport, list[Caution]]:
     """Runs the plan over all slices; see `run_program`.
 
     dtype : of the planes that the sink takes
@@ -148,7 +149,7 @@ def run_maps(
 
 def plan_for(
     definitions: Sequence[MapDefinition], stack: SpectralStack
-) -> tuple[MapPlan, SpectralStack, list[str]]:
+) -> tuple[MapPlan, SpectralStack, list[Caution]]:
     """The plan, the stack of just the series it reads, and warnings about series left out.
 
     Raises the problem of a series that the plan needs, and TooFewEnergies.
@@ -159,14 +160,14 @@ def plan_for(
         if series.problem is not None:
             raise series.problem
     left_out = [
-        f"not read, and not needed: {series.problem}"
+        Caution("left-out-series", f"not read, and not needed: {series.problem}")
         for series in stack.series
         if series.problem is not None and series not in needed
     ]
     return plan, replace(stack, series=needed), left_out
 
 
-def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:
+def label_warnings(stack: SpectralStack, source: StackSource) -> list[Caution]:
     """One line per series whose keV label does not fit the data (SPEC §3)."""
     n_slices = stack.geometry.shape[0]
     chosen = np.unique(np.linspace(0, n_slices - 1, _CHECKED_SLICES + 2)[1:-1].round().astype(int))
@@ -179,11 +180,14 @@ def label_warnings(stack: SpectralStack, source: StackSource) -> list[str]:
             f"the labels {labels} keV do not fit together, and the images do not tell which is wrong:"
             " compare a region of known iodine, or export the series again"
         )
-        return [line]
+        return [Caution("label-check", line)]
     return [
-        f"series labelled {doubt.label_kev:g} keV looks like {doubt.fitted_kev:.0f} keV: compare"
-        f" {_series_at(stack, doubt.label_kev)} on the scanner, and give its energy with"
-        f" --energy {_series_key(stack, doubt.label_kev)}=KEV only if its label is wrong there"
+        Caution(
+            "label-check",
+            f"series labelled {doubt.label_kev:g} keV looks like {doubt.fitted_kev:.0f} keV: compare"
+            f" {_series_at(stack, doubt.label_kev)} on the scanner, and give its energy with"
+            f" --energy {_series_key(stack, doubt.label_kev)}=KEV only if its label is wrong there",
+        )
         for doubt in named
     ]
 

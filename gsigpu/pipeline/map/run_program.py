@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gsigpu.backends import BackendName
+from gsigpu.caution import Caution
 from gsigpu.pipeline.map.auto_choice import processor_for
 from gsigpu.pipeline.map.program import MapProgram
 from gsigpu.pipeline.map.stream import Sink, Source, StreamReport, run_on_cpu
@@ -20,7 +21,7 @@ def run_program(
     processor: Literal["cpu", "gpu"],
     n_workers: int | None = None,
     progress: Progress | None = None,
-) -> tuple[StreamReport, list[str]]:
+) -> tuple[StreamReport, list[Caution]]:
     """Runs a program.
 
     backend : what was asked for; with `auto`, what the rule in `auto_choice` gives to the CPU, and slices that find no
@@ -39,13 +40,13 @@ def run_program(
     best, note = processor_for(program)
     if best == "cpu":
         report = run_on_cpu(program, source, sink, n_workers=n_workers, progress=progress)
-        return report, [] if note is None else [note]
+        return report, [] if note is None else [Caution("backend", note)]
     report, note = run_on_gpu_or_cpu(program, source, sink, n_workers=n_workers, progress=progress)
-    return report, [] if note is None else [note]
+    return report, [] if note is None else [Caution("backend", note)]
 
 
-def _unusable_device() -> list[str]:
+def _unusable_device() -> list[Caution]:
     from gsigpu.backends.device import why_device_is_unusable
 
     reason = why_device_is_unusable()
-    return [] if reason is None else [f"computed on the CPU: {reason}"]
+    return [] if reason is None else [Caution("backend", f"computed on the CPU: {reason}")]

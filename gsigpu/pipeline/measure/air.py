@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gsigpu.caution import Caution
 from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.regions import flags
 from gsigpu.regions.region_layout import Layout, MeasuredRegion, MissingRegion
@@ -58,7 +59,9 @@ def without_air(
     )
 
 
-def lesions_in_air(layout: Layout, gathered: Gathered, energies_kev: Sequence[float]) -> list[str]:
+def lesions_in_air(
+    layout: Layout, gathered: Gathered, energies_kev: Sequence[float]
+) -> list[Caution]:
     """A warning of each lesion that is mostly air or lung: its mask does not lie where it was drawn."""
     channel = _channel(energies_kev)
     shares: dict[str, float] = {}
@@ -67,7 +70,10 @@ def lesions_in_air(layout: Layout, gathered: Gathered, energies_kev: Sequence[fl
             share = float(np.mean(gathered.values(i, channel) <= AIR_HU))
             shares[region.lesion_id] = max(share, shares.get(region.lesion_id, 0.0))
     return [
-        f"lesion {lesion_id}: {share:.0%} of its voxels are air or lung; check where its mask lies"
+        Caution(
+            "in-air",
+            f"lesion {lesion_id}: {share:.0%} of its voxels are air or lung; check where its mask lies",
+        )
         for lesion_id, share in shares.items()
         if share > _MOSTLY
     ]

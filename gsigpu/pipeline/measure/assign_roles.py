@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gsigpu.caution import Caution
 from gsigpu.errors import MaskError, SettingsError, UnmappedLabel
 from gsigpu.masks.layers import Coded
 from gsigpu.masks.roles import Role, RoleMap, coded_role, known_role, says_nothing
@@ -74,7 +75,7 @@ class Assigned:
     region: FileRegion
     role: Role | None
     by: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Caution, ...] = ()
     error: MaskError | None = None
 
 
@@ -254,7 +255,10 @@ def _assigned(
             f" if both are lesions, {keys.remedy(region, Role.LESION)}"
         )
         return Assigned(
-            region=region, role=role, by="LiTS", notes=(note,) if role is Role.LIVER else ()
+            region=region,
+            role=role,
+            by="LiTS",
+            notes=(Caution("uncertain-role", note),) if role is Role.LIVER else (),
         )
     role, by = said_role(region)
     if role is not None:
@@ -271,7 +275,11 @@ def _assigned(
             f" if it is a lesion, {keys.remedy(region, Role.LESION)}"
         )
         return Assigned(
-            region=region, role=Role.IGNORE, by="unknown", notes=(note,), error=region.error
+            region=region,
+            role=Role.IGNORE,
+            by="unknown",
+            notes=(Caution("ignored-region", note),),
+            error=region.error,
         )
     if names_lesions:
         error = region.error or UnmappedLabel(
@@ -288,11 +296,15 @@ def _assigned(
         f" if it is none, {keys.remedy(region, Role.IGNORE)}"
     )
     return Assigned(
-        region=region, role=Role.LESION, by="unknown", notes=(note,), error=region.error
+        region=region,
+        role=Role.LESION,
+        by="unknown",
+        notes=(Caution("uncertain-role", note),),
+        error=region.error,
     )
 
 
-def _conflict(region: FileRegion, role: Role, by: str, keys: RoleKeys) -> tuple[str, ...]:
+def _conflict(region: FileRegion, role: Role, by: str, keys: RoleKeys) -> tuple[Caution, ...]:
     """A note where a region's name and its code disagree."""
     coded = coded_role(region.code)
     if by != "name" or coded in (None, role) or region.code.program.startswith("gsigpu"):
@@ -301,7 +313,7 @@ def _conflict(region: FileRegion, role: Role, by: str, keys: RoleKeys) -> tuple[
         f"{region.path}: {region.shown} is taken for {role} by its name, and is coded as {coded};"
         f" if the code is right, {keys.remedy(region, coded or Role.IGNORE)}"
     )
-    return (note,)
+    return (Caution("uncertain-role", note),)
 
 
 def _lits_files(regions: Sequence[FileRegion], keys: RoleKeys, spacing_mm: Spacing) -> set[Path]:

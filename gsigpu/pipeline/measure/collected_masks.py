@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gsigpu.caution import Caution
 from gsigpu.errors import (
     GsigpuError,
 )
@@ -50,7 +51,7 @@ class CollectedMasks:
     masks: StudyMasks
     roles: tuple[RegionRole, ...]
     failures: tuple[Failure, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
     files: tuple[tuple[Role, Path], ...]
     parts: tuple[Path, ...] = ()
     digests: Mapping[Path, str] = field(default_factory=dict)

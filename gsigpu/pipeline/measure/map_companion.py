@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.backends import BackendName
+from gsigpu.caution import Caution
 from gsigpu.choices import MEASUREMENTS
 from gsigpu.pipeline.choose_stack import ChosenStack
 from gsigpu.pipeline.measure.measure_study import MeasureJob
@@ -86,7 +87,7 @@ class MeasureCompanion:
         }
         self._job.gatherer.take(z, given)
 
-    def finish(self, folder: Path) -> Sequence[str]:
+    def finish(self, folder: Path) -> Sequence[Caution]:
         """Computes the numbers, and writes the table, if there is one."""
         assert self._job is not None
         self._tell_stage("measure")

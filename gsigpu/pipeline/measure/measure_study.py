@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.backends import BackendName
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import Study
 from gsigpu.dicom.reading import card_frames
 from gsigpu.pipeline.choose_stack import ChosenStack, choose_stack
@@ -185,7 +186,7 @@ class MeasureJob:
 
 def _vendor_iodine(
     layout: Layout, gathered: Gathered, measurand: Measurand, numbers: Numbers
-) -> tuple[list[VendorIodine], list[str]]:
+) -> tuple[list[VendorIodine], list[Caution]]:
     """Regression of the vendor's iodine on the computed one, over lesions and reference regions."""
     if not measurand.has_vendor_iodine:
         return [], []
@@ -196,7 +197,8 @@ def _vendor_iodine(
                 pair = pairs.setdefault(name, ([], []))
                 pair[0].append(computed)
                 pair[1].append(vendor)
-    regressions, doubts = [], []
+    regressions: list[VendorIodine] = []
+    doubts: list[Caution] = []
     for name, (all_computed, all_vendor) in pairs.items():
         x = np.concatenate(all_computed).astype(np.float64)
         y = np.concatenate(all_vendor).astype(np.float64)
@@ -218,7 +220,7 @@ def _vendor_iodine(
             )
         )
         if not 1.0 / _DOUBTFUL_FACTOR < factor < _DOUBTFUL_FACTOR:
-            doubts.append(_doubt(name, factor, correlation))
+            doubts.append(Caution("vendor-unit", _doubt(name, factor, correlation)))
     return regressions, doubts
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure
 from gsigpu.pipeline.measure.gather import Gathered
@@ -68,7 +69,7 @@ class Measurement:
     measurand: Measurand
     rows: tuple[MeasurementRow, ...]
     failures: tuple[Failure, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
     vendor_iodine: tuple[VendorIodine, ...]
     backend: Literal["cpu", "gpu"]
     seconds: dict[str, float]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.caution import Caution
 from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.stack import companions
@@ -97,7 +98,7 @@ class Measurand:
         Raises SettingsError and TooFewEnergies for what cannot be measured, the problem of a series that
         is needed, and StudyError where there is no conventional series, or several.
         """
-        self.warnings: list[str] = []
+        self.warnings: list[Caution] = []
         self.slopes = tuple(parse_slope(slope) for slope in settings.slopes)
         definitions = _definitions(settings)
         usable = tuple(series for series in stack.series if series.problem is None)
@@ -313,7 +314,7 @@ def _on_grid(series: Sequence[Series], stack: SpectralStack) -> list[Series]:
 
 
 def _vendor_unit(
-    series: Series, settings: ParameterSettings, warnings: list[str]
+    series: Series, settings: ParameterSettings, warnings: list[Caution]
 ) -> tuple[float, str, tuple[str, ...]]:
     """Shown unit per mg/mL, unit of the table, flags."""
     given_unit = settings.vendor_iodine_unit
@@ -325,8 +326,11 @@ def _vendor_unit(
         if text and text is given_unit:
             _require_unit(given_unit)
     warnings.append(
-        f"series {_series_name(series)}: its header does not say its unit"
-        f" ({series.evidence.rescale_type or 'no Rescale Type'}); name it with --vendor-iodine-unit"
+        Caution(
+            "vendor-unit",
+            f"series {_series_name(series)}: its header does not say its unit"
+            f" ({series.evidence.rescale_type or 'no Rescale Type'}); name it with --vendor-iodine-unit",
+        )
     )
     return 1.0, "unknown", (UNIT_UNKNOWN,)
 

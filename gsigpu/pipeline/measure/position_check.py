@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.reading.hu_planes import read_planes
 from gsigpu.dicom.reading.pixels import PlaneReader
@@ -28,7 +29,7 @@ _TISSUE_HU = -300.0
 _LOOKED_AT = 5
 
 
-def named_for_another_phase(collected: CollectedMasks, study: Study, phase: str) -> list[str]:
+def named_for_another_phase(collected: CollectedMasks, study: Study, phase: str) -> list[Caution]:
     """A warning of each file of lesions whose name says another phase of the study than the measured one.
 
     One mask may serve two phases; one that was drawn on the other lies where the other breath had the lesion.
@@ -39,9 +40,8 @@ def named_for_another_phase(collected: CollectedMasks, study: Study, phase: str)
         words = re.sub(r"[_.\-]+", " ", Path(file).name.partition(".")[0])
         meant = phase_meant(words, study.phase_patterns)
         if meant in phases - {phase}:
-            warnings.append(
-                f"{file}: its name says {meant}, and {phase} is measured; check that it was drawn for this phase"
-            )
+            text = f"{file}: its name says {meant}, and {phase} is measured; check that it was drawn for this phase"
+            warnings.append(Caution("phase", text))
     return warnings
 
 

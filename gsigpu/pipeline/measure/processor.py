@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from gsigpu.backends import BackendName, choose
+from gsigpu.caution import Caution
 from gsigpu.errors import DeviceOutOfMemory
 
 T = TypeVar("T")
@@ -27,13 +28,15 @@ class Processor:
         """Raises GpuUnavailable for `gpu` without a usable device, SettingsError for an unknown name."""
         self._backend = backend
         self.name: Literal["cpu", "gpu"] = choose(backend)
-        self.notes: list[str] = []
+        self.notes: list[Caution] = []
         self._lock = threading.Lock()
         if backend == "auto" and self.name == "cpu":
             from gsigpu.backends.device import why_device_is_unusable
 
             reason = why_device_is_unusable()
-            self.notes += [] if reason is None else [f"measured on the CPU: {reason}"]
+            self.notes += (
+                [] if reason is None else [Caution("backend", f"measured on the CPU: {reason}")]
+            )
 
     def run(self, work: Work[T]) -> T:
         """Does the work, on the CPU if the card has no room for it and `auto` was chosen.
@@ -60,9 +63,8 @@ class Processor:
         with self._lock:
             if self.name == "gpu":
                 self.name = "cpu"
-                self.notes.append(
-                    f"the GPU has no room for the voxels of the regions ({why}): measured on the CPU"
-                )
+                text = f"the GPU has no room for the voxels of the regions ({why}): measured on the CPU"
+                self.notes.append(Caution("backend", text))
 
 
 def _attempt(work: Work[T]) -> tuple[list[T], str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.errors import (
     EmptyMask,
@@ -124,13 +125,13 @@ class _Collector:
         self._geometry = stack.geometry
         self._owner = owner
         self._regions: list[FileRegion] = []
-        self._notes: dict[int, list[str]] = {}  # of regions by their place in `_regions`
+        self._notes: dict[int, list[Caution]] = {}  # of regions by their place in `_regions`
         self._lesions: list[Lesion] = []
         self._others: dict[Role, list[RegionMask]] = {}
         self._roles: list[RegionRole] = []
         self._failures: list[Failure] = []
         self._empty_files: list[tuple[Path, Failure]] = []  # that may be of lesions
-        self._warnings: list[str] = []
+        self._warnings: list[Caution] = []
         self._read: list[tuple[Role, Path]] = []
         self._parts: list[Path] = []
         self._digests: dict[Path, str] = {}
@@ -237,7 +238,7 @@ class _Collector:
             raise mask_set.problems[0].error
         self._warnings += [
             *mask_set.warnings,
-            *(str(problem.error) for problem in mask_set.problems),
+            *(Caution("unusable-region", str(problem.error)) for problem in mask_set.problems),
         ]
         self._others.setdefault(role, []).extend(mask_set.masks)
 
@@ -314,7 +315,8 @@ class _Collector:
         elif role is not Role.IGNORE:
             if not isinstance(error, EmptyMask):
                 raise error
-            self._warnings.append(f"{region.path}: {region.mask.name} is empty and taken as absent")
+            text = f"{region.path}: {region.mask.name} is empty and taken as absent"
+            self._warnings.append(Caution("absent-structure", text))
 
     def _add_lesions(self, decision: Assigned, keys: RoleKeys) -> None:
         region = decision.region
@@ -337,25 +339,26 @@ class _Collector:
                 self._add(path, f"{name}-{number:0{width}d}", part)
             return
         if len(separate) > 1:
-            self._warnings.append(
+            text = (
                 f"{path}: {mask.name} has {len(separate)} separate parts and is measured as one lesion;"
                 " if each part is a lesion, add --split-lesions"
             )
+            self._warnings.append(Caution("separate-parts", text))
         self._add(path, name, mask)
 
     def _add(self, path: Path, name: str, mask: RegionMask) -> None:
         plain = text_id(name)
         if plain != name:
-            self._warnings.append(
-                f"{path}: lesion {name!r} is called {plain!r}, which programs read as text"
-            )
+            text = f"{path}: lesion {name!r} is called {plain!r}, which programs read as text"
+            self._warnings.append(Caution("renamed", text))
         taken = {lesion.lesion_id for lesion in self._lesions}
         lesion_id, n = plain, 1
         while lesion_id in taken:
             n += 1
             lesion_id = f"{plain} ({n})"
         if n > 1:
-            self._warnings.append(f"{path}: a second lesion {plain!r} is called {lesion_id!r}")
+            text = f"{path}: a second lesion {plain!r} is called {lesion_id!r}"
+            self._warnings.append(Caution("doubled-name", text))
         self._lesions.append(Lesion(lesion_id, mask))
 
     def result(self) -> CollectedMasks:
@@ -367,7 +370,8 @@ class _Collector:
             self._assign()
         if self._lesions:
             self._warnings += [
-                f"{path}: holds no region and is taken as absent" for path, _ in self._empty_files
+                Caution("absent-structure", f"{path}: holds no region and is taken as absent")
+                for path, _ in self._empty_files
             ]
         else:
             self._failures += [failure for _, failure in self._empty_files]

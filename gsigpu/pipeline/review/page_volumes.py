@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.registry import define, define_all
@@ -117,7 +118,7 @@ def write_volumes(
     progress: Progress | None = None,
     store: PlaneStore | None = None,
     companion: Companion | None = None,
-) -> tuple[dict[int, list[NDArray[np.float32]]], list[str]]:
+) -> tuple[dict[int, list[NDArray[np.float32]]], list[Caution]]:
     """Computes the maps of a stack and writes `folder`/`key`/Z.js for each of its slices.
 
     companion : sees every slice that is read; it has begun, and its planes come from `store` too

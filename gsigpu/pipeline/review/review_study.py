@@ -124,7 +124,7 @@ def review_study(
     seconds = {"scan": scan_seconds, "measure": 0.0, "volumes": 0.0}
     entries: list[dict[str, Any]] = []
     measurements: dict[str, Measurement | None] = {}
-    warnings = list(study.warnings)
+    warnings: list[str] = list(study.warnings)
     lesion_ids: set[str] = set()
     problems: list[MaskError] = []
     failures: list[GsigpuError] = []
@@ -140,7 +140,7 @@ def review_study(
         data = folder / "data"
         data.mkdir()
         for number, stack in enumerate(stacks):
-            phase_warnings = [*left_aside(study, stack)]
+            phase_warnings: list[str] = [*left_aside(study, stack)]
             store = PlaneStore()
             companion: MeasureCompanion | None = None
             problem: MaskError | None = None
