@@ -116,7 +116,8 @@ class Night:
             # What is slept and waited for stays as long as it is, and files keep their true times.
             environment |= {"LD_PRELOAD": str(library), "FAKETIME": self._clock}
             environment |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
-            environment |= {"PYTHONPATH": str(self._site)}
+            path = os.pathsep.join(filter(None, [str(self._site), os.environ.get("PYTHONPATH")]))
+            environment |= {"PYTHONPATH": path}
         self.process = subprocess.Popen(
             list(map(str, words)), stdout=self.log, stderr=self.log, text=True, env=environment
         )
@@ -303,8 +304,10 @@ class Night:
             Pending(
                 kind="slice cut, put back",
                 case=name,
-                is_seen=lambda: any(
-                    path.stat().st_mtime >= begun for path in self._files(name, ".failed.json")
+                is_seen=lambda: any(  # a failure of the row, or of the lesions on that slice
+                    path.stat().st_mtime >= begun
+                    for suffix in (".failed.json", ".lesions")
+                    for path in self._files(name, suffix)
                 ),
                 after=lambda: _put(self.cases.middle_slice(name), content),
             )
@@ -313,10 +316,11 @@ class Night:
 
     def _change_mask(self) -> bool | None:
         """Of a case that is measured: it is measured again, under another key."""
-        measured = [name for name in self._free_cases() if self._files(name, ".parquet")]
-        if not measured:
+        begun = monotonic()
+        while not (measured := [n for n in self._free_cases() if self._files(n, ".parquet")]):
+            if monotonic() - begun > STARTED_S:
+                return False
             self.worked_for(1.0)
-            return False
         name = self._rng.choice(measured)
         keys = {path.name for path in self._files(name, ".parquet")}
         self.cases.mark_mask(name, f"{self._rng.random()}")
@@ -432,6 +436,15 @@ def differing_tables(night: Path, clean: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def first_difference(night: Path, clean: Path) -> str:
+    """The first line of the table that differs, from both sides."""
+    with (night / TABLES[0]).open() as first, (clean / TABLES[0]).open() as second:
+        for number, (line, other) in enumerate(zip(first, second, strict=False), start=1):
+            if line != other:
+                return f"{TABLES[0]}, line {number}:\n{line}{other}"
+    return ""
+
+
 def planned(rng: random.Random, n: int, kinds: list[str]) -> list[str]:
     """Each kind once, and more by chance up to so many, in random order."""
     weights = [WEIGHTS[kind] for kind in kinds]
@@ -517,6 +530,7 @@ def main() -> int:
         is_well = not differing and named == set(cases.broken) and code == clean_code == expected
         if not is_well:
             lines.append(f"exit codes {code} and {clean_code}, {expected} expected")
+            sys.stderr.write(first_difference(night.out, clean.out))
             sys.stderr.write(f"{night.last_words()}\n---\n{clean.last_words()}\n")
     report("night", lines, save=options.save)
     return 0 if is_well and not in_vain else 1

@@ -31,7 +31,7 @@ LAYERS = (
     ),
     ("maps", "physics", "regions", "cohort_statistics"),
     ("backends",),
-    ("choices", "errors", "volume", "version", "kernels"),
+    ("caution", "choices", "errors", "volume", "version", "kernels"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # A core function may call no I/O library.
@@ -47,7 +47,17 @@ IO_LIBRARIES = {
     "os",
     "pathlib",
 }
-CORE = {"maps", "physics", "regions", "cohort_statistics", "choices", "volume", "errors", "version"}
+CORE = {
+    "maps",
+    "physics",
+    "regions",
+    "cohort_statistics",
+    "caution",
+    "choices",
+    "volume",
+    "errors",
+    "version",
+}
 LONGEST_FILE = 420
 
 

@@ -15,10 +15,14 @@ def kinds_raised():
     raised = {}
     for path in sorted((ROOT / "gsigpu").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            is_call = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Caution"
+            is_call = isinstance(node, ast.Call) and _name(node.func) in ("Caution", "_warn")
             if is_call and isinstance(node.args[0], ast.Constant):
                 raised.setdefault(node.args[0].value, set()).add(path.name)
     return raised
+
+
+def _name(function):
+    return getattr(function, "id", getattr(function, "attr", ""))
 
 
 def test_every_kind_has_a_source_and_no_source_another_kind():

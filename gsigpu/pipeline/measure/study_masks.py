@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gsigpu.caution import Caution
+from gsigpu.caution import Caution, Kind
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.errors import (
     EmptyMask,
@@ -236,10 +236,9 @@ class _Collector:
         mask_set = self._masks(path)
         if not mask_set.masks:
             raise mask_set.problems[0].error
-        self._warnings += [
-            *mask_set.warnings,
-            *(Caution("unusable-region", str(problem.error)) for problem in mask_set.problems),
-        ]
+        self._warnings += mask_set.warnings
+        for problem in mask_set.problems:
+            self._warn("unusable-region", str(problem.error))
         self._others.setdefault(role, []).extend(mask_set.masks)
 
     def _masks(self, path: Path) -> MaskSet:
@@ -280,11 +279,11 @@ class _Collector:
             if role is not Role.IGNORE:
                 self._warnings += self._notes.get(index, [])
             if role is not None and region.error is None:
-                label = region.mask.label
+                mask = region.mask
                 name = RegionRole(
                     file=region.path.name,
-                    name=region.mask.name,
-                    label=label,
+                    name=mask.name,
+                    label=mask.label,
                     role=role,
                     by=decision.by,
                 )
@@ -306,8 +305,7 @@ class _Collector:
         assert error is not None
         if role in (None, Role.LESION):
             n_voxels = 0 if region.mask.voxels is None else region.mask.n_voxels
-            name = region.failure_id or keys.called(region)
-            failure = Failure(name, n_voxels, error)
+            failure = Failure(region.failure_id or keys.called(region), n_voxels, error)
             if region.failure_id and isinstance(error, EmptyMask):
                 self._empty_files.append((region.path, failure))
             else:
@@ -316,7 +314,7 @@ class _Collector:
             if not isinstance(error, EmptyMask):
                 raise error
             text = f"{region.path}: {region.mask.name} is empty and taken as absent"
-            self._warnings.append(Caution("absent-structure", text))
+            self._warn("absent-structure", text)
 
     def _add_lesions(self, decision: Assigned, keys: RoleKeys) -> None:
         region = decision.region
@@ -339,27 +337,26 @@ class _Collector:
                 self._add(path, f"{name}-{number:0{width}d}", part)
             return
         if len(separate) > 1:
-            text = (
-                f"{path}: {mask.name} has {len(separate)} separate parts and is measured as one lesion;"
-                " if each part is a lesion, add --split-lesions"
-            )
-            self._warnings.append(Caution("separate-parts", text))
+            text = f"{path}: {mask.name} has {len(separate)} separate parts and is measured as one lesion;"
+            self._warn("separate-parts", f"{text} if each part is a lesion, add --split-lesions")
         self._add(path, name, mask)
 
     def _add(self, path: Path, name: str, mask: RegionMask) -> None:
         plain = text_id(name)
         if plain != name:
             text = f"{path}: lesion {name!r} is called {plain!r}, which programs read as text"
-            self._warnings.append(Caution("renamed", text))
+            self._warn("renamed", text)
         taken = {lesion.lesion_id for lesion in self._lesions}
         lesion_id, n = plain, 1
         while lesion_id in taken:
             n += 1
             lesion_id = f"{plain} ({n})"
         if n > 1:
-            text = f"{path}: a second lesion {plain!r} is called {lesion_id!r}"
-            self._warnings.append(Caution("doubled-name", text))
+            self._warn("doubled-name", f"{path}: a second lesion {plain!r} is called {lesion_id!r}")
         self._lesions.append(Lesion(lesion_id, mask))
+
+    def _warn(self, kind: Kind, text: str) -> None:
+        self._warnings.append(Caution(kind, text))
 
     def result(self) -> CollectedMasks:
         """Everything that was read.
@@ -369,10 +366,8 @@ class _Collector:
         if self._regions:
             self._assign()
         if self._lesions:
-            self._warnings += [
-                Caution("absent-structure", f"{path}: holds no region and is taken as absent")
-                for path, _ in self._empty_files
-            ]
+            for path, _ in self._empty_files:
+                self._warn("absent-structure", f"{path}: holds no region and is taken as absent")
         else:
             self._failures += [failure for _, failure in self._empty_files]
         is_moot = self._files.position is not None and not self._is_position_used
