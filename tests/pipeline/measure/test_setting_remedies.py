@@ -206,10 +206,6 @@ PROBLEMS = {
         {"--mask": None, "--pictures": ""}, "pictures are of lesions, and there is no mask; add --mask, or leave out --pictures",
         [{"--mask": "{here}/m.nii.gz"}, {"--pictures": None}], command="review",
     ),
-    "an outside": Problem(
-        {"--outside": "grey"}, "--outside 'grey' is unknown; use blank or keep",
-        [{"--outside": "blank"}, {"--outside": "keep"}], command="review",
-    ),
 }  # fmt: skip
 
 
