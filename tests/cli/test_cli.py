@@ -18,6 +18,7 @@ import gsigpu.cli
 from gsigpu.cli.app import app
 from tests.support.dicom_files import ct_dataset, save
 from tests.support.places import DATA, ROOT
+from tests.support.processes import started_program
 
 COMMANDS = ("demo", "scan", "map", "measure", "review", "phantom", "info")
 SMALL = ["--shape", "4,48,64", "--spacing", "5,6,6", "--lesions", "0", "--phases", "PVP"]
@@ -259,7 +260,7 @@ def test_interrupt_leaves_nothing_behind(study, tmp_path, delay_s, stop):
     code = "from gsigpu.cli import main; print('started', flush=True); main()"
     words = [sys.executable, "-c", code, "map", str(study), "-o", str(maps)]
     words += ["--maps", "sigma-iodine,residual"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with started_program(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline() == "started\n"
         time.sleep(delay_s)
         run.send_signal(stop)

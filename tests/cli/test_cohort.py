@@ -23,6 +23,7 @@ from gsigpu.pipeline.cohort_run.run_state import progress_line
 from gsigpu.tables.measurement_table import COLUMNS, read_table
 from tests.support.cohort import TINY, Cohort, Faults, write_template
 from tests.support.pages import shown
+from tests.support.processes import started_program
 
 
 def run(*words):
@@ -258,8 +259,8 @@ def test_interrupt_leaves_what_is_done(cohort, tmp_path, monkeypatch):
     faults.set({"C03": "slow 60", "C04": "slow 60"})
     out = tmp_path / "out"
     words = [sys.executable, "-m", "gsigpu", "cohort", "run", cohort.manifest, "-o", out]
-    with subprocess.Popen(
-        [*map(str, words), "--workers", "2"],
+    with started_program(
+        [*words, "--workers", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

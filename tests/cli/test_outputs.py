@@ -9,6 +9,7 @@ import pytest
 
 from gsigpu.phantom import PhantomSettings, write_phantom
 from tests.support.cohort_tables import measurement_table
+from tests.support.processes import started_program
 
 SMALL = PhantomSettings(
     shape=(12, 64, 80),
@@ -158,7 +159,7 @@ def test_a_killed_run_is_told_at_the_next_and_a_hangup_leaves_nothing(inputs, tm
         (signal.SIGKILL, -signal.SIGKILL),
         (signal.SIGHUP, 128 + signal.SIGHUP),
     ):
-        with subprocess.Popen(
+        with started_program(
             [sys.executable, "-c", START, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE
         ) as process:
             others = set(tmp_path.iterdir())

@@ -1,7 +1,6 @@
 """`gsigpu review`, as a user calls it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 from gsigpu.cli.app import app
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.review.serve import page_server
+from tests.support.processes import started_program
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +104,17 @@ def test_nothing_outside_the_folder_is_served(served):
 
 
 def test_served_until_interrupted(truth):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gsigpu", "review", str(truth.dicom_folder), "--serve"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
-    )  # fmt: skip
-    address = ""
-    for line in process.stdout:
-        if line.startswith("open "):
-            address = line.split()[1]
-            break
-    assert "gsigpuStudy" in fetched(address.replace("index.html", "page/study.js"))
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    with started_program(
+        [sys.executable, "-m", "gsigpu", "review", truth.dicom_folder, "--serve"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        address = ""
+        for line in process.stdout:
+            if line.startswith("open "):
+                address = line.split()[1]
+                break
+        assert "gsigpuStudy" in fetched(address.replace("index.html", "page/study.js"))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
     with pytest.raises(urllib.error.URLError):
         fetched(address)

@@ -17,6 +17,7 @@ from gsigpu.errors import OutputError
 from gsigpu.pipeline.cohort_run import run_lock
 from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
 from gsigpu.tables.measurement_table import read_table
+from tests.support.processes import started_program
 
 
 def hang(path):
@@ -48,13 +49,12 @@ def started(cohort, tmp_path):
     """A run without --timeout that hangs at its second row, and its children."""
     out = tmp_path / "out"
     words = [sys.executable, "-m", "gsigpu", "cohort", "run", cohort.manifest, "-o", out]
-    with subprocess.Popen(
-        [*map(str, words), "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    with started_program(
+        [*words, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         wait_for(lambda: list(out.glob("cases/C01*/[!.]*.parquet")))
         wait_for(lambda: "C02" in (out / "status.json").read_text())
         yield process, children_of(process), out
-        process.kill()
 
 
 def test_a_time_limit_fails_the_row_alone(cohort, tmp_path):
@@ -86,7 +86,7 @@ def test_workers_end_with_their_parent(started):
 def test_a_manifest_that_hangs_ends_with_ctrl_c(cohort, tmp_path):
     hang(cohort.manifest)
     words = [sys.executable, "-m", "gsigpu", "cohort", "run", cohort.manifest, "-o", tmp_path / "o"]
-    with subprocess.Popen([*map(str, words)], stderr=subprocess.PIPE) as process:
+    with started_program(words, stderr=subprocess.PIPE) as process:
         wait_for(lambda: children_of(process))
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
