@@ -46,6 +46,11 @@ def command_built_once():
         yield
 
 
+def pytest_collection_modifyitems(items):
+    """What takes minutes begins first, so that no process ends alone with it."""
+    items.sort(key=lambda item: "test_readme" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def browser():
     """One for all tests of a process: Playwright takes no second."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from gsigpu.tables.pseudonyms import read_key
 
 # For the headers of some studies, to learn how large a map is: a guess is not worth a longer wait.
 _PREDICTION_S = 120.0
+# From taking a folder to the record in it: milliseconds, more on a busy file server.
+_RECORD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +203,31 @@ def _recorded(
 ) -> tuple[RunRecord | None, list[str]]:
     """What earlier calls recorded in the output, if it is that of a run.
 
+    A shard that begins at the same moment takes the folder before it writes the record: what began just now is looked at
+    again before it is refused.
     Raises OutputError if it holds something else, or a run with other pseudonyms.
     """
+    deadline = time.monotonic() + _RECORD_S
+    while True:
+        try:
+            return _recorded_now(out, pseudonyms, options)
+        except (InputError, OutputError):
+            if time.monotonic() > deadline or not _began_just_now(out):
+                raise
+            time.sleep(_RECORD_S / 40)
+
+
+def _began_just_now(out: Path) -> bool:
+    """Whether the folder is no older than a shard takes to write its record."""
+    try:
+        return abs(time.time() - out.stat().st_mtime) < _RECORD_S
+    except OSError:
+        return False
+
+
+def _recorded_now(
+    out: Path, pseudonyms: str, options: CohortOptions
+) -> tuple[RunRecord | None, list[str]]:
     remedy = "choose another output"
     if out.exists() and not out.is_dir():
         raise OutputError("is no folder", where=out, remedy=remedy)

@@ -34,12 +34,12 @@ def named_for_another_phase(collected: CollectedMasks, study: Study, phase: str)
 
     One mask may serve two phases; one that was drawn on the other lies where the other breath had the lesion.
     """
-    phases = {series.phase for series in study.series}
+    others = {series.phase for series in study.series} - {phase, ""}
     warnings = []
     for file in dict.fromkeys(entry.file for entry in collected.roles if entry.role is Role.LESION):
         words = re.sub(r"[_.\-]+", " ", Path(file).name.partition(".")[0])
         meant = phase_meant(words, study.phase_patterns)
-        if meant in phases - {phase}:
+        if meant in others:
             text = f"{file}: its name says {meant}, and {phase} is measured; check that it was drawn for this phase"
             warnings.append(Caution("phase", text))
     return warnings

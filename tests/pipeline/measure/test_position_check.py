@@ -1,9 +1,12 @@
 """A doubtful position is asked about with what there would be under the mask."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
 
+from gsigpu.dicom.model import SeriesKind
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
 from gsigpu.errors import UnclearPosition
@@ -96,17 +99,20 @@ def test_a_lesion_that_is_mostly_air_is_told(study, tmp_path, columns, regions, 
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("lesions_AP.nii.gz", True), ("case1-arterial-2.nii.gz", True), ("lesions_PVP.nii.gz", False), ("map_1.nii.gz", False), ("delayed.nii.gz", False)],
+    [("lesions_AP.nii.gz", True), ("case1-arterial-2.nii.gz", True), ("lesions_PVP.nii.gz", False), ("map_1.nii.gz", False), ("delayed.nii.gz", False), ("lesions.nii.gz", False)],
 )  # fmt: skip
 def test_a_name_of_another_phase_of_the_study_is_told(studied, tmp_path, name, told):
-    """Not of a phase that the study does not hold, where nobody can mean it."""
+    """Not of a phase that the study does not hold, where nobody can mean it; a series may have none."""
     folder, geometry, _ = studied
+    study = read_study(folder)
+    unphased = replace(study.series[0], kind=SeriesKind.OTHER, phase="")
+    study = replace(study, series=(*study.series, unphased))
     labels = np.zeros(geometry["PVP"].shape, np.uint8)
     labels[2:5, 20:26, 20:26] = 1
     nibabel.save(nibabel.Nifti1Image(labels.T, geometry["PVP"].affine_ras), tmp_path / name)
     settings = MeasureSettings(regions=RegionSettings(regions=("lesion",)))
     measurement = measure_study(
-        folder, MaskFiles((tmp_path / name,)), settings=settings, phase="PVP"
+        study, MaskFiles((tmp_path / name,)), settings=settings, phase="PVP"
     )
-    warnings = [text for text in measurement.warnings if "its name says AP" in text]
-    assert len(warnings) == told
+    warnings = [text for text in measurement.warnings if "its name says" in text]
+    assert [": its name says AP, and PVP" in text for text in warnings] == [True] * told

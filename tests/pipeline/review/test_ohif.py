@@ -101,7 +101,7 @@ def test_the_archive_lists_every_series(viewer):
         "[data-cy=study-browser-thumbnail], [data-cy=study-browser-thumbnail-no-image]"
     ).all_inner_texts()
     kinds = sorted(text.split("\n")[0] for text in texts)
-    assert kinds == ["CT"] * 5 + ["SEG", "SR"]
+    assert kinds == ["CT"] * 5 + ["PR", "SEG", "SR"]
 
 
 def test_the_map_shows_the_values_of_the_file(viewer, outputs):
