@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 # No test is about time: a busy machine is no failure. What CI finds it finds again; elsewhere every run looks at
 # other cases.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", settings.get_profile("house"), derandomize=True)
+settings.register_profile("ci", settings.get_profile("house"), derandomize=True, max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") else "house")
 
 TOOLS = ("dciodvfy", "dcmdump", "plastimatch")
