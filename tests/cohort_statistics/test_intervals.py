@@ -60,7 +60,7 @@ def test_studies_with_little_to_find(seed):
     st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 5)), min_size=2, max_size=14),
     st.integers(0, 2**16),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_small_tables(rows, seed):
     values, patients = (list(column) for column in zip(*rows, strict=True))
     groups = ["ab"[patient % 2] for patient in patients]

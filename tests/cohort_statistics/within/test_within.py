@@ -178,7 +178,7 @@ def test_level_holds_where_patients_have_many_lesions_and_the_paper_track_fails(
     """No difference but in single patients, whose lesions agree: 14 patients, 1 to 8 lesions."""
     rng = np.random.default_rng(7)
     rejected = {"paired-t": 0, "mixed": 0}
-    n_studies = 100
+    n_studies = 150
     for _ in range(n_studies):
         patients = np.repeat(np.arange(14), rng.integers(1, 9, 14))
         lesions = np.arange(patients.size).astype(str)
@@ -190,7 +190,7 @@ def test_level_holds_where_patients_have_many_lesions_and_the_paper_track_fails(
         )  # fmt: skip
         for test in rejected:
             rejected[test] += int(frame.set_index("test").loc[test, "p"] < 0.05)
-    assert rejected["mixed"] / n_studies < 0.115  # 5 % and three standard errors
+    assert rejected["mixed"] / n_studies < 0.103  # 5 % and three standard errors
     assert rejected["paired-t"] / n_studies > 0.2
 
 

@@ -31,7 +31,7 @@ from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
 print("ready", flush=True)
 run_cohort(sys.argv[1], sys.argv[2], options=CohortOptions(workers=2))
 """
-LOOP_S = 6.0
+LOOP_S = 12.0
 LEAST_KILLS = 3
 
 
