@@ -3,6 +3,7 @@
 The verbs of the command line are functions here:
 
     study = gsigpu.scan("/data/study-0042")
+    anatomy = study.volume(70, phase="PVP").array
     result = gsigpu.map(study, Path("maps"), maps=["lambda-hu", "iodine"], phase="PVP")
     iodine = gsigpu.map(study, maps=["iodine"], phase="PVP")["iodine"].array
     slope = gsigpu.compute(hu, [60, 100], "lambda-hu")
@@ -57,7 +58,6 @@ from gsigpu.version import __version__
 
 if TYPE_CHECKING:
     from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
-    from gsigpu.dicom.study.read_study import read_study as scan
     from gsigpu.image_volume import ImageVolume
     from gsigpu.phantom import (
         PhantomCohortSettings,
@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.measure.study_masks import MaskFiles
     from gsigpu.pipeline.measure.write_measurement import write_measurement
     from gsigpu.pipeline.review.review_study import review_study as review
+    from gsigpu.pipeline.scanned_study import scan
     from gsigpu.regions.region_layout import RegionSettings
     from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observations import Choice
@@ -162,7 +163,7 @@ _HOMES = {
     "PhantomCohortSettings": ("gsigpu.phantom", "PhantomCohortSettings"),
     "write_phantom_cohort": ("gsigpu.phantom", "write_phantom_cohort"),
     "SeriesOverrides": ("gsigpu.pipeline.map.prepare_maps", "SeriesOverrides"),
-    "scan": ("gsigpu.dicom.study.read_study", "read_study"),
+    "scan": ("gsigpu.pipeline.scanned_study", "scan"),
     "map": ("gsigpu.pipeline.map.map_volumes", "map_or_volumes"),
     "compute": ("gsigpu.pipeline.compute_arrays", "compute_arrays"),
     "ImageVolume": ("gsigpu.image_volume", "ImageVolume"),
