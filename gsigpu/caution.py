@@ -15,6 +15,7 @@ Kind = Literal[
     "ignored-region", "uncertain-role", "absent-structure", "separate-parts", "renamed", "doubled-name", "overlap", "in-air",
     # of a study and its series
     "phase", "copied-files", "damaged-files", "uneven-slices", "left-out-series", "label-check",
+    "reading-series",
     # of parameters and maps
     "vendor-unit", "not-calibrated", "clipped",
     # of the machine

@@ -17,6 +17,7 @@ from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
+    from gsigpu.caution import Caution
     from gsigpu.pipeline.measure.collected_masks import Failure
     from gsigpu.pipeline.measure.measurement import Measurement
     from gsigpu.tables.measurement_table import MeasurementRow
@@ -172,12 +173,14 @@ def measure_command(
     )
     warn(measurement.warnings)
     warn(ids_to_read_as_text(measurement, out))
+    notes: list[Caution] = []
     if dicom:
-        from gsigpu.pipeline.measure.dicom_results import presentation_note
+        from gsigpu.pipeline.measure.dicom_results import dicom_notes
 
-        warn(presentation_note(measurement))
+        notes = dicom_notes(measurement)
+        warn(notes)
     if as_json:
-        typer.echo(json.dumps(as_record(measurement, written), indent=2))
+        typer.echo(json.dumps(as_record(measurement, written, notes), indent=2))
     else:
         typer.echo(summary(measurement, written))
     fail_if_any(measurement.failures)
@@ -204,8 +207,10 @@ def fail_if_any(failures: Sequence[Failure]) -> None:
         fail(list(dict.fromkeys(str(failure.error) for failure in failures)))
 
 
-def as_record(measurement: Measurement, written: list[Path]) -> dict[str, object]:
-    """Plain data for `--json`."""
+def as_record(
+    measurement: Measurement, written: list[Path], notes: Sequence[Caution] = ()
+) -> dict[str, object]:
+    """Plain data for `--json`; `notes` are warnings of what was written."""
     return {
         "files": [str(path) for path in written],
         "phase": measurement.stack.phase,
@@ -218,7 +223,7 @@ def as_record(measurement: Measurement, written: list[Path]) -> dict[str, object
             {"lesion_id": failure.lesion_id, "reason": str(failure.error)}
             for failure in measurement.failures
         ],
-        "warnings": list(measurement.warnings),
+        "warnings": [*measurement.warnings, *notes],
         "vendor_iodine": [asdict(vendor) for vendor in measurement.vendor_iodine],
         "seconds": measurement.seconds,
     }

@@ -194,3 +194,15 @@ def test_map_with_masks_of_organs_alone_is_an_error(truth, tmp_path):
     assert done.exit_code != 0
     assert "no mask of lesions" in str(done.exception)
     assert not (tmp_path / "o").exists()
+
+
+def test_says_which_energy_its_dicom_refers_to(truth, tmp_path):
+    words = [
+        "measure", truth.dicom_folder, "--mask", truth.lesion_mask, "--phase", "PVP", "--ct-value", "80",
+        "--no-curve", "-o", tmp_path / "t.csv", "--dicom", "--json",
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 0, done.output
+    line = "refer to the series at 70 keV: the stack has none at 80 keV"
+    assert line in done.stderr
+    assert any(line in warning for warning in json.loads(done.stdout)["warnings"])

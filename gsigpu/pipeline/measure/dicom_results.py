@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
+from gsigpu.caution import Caution
 from gsigpu.dicom.writing.presentation import OutlinedRegion, write_presentation
 from gsigpu.dicom.writing.seg import Segment, write_segmentation
 from gsigpu.dicom.writing.sr import DrawnLine, Quantity, ReportedRegion, write_report
@@ -71,14 +72,23 @@ _TOLD_AT_ONCE = tuple(
 _NO_UNIT = Code("1", "UCUM", "no units")
 
 
-def presentation_note(measurement: Measurement) -> list[str]:
-    """Why there can be no presentation state, in a line; empty where there can be one."""
+def dicom_notes(measurement: Measurement) -> list[Caution]:
+    """What to know of SEG, SR and presentation state, and of the images that they refer to."""
+    notes = measurement.measurand.reference_notes()
+    if not has_presentation(measurement):
+        notes.append(
+            Caution(
+                "reading-series",
+                "no presentation state with --dicom: a state holds one rescale, and that of the series differs between slices",
+            )
+        )
+    return notes
+
+
+def has_presentation(measurement: Measurement) -> bool:
+    """Whether there can be a presentation state."""
     planes = measurement.measurand.reference_series.planes
-    if len({(plane.slope, plane.intercept) for plane in planes}) == 1:
-        return []
-    return [
-        "no presentation state with --dicom: a state holds one rescale, and that of the series differs between slices"
-    ]
+    return len({(plane.slope, plane.intercept) for plane in planes}) == 1
 
 
 def write_dicom(
@@ -86,7 +96,7 @@ def write_dicom(
 ) -> None:
     """Writes the regions, the report on them, and the outlines of lesions and cores. Profiles stay in the table.
 
-    presentation_path : None where `presentation_note` says why there is none
+    presentation_path : None where there can be none
     """
     regions = [region for region in measurement.layout.regions if region.region != "profile"]
     series = measurement.measurand.reference_series

@@ -26,6 +26,7 @@ from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import define, define_all
 from gsigpu.maps.slope import Slope, parse_slope
 from gsigpu.pipeline.calibrate import calibrated
+from gsigpu.pipeline.reading_series import other_energy, reading_series
 from gsigpu.pipeline.stack_source import PlaneStore, StackSource
 from gsigpu.regions.flags import UNIT_UNKNOWN
 
@@ -99,6 +100,7 @@ class Measurand:
         is needed, and StudyError where there is no conventional series, or several.
         """
         self.warnings: list[Caution] = []
+        self._stack = stack
         self.slopes = tuple(parse_slope(slope) for slope in settings.slopes)
         definitions = _definitions(settings)
         usable = tuple(series for series in stack.series if series.problem is None)
@@ -148,11 +150,17 @@ class Measurand:
     @property
     def reference_series(self) -> Series:
         """The series that stands for the measurement: that of the CT value, or the nearest to its energy."""
+        return self._conventional or reading_series(self._stack, self._ct_value_kev)
+
+    def reference_notes(self) -> list[Caution]:
+        """That `reference_series` is not at the energy of the CT value, where the stack has none there."""
         if self._conventional is not None:
-            return self._conventional
-        return min(
-            self.series[: len(self.energies_kev)],
-            key=lambda series: abs(float(series.energy_kev or 0.0) - self._ct_value_kev),
+            return []
+        return other_energy(
+            self._stack,
+            "SEG, SR and presentation state",
+            self._ct_value_kev,
+            advice="their energy is chosen with --ct-value",
         )
 
     @property

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gsigpu.caution import Caution
 from gsigpu.errors import OutputError
 from gsigpu.masks.read_files import content_digest
 from gsigpu.output.staging import staged_files
@@ -81,16 +82,22 @@ def write_measurement(
     """Writes the table and what goes with it; all of it or nothing.
 
     out : .csv or .parquet; beside it OUT.json with the provenance and, if asked, OUT.wide.csv, OUT.seg.dcm
-        and OUT.sr.dcm and OUT.pr.dcm (see presentation_note), OUT.profile.png
+        and OUT.sr.dcm and OUT.pr.dcm (see `dicom_notes`), OUT.profile.png
     overwrite : replace an earlier measurement of that name; what went with it and is not written now goes too
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
     finals = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
+    notes: list[Caution] = []
     if with_dicom:
-        from gsigpu.pipeline.measure.dicom_results import presentation_note, write_dicom
+        from gsigpu.pipeline.measure.dicom_results import (
+            dicom_notes,
+            has_presentation,
+            write_dicom,
+        )
 
-        if presentation_note(measurement):
+        notes = dicom_notes(measurement)
+        if not has_presentation(measurement):
             finals.remove(beside["presentation"])
     masks_read = [*(path for _, path in measurement.masks.files), *measurement.masks.parts]
     read = {path.resolve() for path in masks_read}
@@ -114,7 +121,7 @@ def write_measurement(
             from gsigpu.pipeline.measure.profile_plot import save_profiles
 
             save_profiles(staged["plot"], measurement)
-        record = provenance(measurement, masks, files=[path.name for path in finals])
+        record = provenance(measurement, masks, files=[path.name for path in finals], notes=notes)
         text = json.dumps(record, indent=2)
         staged["json"].write_text(text + "\n", "utf-8")
     if overwrite:  # what went with an earlier table would pass for this one's
@@ -125,11 +132,16 @@ def write_measurement(
 
 
 def provenance(
-    measurement: Measurement, masks: MaskFiles, *, files: Sequence[str] = ()
+    measurement: Measurement,
+    masks: MaskFiles,
+    *,
+    files: Sequence[str] = (),
+    notes: Sequence[Caution] = (),
 ) -> dict[str, Any]:
     """What the table was made from and how; plain data, without names or dates of the patient.
 
     files : names of the files of the measurement, which a later one may replace
+    notes : warnings of what was written, beside those of the measurement
     """
     return {
         "software": f"gsigpu {__version__}",
@@ -180,5 +192,5 @@ def provenance(
             {"lesion_id": failure.lesion_id, "reason": str(failure.error)}
             for failure in measurement.failures
         ],
-        "warnings": list(measurement.warnings),
+        "warnings": [*measurement.warnings, *notes],
     }

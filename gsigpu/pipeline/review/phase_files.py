@@ -13,8 +13,9 @@ from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.pipeline.map.prepare_maps import label_warnings
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.reading_series import other_energy
 from gsigpu.pipeline.review.page_data import phase_entry, write_regions
-from gsigpu.pipeline.review.roi_template import reading_note, roi_template
+from gsigpu.pipeline.review.roi_template import roi_template
 from gsigpu.pipeline.review.static_pictures import write_static
 from gsigpu.pipeline.stack_source import StackSource
 
@@ -44,7 +45,7 @@ def write_phase(
     else:
         of_phase += label_warnings(stack, StackSource(stack))
     if with_identity:
-        of_phase += reading_note(stack)
+        of_phase += other_energy(stack, "saved regions of interest")
     entry = phase_entry(key, stack, measurement, of_phase, redact)
     entry["regionSlices"] = []
     if measurement is not None:

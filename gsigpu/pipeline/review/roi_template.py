@@ -14,31 +14,15 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from gsigpu.dicom.model import Series, SpectralStack
+from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.writing.seg import Segment, write_segmentation
-from gsigpu.maps.definitions import Code, nearest
+from gsigpu.maps.definitions import Code
+from gsigpu.pipeline.reading_series import reading_series
 from gsigpu.regions.region_mask import RegionMask
 
-# The energy that a reader looks at, and that regions refer to.
-_READING_KEV = 70.0
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _LESION = Code("52988006", "SCT", "Lesion")
 _LIVER = Code("10200004", "SCT", "Liver")
-
-
-def reading_series(stack: SpectralStack) -> Series:
-    """The series of a stack that a reader looks at: 70 keV, or the nearest energy."""
-    return min(stack.series, key=lambda series: abs((series.energy_kev or 0.0) - _READING_KEV))
-
-
-def reading_note(stack: SpectralStack) -> list[str]:
-    """What to know of the series that saved regions refer to, where it is not the usual one."""
-    kev = reading_series(stack).energy_kev or 0.0
-    if nearest((kev,), _READING_KEV) is not None:
-        return []
-    return [
-        f"saved regions of interest refer to the series at {kev:g} keV: the stack has none at {_READING_KEV:g} keV"
-    ]
 
 
 def roi_template(stack: SpectralStack) -> dict[str, Any] | None:

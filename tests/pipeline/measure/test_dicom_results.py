@@ -19,7 +19,7 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.masks import read_masks
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pictures import REGION_COLOURS
-from gsigpu.pipeline.measure.dicom_results import presentation_note
+from gsigpu.pipeline.measure.dicom_results import dicom_notes
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
@@ -175,9 +175,9 @@ def test_a_series_whose_rescale_differs_between_slices_has_no_state_and_says_so(
     series = measurement.measurand.reference_series
     first, *rest = series.planes
     changed = replace(series, planes=(replace(first, slope=2.0 * first.slope), *rest))
-    assert presentation_note(measurement) == []
+    assert dicom_notes(measurement) == []
     monkeypatch.setattr(Measurand, "reference_series", property(lambda _: changed))
-    (note,) = presentation_note(measurement)
+    (note,) = dicom_notes(measurement)
     assert "no presentation state" in note
     files = write_measurement(measurement, tmp_path / "m.csv", masks=MaskFiles(()), with_dicom=True)
     assert sorted(path.name for path in files) == ["m.csv", "m.json", "m.seg.dcm", "m.sr.dcm"]
@@ -449,3 +449,47 @@ def test_a_lesion_tells_its_means_by_name(written):
         "lesion_id == '1' and region == 'rim' and parameter == 'iodine' and statistic == 'mean'"
     )
     assert told["Iodine of the rim, mean"] == pytest.approx(row.value.item())
+
+
+def without_70(folder):
+    return write_phantom(folder, replace(SMALL, energies_kev=(40.0, 60.0, 100.0), n_lesions=1))
+
+
+def test_another_energy_than_that_of_the_ct_value_is_told(tmp_path):
+    """The CT value is synthesised at 70 keV; no image of that energy is in the archive."""
+    truth = without_70(tmp_path / "phantom")
+    files = MaskFiles((truth.lesion_mask,))
+    measurement = measure_study(read_study(truth.dicom_folder), files)
+    (note,) = dicom_notes(measurement)
+    assert note.kind == "reading-series"
+    assert note.startswith(
+        "SEG, SR and presentation state refer to the series at 60 keV: the stack has none at 70 keV"
+    )
+    write_measurement(measurement, tmp_path / "m.csv", masks=files, with_dicom=True)
+    assert str(note) in json.loads((tmp_path / "m.json").read_text())["warnings"]
+    at_60 = {
+        series.evidence.series_uid
+        for series in measurement.stack.series
+        if series.energy_kev == 60.0
+    }
+    for what in ("seg", "sr", "pr"):
+        assert at_60 & set(series_referred_to(dcmread(tmp_path / f"m.{what}.dcm")))
+    write_measurement(measurement, tmp_path / "plain.csv", masks=files)
+    assert str(note) not in json.loads((tmp_path / "plain.json").read_text())["warnings"]
+    # The remedy that is printed.
+    at_100 = MeasureSettings(parameters=ParameterSettings(ct_value="100", curve=False))
+    chosen = measure_study(read_study(truth.dicom_folder), files, settings=at_100)
+    assert dicom_notes(chosen) == []
+    assert chosen.measurand.reference_series.energy_kev == 100.0
+
+
+def series_referred_to(dataset):
+    """Series Instance UIDs of images, wherever they stand."""
+    uids = []
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                uids += series_referred_to(item)
+        elif element.keyword == "SeriesInstanceUID":
+            uids.append(element.value)
+    return uids
