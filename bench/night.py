@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import random
 import signal
@@ -53,6 +54,9 @@ FAR_S = (
     1800.0  # a status that is so much off was written with another clock: less than the least jump
 )
 DISK_BYTES = 3 * 2**30
+MEMORY_EVERY_S = 1.0  # between two looks at the memory
+# Shares of the rows between which memory is compared: after the first tenth all libraries are loaded.
+MEMORY_SPANS = ((0.1, 0.2), (0.45, 0.55), (0.9, 1.0))
 MOST_TRIES = 4  # for a fault that took no effect
 NEW_WORK = 0.1  # of the cases, whose masks are changed when all is measured
 CLOCK_JUMPS = ("-400d", "+3d", "+400d", "-1h", "+45d")
@@ -93,7 +97,8 @@ class Night:
         self.n_new_work = 0
         self.pending: list[Pending] = []
         self.process: subprocess.Popen[str] | None = None
-        self.memory: dict[str, list[int]] = {"parent": [], "worker": []}
+        self.memory: dict[str, list[tuple[float, int]]] = {"parent": [], "worker": []}
+        self._looked_at = 0.0
         self.log = (out.parent / f"{out.name}.log").open("w+")
         self._clock: str = ""
         # libfaketime fakes the end of a sleep that is given as an absolute time of a clock that it does not fake.
@@ -177,14 +182,24 @@ class Night:
                 self.effects[pending.kind] += 1
                 self.pending.remove(pending)
                 pending.after()
-        if self.process is None:
+        if self.process is None or monotonic() - self._looked_at < MEMORY_EVERY_S:
             return
+        self._looked_at = monotonic()
+        share = self._measured_share()
         for kind, processes in (("parent", [self.process.pid]), ("worker", self.workers())):
             for pid in processes:
                 try:
-                    self.memory[kind].append(psutil.Process(pid).memory_info().rss)
+                    self.memory[kind].append((share, psutil.Process(pid).memory_info().rss))
                 except psutil.Error:
                     continue
+
+    def _measured_share(self) -> float:
+        """Of the rows, what the run has settled; NaN before and after it measures."""
+        status = self.status()
+        if status.get("state") != "running" or status["activity"] != "measuring":
+            return math.nan
+        settled = sum(status[name] for name in ("n_done", "n_skipped", "n_failed", "n_left"))
+        return float(settled / status["n_rows"])
 
     def workers(self) -> list[int]:
         """Processes that measure."""
@@ -453,12 +468,15 @@ def planned(rng: random.Random, n: int, kinds: list[str]) -> list[str]:
     return plan
 
 
-def flat(values: list[int]) -> str:
-    """Median of the first and of the last tenth, and the largest, in MiB."""
-    n = max(len(values) // 10, 1)
-    mib = [value / 2**20 for value in values]
-    begin, end = statistics.median(mib[:n]), statistics.median(mib[-n:])
-    return f"{begin:.0f} | {end:.0f} | {max(mib):.0f}"
+def flat(samples: list[tuple[float, int]]) -> str:
+    """Medians while a tenth, the middle and the last tenth of the rows were settled, and the largest, in MiB."""
+
+    def median(low: float, high: float) -> str:
+        inside = [size / 2**20 for share, size in samples if low <= share <= high]
+        return f"{statistics.median(inside):.0f}" if inside else "–"
+
+    largest = max(size for _, size in samples) / 2**20
+    return " | ".join([*(median(*span) for span in MEMORY_SPANS), f"{largest:.0f}"])
 
 
 def failed_cases(out: Path) -> set[str]:
@@ -518,9 +536,10 @@ def main() -> int:
             "", f"Kinds of faults without any effect: {', '.join(in_vain) or 'none'}.",
             "", "| how runs ended before the last | times |", "|---|---:|",
             *(f"| {name} | {n} |" for name, n in night.ends.most_common()),
-            "", "| resident memory, MiB | first tenth | last tenth | largest |", "|---|---:|---:|---:|",
-            *(f"| {kind}, {what} | {flat(values)} |" for what, run in (("night", night), ("clean run", clean))
-              for kind, values in run.memory.items() if values),
+            "", ("| resident memory while it measures, MiB | 10 to 20 % of the rows settled | 45 to 55 % | 90 to 100 %"
+            " | largest of all, the tables too |"), "|---|---:|---:|---:|---:|",
+            *(f"| {kind}, {what} | {flat(samples)} |" for what, run in (("night", night), ("clean run", clean))
+              for kind, samples in run.memory.items() if samples),
             "",
             (f"Broken for good: {len(cases.broken)} cases, {len(named & set(cases.broken))} of them in failures.csv,"
             f" {len(named - set(cases.broken))} others there."),
