@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings, by_study
 from gsigpu.pipeline.cohort_run.disk_room import predicted_bytes
 from gsigpu.pipeline.cohort_run.inclusion_rules import Exclusion, InclusionRules, before_measuring
 from gsigpu.pipeline.cohort_run.pool import require_outside
-from gsigpu.pipeline.cohort_run.row_files import row_name
+from gsigpu.pipeline.cohort_run.row_files import row_files, row_name
 from gsigpu.pipeline.cohort_run.run_record import (
     RUN_FILE,
     RunRecord,
@@ -28,8 +27,6 @@ from gsigpu.tables.pseudonyms import read_key
 
 # For the headers of some studies, to learn how large a map is: a guess is not worth a longer wait.
 _PREDICTION_S = 120.0
-# From taking a folder to the record in it: milliseconds, more on a busy file server.
-_RECORD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,13 @@ class CohortPlan:
     predicted_bytes: int
     damaged: list[str]
     part: str
+
+    @property
+    def folders_written(self) -> list[Path]:
+        """What this call adds to: of a part the folders of its rows, for the others grow meanwhile and are many."""
+        if not self.options.is_part:
+            return [self.out]
+        return [row_files(self.out, row).folder for row in self.rows]
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for `--dry-run --json`."""
@@ -203,34 +207,14 @@ def _recorded(
 ) -> tuple[RunRecord | None, list[str]]:
     """What earlier calls recorded in the output, if it is that of a run.
 
-    A shard that begins at the same moment takes the folder before it writes the record: what began just now is looked at
-    again before it is refused.
+    Another shard may begin at the same moment. Of what it leaves, all but files with a dot comes after its record, so the
+    names are listed before the record is looked for: a name without a record is not a run's, or its record is gone.
     Raises OutputError if it holds something else, or a run with other pseudonyms.
     """
-    deadline = time.monotonic() + _RECORD_S
-    while True:
-        try:
-            return _recorded_now(out, pseudonyms, options)
-        except (InputError, OutputError):
-            if time.monotonic() > deadline or not _began_just_now(out):
-                raise
-            time.sleep(_RECORD_S / 40)
-
-
-def _began_just_now(out: Path) -> bool:
-    """Whether the folder is no older than a shard takes to write its record."""
-    try:
-        return abs(time.time() - out.stat().st_mtime) < _RECORD_S
-    except OSError:
-        return False
-
-
-def _recorded_now(
-    out: Path, pseudonyms: str, options: CohortOptions
-) -> tuple[RunRecord | None, list[str]]:
     remedy = "choose another output"
     if out.exists() and not out.is_dir():
         raise OutputError("is no folder", where=out, remedy=remedy)
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set[str]()
     damaged: list[str] = []
     try:
         recorded, damaged = read_record(out)
@@ -238,15 +222,16 @@ def _recorded_now(
         if not options.change_settings:
             raise
         recorded, damaged = None, [error.what]
-    if recorded is None and out.is_dir() and not damaged:
-        if was_taken(out) and not options.change_settings:
-            raise InputError(
-                "the record of the run's settings is gone",
-                where=out / RUN_FILE,
-                remedy="run again with all settings of the run and --change-settings",
-            )
+    if recorded is None and not damaged:
+        if was_taken(names):
+            if not options.change_settings:
+                raise InputError(
+                    "the record of the run's settings is gone",
+                    where=out / RUN_FILE,
+                    remedy="run again with all settings of the run and --change-settings",
+                )
         # A run that was killed before it wrote its record leaves files with a dot at most.
-        if not was_taken(out) and any(not path.name.startswith(".") for path in out.iterdir()):
+        elif any(not name.startswith(".") for name in names):
             raise OutputError("holds something else", where=out, remedy=remedy)
     if recorded is not None and recorded.pseudonyms != pseudonyms:
         raise OutputError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gsigpu.dicom.study.read_study import read_study
@@ -82,11 +82,15 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def written_bytes(out: Path) -> int:
-    """Of all files in a run's folder."""
-    return sum(
-        (Path(folder) / name).stat().st_size for folder, _, names in os.walk(out) for name in names
-    )
+def written_bytes(folders: Iterable[Path]) -> int:
+    """Of all files in some folders; what another part of the run takes away meanwhile does not count."""
+    n_bytes = 0
+    for folder in folders:
+        for above, _, names in os.walk(folder):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    n_bytes += (Path(above) / name).stat().st_size
+    return n_bytes
 
 
 @contextmanager

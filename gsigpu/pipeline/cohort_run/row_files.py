@@ -9,7 +9,7 @@
     OUT/measurements/phase=PVP/part-00000.parquet, measurements.csv, failures.csv, exclusions.csv,
     warnings.csv, flow.svg, flow.png, results.json    made of the above at the end of a run
     OUT/damaged/                      files that could not be read back
-    OUT/run.json, run.copy.json, run.log, status.json, patterns.toml, token, strays.json, .lock
+    OUT/run.json, run.copy.json, run.log, status.json, .patterns-*.toml, token, strays.json, .lock
 
 KEY follows from the settings and the row's masks, and from nothing that only names the row (case, patient, group,
 reader, further columns). A row is done when its table is there under its key and its study is the one beside it.
@@ -36,6 +36,7 @@ from gsigpu.archives.open_archives import split_at_archive
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.masks.read_files import files_of
 from gsigpu.output.leftovers import HOST, is_abandoned, is_unfinished_name
+from gsigpu.output.rename_new import rename_new
 from gsigpu.tables.manifest import ManifestRow
 
 _PARQUET = b"PAR1"
@@ -279,17 +280,23 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def put(path: Path, write: Callable[[Path], object], *, is_durable: bool = True) -> None:
+def put(
+    path: Path, write: Callable[[Path], object], *, is_durable: bool = True, is_new: bool = False
+) -> None:
     """A file by `write(partial path)`, renamed into place when complete.
 
     is_durable : on the disk before this returns, so that no power cut leaves an empty file under its name
+    is_new : raises FileExistsError if the name is taken, by whomever, at the moment of renaming
     """
     partial = path.with_name(f".partial-{secrets.token_hex(4)}-{HOST}-{os.getpid()}.{path.name}")
     try:
         write(partial)
         if is_durable:
             _sync_path(partial)
-        partial.replace(path)
+        if is_new:
+            rename_new(partial, path)
+        else:
+            partial.replace(path)
         if is_durable:
             _sync_path(path.parent)
     finally:
@@ -314,14 +321,18 @@ def _sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def put_text(path: Path, text: str, *, is_durable: bool = True) -> None:
-    """A text file, whole or not there."""
-    put(path, lambda partial: partial.write_text(text, "utf-8"), is_durable=is_durable)
+def put_text(path: Path, text: str, *, is_durable: bool = True, is_new: bool = False) -> None:
+    """A text file, whole or not there, see `put`."""
+
+    def write(partial: Path) -> None:
+        partial.write_text(text, "utf-8")
+
+    put(path, write, is_durable=is_durable, is_new=is_new)
 
 
-def put_json(path: Path, content: object, *, is_durable: bool = True) -> None:
-    """A JSON file, whole or not there."""
-    put_text(path, json.dumps(content, indent=1) + "\n", is_durable=is_durable)
+def put_json(path: Path, content: object, *, is_durable: bool = True, is_new: bool = False) -> None:
+    """A JSON file, whole or not there, see `put`."""
+    put_text(path, json.dumps(content, indent=1) + "\n", is_durable=is_durable, is_new=is_new)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

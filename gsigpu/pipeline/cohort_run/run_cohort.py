@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from gsigpu.errors import BackendError, OutputError
+from gsigpu.pipeline.cohort_run.call_record import RecordedMeanwhile, record_call
 from gsigpu.pipeline.cohort_run.checks import CohortOptions, backend_of_rows
 from gsigpu.pipeline.cohort_run.child_process import release_idle
-from gsigpu.pipeline.cohort_run.cohort_plan import CohortPlan, plan_cohort, settle
+from gsigpu.pipeline.cohort_run.cohort_plan import CohortPlan, plan_cohort
 from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
 from gsigpu.pipeline.cohort_run.cohort_tables import DamagedTables, write_tables
 from gsigpu.pipeline.cohort_run.cohort_task import (
@@ -45,14 +45,7 @@ from gsigpu.pipeline.cohort_run.row_files import row_files, set_aside, sweep
 from gsigpu.pipeline.cohort_run.row_state import write_strays
 from gsigpu.pipeline.cohort_run.run_gallery import write_gallery_of
 from gsigpu.pipeline.cohort_run.run_lock import locked
-from gsigpu.pipeline.cohort_run.run_record import (
-    RunRecord,
-    end_call,
-    new_call,
-    read_record,
-    record_locked,
-    write_record,
-)
+from gsigpu.pipeline.cohort_run.run_record import end_call
 from gsigpu.pipeline.cohort_run.run_state import RunState, telling
 from gsigpu.pipeline.cohort_run.run_token import forget_cases, take_over
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables
@@ -94,29 +87,28 @@ def run_cohort(
     without `options.change_settings`.
     """
     try:
-        plan = plan_cohort(
-            manifest,
-            out,
-            settings=settings,
-            rules=rules,
-            options=options,
-            pseudonymise=pseudonymise,
-            named=named,
-        )
-        return _run_plan(plan, settings, rules, named, watch)
+        while True:
+            plan = plan_cohort(
+                manifest,
+                out,
+                settings=settings,
+                rules=rules,
+                options=options,
+                pseudonymise=pseudonymise,
+                named=named,
+            )
+            try:
+                return _run_plan(plan, watch)
+            except RecordedMeanwhile:
+                continue
     finally:
         release_idle()
 
 
-def _run_plan(
-    plan: CohortPlan,
-    settings: CohortSettings | None,
-    rules: InclusionRules | None,
-    named: Collection[str] | None,
-    watch: Watch,
-) -> CohortResult:
+def _run_plan(plan: CohortPlan, watch: Watch) -> CohortResult:
     out = plan.out
-    was_bytes = written_bytes(out)
+    kept_in = plan.folders_written
+    was_bytes = written_bytes(kept_in)
     require_room(out, plan.predicted_bytes)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -126,7 +118,7 @@ def _run_plan(
         ) from error
     with locked(out, plan.part) as warnings, clear_when_full(out):
         sweep(out)
-        plan, call = _record(plan, settings, rules, named)
+        plan, call = record_call(plan)
         (out / "cases").mkdir(exist_ok=True)
         run = _Run(plan, RunState(out, len(plan.rows), shard=plan.part), watch)
         try:
@@ -136,7 +128,7 @@ def _run_plan(
             with ignored_when_full():
                 end_call(out, call, how, run.counts())
             raise
-        n_written = written_bytes(out) - was_bytes
+        n_written = written_bytes(kept_in) - was_bytes
         run.state.log(
             f"disk: {n_written / 1e6:.1f} MB more, {plan.predicted_bytes / 1e6:.1f} MB predicted"
         )
@@ -160,51 +152,6 @@ def _run_plan(
         pruned=tuple(run.pruned),
         warnings=tuple(warnings),
     )
-
-
-def _record(
-    plan: CohortPlan,
-    settings: CohortSettings | None,
-    rules: InclusionRules | None,
-    named: Collection[str] | None,
-) -> tuple[CohortPlan, dict[str, Any]]:
-    """Writes run.json with this call; the plan as it is then, and the call's entry in the history.
-
-    Another shard may have begun the run since the plan was made, so the record is read again.
-    """
-    options = plan.options
-    with record_locked(plan.out):
-        recorded, _ = read_record(plan.out)
-        if recorded is not None and plan.recorded is None:
-            plan = replace(plan, recorded=recorded)
-            new_settings, new_rules, changes = settle(
-                recorded, settings, rules, options=options, named=named, pseudonyms=plan.pseudonyms
-            )
-            plan = replace(plan, settings=new_settings, rules=new_rules, changes=changes)
-        if options.case and recorded is not None and not plan.changes:
-            # Ten thousand calls for a case each are no history that anybody reads, and writing it would take longest.
-            return plan, {}
-        parts = {"shard": options.shard_name, "case": plan.part if options.case else ""}
-        what = " ".join([*(f"{kind} {name}" for kind, name in parts.items() if name)]) or (
-            "join" if options.join else "run"
-        )
-        told = {
-            name: value
-            for name, value in asdict(options).items()
-            if value and name not in ("shard", "case", "join")
-        }
-        call = new_call(what, told, plan.changes)
-        written = write_record(
-            plan.out,
-            RunRecord(
-                settings=plan.settings,
-                rules=plan.rules,
-                pseudonyms=plan.pseudonyms,
-                calls=(*(recorded.calls if recorded is not None else ()), call),
-            ),
-            predicted_bytes=plan.predicted_bytes,
-        )
-    return replace(plan, settings=written.settings), call
 
 
 class _Run:

@@ -7,9 +7,9 @@ else is refused until that is said by name (`--change-settings`).
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
-import shutil
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
@@ -26,6 +26,7 @@ from gsigpu.pipeline.cohort_run.row_files import (
     RECORD_FORM,
     DamagedRecord,
     file_digest,
+    put,
     put_json,
     read_json,
     set_aside,
@@ -35,7 +36,10 @@ from gsigpu.version import __version__
 RUN_FILE = "run.json"
 # The same again: settings cannot be computed anew, as a table can.
 _COPY = "run.copy.json"
-_PATTERNS = "patterns.toml"
+# Named by content: what a record names is there before it, and no other record's file is overwritten. Like all that is
+# written before the record, its name begins with a dot, see `cohort_plan`.
+_PATTERNS = ".patterns-{}.toml"
+_DIGITS = 16  # of the content's hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,9 @@ def read_record(out: Path) -> tuple[RunRecord | None, list[str]]:
 
 def _understood(content: Mapping[str, Any], out: Path) -> RunRecord:
     settings = from_plain(CohortSettings, content["settings"])
-    patterns = out / _PATTERNS if content["settings"].get("patterns") else None
+    name = content["settings"].get("patterns")
     return RunRecord(
-        settings=replace(settings, patterns=patterns),
+        settings=replace(settings, patterns=out / name if name else None),
         rules=from_plain(InclusionRules, content["rules"]),
         pseudonyms=content.get("pseudonyms") or "",
         calls=tuple(content.get("calls", ())),
@@ -223,15 +227,15 @@ def write_record(
     record: RunRecord,
     *,
     predicted_bytes: int = 0,
+    is_first: bool = False,
 ) -> RunRecord:
-    """run.json and its copy, and the patterns that the run uses; returns the record as it is read again."""
-    patterns = out / _PATTERNS
-    if record.settings.patterns is None:
-        patterns.unlink(missing_ok=True)
-    elif record.settings.patterns != patterns:
-        shutil.copyfile(record.settings.patterns, patterns)
+    """run.json and its copy, and the patterns that the run uses; returns the record as it is read again.
+
+    is_first : raises FileExistsError if there is a record already, be it since a moment ago
+    """
+    patterns = _kept_patterns(out, record.settings.patterns)
     settings = asdict(record.settings)
-    settings["patterns"] = record.settings.patterns is not None
+    settings["patterns"] = None if patterns is None else patterns.name
     content = {
         "software": f"gsigpu {__version__}",
         "form": RECORD_FORM,
@@ -241,11 +245,22 @@ def write_record(
         "predicted_bytes": predicted_bytes,
         "calls": list(record.calls),
     }
-    for name in (_COPY, RUN_FILE):
-        put_json(out / name, content)
-    if record.settings.patterns is None:
-        return record
+    put_json(out / RUN_FILE, content, is_new=is_first)
+    put_json(out / _COPY, content)
+    for path in out.glob(_PATTERNS.format("*")):
+        if path != patterns:
+            path.unlink(missing_ok=True)
     return replace(record, settings=replace(record.settings, patterns=patterns))
+
+
+def _kept_patterns(out: Path, patterns: Path | None) -> Path | None:
+    """A file of patterns, in the folder of the run."""
+    if patterns is None:
+        return None
+    content = patterns.read_bytes()
+    kept = out / _PATTERNS.format(hashlib.sha256(content).hexdigest()[:_DIGITS])
+    put(kept, lambda partial: partial.write_bytes(content))
+    return kept
 
 
 @contextmanager

@@ -8,6 +8,7 @@ and leaves the results alone.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 from gsigpu.pipeline.cohort_run.row_files import put_text
@@ -58,6 +59,6 @@ def _read(out: Path, shard: str) -> str:
         return ""
 
 
-def was_taken(out: Path) -> bool:
-    """Whether a run, or a shard of one, ever owned a folder."""
-    return any(out.glob(f"{_FILE}*"))
+def was_taken(names: Collection[str]) -> bool:
+    """Whether a run, or a shard of one, ever owned the folder with these names in it."""
+    return any(name == _FILE or name.startswith(f"{_FILE}-") for name in names)
