@@ -23,6 +23,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.elam_tables import element_attenuation, water_attenuation
 from gsigpu.errors import SettingsError
 
 Energies = Sequence[float] | NDArray[np.floating]
@@ -51,18 +52,12 @@ def _checked(energies_kev: Energies) -> tuple[float, ...]:
 
 @lru_cache(maxsize=512)
 def _water(energies_kev: tuple[float, ...]) -> tuple[float, ...]:
-    import xraydb  # a quarter of a second and more; λHU needs none of it
-
-    return tuple(
-        float(mu) for mu in xraydb.material_mu("water", np.array(energies_kev) * 1e3, density=1.0)
-    )
+    return tuple(water_attenuation(np.array(energies_kev) * 1e3).tolist())
 
 
 @lru_cache(maxsize=4096)
 def _element(atomic_number: int, energies_kev: tuple[float, ...]) -> tuple[float, ...]:
-    import xraydb  # as above
-
-    return tuple(float(mu) for mu in xraydb.mu_elam(atomic_number, np.array(energies_kev) * 1e3))
+    return tuple(element_attenuation(atomic_number, np.array(energies_kev) * 1e3).tolist())
 
 
 def water_mass_attenuation(energies_kev: Energies) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from gsigpu.cohort_statistics.groups.group_frames import (
     omnibus_tests,
     pairwise_tests,
 )
+from gsigpu.cohort_statistics.groups.pairwise import dunn
 from gsigpu.cohort_statistics.groups.studentized_range import range_quantile
 from gsigpu.errors import InputError
 from tests.support.places import GOLDEN as GOLDEN_FOLDER
@@ -205,6 +206,17 @@ def test_libraries_agree_on_pairs(tables):
     np.testing.assert_allclose(howell, [scipy_p[pair] for pair in pairs], rtol=1e-9)
     lsd = pairwise.query("test == 'lsd'")["p"].to_numpy()
     np.testing.assert_allclose(lsd, [lsd_p.loc[order[a], order[b]] for a, b in pairs], rtol=1e-10)
+
+
+@pytest.mark.parametrize("step", [1e-9, 1.0, 4.0])
+def test_dunn_is_scikit_posthocs(step):
+    """Without ties, with the ties of whole numbers, and with many; groups of different sizes."""
+    rng = np.random.default_rng(7)
+    samples = [np.round(rng.normal(k, 3, n) / step) * step for k, n in enumerate((9, 14, 5, 22))]
+    theirs = scikit_posthocs.posthoc_dunn(samples).to_numpy()
+    pairs = list(combinations(range(4), 2))
+    p = [test.p for test in dunn(samples, pairs)]
+    np.testing.assert_allclose(p, [theirs[pair] for pair in pairs], rtol=1e-12)
 
 
 def test_pingouin_agrees_on_welch(tables):
