@@ -34,9 +34,9 @@ def test_every_kind_is_on_the_page_of_the_tables():
     assert [kind for kind in (*KINDS, PASSING, AS_NUMBER) if f"`{kind}`" not in page] == []
 
 
-def test_the_kind_goes_with_the_text_to_other_processes():
-    told = Caution("gaps", "m.nii: three slices stay empty")
+def test_kind_and_lesion_go_with_the_text_to_other_processes():
+    told = Caution("gaps", "m.nii: three slices stay empty").of_lesion("2")
     again = pickle.loads(pickle.dumps(told))
-    assert (again, again.kind) == (told, "gaps")
+    assert (again, again.kind, again.lesion_id) == (told, "gaps", "2")
     assert json.loads(json.dumps([told])) == ["m.nii: three slices stay empty"]
     assert next(iter(dict.fromkeys([told]))).kind == "gaps"

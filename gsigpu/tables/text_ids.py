@@ -8,6 +8,7 @@ lose nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 # What pandas, R, DuckDB or a spreadsheet takes for something else than text.
 _MISSING = {
@@ -33,3 +34,16 @@ def text_id(name: str) -> str:
         return plain
     is_other = plain.lower() in _MISSING or _NUMBER.fullmatch(plain) or _DATE.fullmatch(plain)
     return f"lesion {plain}".strip() if is_other else plain
+
+
+def free_id(lesion_id: str, taken: Collection[str]) -> str:
+    """An identifier, with a number behind it where it is taken.
+
+    >>> free_id("cyst", {"cyst", "cyst (2)"})
+    'cyst (3)'
+    """
+    number, free = 1, lesion_id
+    while free in taken:
+        number += 1
+        free = f"{lesion_id} ({number})"
+    return free

@@ -16,7 +16,6 @@ from gsigpu.pipeline.cohort_run.block_of_rows import SCHEMA
 from gsigpu.pipeline.cohort_run.failure_kinds import kind_of
 from gsigpu.pipeline.cohort_run.redaction import Redactor
 from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, RowFiles, put, put_json, put_record
-from gsigpu.pipeline.cohort_run.row_warnings import lesion_of_warning
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import provenance
@@ -81,7 +80,7 @@ def write_row(
             for row in table[table.parameter == "longest_axial_diameter"].itertuples()
         },
         "failures": failures,
-        "warnings": _warnings(measurement, warnings, redact),
+        "warnings": _warnings(warnings, redact),
     }
     content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
     content = content.replace_schema_metadata({FOOTER: json.dumps(footer).encode()})
@@ -97,18 +96,11 @@ def write_row(
     )
 
 
-def _warnings(
-    measurement: Measurement, warnings: Sequence[Caution], redact: Redactor
-) -> list[tuple[str, str, str]]:
+def _warnings(warnings: Sequence[Caution], redact: Redactor) -> list[tuple[str, str, str]]:
     """(lesion, kind, text) of each."""
-    lesion_ids = [placed.lesion.lesion_id for placed in measurement.layout.lesions]
     return [
-        (
-            _label(lesion_of_warning(text, lesion_ids), redact),
-            text.kind,
-            redact(" ".join(text.split())),
-        )
-        for text in dict.fromkeys(warnings)
+        (_label(told.lesion_id, redact), told.kind, redact(" ".join(told.split())))
+        for told in dict.fromkeys(warnings)
     ]
 
 

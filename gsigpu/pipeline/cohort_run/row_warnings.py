@@ -1,30 +1,11 @@
-"""warnings.csv: its columns, the lesions that warnings are of, and what the tables themselves warn of."""
+"""warnings.csv: its columns, and what the tables themselves warn of."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 COLUMNS = ("case_id", "phase", "reader", "lesion_id", "kind", "text")
 AS_NUMBER = "id-as-number"
-
-
-def lesion_of_warning(text: str, lesion_ids: Collection[str]) -> str:
-    """The lesion that a warning names, "" where it names none, or several.
-
-    >>> lesion_of_warning("m.nii: label 2 was resampled", ["1", "2"])
-    '2'
-    """
-    named = {
-        lesion_id
-        for lesion_id in lesion_ids
-        if re.search(rf"(?:label|lesions?) '?{re.escape(lesion_id)}(?![\w.])", text)
-        or (
-            not lesion_id.isdigit()
-            and re.search(rf"(?<![\w.]){re.escape(lesion_id)}(?![\w.])", text)
-        )
-    }
-    return named.pop() if len(named) == 1 else ""
 
 
 def as_number(ids: Sequence[str]) -> str:

@@ -73,6 +73,7 @@ def lesions_in_air(
         Caution(
             "in-air",
             f"lesion {lesion_id}: {share:.0%} of its voxels are air or lung; check where its mask lies",
+            lesion_id,
         )
         for lesion_id, share in shares.items()
         if share > _MOSTLY

@@ -33,7 +33,7 @@ from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure, Reg
 from gsigpu.pipeline.measure.position_check import with_overlaps
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, parts, union
-from gsigpu.tables.text_ids import text_id
+from gsigpu.tables.text_ids import free_id, text_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +275,10 @@ class _Collector:
             if region.failure_id and decision.by == "unknown":
                 self._note_problem(replace(decision, role=None), keys)
                 continue
-            self._warnings += decision.notes
+            notes = [*decision.notes]
             if role is not Role.IGNORE:
-                self._warnings += self._notes.get(index, [])
+                notes += self._notes.get(index, [])
+            at = len(self._warnings)
             if role is not None and region.error is None:
                 mask = region.mask
                 name = RegionRole(
@@ -291,9 +292,12 @@ class _Collector:
             if decision.error is not None:
                 self._note_problem(decision, keys)
             elif role is Role.LESION:
-                self._add_lesions(decision, keys)
+                lesion_ids = self._add_lesions(decision, keys)
+                if len(lesion_ids) == 1:
+                    notes = [note.of_lesion(lesion_ids[0]) for note in notes]
             elif role is not None and role is not Role.IGNORE:
                 self._others.setdefault(role, []).append(region.mask)
+            self._warnings[at:at] = notes
 
     def _note_problem(self, decision: Assigned, keys: RoleKeys) -> None:
         """A region that cannot be used: a failure where it may be a lesion, absent where an organ is empty.
@@ -316,7 +320,8 @@ class _Collector:
             text = f"{region.path}: {region.mask.name} is empty and taken as absent"
             self._warn("absent-structure", text)
 
-    def _add_lesions(self, decision: Assigned, keys: RoleKeys) -> None:
+    def _add_lesions(self, decision: Assigned, keys: RoleKeys) -> list[str]:
+        """The lesions of a region; returns what they are called."""
         region = decision.region
         path, mask = region.path, region.mask
         name = keys.called(region)
@@ -329,34 +334,36 @@ class _Collector:
                 f" or {keys.remedy(region, Role.LESION).removeprefix('add ')} if it is a lesion",
             )
             self._failures.append(Failure(name, mask.n_voxels, error))
-            return
+            return []
         separate = parts(mask)
         if self._files.split and len(separate) > 1:
             width = max(2, len(str(len(separate))))
-            for number, part in enumerate(separate, start=1):
+            return [
                 self._add(path, f"{name}-{number:0{width}d}", part)
-            return
+                for number, part in enumerate(separate, start=1)
+            ]
+        lesion_id = self._add(path, name, mask)
         if len(separate) > 1:
             text = f"{path}: {mask.name} has {len(separate)} separate parts and is measured as one lesion;"
-            self._warn("separate-parts", f"{text} if each part is a lesion, add --split-lesions")
-        self._add(path, name, mask)
+            text += " if each part is a lesion, add --split-lesions"
+            self._warn("separate-parts", text, lesion_id)
+        return [lesion_id]
 
-    def _add(self, path: Path, name: str, mask: RegionMask) -> None:
+    def _add(self, path: Path, name: str, mask: RegionMask) -> str:
+        """A lesion; returns what it is called."""
         plain = text_id(name)
+        lesion_id = free_id(plain, {lesion.lesion_id for lesion in self._lesions})
         if plain != name:
             text = f"{path}: lesion {name!r} is called {plain!r}, which programs read as text"
-            self._warn("renamed", text)
-        taken = {lesion.lesion_id for lesion in self._lesions}
-        lesion_id, n = plain, 1
-        while lesion_id in taken:
-            n += 1
-            lesion_id = f"{plain} ({n})"
-        if n > 1:
-            self._warn("doubled-name", f"{path}: a second lesion {plain!r} is called {lesion_id!r}")
+            self._warn("renamed", text, lesion_id)
+        if lesion_id != plain:
+            text = f"{path}: a second lesion {plain!r} is called {lesion_id!r}"
+            self._warn("doubled-name", text, lesion_id)
         self._lesions.append(Lesion(lesion_id, mask))
+        return lesion_id
 
-    def _warn(self, kind: Kind, text: str) -> None:
-        self._warnings.append(Caution(kind, text))
+    def _warn(self, kind: Kind, text: str, lesion_id: str = "") -> None:
+        self._warnings.append(Caution(kind, text, lesion_id))
 
     def result(self) -> CollectedMasks:
         """Everything that was read.

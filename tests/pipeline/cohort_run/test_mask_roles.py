@@ -65,3 +65,29 @@ def test_a_row_whose_only_mask_is_empty_fails_by_that_reason(make_cohort, tmp_pa
     warnings = pd.read_csv(out / "warnings.csv", keep_default_na=False, dtype=str)
     (text,) = warnings.text[warnings.kind == "id-as-number"]
     assert text.startswith("007 is read as a number")
+
+
+def test_a_warning_is_of_the_lesion_that_raised_it_whatever_lesions_are_called(
+    make_cohort, tmp_path, inline
+):
+    """The names are words of the warnings themselves, and one lesion is called otherwise in the table."""
+    cohort = make_cohort(1)
+    masks = cohort.folder / "C01" / "masks"
+    image = nibabel.load(masks / "lesions.nii.gz")
+    labels = np.asarray(image.dataobj)
+    folder = cohort.folder / "C01" / "all"
+    folder.mkdir()
+    coarse = image.affine @ np.diag([2, 2, 1, 1])
+    for name, region, affine in (
+        ("grid", (labels == 1)[::2, ::2], coarse), ("007", (labels == 2)[::2, ::2], coarse), ("label", labels == 1, image.affine),
+    ):  # fmt: skip
+        mask = nibabel.Nifti1Image(region.astype(np.uint8), affine)
+        nibabel.save(mask, folder / f"{name}.nii.gz")
+    (cohort.folder / "roles.yaml").write_text("lesion: [grid, '007', label]\n")
+    cohort.rows[0] |= {"mask": "C01/all", "roles": "roles.yaml"}
+    cohort.write()
+    run_cohort(cohort.manifest, tmp_path / "out")
+    warnings = pd.read_csv(tmp_path / "out/warnings.csv", keep_default_na=False, dtype=str)
+    of = {(row.kind, row.lesion_id) for row in warnings.itertuples()}
+    assert {("resampled", "grid"), ("resampled", "lesion 007"), ("renamed", "lesion 007")} <= of
+    assert {kind for kind, lesion_id in of if lesion_id == "label"} == set()
