@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,19 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadLayers:
+    """What a mask file was read into.
+
+    phases : of the images that it was drawn on, as far as it says; empty where it says none
+    note : on its position, where that was chosen
+    """
+
+    layers: Sequence[Layer]
+    phases: frozenset[str] = frozenset()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """Whom a mask must belong to, and which images it may refer to. What is "" or empty is not checked.
 
@@ -67,6 +80,15 @@ class Owner:
     grid_of_series: Mapping[str, VolumeGeometry] = field(default_factory=dict)
     series_of_image: Mapping[str, str] = field(default_factory=dict)
     any_phase: bool = False
+
+    def phases_of(self, series_uids: Iterable[str]) -> frozenset[str]:
+        """The phases of series, those of the study that have one."""
+        phases = {self.phase_of_series.get(uid, "") for uid in series_uids}
+        return frozenset(phases - {""})
+
+    def accepts(self, phases: frozenset[str]) -> bool:
+        """Whether a mask that was drawn on these phases may be laid over the measured one; none is any."""
+        return self.any_phase or not self.phase or not phases or self.phase in phases
 
     def slice_spacing_mm(
         self, image_uids: Iterable[str], series_uids: Iterable[str]
@@ -115,9 +137,8 @@ def require_owner(
 
 
 def _require_phase(series_uids: set[str], owner: Owner) -> None:
-    phases = {owner.phase_of_series[uid] for uid in series_uids if uid in owner.phase_of_series}
-    phases -= {""}
-    if owner.any_phase or not owner.phase or not phases or owner.phase in phases:
+    phases = owner.phases_of(series_uids)
+    if owner.accepts(phases):
         return
     drawn = ", ".join(sorted(phases))
     raise WrongPhase(

@@ -21,7 +21,7 @@ from gsigpu.file_state import unchanged
 from gsigpu.masks.dicom_integrity import require_whole_dicom
 from gsigpu.masks.fill_between import fill_between as filled_between
 from gsigpu.masks.fill_between import skipped_slices
-from gsigpu.masks.layers import Coded, Layer, Owner, with_file
+from gsigpu.masks.layers import Coded, Layer, Owner, ReadLayers, with_file
 from gsigpu.masks.placement import Placed, place
 from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.read_files import content_digest, files_of, is_volume
@@ -63,6 +63,7 @@ class MaskSet:
     digest : SHA-256 of all that was read, see `content_digest`
     files : that were read
     is_positioned_by_choice : its place was doubtful, and was taken from what the option says
+    phases : of the images that it was drawn on, as far as it says; empty where it says none
     """
 
     masks: tuple[RegionMask, ...]
@@ -72,6 +73,7 @@ class MaskSet:
     digest: str = ""
     files: tuple[Path, ...] = ()
     is_positioned_by_choice: bool = False
+    phases: frozenset[str] = frozenset()
 
     @property
     def warnings(self) -> tuple[Caution, ...]:
@@ -107,7 +109,7 @@ def read_masks(
     try:
         files = tuple(part for part in files_of(path) if part.is_file())
         with unchanged(*files):
-            layers, note = _layers(
+            read = _layers(
                 path, geometry, owner or Owner(), fill_between=fill_between, position=position
             )
             digest = content_digest(path)
@@ -115,9 +117,11 @@ def read_masks(
         raise with_file(error, path) from error
     masks: list[RegionMask] = []
     problems: list[MaskProblem] = []
-    notes = [MaskNote("", 0, Caution("chosen-position", f"{path}: {note}"))] if note else []
+    notes = (
+        [MaskNote("", 0, Caution("chosen-position", f"{path}: {read.note}"))] if read.note else []
+    )
     codes: dict[tuple[int, str], Coded] = {}
-    for layer in layers:
+    for layer in read.layers:
         placed = [place(volume, geometry) for volume in layer.volumes]
         regions = _regions(placed, layer.names)
         counts = _counts(layer)
@@ -145,7 +149,8 @@ def read_masks(
         codes=codes,
         digest=digest,
         files=files,
-        is_positioned_by_choice=bool(note),
+        is_positioned_by_choice=bool(read.note),
+        phases=read.phases,
     )
 
 
@@ -156,8 +161,8 @@ def _layers(
     *,
     fill_between: bool,
     position: PositionChoice | None,
-) -> tuple[list[Layer], str]:
-    """The layers of a file, and a note on its position."""
+) -> ReadLayers:
+    """The layers of a file."""
     if is_volume(path):
         return read_volume_masks(path, geometry, owner, position=position)
     if not _is_dicom(path):
@@ -171,8 +176,8 @@ def _layers(
     require_whole_dicom(path)
     header = dcmread(path)
     if header.get("SOPClassUID") == _RT_STRUCTURE_SET:
-        return read_structures(path, header, geometry, owner, fill_between=fill_between), ""
-    return read_segmentation(path, header, geometry, owner, fill_between=fill_between), ""
+        return read_structures(path, header, geometry, owner, fill_between=fill_between)
+    return read_segmentation(path, header, geometry, owner, fill_between=fill_between)
 
 
 def masks_in(folder: Path) -> list[Path]:

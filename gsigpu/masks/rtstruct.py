@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gsigpu.caution import Caution
 from gsigpu.errors import DamagedMask, MaskError, OutsideStudy
 from gsigpu.masks.contours import filled
-from gsigpu.masks.layers import LARGEST_LABEL, Layer, Owner, require_owner
+from gsigpu.masks.layers import LARGEST_LABEL, Layer, Owner, ReadLayers, require_owner
 from gsigpu.masks.placement import LabelVolume
 from gsigpu.masks.slice_runs import DrawnSlice, boxed, slice_volumes
 from gsigpu.volume import VolumeGeometry
@@ -72,7 +72,7 @@ def read_structures(
     owner: Owner,
     *,
     fill_between: bool = False,
-) -> list[Layer]:
+) -> ReadLayers:
     """One layer per structure; one that cannot be filled carries its error.
 
     header : the RT Structure Set
@@ -90,10 +90,11 @@ def read_structures(
     frames = {structure.frame_uid for structure in structures.values()} - {""}
     series_uids = _series_referred(header)
     require_owner(header, series_uids, frames, geometry, owner)
-    return [
+    layers = [
         _layer(path, label, structure, geometry, owner, series_uids, fill_between=fill_between)
         for label, structure in structures.items()
     ]
+    return ReadLayers(layers, owner.phases_of(series_uids))
 
 
 def _layer(

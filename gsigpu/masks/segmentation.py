@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import GeometryError, MaskError
-from gsigpu.masks.layers import Coded, Layer, Owner, require_owner
+from gsigpu.masks.layers import Coded, Layer, Owner, ReadLayers, require_owner
 from gsigpu.masks.placement import LabelVolume
 from gsigpu.masks.slice_runs import DrawnSlice, boxed, slice_volumes
 from gsigpu.masks.volume_headers import damaged
@@ -36,7 +36,7 @@ _SCHEMES = {"99SDM": "SRT", "SNM3": "SRT"}
 
 def read_segmentation(
     path: Path, seg: Any, geometry: VolumeGeometry, owner: Owner, *, fill_between: bool = False
-) -> list[Layer]:
+) -> ReadLayers:
     """One layer per segment of a DICOM SEG; one layer for a label map.
 
     seg : the dataset, with pixels
@@ -53,7 +53,8 @@ def read_segmentation(
     series_uids = _series_referred(seg)
     require_owner(seg, series_uids, {frame_uid} - {""}, geometry, owner)
     try:
-        return _Frames(path, seg, geometry, owner, series_uids, fill_between=fill_between).layers()
+        frames = _Frames(path, seg, geometry, owner, series_uids, fill_between=fill_between)
+        return ReadLayers(frames.layers(), owner.phases_of(series_uids))
     except MaskError:
         raise
     except Exception as error:  # pydicom and its decoders raise many types on what is no SEG

@@ -97,7 +97,7 @@ def _nifti(path: Path, start: bytes) -> VolumeHeader:
 
     is_gzip = start[:2] == _GZIP_MAGIC
     if is_gzip:
-        start = zlib.decompressobj(wbits=31).decompress(start, _HEADER_BYTES)
+        start = _unzipped_header(start)
     sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
     if not sizes & {348, 540}:
         raise damaged(path, "it does not begin as a NIfTI")
@@ -147,6 +147,26 @@ def _nifti(path: Path, start: bytes) -> VolumeHeader:
     )
 
 
+def _unzipped_header(start: bytes) -> bytes:
+    """The bytes before the voxels: what names the labels lies between header and voxels, and a mask has megabytes of these."""
+    stream = zlib.decompressobj(wbits=31)
+    header = stream.decompress(start, _NIFTI_BYTES)
+    offset = _voxel_offset(header)
+    if not _NIFTI_BYTES < offset < np.inf:
+        return header
+    n_more = min(int(offset), _HEADER_BYTES) - len(header)
+    return header + stream.decompress(stream.unconsumed_tail, max(n_more, 1))
+
+
+def _voxel_offset(header: bytes) -> float:
+    """Where a NIfTI-1 header says that voxels begin; NaN where it is too short for that."""
+    if len(header) < _NIFTI_BYTES:
+        return float("nan")
+    order = "<" if int.from_bytes(header[:4], "little") == 348 else ">"
+    offset: float = struct.unpack(f"{order}f", header[108:112])[0]
+    return offset
+
+
 def _require_voxels_behind_header(path: Path, start: bytes) -> None:
     """Raises DamagedMask where voxels of one file with its header begin inside that, or nowhere.
 
@@ -154,8 +174,7 @@ def _require_voxels_behind_header(path: Path, start: bytes) -> None:
     """
     if len(start) < _NIFTI_BYTES or start[344:347] != b"n+1":
         return
-    order = "<" if int.from_bytes(start[:4], "little") == 348 else ">"
-    offset = struct.unpack(f"{order}f", start[108:112])[0]
+    offset = _voxel_offset(start)
     if not _NIFTI_BYTES <= offset < np.inf or offset != int(offset):
         raise damaged(
             path, f"its voxels begin at byte {offset:g}, and its header ends at {_NIFTI_BYTES}"

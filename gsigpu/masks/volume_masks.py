@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gsigpu.errors import MaskError, WrongPhase
 from gsigpu.masks.integrity import require_whole_volume
 from gsigpu.masks.label_names import names_beside
-from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner, phase_remedy
+from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner, ReadLayers, phase_remedy
 from gsigpu.masks.placement import cropped
 from gsigpu.masks.positions import PositionChoice, doubt, located, same_voxels
 from gsigpu.masks.volume_headers import read_volume_header
@@ -29,11 +29,11 @@ class _SlicerSegments:
 
 def read_volume_masks(
     path: Path, geometry: VolumeGeometry, owner: Owner, *, position: PositionChoice | None = None
-) -> tuple[list[Layer], str]:
+) -> ReadLayers:
     """The layers of a label volume; 3D Slicer's overlapping segments are channels of one.
 
     position : what to take a doubtful position from
-    Returns also a note where `position` was needed. Raises MaskError if it cannot be read, or does not hold
+    Raises MaskError if it cannot be read, or does not hold
     labels, DamagedMask, UnclearPosition, and WrongPhase if it lies on the grid of another phase.
     """
     header = read_volume_header(path)
@@ -52,9 +52,11 @@ def read_volume_masks(
     values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
     if values.any():
         grid, note = located(path, header, _grid(image), geometry, position)
-        _require_phase_of_grid(path, grid, geometry, owner)
+        phases = _phases_of_grid(grid, geometry, owner)
+        _require_phase_of_grid(path, phases, owner)
     else:  # nothing lies nowhere: no question of its place
         grid, note = replace(geometry, shape=values.shape[:3]), ""
+        phases = frozenset()
     channels = values[..., None] if values.ndim == 3 else values
     unnamed = {} if segments.names else (header.label_names or names_beside(path))
     layers = []
@@ -65,7 +67,7 @@ def read_volume_masks(
             present = set(np.flatnonzero(np.bincount(volume.labels.ravel())).tolist())
             names = {label: name for label, name in unnamed.items() if label in present}
         layers.append(Layer((volume,), names, segments.codes.get(layer, {})))
-    return layers, note
+    return ReadLayers(layers, phases, note)
 
 
 def position_doubt(path: Path, geometry: VolumeGeometry) -> tuple[str, tuple[PositionChoice, ...]]:
@@ -100,20 +102,23 @@ def _grid(image: Any) -> VolumeGeometry:
     return VolumeGeometry.from_affine(affine, (z, y, x))
 
 
-def _require_phase_of_grid(
-    path: Path, grid: VolumeGeometry, geometry: VolumeGeometry, owner: Owner
-) -> None:
+def _phases_of_grid(grid: VolumeGeometry, geometry: VolumeGeometry, owner: Owner) -> frozenset[str]:
+    """The phases whose images have a mask's voxels; none where the measured ones have them, or no image has."""
+    if same_voxels(grid, geometry):
+        return frozenset()
+    drawn_on = [uid for uid, other in owner.grid_of_series.items() if same_voxels(grid, other)]
+    return owner.phases_of(drawn_on)
+
+
+def _require_phase_of_grid(path: Path, phases: frozenset[str], owner: Owner) -> None:
     """Refuses a mask whose voxels are those of another phase's images, and not of the measured ones."""
-    if owner.any_phase or not owner.phase or same_voxels(grid, geometry):
-        return
-    for uid, other in owner.grid_of_series.items():
-        phase = owner.phase_of_series.get(uid, "")
-        if phase not in ("", owner.phase) and same_voxels(grid, other):
-            raise WrongPhase(
-                f"lies on the grid of phase {phase}, and {owner.phase} is measured on another",
-                where=path,
-                remedy=phase_remedy(phase),
-            )
+    if not owner.accepts(phases):
+        phase = sorted(phases)[0]
+        raise WrongPhase(
+            f"lies on the grid of phase {phase}, and {owner.phase} is measured on another",
+            where=path,
+            remedy=phase_remedy(phase),
+        )
 
 
 def _slicer_segments(image: Any, keys: set[str]) -> _SlicerSegments:

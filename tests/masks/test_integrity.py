@@ -239,7 +239,7 @@ def test_no_flipped_bit_of_a_nifti_header_gives_other_voxels_than_nibabel_has(tm
             changed[byte] ^= 1 << bit
             path.write_bytes(changed)
             try:
-                layers, _ = read_volume_masks(path, GRID, Owner())
+                layers = read_volume_masks(path, GRID, Owner()).layers
             except MaskError:
                 continue
             here = [volume.labels[volume.labels > 0] for volume in layers[0].volumes]

@@ -84,10 +84,10 @@ class Place:
         save(ds, self.file(name))
 
 
-def written_study(folder):
-    """Two phases, of which the arterial lies 1.7 mm higher; soft tissue everywhere."""
+def written_study(folder, *, arterial_shift_mm=1.7):
+    """Two phases, of which the arterial lies so much higher; soft tissue everywhere."""
     datasets = {"AP": [], "PVP": []}
-    for phase, shift in (("AP", 1.7), ("PVP", 0.0)):
+    for phase, shift in (("AP", arterial_shift_mm), ("PVP", 0.0)):
         for kev in (60, 70, 100):
             for z in range(SHAPE[0]):
                 ds = ct_dataset(

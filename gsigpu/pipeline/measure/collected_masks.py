@@ -46,6 +46,7 @@ class CollectedMasks:
     files : all that were read, each with the role that named it
     parts : the files that these consist of, voxels and label names beside them included
     digests : SHA-256 of what was read of each of `files`
+    phases : of each of `files` that says them, those of the images that it was drawn on
     """
 
     masks: StudyMasks
@@ -55,3 +56,4 @@ class CollectedMasks:
     files: tuple[tuple[Role, Path], ...]
     parts: tuple[Path, ...] = ()
     digests: Mapping[Path, str] = field(default_factory=dict)
+    phases: tuple[frozenset[str], ...] = ()

@@ -18,6 +18,7 @@ from gsigpu.pipeline.measure.measure_study import MeasureJob
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.processor import Processor
+from gsigpu.pipeline.measure.shared_regions import SharedRegions
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.pipeline.stack_source import PlaneStore
@@ -40,18 +41,21 @@ class MeasureCompanion:
         table: str = MEASUREMENTS,
         tell_stage: Callable[[str], None] = lambda _stage: None,
         accept: Callable[[Measurement], Measurement] = lambda measurement: measurement,
+        shared: SharedRegions | None = None,
     ) -> None:
         """The arguments are those of `measure_study`.
 
         table : name of the table in the folder of the maps; "" for none
         tell_stage : told `maps` when the pass begins, and `measure` when it is over
         accept : gives the measurement that counts; what it raises ends the run, without output
+        shared : masks and regions of the study's phases, where several are measured with these masks and settings
         Raises GpuUnavailable and SettingsError.
         """
         self._masks, self._labels, self._table = masks, labels, table
         self._settings = settings or MeasureSettings()
         self._tell_stage, self._accept = tell_stage, accept
         self._processor = Processor(backend)
+        self._shared = shared
         self._job: MeasureJob | None = None
         self._begun = perf_counter()
         self.measurement: Measurement | None = None
@@ -71,6 +75,7 @@ class MeasureCompanion:
             labels=self._labels,
             processor=self._processor,
             store=store,
+            shared=self._shared,
         )
         self._channel_of = {
             id(series): channel for channel, series in enumerate(self._job.measurand.series)

@@ -23,11 +23,12 @@ from gsigpu.pipeline.measure.parameters import Measurand, iodine_pairs
 from gsigpu.pipeline.measure.position_check import named_for_another_phase
 from gsigpu.pipeline.measure.processor import Processor
 from gsigpu.pipeline.measure.region_numbers import Numbers, around_maps, region_numbers
-from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
+from gsigpu.pipeline.measure.shared_regions import SharedRegions
+from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.pipeline.workers import default_workers
-from gsigpu.regions.region_layout import Layout, lay_out
+from gsigpu.regions.region_layout import Layout
 
 # A vendor's iodine that is so many times the computed one, or more, is in another unit than it says.
 _DOUBTFUL_FACTOR = 3.0
@@ -96,10 +97,12 @@ class MeasureJob:
         labels: CaseLabels | None,
         processor: Processor,
         store: PlaneStore | None = None,
+        shared: SharedRegions | None = None,
     ) -> None:
         """Decides what to read, and makes the regions; for the arguments see `measure_study`.
 
         store : of the planes, where others read them too
+        shared : masks and regions of the study's phases, where several are measured with these masks and settings
         """
         begun = perf_counter()
         self._chosen, self._settings, self._processor = chosen, settings, processor
@@ -111,9 +114,8 @@ class MeasureJob:
             phase=labels.phase or stack.phase,
         )
         self.measurand = Measurand(chosen.study, stack, settings.parameters, store)
-        self._collected = collect_masks(masks, chosen.study, stack)
-        grid = stack.geometry
-        self.layout = lay_out(self._collected.masks, grid.spacing_mm, grid.shape, settings.regions)
+        shared = shared or SharedRegions(masks, settings.regions)
+        self._collected, self.layout = shared.of(chosen.study, stack)
         self.gatherer = Gatherer(
             self.measurand.series,
             [region.mask for region in self.layout.regions],

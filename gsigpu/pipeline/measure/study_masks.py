@@ -135,6 +135,7 @@ class _Collector:
         self._read: list[tuple[Role, Path]] = []
         self._parts: list[Path] = []
         self._digests: dict[Path, str] = {}
+        self._phases: list[frozenset[str]] = []
         self._is_position_used = False
 
     def read_lesions(self, path: Path, argument: int) -> None:
@@ -260,6 +261,7 @@ class _Collector:
             raise with_overlaps(error, path, self._stack, self._owner, self._files.liver) from error
         self._parts += mask_set.files
         self._digests[path] = mask_set.digest
+        self._phases += [mask_set.phases] if mask_set.phases else []
         self._is_position_used |= mask_set.is_positioned_by_choice
         return mask_set
 
@@ -410,6 +412,7 @@ class _Collector:
             files=tuple(self._read),
             parts=tuple(dict.fromkeys(self._parts)),
             digests=self._digests,
+            phases=tuple(self._phases),
         )
 
     def _joined(self, role: Role) -> RegionMask | None:

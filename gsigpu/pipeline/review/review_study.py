@@ -21,6 +21,7 @@ from gsigpu.pipeline.measure.map_companion import MeasureCompanion
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import ParameterSettings
+from gsigpu.pipeline.measure.shared_regions import SharedRegions
 from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.review.page_data import study_entry
@@ -128,6 +129,7 @@ def review_study(
     lesion_ids: set[str] = set()
     problems: list[MaskError] = []
     failures: list[GsigpuError] = []
+    shared = None if masks is None else SharedRegions(masks, settings.regions)
     with staged_folder(
         out,
         overwrite=overwrite,
@@ -147,7 +149,9 @@ def review_study(
             started = perf_counter()
             if masks is not None:
                 with watcher.stage("measure"):
-                    companion, problem = _begun(study, stack, masks, settings, labels, store)
+                    companion, problem = _begun(
+                        study, stack, masks, settings, labels, store, shared
+                    )
             begun = perf_counter()
             with watcher.stage("volumes") as progress:
                 kept, left_out = write_volumes(
@@ -256,6 +260,7 @@ def _begun(
     settings: MeasureSettings,
     labels: CaseLabels,
     store: PlaneStore,
+    shared: SharedRegions | None,
 ) -> tuple[MeasureCompanion | None, MaskError | None]:
     """The measurement of a phase, ready to see its slices, or why its masks give none."""
     companion = MeasureCompanion(
@@ -264,6 +269,7 @@ def _begun(
         labels=replace(labels, phase=stack.phase),
         backend="cpu",
         table="",
+        shared=shared,
     )
     chosen = ChosenStack(study=study, stack=stack, left_aside=(), scan_seconds=0.0)
     try:

@@ -1,0 +1,70 @@
+"""Masks read and regions made once for all phases of a study that share a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gsigpu.dicom.model import SpectralStack, Study
+from gsigpu.errors import WrongPhase
+from gsigpu.masks.layers import Owner
+from gsigpu.pipeline.measure.collected_masks import CollectedMasks
+from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks, owner_of
+from gsigpu.regions.region_layout import Layout, RegionSettings, lay_out
+from gsigpu.volume import VolumeGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was made for a phase, and what it depends on beside the phase.
+
+    geometry : of the phase, with its frame of reference
+    patient_id, study_uid : whose masks were accepted
+    """
+
+    geometry: VolumeGeometry
+    patient_id: str
+    study_uid: str
+    collected: CollectedMasks
+    layout: Layout
+
+    def serves(self, geometry: VolumeGeometry, owner: Owner) -> bool:
+        """Whether reading all over again would give the same: one grid, one owner, no mask of another phase."""
+        is_same = (self.geometry, self.patient_id, self.study_uid) == (
+            geometry,
+            owner.patient_id,
+            owner.study_uid,
+        )
+        return is_same and all(owner.accepts(phases) for phases in self.collected.phases)
+
+
+class SharedRegions:
+    """The masks of one study on the grids of its phases, and the regions made of them."""
+
+    def __init__(self, files: MaskFiles, settings: RegionSettings) -> None:
+        self._files, self._settings = files, settings
+        self._made: list[_Made] = []
+
+    def of(self, study: Study, stack: SpectralStack) -> tuple[CollectedMasks, Layout]:
+        """Masks and regions of a phase: those of an earlier one where reading the files again would give them.
+
+        Raises what `collect_masks` and `lay_out` raise.
+        """
+        owner = owner_of(study, stack, any_phase=self._files.any_phase)
+        grid = stack.geometry
+        for made in self._made:
+            if made.serves(grid, owner):
+                return made.collected, made.layout
+        collected = collect_masks(self._files, study, stack)
+        layout = lay_out(collected.masks, grid.spacing_mm, grid.shape, self._settings)
+        # A mask that was refused for this phase may be one of the next.
+        if not any(isinstance(failure.error, WrongPhase) for failure in collected.failures):
+            self._made.append(
+                _Made(
+                    geometry=grid,
+                    patient_id=owner.patient_id,
+                    study_uid=owner.study_uid,
+                    collected=collected,
+                    layout=layout,
+                )
+            )
+        return collected, layout
