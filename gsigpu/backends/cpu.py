@@ -221,6 +221,25 @@ def segment_histograms(
     return counts
 
 
+def distance_transform(
+    mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """Distances to the background, by SciPy; see `gsigpu.backends.Backend.distance_transform`.
+
+    >>> distance_transform(np.array([[True, True, False], [True, True, True]]), (1.0,))
+    array([[ 2.,  1.,  0.],
+           [inf, inf, inf]])
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    if mask.ndim > len(spacing_mm):
+        return np.stack([distance_transform(part, spacing_mm) for part in mask])
+    if mask.all():  # SciPy's distances mean nothing then
+        return np.full(mask.shape, np.inf)
+    distances: NDArray[np.float64] = distance_transform_edt(mask, sampling=spacing_mm)
+    return distances
+
+
 def require_shapes(
     stored: NDArray[np.int16],
     weights: NDArray[np.float32],

@@ -163,3 +163,23 @@ def segment_histograms(
         of_row = cupy.bincount(bins, minlength=n_segments * n_bins + 1)[:-1].get()
         counts[p] = of_row.reshape(n_segments, n_bins)
     return counts
+
+
+def distance_transform(mask: Any, spacing_mm: tuple[float, ...]) -> Any:
+    """Distances to the background; see `gsigpu.backends.Backend.distance_transform`.
+
+    cupyx has one too. It compares distances in float32 where spacings differ, and so may take a voxel that is not the
+    nearest; it fills boxes up to cubes, and what it does cannot be run without a card.
+    """
+    squared = cupy.where(cupy.ascontiguousarray(mask), cupy.float64(np.inf), cupy.float64(0.0))
+    if not mask.size:
+        return squared
+    other = cupy.empty_like(squared)
+    blocks = min(-(-mask.size // _THREADS), _MOST_BLOCKS)
+    kernel = _kernel(cupy.cuda.Device().id, "distance_transform", ())
+    for axis, step in enumerate(spacing_mm, start=mask.ndim - len(spacing_mm)):
+        stride = int(np.prod(mask.shape[axis + 1 :], dtype=np.int64))
+        sizes = cupy.int64(mask.size), cupy.int64(mask.shape[axis]), cupy.int64(stride)
+        kernel((blocks,), (_THREADS,), (squared, other, *sizes, cupy.float64(step)))
+        squared, other = other, squared
+    return cupy.sqrt(squared, out=squared)

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from gsigpu.backends import on_host
 from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.errors import GridMismatch, SettingsError
 from gsigpu.maps.nonlinear import array_namespace
@@ -57,7 +58,7 @@ def compute_arrays(
         )
     volume = images.reshape(len(energies), *(1,) * (3 - len(behind)), *behind)
     of_stack, _cautions = calibrated(
-        definitions, energies, volume.shape[1], lambda z: _on_host(volume[:, z])
+        definitions, energies, volume.shape[1], lambda z: on_host(volume[:, z])
     )
     plan = plan_maps(of_stack, energies)
     read = volume[[energies.index(kev) for kev in plan.energies_kev]]
@@ -89,8 +90,3 @@ def _ascending(hu: Any, energies_kev: Sequence[float]) -> tuple[Any, tuple[float
     if (np.diff(order) < 0).any():
         floats = floats[order.tolist()]
     return floats, tuple(energies[int(k)] for k in order)
-
-
-def _on_host(array: Any) -> Any:
-    """A copy as NumPy's."""
-    return array.get() if hasattr(array, "get") else np.asarray(array)

@@ -21,16 +21,26 @@ a single voxel's depth is 0.2 mm (one standard deviation), of a region on a sing
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.backends import DISTANCE_UNIT_MM, backend_for, on_host
 from gsigpu.errors import SettingsError
 from gsigpu.maps.nonlinear import array_namespace
 from gsigpu.regions.region_mask import RegionMask, Spacing
 
 Dimensions = Literal["2d", "3d"]
+
+
+class SignedDistances(Protocol):
+    """`signed_distance_mm`, wherever it is computed."""
+
+    def __call__(self, voxels: Any, spacing_mm: Spacing, *, dimensions: Dimensions = "3d") -> Any:
+        """(z, y, x) float64, mm, where the voxels are."""
+
+
 RIM_DIMENSIONS = ("auto", "2d", "3d")
 
 # Of the cube root of a voxel's volume (the square root of a pixel's area in 2-D): from the surface to the nearest
@@ -110,9 +120,10 @@ def signed_distance_mm(voxels: Any, spacing_mm: Spacing, *, dimensions: Dimensio
     """
     xp = array_namespace(voxels)
     if dimensions == "2d":
-        return xp.stack([_signed_in_plane(plane, spacing_mm) for plane in voxels])
+        return _signed_in_planes(voxels, _on_lattice(spacing_mm, 1))
     padded = xp.pad(voxels, 1)
     n_parts = _n_parts(spacing_mm)
+    spacing_mm = _on_lattice(spacing_mm, n_parts)
     if n_parts > 1:
         padded = _divided(padded, spacing_mm, n_parts)
     spacing_mm = (spacing_mm[0] / n_parts, *spacing_mm[1:])
@@ -134,13 +145,21 @@ def cap_heights_mm(voxels: Any, spacing_mm: Spacing) -> tuple[float, float]:
     return below * spacing_mm[0], above * spacing_mm[0]
 
 
+def _on_lattice(spacing_mm: Spacing, n_parts: int) -> Spacing:
+    """The nearest spacing, by 2 nm per part at most, whose squares and their sums float64 holds: no processor rounds then.
+
+    n_parts : into so many a slice is divided; the parts lie on the lattice too
+    """
+    units = (DISTANCE_UNIT_MM * n_parts, DISTANCE_UNIT_MM, DISTANCE_UNIT_MM)
+    z, y, x = (
+        max(round(size / unit), 1) * unit for size, unit in zip(spacing_mm, units, strict=True)
+    )
+    return (z, y, x)
+
+
 def _edt(mask: Any, spacing_mm: tuple[float, ...]) -> Any:
-    """Distance of the True voxels to the nearest False one; by SciPy or cupyx, whichever array came in."""
-    if array_namespace(mask) is np:
-        from scipy.ndimage import distance_transform_edt
-    else:
-        from cupyx.scipy.ndimage import distance_transform_edt
-    return distance_transform_edt(mask, sampling=spacing_mm)
+    """Distance of the True voxels to the nearest False one, where the mask lies."""
+    return backend_for(mask).distance_transform(mask, spacing_mm)
 
 
 def _signed(mask: Any, spacing_mm: tuple[float, ...]) -> Any:
@@ -153,11 +172,11 @@ def _signed(mask: Any, spacing_mm: tuple[float, ...]) -> Any:
     return xp.where(mask, -inside, outside)
 
 
-def _signed_in_plane(plane: Any, spacing_mm: Spacing) -> Any:
-    xp = array_namespace(plane)
-    if not bool(plane.any()):
-        return xp.full(plane.shape, xp.inf)
-    return _signed(xp.pad(plane, 1), spacing_mm[1:])[1:-1, 1:-1]
+def _signed_in_planes(voxels: Any, spacing_mm: Spacing) -> Any:
+    """Each slice by itself."""
+    xp = array_namespace(voxels)
+    signed = _signed(xp.pad(voxels, ((0, 0), (1, 1), (1, 1))), spacing_mm[1:])
+    return signed[:, 1:-1, 1:-1]
 
 
 def _n_parts(spacing_mm: Spacing) -> int:
@@ -174,11 +193,14 @@ def _divided(mask: Any, spacing_mm: Spacing, n_parts: int) -> Any:
     xp = array_namespace(mask)
     n_slices = mask.shape[0]
     # Distances between pixel centres on either side: the surface is where they cross 0.
+    has_voxels = on_host(mask.any(axis=(1, 2)))
+    between_centres = _edt(mask, spacing_mm[1:]) - _edt(~mask, spacing_mm[1:])
     heights: list[Any] = [
-        _edt(plane, spacing_mm[1:]) - _edt(~plane, spacing_mm[1:]) if bool(plane.any()) else None
-        for plane in mask
+        height if has_any else None
+        for height, has_any in zip(between_centres, has_voxels, strict=True)
     ]
-    peaks = [-np.inf if height is None else float(height.max()) for height in heights]
+    # -inf where a slice has no voxel
+    peaks = [float(peak) for peak in on_host(between_centres.max(axis=(1, 2)))]
     for z, height in enumerate(heights):
         if height is not None:
             # A part that ends here ends half-way to the next slice, however far other parts are there.
@@ -253,6 +275,5 @@ def _cap_height(areas_mm2: list[float], slice_mm: float) -> float:
 
 def _areas_mm2(voxels: Any, spacing_mm: Spacing) -> NDArray[np.float64]:
     """Of the slices, on the host."""
-    counts = voxels.sum(axis=(1, 2))
-    host = counts.get() if hasattr(counts, "get") else counts
-    return np.asarray(host, np.float64) * spacing_mm[1] * spacing_mm[2]
+    counts = on_host(voxels.sum(axis=(1, 2)))
+    return np.asarray(counts, np.float64) * spacing_mm[1] * spacing_mm[2]

@@ -9,7 +9,12 @@ from gsigpu.caution import Caution
 from gsigpu.choices import LESION_REGIONS, REGIONS
 from gsigpu.errors import SettingsError
 from gsigpu.regions import flags
-from gsigpu.regions.boundary import RIM_DIMENSIONS, Dimensions
+from gsigpu.regions.boundary import (
+    RIM_DIMENSIONS,
+    Dimensions,
+    SignedDistances,
+    signed_distance_mm,
+)
 from gsigpu.regions.region_mask import RegionMask, Spacing, trimmed, union
 from gsigpu.regions.shells import (
     AUTO_RIM,
@@ -167,9 +172,12 @@ def lay_out(
     spacing_mm: Spacing,
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
+    *,
+    signed: SignedDistances = signed_distance_mm,
 ) -> Layout:
     """The regions of a study, in the order of the tables.
 
+    signed : computes distances to boundaries, box by box
     Every lesion has each region of `settings.regions` that lesions have, among `regions` or `missing`.
     Raises SettingsError where no region at all can be made.
     """
@@ -179,12 +187,16 @@ def lay_out(
     around: list[RegionMask | None] = []
     if any(name in settings.regions for name in (*LESION_REGIONS, "profile")):
         for lesion in masks.lesions:
-            layout, made, absent, near = _of_lesion(lesion, masks, spacing_mm, grid_shape, settings)
+            layout, made, absent, near = _of_lesion(
+                lesion, masks, spacing_mm, grid_shape, settings, signed
+            )
             lesions.append(layout)
             around.append(near)
             regions += made
             missing += absent
-    reference, why_absent = _reference_regions(masks, spacing_mm, grid_shape, settings, around)
+    reference, why_absent = _reference_regions(
+        masks, spacing_mm, grid_shape, settings, around, signed
+    )
     if not (regions or missing or reference):
         ways = ", or ".join(
             way for name, (_, way) in why_absent.items() if name in settings.regions
@@ -213,6 +225,7 @@ def _of_lesion(
     spacing_mm: Spacing,
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
+    signed: SignedDistances,
 ) -> tuple[LesionLayout, list[MeasuredRegion], list[MissingRegion], RegionMask | None]:
     """Regions of one lesion, and its `surroundings`; all distances to its boundary are computed once."""
     others = [other.mask for other in masks.lesions if other is not lesion]
@@ -224,6 +237,7 @@ def _of_lesion(
         grid_shape,
         margin_mm=margin_mm,
         dimensions=settings.rim_dimensions,
+        signed=signed,
     )
     parts = lesion_regions(
         lesion.mask,
@@ -304,12 +318,17 @@ def _reference_regions(
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
     around: Sequence[RegionMask | None],
+    signed: SignedDistances,
 ) -> tuple[list[MeasuredRegion], dict[str, tuple[str, str]]]:
     """Parenchyma and aorta, of the study as a whole; why one is absent, and what to do for it."""
     regions: list[MeasuredRegion] = []
     absent: dict[str, tuple[str, str]] = {}
     is_measured = "parenchyma" in settings.regions
-    liver = _parenchyma(masks, spacing_mm, grid_shape, settings, around) if is_measured else None
+    liver = (
+        _parenchyma(masks, spacing_mm, grid_shape, settings, around, signed)
+        if is_measured
+        else None
+    )
     if liver is None:
         absent["parenchyma"] = ("no parenchyma is measured", _FOR_PARENCHYMA)
     elif liver.n_voxels == 0:
@@ -338,6 +357,7 @@ def _parenchyma(
     grid_shape: tuple[int, int, int],
     settings: RegionSettings,
     around: Sequence[RegionMask | None],
+    signed: SignedDistances,
 ) -> RegionMask | None:
     """The normal-liver ROI where one is given, else the liver clear of lesions and vessels."""
     if masks.normal is not None:
@@ -353,6 +373,7 @@ def _parenchyma(
         vessels=[union("vessels", vessels)] if vessels else [],
         clearance_mm=settings.clearance_mm,
         around=around,
+        signed=signed,
     )
 
 

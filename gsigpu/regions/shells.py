@@ -24,7 +24,12 @@ import numpy as np
 from gsigpu.errors import SettingsError
 from gsigpu.maps.nonlinear import array_namespace
 from gsigpu.regions import flags
-from gsigpu.regions.boundary import Dimensions, chosen_dimensions, signed_distance_mm
+from gsigpu.regions.boundary import (
+    Dimensions,
+    SignedDistances,
+    chosen_dimensions,
+    signed_distance_mm,
+)
 from gsigpu.regions.region_mask import RegionMask, Spacing, dilated, trimmed, within, without
 
 # A mean of fewer voxels is flagged: at 12 HU of noise its standard error is 4 HU and more.
@@ -118,14 +123,16 @@ def distance_field(
     *,
     margin_mm: float,
     dimensions: str = "auto",
+    signed: SignedDistances = signed_distance_mm,
 ) -> DistanceField:
     """Distances to a lesion's boundary, up to a margin around it.
 
     dimensions : `auto`, `2d` or `3d`, see `gsigpu.regions.boundary.chosen_dimensions`
+    signed : computes the distances in a box; it may do so elsewhere, as the result is the same
     """
     chosen = chosen_dimensions(lesion, spacing_mm, dimensions)
     box = grown_box(lesion, margin_mm, spacing_mm, grid_shape, in_plane=chosen == "2d")
-    signed_mm = signed_distance_mm(box.voxels, spacing_mm, dimensions=chosen)
+    signed_mm = signed(box.voxels, spacing_mm, dimensions=chosen)
     return DistanceField(box=box, signed_mm=signed_mm, dimensions=chosen)
 
 
@@ -273,10 +280,12 @@ def parenchyma(
     vessels: Sequence[RegionMask] = (),
     clearance_mm: float = LESION_CLEARANCE_MM,
     around: Sequence[RegionMask | None] = (),
+    signed: SignedDistances = signed_distance_mm,
 ) -> RegionMask:
     """Liver clear of lesions by `clearance_mm`, and of vessels.
 
     around : what `surroundings` gave for each lesion; () where it was not asked
+    signed : computes the other distances
     Distances are in space, also from a region of interest on one slice: the lesion goes on around it.
     """
     normal = replace(liver, name="parenchyma", label=0)
@@ -284,7 +293,12 @@ def parenchyma(
         near = known
         if near is None:
             field = distance_field(
-                lesion, spacing_mm, grid_shape, margin_mm=clearance_mm, dimensions="3d"
+                lesion,
+                spacing_mm,
+                grid_shape,
+                margin_mm=clearance_mm,
+                dimensions="3d",
+                signed=signed,
             )
             near = surroundings(field, clearance_mm, margin_mm=clearance_mm)
         assert near is not None  # a field in space with this margin

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import gamma
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.backends import on_host
 from gsigpu.regions.boundary import Dimensions, cap_heights_mm
 from gsigpu.regions.region_mask import RegionMask, Spacing, trimmed
 
@@ -69,7 +69,7 @@ def longest_axial_line(mask: RegionMask, spacing_mm: Spacing) -> AxialLine | Non
     """
     pixel_mm = np.array(spacing_mm[1:])
     longest_mm, best = 0.0, None
-    for local, plane in enumerate(_on_host(mask.voxels)):
+    for local, plane in enumerate(on_host(mask.voxels)):
         ends = _row_ends(plane)
         if not len(ends):
             continue
@@ -139,7 +139,7 @@ def feret_diameter_mm(
     """
     if mask.n_voxels == 0:
         return 0.0
-    voxels = _on_host(trimmed(mask).voxels)
+    voxels = on_host(trimmed(mask).voxels)
     points = _row_ends(voxels) * spacing_mm
     if dimensions == "3d":
         points = np.concatenate([points, _poles_mm(voxels, spacing_mm)])
@@ -160,10 +160,6 @@ def _poles_mm(voxels: NDArray[np.bool_], spacing_mm: Spacing) -> NDArray[np.floa
         y_mm, x_mm = (middle + drift * height_mm / spacing_mm[0]) * spacing_mm[1:]
         poles.append((end * spacing_mm[0] - inward * height_mm, y_mm, x_mm))
     return np.array(poles)
-
-
-def _on_host(voxels: Any) -> NDArray[np.bool_]:
-    return voxels.get() if hasattr(voxels, "get") else np.asarray(voxels)
 
 
 def _row_ends(voxels: NDArray[np.bool_]) -> NDArray[np.float64]:

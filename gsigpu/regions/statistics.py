@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.backends import BIN_EDGE
+from gsigpu.backends import BIN_EDGE, on_host
 from gsigpu.maps.nonlinear import array_namespace
 
 STATISTICS = (
@@ -62,7 +62,7 @@ def statistics_of_rows(
     (2.0, 2.0, nan, 1.0)
     """
     xp = array_namespace(values)
-    ordered = _on_host(xp.sort(values.astype(xp.float64), axis=1))  # NaN last
+    ordered = on_host(xp.sort(values.astype(xp.float64), axis=1))  # NaN last
     n_rows, n = ordered.shape
     n_valid = n - np.isnan(ordered).sum(axis=1)
     results: list[dict[str, float]] = [{} for _ in range(n_rows)]
@@ -90,7 +90,7 @@ def mean_and_sd_of_rows(values: Any) -> list[dict[str, float]]:
     rows = values.astype(xp.float64)
     is_valid = ~xp.isnan(rows)
     if bool(is_valid.all()) and rows.shape[1] > 1:
-        means, sds = _on_host(rows.mean(axis=1)), _on_host(rows.std(axis=1, ddof=1))
+        means, sds = on_host(rows.mean(axis=1)), on_host(rows.std(axis=1, ddof=1))
         n_valid = float(rows.shape[1])
         return [
             {"mean": float(mean), "sd": float(sd), "n_valid": n_valid}
@@ -202,12 +202,7 @@ def spectral_curve(stack_hu: Any) -> tuple[NDArray[np.float64], NDArray[np.float
     nothing = np.full(n_energies, np.nan)
     mean = valid.mean(axis=1, dtype=xp.float64) if n else nothing
     sd = valid.std(axis=1, ddof=1, dtype=xp.float64) if n > 1 else nothing
-    return _on_host(mean), _on_host(sd)
-
-
-def _on_host(array: Any) -> NDArray[np.float64]:
-    host: NDArray[np.float64] = array if array_namespace(array) is np else array.get()
-    return host
+    return on_host(mean), on_host(sd)
 
 
 def ratio(numerator: float, denominator: float) -> float:

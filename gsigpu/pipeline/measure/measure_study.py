@@ -21,7 +21,7 @@ from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings, Ve
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels, measurement_rows
 from gsigpu.pipeline.measure.parameters import Measurand, iodine_pairs
 from gsigpu.pipeline.measure.position_check import named_for_another_phase
-from gsigpu.pipeline.measure.processor import Processor
+from gsigpu.pipeline.measure.processor import Processor, signed_distances
 from gsigpu.pipeline.measure.region_numbers import Numbers, around_maps, region_numbers
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
 from gsigpu.pipeline.measure.study_masks import MaskFiles
@@ -56,7 +56,7 @@ def measure_study(
     masks : files of masks, and what their regions are
     labels : of the case; the patient's ID is the study's where none is given
     phase, series, energies_kev : which stack, and which of its energies
-    backend : where values and statistics are computed; files are read and regions made on the CPU
+    backend : where distances, values and statistics are computed; files are read on the CPU
     Only the slices that the regions touch are read.
 
     Raises InputError and its kinds, SettingsError, BackendError. A lesion that cannot be measured is among `failures`
@@ -115,7 +115,9 @@ class MeasureJob:
         )
         self.measurand = Measurand(chosen.study, stack, settings.parameters, store)
         shared = shared or SharedRegions(masks, settings.regions)
-        self._collected, self.layout = shared.of(chosen.study, stack)
+        self._collected, self.layout = shared.of(
+            chosen.study, stack, signed=signed_distances(processor)
+        )
         self.gatherer = Gatherer(
             self.measurand.series,
             [region.mask for region in self.layout.regions],

@@ -4,17 +4,60 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from gsigpu.backends import BackendName, choose
+from gsigpu.backends import BackendName, choose, on_host
+from gsigpu.backends.device import n_sharing
 from gsigpu.caution import Caution
 from gsigpu.errors import DeviceOutOfMemory
+from gsigpu.regions.boundary import Dimensions, SignedDistances, signed_distance_mm
+from gsigpu.regions.region_mask import Spacing
+
+if TYPE_CHECKING:
+    from gsigpu.pipeline.map.stream_gpu import CupyDevice
 
 T = TypeVar("T")
-# Work on arrays: it is given what takes a NumPy array to where it is to be computed.
-Work = Callable[[Callable[[Any], Any]], T]
+# Of the card's memory that is free, shared by those that GSIGPU_CARD_SHARE names: what a measurement plans for. The rest is
+# for what CuPy and CUB take beside it.
+_PLANNED = 0.5
+
+
+class Place(Protocol):
+    """Where work is done."""
+
+    def put(self, array: Any) -> Any:
+        """A NumPy array, there."""
+
+    def room_bytes(self) -> int | None:
+        """How much memory the work should take there; None where nothing is known to limit it."""
+
+
+class _Host:
+    """The memory of this process."""
+
+    def put(self, array: Any) -> Any:
+        return np.asarray(array)
+
+    def room_bytes(self) -> int | None:
+        return None
+
+
+class _Card:
+    """The memory of the current device."""
+
+    def __init__(self, device: CupyDevice) -> None:
+        self._device = device
+
+    def put(self, array: Any) -> Any:
+        return self._device.array(array)
+
+    def room_bytes(self) -> int | None:
+        return int(_PLANNED * self._device.free_bytes() / n_sharing())
+
+
+Work = Callable[[Place], T]
 
 
 class Processor:
@@ -49,7 +92,7 @@ class Processor:
                 return results[0]
             # Here the exception is gone, and with it the frames that held memory of the card.
             self._out_of_memory(why)
-        return work(np.asarray)
+        return work(_Host())
 
     def _out_of_memory(self, why: str) -> None:
         from gsigpu.pipeline.map.stream_gpu import CupyDevice
@@ -67,13 +110,25 @@ class Processor:
                 self.notes.append(Caution("backend", text))
 
 
+def signed_distances(processor: Processor) -> SignedDistances:
+    """`signed_distance_mm` of boxes on the host, computed by a processor; the same to the bit on both."""
+
+    def computed(voxels: Any, spacing_mm: Spacing, *, dimensions: Dimensions = "3d") -> Any:
+        def work(place: Place) -> Any:
+            return on_host(signed_distance_mm(place.put(voxels), spacing_mm, dimensions=dimensions))
+
+        return processor.run(work)
+
+    return computed
+
+
 def _attempt(work: Work[T]) -> tuple[list[T], str | None]:
     """What the work gives on the card, or why memory ran out."""
     from gsigpu.pipeline.map.stream_gpu import CupyDevice
 
     device = CupyDevice()
     try:
-        return [work(device.array)], None
+        return [work(_Card(device))], None
     except Exception as error:
         if not device.is_out_of_memory(error):
             raise

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.backends import backend_for
+from gsigpu.backends import backend_for, on_host
 from gsigpu.backends.kernel_source import runs_of_equal_slices
 from gsigpu.dicom.model import Plane
 from gsigpu.maps.nonlinear import array_namespace
@@ -22,7 +22,13 @@ from gsigpu.pipeline.map.evaluate import evaluate
 from gsigpu.pipeline.map.program import MapProgram, compile_program, padding_ranges
 from gsigpu.pipeline.measure.gather import Gathered, MorePlanes
 from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
-from gsigpu.pipeline.measure.processor import Processor
+from gsigpu.pipeline.measure.pieces import (
+    FOR_VALUES,
+    bytes_per_voxel,
+    slices_in_pieces,
+    statistics_in_pieces,
+)
+from gsigpu.pipeline.measure.processor import Place, Processor
 from gsigpu.pipeline.stack_source import rescale_of
 from gsigpu.regions.region_layout import Layout
 from gsigpu.regions.segment_statistics import Segments, segments_of, statistics_of_segments
@@ -69,9 +75,7 @@ def region_numbers(
     layout: Layout, gathered: Gathered, measurand: Measurand, processor: Processor
 ) -> Numbers:
     """The numbers of the regions of a layout, whose voxels were gathered."""
-    return processor.run(
-        lambda to_processor: _Values(gathered, measurand, to_processor).numbers(layout)
-    )
+    return processor.run(lambda place: _Values(gathered, measurand, place).numbers(layout))
 
 
 def around_maps(measurand: Measurand, processor: Processor) -> MorePlanes | None:
@@ -85,12 +89,12 @@ def around_maps(measurand: Measurand, processor: Processor) -> MorePlanes | None
     def values(
         z: int, planes: Sequence[NDArray[np.int16]], indices: NDArray[np.intp]
     ) -> NDArray[np.float32]:
-        def work(to_processor: Callable[[Any], Any]) -> NDArray[np.float32]:
-            stored = to_processor(np.stack([planes[channel] for channel in channels]))
+        def work(place: Place) -> NDArray[np.float32]:
+            stored = place.put(np.stack([planes[channel] for channel in channels]))
             xp = array_namespace(stored)
             results, _ = evaluate(program, z, stored)
-            picked = xp.stack([plane.ravel()[to_processor(indices)] for plane in results])
-            return _on_host(picked)
+            picked = xp.stack([plane.ravel()[place.put(indices)] for plane in results])
+            return on_host(picked)
 
         return processor.run(work)
 
@@ -98,27 +102,36 @@ def around_maps(measurand: Measurand, processor: Processor) -> MorePlanes | None
 
 
 class _Values:
-    """All parameters of all gathered voxels, (R, M) float32, where they are computed."""
+    """All parameters of all gathered voxels, (R, M) float32.
 
-    def __init__(
-        self, gathered: Gathered, measurand: Measurand, to_processor: Callable[[Any], Any]
-    ) -> None:
-        self._gathered, self._measurand = gathered, measurand
-        self._to_processor = to_processor
+    They lie where they are computed, or on the host where the card has no room for all of them at once; then
+    they are computed some slices at a time, and statistics of some rows and regions at a time.
+    """
+
+    def __init__(self, gathered: Gathered, measurand: Measurand, place: Place) -> None:
+        self._gathered, self._measurand, self._place = gathered, measurand, place
         self._rows = measurand.rows()
         self._host_rows: dict[int, NDArray[np.float32]] = {}
         self._n_maps = 0 if measurand.plan is None else len(measurand.plan.definitions)
-        stored = to_processor(gathered.stored)
+        n_channels, n_voxels = gathered.stored.shape
+        n_rows = self._n_maps + n_channels + measurand.n_more
+        self._room = place.room_bytes()
+        most = n_voxels
+        if self._room is not None:
+            most = int(FOR_VALUES * self._room) // bytes_per_voxel(n_channels, n_rows)
+        self._is_whole = n_voxels <= most
+        stored = place.put(gathered.stored) if self._is_whole else gathered.stored
         xp = array_namespace(stored)
-        n_rows = self._n_maps + len(stored) + measurand.n_more
-        self._array = xp.empty((n_rows, stored.shape[1]), np.float32)
+        self._array = xp.empty((n_rows, n_voxels), np.float32)
         if gathered.slices:
-            for first, end in self._runs():
-                self._compute(stored, first, end)
+            for run in self._runs():
+                for first, end in slices_in_pieces(gathered.starts, *run, most):
+                    self._compute(stored, first, end)
         for channel, factor in measurand.scaled_channels.items():
             self._array[self._n_maps + channel] /= np.float32(factor)
         if measurand.n_more:
-            self._array[self._n_maps + len(stored) :] = to_processor(gathered.more)
+            more = place.put(gathered.more) if self._is_whole else gathered.more
+            self._array[self._n_maps + n_channels :] = more
 
     def _runs(self) -> list[tuple[int, int]]:
         """Slices in a row with the same rescale and padding, by their place among those read."""
@@ -127,16 +140,19 @@ class _Values:
         return runs_of_equal_slices(*_tables(channels))
 
     def _compute(self, stored: Any, first: int, end: int) -> None:
-        """The maps and the series of a run, straight into their rows where it is the only one."""
+        """The maps and the series of some slices, straight into their rows where they are all there are."""
         gathered, array = self._gathered, self._array
         columns = slice(int(gathered.starts[first]), int(gathered.starts[end]))
-        is_all = columns == slice(0, array.shape[1])
-        xp = array_namespace(stored)
-        part = stored if is_all else xp.ascontiguousarray(stored[:, columns])
+        is_all = self._is_whole and columns == slice(0, array.shape[1])
+        part = stored if is_all else self._part(stored, columns)
         planes = [[series.planes[gathered.slices[first]]] for series in gathered.series]
         n_channels, n = part.shape
+        xp = array_namespace(part)
         series_rows = array[self._n_maps : self._n_maps + n_channels]
-        self._rescale(part, planes, series_rows, columns, is_all=is_all)
+        out = series_rows if is_all else xp.empty((n_channels, n), np.float32)
+        _rescale(part, planes, out)
+        if not is_all:
+            series_rows[:, columns] = self._where_rows_are(out)
         plan = self._measurand.plan
         if plan is None:
             return
@@ -152,26 +168,15 @@ class _Values:
         )
         if not in_place:
             for row, plane in zip(array, results, strict=False):
-                row[columns] = plane[0]
+                row[columns] = self._where_rows_are(plane[0])
 
-    @staticmethod
-    def _rescale(
-        part: Any, planes: list[list[Plane]], rows: Any, columns: slice, *, is_all: bool
-    ) -> None:
-        """Every series by itself, as a slice of one energy and one map."""
-        xp = array_namespace(part)
-        n_channels, n = part.shape
-        slopes, intercepts, padding = (table[0] for table in _tables(planes))
-        out = rows if is_all else xp.empty((n_channels, n), np.float32)
-        backend_for(part).linear_maps(
-            part.reshape(n_channels, 1, n),
-            slopes.astype(np.float32).reshape(-1, 1, 1),
-            intercepts.astype(np.float32).reshape(-1, 1),
-            out.reshape(n_channels, 1, n),
-            padding=padding.reshape(-1, 1, 2),
-        )
-        if not is_all:
-            rows[:, columns] = out
+    def _part(self, stored: Any, columns: slice) -> Any:
+        """Some voxels, where they are computed."""
+        part = array_namespace(stored).ascontiguousarray(stored[:, columns])
+        return part if self._is_whole else self._place.put(part)
+
+    def _where_rows_are(self, values: Any) -> Any:
+        return values if self._is_whole else on_host(values)
 
     def numbers(self, layout: Layout) -> Numbers:
         """Of all regions; statistics of those that belong together are computed together."""
@@ -221,9 +226,26 @@ class _Values:
         self, rows: Sequence[int], regions: Sequence[int], names: Sequence[str]
     ) -> dict[str, NDArray[np.float64]]:
         """(rows, regions) by name."""
+        sizes = [self._gathered.voxels[region].size for region in regions]
+        n_voxels = 0 if self._is_whole else self._array.shape[1]
+        parts = [
+            [self._of_some(rows[a:b], regions[c:d], names) for c, d in groups]
+            for (a, b), groups in statistics_in_pieces(len(rows), sizes, n_voxels, self._room)
+        ]
+        return {
+            name: np.concatenate([np.concatenate([p[name] for p in row], axis=1) for row in parts])
+            for name in (*names, "n_valid")
+        }
+
+    def _of_some(
+        self, rows: Sequence[int], regions: Sequence[int], names: Sequence[str]
+    ) -> dict[str, NDArray[np.float64]]:
         segments = segments_of([self._gathered.voxels[region] for region in regions])
-        on_processor = Segments(self._to_processor(segments.voxels), segments.starts)
-        return statistics_of_segments(self._array, on_processor, names, rows=rows)
+        there = Segments(self._place.put(segments.voxels), segments.starts)
+        if self._is_whole:
+            return statistics_of_segments(self._array, there, names, rows=rows)
+        values = self._place.put(self._array[list(rows)])
+        return statistics_of_segments(values, there, names)
 
     def _curve(
         self,
@@ -236,7 +258,11 @@ class _Values:
         voxels = self._gathered.voxels[region]
         if (n_valid == voxels.size).all():
             return means, voxels.size
-        stack_hu = self._array[rows[0] : rows[-1] + 1][:, self._to_processor(voxels)]
+        series = self._array[rows[0] : rows[-1] + 1]
+        if self._is_whole:
+            stack_hu = series[:, self._place.put(voxels)]
+        else:
+            stack_hu = self._place.put(series[:, voxels])
         curve_hu, _ = spectral_curve(stack_hu)
         xp = array_namespace(stack_hu)
         return curve_hu, int((~xp.isnan(stack_hu).any(axis=0)).sum())
@@ -252,8 +278,21 @@ class _Values:
     def _host_row(self, row: int) -> NDArray[np.float32]:
         """All of a row, on the host: that needs no room on the card."""
         if row not in self._host_rows:
-            self._host_rows[row] = _on_host(self._array[row])
+            self._host_rows[row] = on_host(self._array[row])
         return self._host_rows[row]
+
+
+def _rescale(part: Any, planes: list[list[Plane]], out: Any) -> None:
+    """Every series by itself, as a slice of one energy and one map."""
+    n_channels, n = part.shape
+    slopes, intercepts, padding = (table[0] for table in _tables(planes))
+    backend_for(part).linear_maps(
+        part.reshape(n_channels, 1, n),
+        slopes.astype(np.float32).reshape(-1, 1, 1),
+        intercepts.astype(np.float32).reshape(-1, 1),
+        out.reshape(n_channels, 1, n),
+        padding=padding.reshape(-1, 1, 2),
+    )
 
 
 def _of(by_name: Mapping[str, NDArray[np.float64]], row: int, region: int) -> dict[str, float]:
@@ -271,8 +310,3 @@ def _program(plan: MapPlan, channels: Sequence[Sequence[Plane]]) -> MapProgram:
     return compile_program(
         plan, (image.rows, image.columns), np.dtype(np.float32), **rescale_of(channels)
     )
-
-
-def _on_host(array: Any) -> NDArray[Any]:
-    host: NDArray[Any] = array if isinstance(array, np.ndarray) else array.get()
-    return host

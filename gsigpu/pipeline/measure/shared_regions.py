@@ -9,6 +9,7 @@ from gsigpu.errors import WrongPhase
 from gsigpu.masks.layers import Owner
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks
 from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks, owner_of
+from gsigpu.regions.boundary import SignedDistances, signed_distance_mm
 from gsigpu.regions.region_layout import Layout, RegionSettings, lay_out
 from gsigpu.volume import VolumeGeometry
 
@@ -44,9 +45,16 @@ class SharedRegions:
         self._files, self._settings = files, settings
         self._made: list[_Made] = []
 
-    def of(self, study: Study, stack: SpectralStack) -> tuple[CollectedMasks, Layout]:
+    def of(
+        self,
+        study: Study,
+        stack: SpectralStack,
+        *,
+        signed: SignedDistances = signed_distance_mm,
+    ) -> tuple[CollectedMasks, Layout]:
         """Masks and regions of a phase: those of an earlier one where reading the files again would give them.
 
+        signed : computes distances to boundaries, box by box
         Raises what `collect_masks` and `lay_out` raise.
         """
         owner = owner_of(study, stack, any_phase=self._files.any_phase)
@@ -55,7 +63,9 @@ class SharedRegions:
             if made.serves(grid, owner):
                 return made.collected, made.layout
         collected = collect_masks(self._files, study, stack)
-        layout = lay_out(collected.masks, grid.spacing_mm, grid.shape, self._settings)
+        layout = lay_out(
+            collected.masks, grid.spacing_mm, grid.shape, self._settings, signed=signed
+        )
         # A mask that was refused for this phase may be one of the next.
         if not any(isinstance(failure.error, WrongPhase) for failure in collected.failures):
             self._made.append(
