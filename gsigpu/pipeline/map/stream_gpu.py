@@ -143,6 +143,10 @@ class CupyDevice:
         """Waits for the stream."""
         stream.synchronize()
 
+    def rest(self) -> None:
+        """Waits for all work on the card."""
+        self._cupy.cuda.Device().synchronize()
+
     def release(self) -> None:
         """Empties CuPy's pools."""
         self._cupy.get_default_memory_pool().free_all_blocks()

@@ -97,7 +97,9 @@ class Processor:
     def _out_of_memory(self, why: str) -> None:
         from gsigpu.pipeline.map.stream_gpu import CupyDevice
 
-        CupyDevice().release()
+        device = CupyDevice()
+        device.rest()  # what was queued still uses the memory that goes back
+        device.release()
         if self._backend == "gpu":
             raise DeviceOutOfMemory(
                 f"the GPU has no room for the voxels of the regions ({why})",

@@ -5,13 +5,10 @@ a card now and then. A fault that no scenario notices is a gap in the scenarios 
 """
 
 import random
-import sys
 import threading
 import time
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -25,6 +22,7 @@ from gsigpu.pipeline.map.program import Block, MapProgram, compile_program
 from gsigpu.pipeline.map.run_program import run_program
 from gsigpu.pipeline.map.stream import run_on_cpu
 from tests.support import host_cupy
+from tests.support.mutants import mutated
 
 ENERGIES = (40.0, 60.0, 80.0, 100.0)
 N_SLICES, PLANE = 9, (5, 8)
@@ -356,11 +354,6 @@ def test_chunks_follow_the_stated_rule():
 # Faults
 
 
-def _replace(text, before, after):
-    assert text.count(before) >= 1, f"the source has changed: {before!r}"
-    return text.replace(before, after)
-
-
 _SLOTS = "slots = [_Slot(self.program, self.device, size) for _ in range(N_SLOTS)]\n"
 
 
@@ -432,19 +425,6 @@ MUTATIONS = {
         "            finish_all([future for slot in slots for future in slot.emptied])\n", "",
     ),
 }  # fmt: skip
-
-
-def _mutated(before, after):
-    text = Path(stream_gpu.__file__).read_text("utf-8")
-    module = ModuleType("gsigpu.pipeline.map.stream_gpu_mutated")
-    sys.modules[module.__name__] = module  # dataclasses and closures look it up
-    try:
-        exec(
-            compile(_replace(text, before, after), "stream_gpu_mutated.py", "exec"), module.__dict__
-        )
-    finally:
-        del sys.modules[module.__name__]
-    return module
 
 
 def _maps_are_right(patch, run, number):
@@ -520,7 +500,7 @@ def test_the_scenarios_pass_without_a_fault(monkeypatch):
 def test_no_fault_of_ordering_survives(monkeypatch, fault):
     """A right flow survives all scenarios; the order decides only how soon a fault is seen."""
     assert set(MUTATIONS) >= SHOWN_LATE
-    module = _mutated(*MUTATIONS[fault])
+    module = mutated(stream_gpu, *MUTATIONS[fault])
     scenarios = SCENARIOS[::-1] if fault in SHOWN_LATE else SCENARIOS
     with pytest.raises(BaseException) as caught:  # noqa: PT011  # whatever a card's user would have seen
         run_scenarios(monkeypatch, module.run_on_gpu, scenarios)

@@ -28,7 +28,7 @@ What it holds code to:
 - **Out of memory** where it is asked for: `room`, `pinned_room` in bytes, `cupy.card.taken` by other processes; `cupy.card.fail_at = {n}` lets the n-th allocation
   fail (device and pinned memory counted together, from 0; `cupy.card.n_allocations` counts them).
 
-`cupy.card` also keeps what was done: `copies` (direction, bytes, stream), `launches` (names of kernels). A fault in queued work
+`cupy.card` also keeps what was done: `copies` (direction, bytes, stream), `launches` (names of kernels), `peak` (bytes of arrays at once). A fault in queued work
 comes up at the next wait of the host, as a card's errors do.
 
 CuPy 14's own behaviour, where it is imitated, was read in its source and documentation: `core.pyx` (`get`, `set`,

@@ -152,6 +152,8 @@ class Card:
             set()
         )  # numbers of allocations (device and pinned, from 0) that find no memory
         self.n_allocations = 0
+        self.live = {"device": 0, "pinned": 0}  # bytes of arrays; pools hold more
+        self.peak = {"device": 0, "pinned": 0}  # the most that they were
         self.copies = []  # (direction, bytes, number of the stream), in the order of their queueing
         self.launches = []  # names of kernels
         self.faults = []
@@ -259,6 +261,8 @@ class Card:
             block = free.pop() if free else self._new_block(size, kind, arena)
             if kind == "pinned":
                 poison(block.bytes)
+            self.live[kind] += size
+            self.peak[kind] = max(self.peak[kind], self.live[kind])
             return block
 
     def _new_block(self, size, kind, arena):
@@ -311,6 +315,7 @@ class Card:
         """Blocks whose last array is gone return to their arena, in the order of the arena's stream."""
         while self.dropped:
             block = self.dropped.popleft()
+            self.live[block.kind] -= block.n_bytes
             if block.kind == "pinned":
                 for (number, _, _, _), (count, name) in block.accesses.items():
                     if self.host.get(number, 0) < count:
