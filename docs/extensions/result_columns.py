@@ -72,6 +72,8 @@ MEANINGS = {
     "equivalence_margin": "difference of areas that does not matter, as stated beforehand",
     "p_equivalence": "of the two one-sided tests that the areas differ by less than the margin, the larger p",
     "site": "the site that is left out, and judged", "auc_elsewhere": "area of all other sites together",
+    "mean_before": "of the site's lesions", "mean_after": "of the same lesions after ComBat",
+    "sd_before": "of the site's lesions", "sd_after": "of the same lesions after ComBat",
     "auc_plain": "area of the same lesions without adjustment",
     "column": "the column whose levels are compared", "level": "one of its values",
     "reader": "the reader", "within_sd": "standard deviation of readings of one lesion",

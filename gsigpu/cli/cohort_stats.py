@@ -119,6 +119,13 @@ def cohort_stats(
             help="A column of TABLE or --patients, as hospital or scanner; each of its values is left out in turn.",
         ),
     ] = "",
+    combat: Annotated[
+        bool,
+        typer.Option(
+            "--combat",
+            help="Repeat the primary test on values without the sites' effects (ComBat, extra `combat`).",
+        ),
+    ] = False,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -175,6 +182,7 @@ def cohort_stats(
                 covariates=tuple(covariates),
                 subgroups=subgroups,
                 site=site,
+                combat=combat,
                 plan=declared,
             ),
             patients=patients,

@@ -216,6 +216,12 @@ SITE_COLUMNS = (
     "n_patients_a", "n_patients_b", "note",
 )  # fmt: skip
 
+# Rows: each site of each parameter and region, before and after ComBat took out what is peculiar to it.
+COMBAT_COLUMNS = (
+    "track", "site", "mean_before", "mean_after", "sd_before", "sd_after", "n_lesions",
+    "n_patients", "note",
+)  # fmt: skip
+
 # Rows: values that a reader measured again, per reader. `paper` takes lesions as independent.
 REPEATABILITY_COLUMNS = (
     "track", "unit", "reader", "within_sd", "within_sd_low", "within_sd_high", "repeatability",

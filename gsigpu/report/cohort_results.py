@@ -32,6 +32,7 @@ class StatisticsSettings:
     covariates : columns that are held equal in further tests and areas, `size` for the lesions' diameter
     subgroups : a column inside whose levels the primary test is repeated
     site : a column whose values are left out in turn
+    combat : repeat the primary test on values without the sites' effects (`groups.combat`)
     plan : what was declared beforehand; all else is exploratory
     """
 
@@ -46,6 +47,7 @@ class StatisticsSettings:
     covariates: tuple[str, ...] = ()
     subgroups: str = ""
     site: str = ""
+    combat: bool = False
     plan: Plan | None = None
 
     def __post_init__(self) -> None:
@@ -61,6 +63,11 @@ class StatisticsSettings:
             raise SettingsError(
                 f"margin {self.equivalence_margin:g} of areas is not between 0 and 0.5",
                 remedy="write --equivalence-margin 0.05",
+            )
+        if self.combat and not self.site:
+            raise SettingsError(
+                "--combat takes out what is peculiar to a site, and no site is named",
+                remedy="add --site COLUMN",
             )
         self.roc("")
 
@@ -98,6 +105,7 @@ class StatisticsSettings:
             "covariates": list(self.covariates),
             "subgroups": self.subgroups,
             "site": self.site,
+            "combat": self.combat,
             "plan": None if self.plan is None else self.plan.as_dict(),
         }
 
@@ -136,6 +144,7 @@ class Frames:
     reader_comparisons: pd.DataFrame
     sample_size: pd.DataFrame
     sites: pd.DataFrame
+    combat: pd.DataFrame
 
     def named(self) -> dict[str, pd.DataFrame]:
         """Name -> frame, in the order of the files."""

@@ -16,6 +16,7 @@ from gsigpu.report.row_tables import (
     Column,
     counts,
     interval_of,
+    mean_sd_of,
     measured,
     p_of,
     row_table,
@@ -165,6 +166,29 @@ def sites_table(results: Results) -> Table | None:
         caption="Sites judged by the cut-offs of the others",
         notes=["Intervals with patients as units."],
         answer="sensitivity",
+    )
+
+
+def combat_table(results: Results, units: dict[str, str]) -> Table | None:
+    """Every site's mean and SD of every parameter, before and after ComBat."""
+    return row_table(
+        results.frames.combat,
+        [
+            Column("site", words("site")),
+            PARAMETER,
+            WHERE,
+            Column("unit", unit_of(units)),
+            Column("mean ± SD before", mean_sd_of("mean_before", "sd_before")),
+            Column("mean ± SD after", mean_sd_of("mean_after", "sd_after")),
+            PATIENTS_AND_LESIONS,
+        ],
+        name="combat",
+        caption="Sites before and after their effects were taken out",
+        notes=[
+            "ComBat (Johnson, Li and Rabinovic), the parameters and regions of a phase together, of lesions that have all of them. Differences that go with groups and covariates are kept, so the sites’ means need not become equal.",
+            "It assumes that lesions are independent, that a site shifts and stretches all parameters alike, and that sites and groups are not confounded. The tests below on these values do not know that sites were estimated: p may be too small, most where groups and sites are unbalanced.",
+        ],
+        answer="mean_after",
     )
 
 

@@ -11,6 +11,7 @@ from gsigpu.report.cohort_results import ALPHA, Results
 from gsigpu.report.covariate_tables import (
     adjusted_areas_table,
     adjusted_table,
+    combat_table,
     sites_table,
     subgroups_table,
 )
@@ -104,6 +105,11 @@ def further_parts(observations: Observations, results: Results) -> list[FurtherP
             f"Each {site} by the cut-offs of the others",
             f"Does a cut-off hold where it was not chosen? Each {site} is judged by the cut-off of all others.",
             sites_table(results),
+        ),
+        (
+            f"{site.capitalize()} effects taken out",
+            f"What does each {site} look like before and after ComBat? The primary test on the values after it stands among the other choices below.",
+            combat_table(results, units),
         ),
         (
             "Other choices",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from gsigpu.cohort_statistics.groups.combat import WITHOUT_SITES
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.table_cells import listed, parameter_name, plural, with_unit
 from gsigpu.tables.observations import Observations
@@ -24,6 +25,8 @@ _REFERENCES = {
     "hand-till": "Hand & Till, Mach Learn 2001; 45: 171-186",
     "rubin": "Rubin, Multiple Imputation for Nonresponse in Surveys, Wiley 1987",
     "janes-pepe": "Janes & Pepe, Biometrika 2009; 96: 371-382",
+    "combat": "Johnson, Li & Rabinovic, Biostatistics 2007; 8: 118-127",
+    "nygaard": "Nygaard, Rødland & Hovig, Biostatistics 2016; 17: 29-39",
     "icc": "Shrout & Fleiss, Psychol Bull 1979; 86: 420-428",
 }
 
@@ -165,6 +168,11 @@ def _further(results: Results, cite: Cite) -> Iterator[str]:
         yield f"The primary test was repeated in subgroups by {settings.subgroups.replace('_', ' ')}, with a test of interaction."
     if len(frames.sites):
         yield f"Each {settings.site.replace('_', ' ')} was judged by the cut-offs of all others."
+    if frames.sensitivity["analysis"].eq(WITHOUT_SITES).any():
+        yield (
+            f"The primary test was repeated on values from which ComBat {cite('combat')} had taken the effects of "
+            f"{settings.site.replace('_', ' ')}, groups kept; such a test does not know that they were estimated {cite('nygaard')}."
+        )
     if len(frames.sensitivity):
         n = frames.sensitivity["analysis"].nunique()
         yield f"The primary test was repeated in {plural(n, 'sensitivity analysis', 'sensitivity analyses')}."

@@ -16,6 +16,7 @@ from gsigpu.report.table_cells import (
     decimals_of,
     head,
     interval_cell,
+    mean_sd,
     num,
     p_cell,
     parameter_name,
@@ -120,6 +121,13 @@ def interval_of(low: str, high: str, decimals: int | None = 2) -> Callable[[Row]
         return interval_cell(number_in(row, low), number_in(row, high), shown)
 
     return cell
+
+
+def mean_sd_of(mean: str, sd: str) -> Callable[[Row], Cell]:
+    """A mean with its SD in the unit of the row's parameter."""
+    return lambda row: mean_sd(
+        number_in(row, mean), number_in(row, sd), decimals_of(str(row["parameter"]))
+    )
 
 
 def p_of(name: str) -> Callable[[Row], Cell]:

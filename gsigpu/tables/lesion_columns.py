@@ -119,3 +119,14 @@ def _cleaned(name: str, cells: pd.Series) -> pd.Series:
 def _typed(text: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(text.where(text != ""), errors="coerce").astype(np.float64)
     return numbers if (numbers.notna() == (text != "")).all() and numbers.notna().any() else text
+
+
+def as_text(levels: pd.Series) -> pd.Series:
+    """Levels of a column as text, "" where not known.
+
+    >>> as_text(pd.Series([1.0, 2.5, np.nan])).tolist()
+    ['1', '2.5', '']
+    """
+    if levels.dtype != np.float64:
+        return levels.fillna("")
+    return levels.map("{:g}".format).replace("nan", "")

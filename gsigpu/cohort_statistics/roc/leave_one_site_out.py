@@ -44,8 +44,8 @@ def leave_one_site_out(
     """Every pair of groups at every site, by the cut-off of the other sites.
 
     values (n,) float, NaN where missing; groups (n,), patients (n,), sites (n,) str, "" where not known (left out)
-    Returns SITE_COLUMNS; a site that lacks a group, or whose others do, keeps its row and says so.
-    Raises InputError for what `clean_sample` refuses, and for fewer than two sites.
+    Returns SITE_COLUMNS; a site that lacks a group, or whose others do (as that of a phase with one site), keeps its row
+    and says so. Raises InputError for what `clean_sample` refuses.
 
     >>> frame = leave_one_site_out([3, 4, 1, 2, 3.5, 5, 2, 0], list("aabbaabb"), range(8), list("xxxxyyyy"), order="ab")
     >>> frame[["site", "cutoff", "sensitivity", "auc"]].values.tolist()
@@ -60,11 +60,6 @@ def leave_one_site_out(
     sample = clean_sample(known, groups, patients, order)
     here = site[np.isfinite(known)]
     names = sorted(set(here))
-    if len(names) < 2:
-        raise InputError(
-            "fewer than two sites have values, and none can be left out",
-            remedy="leave --site out, or name a column with several sites",
-        )
     rows = [
         _at_site(sample, here == name, pair, options) | {"site": name}
         for name in names

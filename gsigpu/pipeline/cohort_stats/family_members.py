@@ -22,6 +22,7 @@ from gsigpu.cohort_statistics.groups.disagreements import disagreements
 from gsigpu.pipeline.cohort_stats.declared_beforehand import marked
 from gsigpu.pipeline.cohort_stats.family_tasks import COLUMNS, KINDS, WITHOUT_PARAMETER, run_task
 from gsigpu.pipeline.cohort_stats.further_tasks import further_of_member, kappa_frame
+from gsigpu.pipeline.cohort_stats.harmonise import HarmonisedSites, harmonised_sites
 from gsigpu.pipeline.cohort_stats.statistics_task import NamedFrames, Task
 from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
 from gsigpu.tables.counting import WITHIN_REGIONS
@@ -37,7 +38,11 @@ _ADJUSTED = (
 _LEAST_GROUPS_WITH_A_REST = 3
 
 
-def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[Task]:
+def tasks_of(
+    observations: Observations,
+    settings: StatisticsSettings,
+    harmonised: HarmonisedSites | None = None,
+) -> list[Task]:
     """Everything to compute, in the order of the tables."""
     tasks: list[Task] = []
     for phase in observations.phases:
@@ -66,7 +71,11 @@ def tasks_of(observations: Observations, settings: StatisticsSettings) -> list[T
                 if len(again):
                     tasks.append(make("repeats", names, again, again["value"].to_numpy(np.float64)))
                 tasks += further_of_member(
-                    make("", names, of_parameter, values), of_parameter, read, observations
+                    make("", names, of_parameter, values),
+                    of_parameter,
+                    read,
+                    observations,
+                    harmonised and _rows(harmonised.table, where | {"parameter": parameter}),
                 )
             if len(present) > 1:
                 key = ["group", "patient_id", "lesion_id"]
@@ -153,11 +162,14 @@ def analyse(
 
     applied : cut-offs of another study (`tables.cutoff_table`), judged beside those of this one
     """
-    tasks = tasks_of(observations, settings)
+    harmonised = harmonised_sites(observations, settings)
+    tasks = tasks_of(observations, settings, harmonised)
     if applied is not None:
         tasks = [_with_cutoffs(task, applied) if task.kind == "roc" else task for task in tasks]
     results = _run(tasks, n_workers=n_workers, progress=progress)
     frames = {name: _concatenated(name, results) for name in COLUMNS}
+    if harmonised is not None:
+        frames["combat"] = harmonised.frame
     frames["kappa"] = kappa_frame(observations, frames["roc"], settings.confidence)
     for name in _ADJUSTED:
         frames[name] = multiplicity.adjust_over_all(frames[name])

@@ -13,6 +13,7 @@ from gsigpu.cohort_statistics.frames import (
     BLAND_ALTMAN_COLUMNS,
     BLAND_ALTMAN_POINT_COLUMNS,
     CALIBRATION_COLUMNS,
+    COMBAT_COLUMNS,
     COMPARISON_COLUMNS,
     CURVE_COLUMNS,
     DECISION_COLUMNS,
@@ -76,6 +77,7 @@ COLUMNS: dict[str, Sequence[str]] = {
     "reader_comparisons": READER_COMPARISON_COLUMNS,
     "sample_size": SAMPLE_SIZE_COLUMNS,
     "sites": SITE_COLUMNS,
+    "combat": COMBAT_COLUMNS,
 }
 
 WITHOUT_PARAMETER = {

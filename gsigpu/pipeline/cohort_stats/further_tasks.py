@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from gsigpu.cohort_statistics.frames import KAPPA_COLUMNS, labelled
 from gsigpu.cohort_statistics.groups.adjusted import adjusted_tests
 from gsigpu.cohort_statistics.groups.adjusted_areas import adjusted_areas
+from gsigpu.cohort_statistics.groups.combat import ASSUMED, WITHOUT_SITES
 from gsigpu.cohort_statistics.groups.imputed import imputed_tests
 from gsigpu.cohort_statistics.groups.sensitivity import sensitivity_analyses
 from gsigpu.cohort_statistics.groups.subgroups import subgroup_tests
+from gsigpu.cohort_statistics.inference import joined
 from gsigpu.cohort_statistics.readers.reader_frames import (
     by_reader_array,
     decision_agreement,
@@ -24,17 +25,23 @@ from gsigpu.cohort_statistics.roc.leave_one_site_out import leave_one_site_out
 from gsigpu.pipeline.cohort_stats.statistics_task import NamedFrames, Task
 from gsigpu.tables.counting import LESION
 from gsigpu.tables.lesion_columns import KEY as LESION_KEY
+from gsigpu.tables.lesion_columns import as_text
 from gsigpu.tables.observations import Observations
 
 _MEMBER = ["phase", "region", "parameter"]
 
 
 def further_of_member(
-    task: Task, lesions: pd.DataFrame, read: pd.DataFrame, observations: Observations
+    task: Task,
+    lesions: pd.DataFrame,
+    read: pd.DataFrame,
+    observations: Observations,
+    harmonised: pd.DataFrame | None = None,
 ) -> Iterator[Task]:
     """The tasks of one member that the settings request.
 
-    task : of the member, without a kind; lesions : its rows; read : the same of every reader
+    task : of the member, without a kind; lesions : its rows; read : the same of every reader; harmonised : its rows with
+        the sites' effects taken out
     """
     settings = task.settings
     size = observations.sizes.set_index(list(LESION))["diameter_mm"]
@@ -49,10 +56,12 @@ def further_of_member(
     known = observations.columns.set_index(list(LESION_KEY))
     known = known.reindex(_index(lesions, LESION_KEY)).reset_index(drop=True)
     if settings.site:
-        site = _as_text(known[settings.site])
+        site = as_text(known[settings.site])
         for name in sorted(set(site) - {""}):
             tables[f"other without {settings.site} {name}"] = lesions[(site != name).to_numpy()]
         yield replace(task, kind="sites", tables={"sites": site.to_frame()})
+    if harmonised is not None and len(harmonised):
+        tables[f"other {WITHOUT_SITES}"] = harmonised
     yield replace(task, kind="sensitivity", tables=tables)
     if settings.columns:
         if settings.covariates:
@@ -81,6 +90,8 @@ def sensitivity(task: Task) -> NamedFrames:
         others=others,
         confidence=task.settings.confidence,
     )
+    without = frame["analysis"] == WITHOUT_SITES
+    frame.loc[without, "note"] = [joined(ASSUMED, note) for note in frame.loc[without, "note"]]
     return {"sensitivity": frame}
 
 
@@ -107,7 +118,7 @@ def subgroups(task: Task) -> NamedFrames:
         task.values,
         task.groups,
         task.patients,
-        _as_text(task.tables["levels"][column]),
+        as_text(task.tables["levels"][column]),
         order=task.order,
         column=str(column),
         confidence=task.settings.confidence,
@@ -127,13 +138,6 @@ def sites(task: Task) -> NamedFrames:
         settings=task.settings.roc(task.parameters[0]),
     )
     return {"sites": frame}
-
-
-def _as_text(levels: pd.Series) -> pd.Series:
-    """Levels as text, "" where not known."""
-    if levels.dtype != np.float64:
-        return levels.fillna("")
-    return levels.map("{:g}".format).replace("nan", "")
 
 
 def repeats(task: Task) -> NamedFrames:

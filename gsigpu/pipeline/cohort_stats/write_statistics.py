@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from gsigpu.cohort_statistics.groups.combat import require_combat
+from gsigpu.cohort_statistics.groups.subgroups import MOST_LEVELS
 from gsigpu.errors import SettingsError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
@@ -31,6 +34,7 @@ from gsigpu.report.table_cells import definition_words, with_unit
 from gsigpu.report.table_files import in_file_order, write_frames, write_tables, write_workbook
 from gsigpu.report.word_file import write_word_file
 from gsigpu.tables.cutoff_table import read_cutoffs
+from gsigpu.tables.lesion_columns import as_text
 from gsigpu.tables.observations import Choice, Observations, read_observations
 from gsigpu.tables.review_decisions import read_decisions
 from gsigpu.tables.summary_table import is_summary, read_summary
@@ -99,6 +103,8 @@ def cohort_stats(
     """
     table, out = Path(table), Path(out)
     choice, settings = with_plan(choice or Choice(), settings or StatisticsSettings())
+    if settings.combat:
+        require_combat()
     protected = [
         table,
         *(Path(given) for given in (patients, cutoffs, exclusions) if given is not None),
@@ -188,7 +194,7 @@ def _applied(path: Path, observations: Observations) -> pd.DataFrame:
 
 
 def _require_known(observations: Observations, settings: StatisticsSettings) -> None:
-    """Directions are of parameters and groups that there are."""
+    """Directions are of parameters and groups that there are; a site and a subgroup are columns of a few classes."""
     named = [*settings.directions, *(parameter for parameter, _, _ in settings.pair_directions)]
     unknown = [
         parameter for parameter in dict.fromkeys(named) if parameter not in observations.parameters
@@ -200,6 +206,20 @@ def _require_known(observations: Observations, settings: StatisticsSettings) -> 
             f"--direction names {', '.join(unknown)}, which is not compared",
             remedy=f"parameters are {', '.join(observations.parameters)}, groups {', '.join(observations.groups)}",
         )
+
+    for option, column, most in (
+        ("--site", settings.site, math.inf),
+        ("--subgroups", settings.subgroups, MOST_LEVELS),
+    ):
+        if not column:
+            continue
+        n_levels = len(set(as_text(observations.columns[column])) - {""})
+        if not 2 <= n_levels <= most:
+            raise SettingsError(
+                f"{option}: {column} has {n_levels or 'no'} different value{'s' if n_levels > 1 else ''}: "
+                f"too {'few' if n_levels < 2 else 'many'} to compare",
+                remedy="name a column with a few classes, or leave it out",
+            )
 
 
 def _write(

@@ -1,0 +1,108 @@
+"""`cohort stats --combat`: sites' effects are taken out beside the primary test, which stays as it was."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gsigpu.errors import SettingsError
+from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
+from gsigpu.report.cohort_results import StatisticsSettings
+from gsigpu.tables.observations import Choice
+from tests.support.cohort_tables import measurement_table
+from tests.support.compared import compared
+
+GROUPS = ("pancreatic", "lung")
+SHIFT = 1.5
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Two phases; scanner y adds SHIFT to every value, and PVP was seen by one scanner alone."""
+    rows = measurement_table(
+        groups=GROUPS, patients=(10, 9), phases=("AP", "PVP"), curves=False, profiles=False, seed=4
+    )
+    rows = rows[rows["region"].isin(["core", "lesion"])]
+    names = sorted(rows["patient_id"].unique())
+    scanner = rows["patient_id"].map({name: "xy"[k % 2] for k, name in enumerate(names)})
+    rows["scanner"] = scanner.where(rows["phase"] == "AP", "x")
+    rows["age"] = rows["patient_id"].map({name: 50 + k for k, name in enumerate(names)})
+    measured = rows["parameter"].isin(["iodine", "lambda_hu"]) & (rows["scanner"] == "y")
+    rows.loc[measured, "value"] += SHIFT
+    return rows
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory):
+    pytest.importorskip("scanpy")
+    settings = StatisticsSettings(
+        replicates=100, site="scanner", combat=True, covariates=("age",),
+        directions={"iodine": "lower", "lambda_hu": "lower"},
+    )  # fmt: skip
+    choice = Choice(groups=GROUPS, parameters=("iodine", "lambda_hu"), regions=("core",))
+    return compared(table, tmp_path_factory.mktemp("combat"), choice=choice, settings=settings)
+
+
+def test_the_scanners_shift_is_gone_and_the_groups_difference_is_not(run):
+    sites = run.frame("combat").query("phase == 'AP'").set_index(["region", "parameter", "site"])
+    assert len(sites) == 2 * 2
+    for _, both in sites.groupby(["region", "parameter"]):
+        before, after = (np.ptp(both[f"mean_{when}"]) for when in ("before", "after"))
+        assert after < 0.35 * before
+    analyses = run.frame("sensitivity").query("phase == 'AP' and region == 'core'")
+    tests = analyses[analyses["test"] == "mixed"].set_index(["parameter", "analysis"])
+    for parameter in ("iodine", "lambda_hu"):
+        plain, without = (
+            tests.loc[(parameter, name)]
+            for name in ("all lesions", "site effects taken out (ComBat)")
+        )
+        width = [row["ci_high"] - row["ci_low"] for row in (plain, without)]
+        assert width[1] < 0.8 * width[0]
+        assert "does not know that sites were estimated" in without["note"]
+        assert plain["n_lesions"] == without["n_lesions"]
+
+
+def test_where_it_cannot_be_done_the_file_says_why_and_no_test_is_made(run):
+    sites = run.frame("combat").query("phase == 'PVP'")
+    assert sites["note"].str.contains("fewer than two sites").all()
+    assert sites["mean_after"].isna().all()
+    assert sites["mean_before"].notna().all()
+    analyses = run.frame("sensitivity").query("phase == 'PVP'")["analysis"]
+    assert not analyses.str.contains("ComBat").any()
+
+
+def test_the_page_says_what_it_assumes(run):
+    page = run.page()
+    assert "Scanner effects taken out" in page
+    assert "assumes that lesions are independent" in page
+    assert "Johnson, Li &amp; Rabinovic" in page
+    assert "taken the effects of scanner" in page
+
+
+def test_combat_without_a_site_is_refused():
+    with pytest.raises(SettingsError, match="no site is named") as caught:
+        StatisticsSettings(combat=True)
+    assert "--site" in caught.value.remedy
+
+
+def test_the_primary_test_stays_as_it_was(run):
+    tested = run.frame("sensitivity").query("test == 'mixed-overall' and analysis == 'all lesions'")
+    primary = run.frame("omnibus").query("test == 'mixed'")
+    key = ["phase", "region", "parameter"]
+    pd.testing.assert_series_equal(tested.set_index(key)["p"], primary.set_index(key)["p"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"site": "hospital"}, "--site: hospital has 1 different value: too few"),
+        ({"subgroups": "hospital"}, "--subgroups: hospital has 1 different value: too few"),
+        ({"subgroups": "age"}, "--subgroups: age has 19 different values: too many"),
+    ],
+)
+def test_a_column_without_classes_is_refused_before_anything_is_computed(
+    table, settings, message, tmp_path
+):
+    table.assign(hospital="north").to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(SettingsError, match=message):
+        cohort_stats(tmp_path / "t.csv", tmp_path / "out", settings=StatisticsSettings(**settings))
+    assert not (tmp_path / "out").exists()
