@@ -12,8 +12,7 @@ from gsigpu.version import __version__
 
 Cite = Callable[[str], str]
 
-# Looked up at the publisher or in the documentation of an R package that cites it (November 2026): youden,
-# hand-till, rubin, janes-pepe; volume and pages of the others as commonly cited.
+# Volume and pages of each were looked up, at the publisher or in what two packages or papers cite (November 2026).
 _REFERENCES = {
     "mixed": "Pustejovsky & Tipton, J Bus Econ Stat 2018; 36: 672-683 (CR2, Satterthwaite)",
     "games-howell": "Games & Howell, J Educ Stat 1976; 1: 113-125",

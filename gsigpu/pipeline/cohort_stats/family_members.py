@@ -75,7 +75,9 @@ def tasks_of(
                     of_parameter,
                     read,
                     observations,
-                    harmonised and _rows(harmonised.table, where | {"parameter": parameter}),
+                    None
+                    if harmonised is None
+                    else _rows(harmonised.table, where | {"parameter": parameter}),
                 )
             if len(present) > 1:
                 key = ["group", "patient_id", "lesion_id"]

@@ -51,7 +51,7 @@ def harmonised_sites(
             covariates=known[kept] if kept else None,
         )
         after = pd.DataFrame(result.values, wide.index, wide.columns)
-        long = after[result.used].stack(_FEATURE, future_stack=True).rename("value").reset_index()
+        long = after[result.used].melt(ignore_index=False, value_name="value").reset_index()
         tables.append(rows.drop(columns="value").merge(long, on=[*KEY, "group", *_FEATURE]))
         frames += list(_described(wide, after, lesions, result))
     return HarmonisedSites(
@@ -64,13 +64,13 @@ def _described(
 ) -> Iterator[pd.DataFrame]:
     """Of each parameter in each region, a row per site: of the lesions that were harmonised, all that have a value if none."""
     phase = str(lesions["phase"].iloc[0])
-    for region, parameter in before.columns:
-        values = before[region, parameter]
+    for k, feature in enumerate(before.columns.to_frame(index=False).to_dict("records")):
+        values, changed = before.iloc[:, k], after.iloc[:, k]
         counted = result.used if result.used.any() else values.notna().to_numpy()
         rows = []
         for site in sorted(set(lesions["site"]) - {""}):
             here = counted & (lesions["site"] == site).to_numpy()
-            new = after[region, parameter][here]
+            new = changed[here]
             rows.append(
                 {
                     "track": "recommended",
@@ -85,4 +85,4 @@ def _described(
                 }
             )
         frame = pd.DataFrame(rows, columns=list(COMBAT_COLUMNS))
-        yield labelled(frame, phase=phase, region=str(region), parameter=str(parameter))
+        yield labelled(frame, phase=phase, **{name: str(feature[name]) for name in _FEATURE})
