@@ -23,10 +23,12 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -245,7 +247,10 @@ class Night:
     def _interrupt(self) -> bool:
         process = self.at_work()
         process.send_signal(signal.SIGINT)
-        process.wait(STARTED_S)
+        try:
+            process.wait(STARTED_S)
+        except subprocess.TimeoutExpired:
+            return False
         return self.status().get("state") == "interrupted"
 
     def _signal_worker(self, number: int) -> int | None:
@@ -460,6 +465,13 @@ def first_difference(night: Path, clean: Path) -> str:
     return ""
 
 
+def kept(folder: Path) -> Path:
+    """A copy of what both runs left, to be looked at."""
+    place = Path(tempfile.mkdtemp(prefix="gsigpu-night-"))
+    shutil.copytree(folder, place, dirs_exist_ok=True)
+    return place
+
+
 def planned(rng: random.Random, n: int, kinds: list[str]) -> list[str]:
     """Each kind once, and more by chance up to so many, in random order."""
     weights = [WEIGHTS[kind] for kind in kinds]
@@ -506,6 +518,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.cases, options.faults, options.mean_wait = 12, 9, 0.7
+    # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(options.seed)
     with scratch() as folder, small_disk(folder / "disk") as with_disk:
         cases = Cases(folder, options.cases)
@@ -550,6 +564,7 @@ def main() -> int:
         if not is_well:
             lines.append(f"exit codes {code} and {clean_code}, {expected} expected")
             sys.stderr.write(first_difference(night.out, clean.out))
+            sys.stderr.write(f"both are kept in {kept(night.out.parent)}\n")
             sys.stderr.write(f"{night.last_words()}\n---\n{clean.last_words()}\n")
     report("night", lines, save=options.save)
     return 0 if is_well and not in_vain else 1
