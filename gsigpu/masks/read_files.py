@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from gsigpu.errors import MaskError
+from gsigpu.archives.open_archives import is_in_archive
+from gsigpu.errors import InputError, MaskError
 from gsigpu.masks.label_names import names_file
 from gsigpu.masks.volume_headers import VOLUME_SUFFIXES, read_volume_header
 
@@ -15,6 +16,17 @@ _BLOCK = 2**22
 def is_volume(path: Path) -> bool:
     """Whether a file is a label volume by the end of its name."""
     return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def no_mask_file(path: Path) -> InputError:
+    """Of a mask that is not there, or lies where masks are not read."""
+    if is_in_archive(path):
+        return InputError(
+            "lies in an archive, from which only images are read",
+            where=path,
+            remedy="unpack it beside the archive, and name it there",
+        )
+    return InputError("no such mask file", where=path, remedy="check the path")
 
 
 def file_stem(path: Path) -> str:

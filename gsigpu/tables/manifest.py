@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gsigpu.archives.open_archives import split_at_archive
+from gsigpu.archives.open_archives import is_in_archive, split_at_archive
 from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.errors import GsigpuError, InputError
 from gsigpu.maps.slope import parse_slope
@@ -188,6 +188,10 @@ def _row(
         if is_missing:
             if skip_missing:
                 missing.append(name)
+            elif is_in_archive(path):
+                problems.append(
+                    f"{name} {text!r} lies in an archive, from which only images are read: unpack it beside the archive"
+                )
             else:
                 problems.append(f"{name} {text!r} is not there")
         return path

@@ -53,7 +53,7 @@ def select_stack(
         if unclear and unclear[0].problem is not None:
             raise unclear[0].problem
         raise _no_stack(study)
-    stacks = [stack for group in _groups(chosen) for stack in _stacks_of(group)]
+    stacks = _stacks(chosen)
     if len(stacks) > 1:
         raise AmbiguousStack(
             f"{len(stacks)} spectral stacks fit: {'; '.join(_labels(stacks))}",
@@ -61,6 +61,22 @@ def select_stack(
             remedy="choose with --phase or --series (a number, part of the description, or a UID)",
         )
     return stacks[0]
+
+
+def stacks_of_phase(study: Study, phase: str) -> list[SpectralStack]:
+    """All stacks of a phase, as the series have it: several where kernels, extents or studies differ.
+
+    Raises AmbiguousStack where two series are alike but for their pixels, and the problem of a series in doubt.
+    """
+    return _stacks(
+        [
+            member
+            for member in study.series
+            if member.kind is SeriesKind.VMI
+            and member.energy_kev is not None
+            and member.phase == phase
+        ]
+    )
 
 
 def left_aside(study: Study, stack: SpectralStack) -> list[Caution]:
@@ -124,6 +140,10 @@ def _is_named(series: Series, name: str, text: str) -> bool:
     return text in names or (
         not text.isdigit() and text.lower() in evidence.series_description.lower()
     )
+
+
+def _stacks(chosen: Sequence[Series]) -> list[SpectralStack]:
+    return [stack for group in _groups(chosen) for stack in _stacks_of(group)]
 
 
 def _groups(chosen: Sequence[Series]) -> list[list[Series]]:
@@ -219,7 +239,7 @@ def _labels(stacks: Sequence[SpectralStack]) -> list[str]:
     of_whom = [stack.series[0].evidence.patient_id for stack in stacks]
     patients = list(dict.fromkeys(of_whom))
     return [
-        _label(stack)
+        label_of(stack)
         + (
             f", patient {patients.index(patient) + 1} of {len(patients)}"
             if len(patients) > 1
@@ -229,7 +249,8 @@ def _labels(stacks: Sequence[SpectralStack]) -> list[str]:
     ]
 
 
-def _label(stack: SpectralStack) -> str:
+def label_of(stack: SpectralStack) -> str:
+    """What tells a stack from others of its study, for a person."""
     first = stack.series[0]
     study = first.evidence.study_uid
     numbers = sorted({member.evidence.series_number or 0 for member in stack.series})

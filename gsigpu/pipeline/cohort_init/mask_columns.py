@@ -13,7 +13,7 @@ from pydicom import Dataset
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.study.patterns import load_patterns, normalised
 from gsigpu.dicom.writing.derived import quiet
-from gsigpu.masks.read_files import file_stem, is_volume
+from gsigpu.masks.read_files import file_stem
 from gsigpu.masks.roles import Role, role_by_name
 from gsigpu.pipeline.cohort_init.mask_owner import MaskOwners, NamedStudy
 from gsigpu.pipeline.cohort_init.study_folders import (
@@ -89,10 +89,10 @@ def owned_masks(
             for candidate in () if key else owner.candidates:
                 candidates[candidate].append(path)
         if key:
-            masks[key].append(_mask(path, by_key[key]))
+            masks[key].append(_volume_mask(path, by_key[key], root, owners, named[key]))
     for path in dicom_masks:
         for study in _referred_studies(path, by_uid):
-            masks[study.key].append(_mask(path, study))
+            masks[study.key].append(_dicom_mask(path, study, root))
     for key, paths in candidates.items():
         if not any(mask.role is Role.LESION for mask in masks[key]):
             told = ", ".join(path.name for path in paths[:_SHOWN_CANDIDATES])
@@ -127,20 +127,32 @@ def _referred_studies(path: Path, by_uid: dict[str, list[LookedStudy]]) -> list[
     return [study for study in studies if named & set(study.phase_of_series)]
 
 
-def _mask(path: Path, study: LookedStudy) -> ProposedMask:
-    area = study.place.area
-    stem = file_stem(path)
-    inner = path.parent.relative_to(area).parts if path.is_relative_to(area) else ()
-    match = _READER.search(" ".join((*inner, stem)))
-    named = _READER.sub("", stem).strip(" _-.") or stem
-    if is_volume(path):
-        role, is_sure = role_by_name(named.replace("-", " "))
-        phase = "" if role is Role.VESSELS else _phase_named(named, study.phases)
-    else:  # regions in it have names of their own
-        role, is_sure, phase = Role.LESION, True, _phase_of_dicom(path, study.phase_of_series)
+def _volume_mask(
+    path: Path, study: LookedStudy, root: Path, owners: MaskOwners, owner: NamedStudy
+) -> ProposedMask:
+    """By its name, without the words that say whose it is."""
+    named = _READER.sub(" ", file_stem(path))
+    role, is_sure = role_by_name(owners.without_owner(named, owner))
+    phase = "" if role is Role.VESSELS else _phase_named(named, study.phases)
     return ProposedMask(
-        path=path, role=role, is_sure=is_sure, phase=phase, reader=match[1] if match else ""
+        path=path, role=role, is_sure=is_sure, phase=phase, reader=_reader(path, study, root)
     )
+
+
+def _dicom_mask(path: Path, study: LookedStudy, root: Path) -> ProposedMask:
+    """Of lesions: the regions in it have names of their own."""
+    phase = _phase_of_dicom(path, study.phase_of_series)
+    return ProposedMask(
+        path=path, role=Role.LESION, is_sure=True, phase=phase, reader=_reader(path, study, root)
+    )
+
+
+def _reader(path: Path, study: LookedStudy, root: Path) -> str:
+    """By the file's name and its folders, those of the study's own left out."""
+    above = study.place.area if path.is_relative_to(study.place.area) else root
+    inner = path.parent.relative_to(above).parts if path.is_relative_to(above) else ()
+    match = _READER.search(" ".join((*inner, file_stem(path))))
+    return match[1] if match else ""
 
 
 def _phase_named(name: str, phases: Sequence[str]) -> str:
@@ -203,6 +215,9 @@ def mask_cells(
                 notes.append(f"{where}: {names} taken for lesions, which their names do not say")
             elif len(best) > 1:
                 notes.append(f"{where}: {names} all taken for lesions; keep what belongs together")
+            left = ", ".join(mask.path.name for mask in fitting if mask not in best)
+            if left:
+                notes.append(f"{where}: {names} taken for lesions, not {left}")
         elif len(best) == 1:
             cells[column] = str(best[0].path)
         elif best:

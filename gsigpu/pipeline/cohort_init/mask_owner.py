@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsigpu.masks.read_files import file_stem
+from gsigpu.masks.roles import known_role
 
 Parts = tuple[str, ...]
 # Before a number, they say that it is the patient's.
@@ -69,7 +70,7 @@ class MaskOwners:
         for study in studies:
             self._studies[study.patient].append(study)
         self._rank = {patient: rank for rank, patient in enumerate(self._studies)}
-        patient_labels = self._labels_of_patients()
+        patient_labels = self._patient_labels = self._labels_of_patients()
         self._patient_of: dict[Parts, str] = {
             label: patient for patient, labels in patient_labels.items() for label in labels
         }
@@ -133,6 +134,21 @@ class MaskOwners:
         return any(self._study_labels[other] & spoken for other in others) and not (
             self._study_labels[study.key] & self._spoken([*components, *inner])
         )
+
+    def without_owner(self, name: str, study: NamedStudy) -> str:
+        """A name without what says whose it is: the rest may say what it is of.
+
+        study : the owner; what its folders are called stays where that is a word for a region
+        """
+        of_owner = self._patient_labels[study.patient] | self._study_labels[study.key]
+        labels = {label for label in of_owner if known_role(" ".join(label)) is None}
+        parts, kept, at = name_parts(name), list[str](), 0
+        while at < len(parts):
+            lengths = range(len(parts) - at, 0, -1)
+            n_spoken = next((n for n in lengths if parts[at : at + n] in labels), 0)
+            kept += parts[at : at + 1] if not n_spoken else ()
+            at += max(n_spoken, 1)
+        return " ".join(kept)
 
     def _patients_named(self, components: Sequence[Parts]) -> list[str]:
         """Patients whose names stand there; a bare number counts fully only where nothing speaks against it."""

@@ -12,6 +12,7 @@ import csv
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -20,12 +21,12 @@ from pydicom import Dataset
 
 from gsigpu.archives.archive_rules import is_archive_name
 from gsigpu.archives.open_archives import files_in, split_at_archive
-from gsigpu.dicom.model import Series, SeriesKind, Study
+from gsigpu.dicom.model import Series, SeriesKind, SpectralStack, Study
 from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.dicom.study.patterns import Patterns, load_patterns
 from gsigpu.dicom.study.read_study import read_study
-from gsigpu.dicom.study.stack import select_stack
+from gsigpu.dicom.study.stack import label_of, select_stack, stacks_of_phase
 from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
 from gsigpu.errors import AmbiguousStack, GsigpuError, InputError
 from gsigpu.masks.read_files import is_volume
@@ -130,7 +131,7 @@ def propose_manifest(
     return Proposal(
         rows=rows,
         notes=notes,
-        n_studies=len({(row["study"], row["series"]) for row in rows}),
+        n_studies=len(looked),
         n_patients=len({row["patient_id"] for row in rows}),
     )
 
@@ -230,31 +231,75 @@ def _looked_study(
             f"{where}: phases are told apart by time alone ({', '.join(phases)});"
             " the names stay as they are here, AP is not known"
         )
-    notes += _several_stacks(place, series, phases, where)
     return LookedStudy(
         place=place,
         series="" if is_alone else place.uid,
+        series_of_phase=_series_of_phases(place, series, phases, where, notes),
         phases=phases,
         phase_of_series={s.evidence.series_uid: s.phase for s in series},
         dicom_masks=dicom_masks,
     )
 
 
-def _several_stacks(
-    place: StudyFolder, series: Sequence[Series], phases: Sequence[str], where: str
-) -> Iterator[str]:
-    """Of a phase that holds two kernels or thicknesses, which rows can be told apart by `series`."""
+def _series_of_phases(
+    place: StudyFolder,
+    series: Sequence[Series],
+    phases: Sequence[str],
+    where: str,
+    notes: list[str],
+) -> dict[str, list[str]]:
+    """Phase -> cells of `series`, one for each stack that λHU can be had from, for two kernels or thicknesses.
+
+    A phase with one stack has none.
+    """
+    cells: dict[str, list[str]] = {}
     for phase in phases:
-        of_phase = tuple(member for member in series if member.phase == phase)
+        study = Study(root=place.folder, series=tuple(series))
         try:
-            select_stack(Study(root=place.folder, series=of_phase))
+            stacks = stacks_of_phase(study, phase)
         except AmbiguousStack as error:
-            yield (
+            notes.append(
                 f"{where}: phase {phase or '(none)'}: {error.what}; fill in series with a number, UID or words, and a row"
                 " and case_id for each that is to be measured"
             )
+            continue
         except GsigpuError:  # told of the series already
             continue
+        spectral = [stack for stack in stacks if len(stack.series) > 1]
+        if len(stacks) < 2 or not spectral:
+            continue
+        cells[phase] = [_series_cell(study, phase, stack) for stack in spectral]
+        told = "; ".join(
+            f"series {cell}: {label_of(stack)}{_kernel(stack)}"
+            for cell, stack in zip(cells[phase], spectral, strict=True)
+        )
+        end = (
+            "a row for each: delete those that are not to be measured, or give each a case_id of its own"
+            if len(spectral) > 1
+            else "the others hold one energy each"
+        )
+        notes.append(
+            f"{where}: phase {phase or '(none)'} holds {len(stacks)} stacks: {told}; {end}"
+        )
+    return cells
+
+
+def _series_cell(study: Study, phase: str, stack: SpectralStack) -> str:
+    """Numbers that choose a stack and no other, UIDs where they do not."""
+    numbers = tuple(str(member.evidence.series_number) for member in stack.series)
+    uids = tuple(member.evidence.series_uid for member in stack.series)
+    for names in (tuple(dict.fromkeys(numbers)), tuple(dict.fromkeys(uids))):
+        with suppress(GsigpuError):
+            chosen = select_stack(study, phase=phase or None, series=names)
+            if {member.key for member in chosen.series} == {member.key for member in stack.series}:
+                return ";".join(names)
+    return ";".join(member.key for member in stack.series)
+
+
+def _kernel(stack: SpectralStack) -> str:
+    kernels = dict.fromkeys(member.evidence.convolution_kernel for member in stack.series)
+    named = "/".join(filter(None, map(str, kernels)))
+    return f", kernel {named}" if named else ""
 
 
 def _without_repeated(looked: Sequence[LookedStudy], notes: list[str]) -> list[LookedStudy]:
@@ -280,12 +325,17 @@ def _without_repeated(looked: Sequence[LookedStudy], notes: list[str]) -> list[L
 def _rows(
     study: LookedStudy, masks: Sequence[ProposedMask], group: str, notes: list[str]
 ) -> Iterator[dict[str, str]]:
-    """A row per phase and reader."""
+    """A row per phase, stack and reader."""
     place = study.place
     readers = sorted({mask.reader for mask in masks if mask.role is Role.LESION}) or [""]
     if len(readers) > 1 and not readers[0]:
         notes.append(f"{place.folder}: one mask of lesions names no reader; fill in reader")
-    for phase in study.phases:
+    chosen = [
+        (phase, series)
+        for phase in study.phases
+        for series in study.series_of_phase.get(phase, [study.series])
+    ]
+    for phase, series in chosen:
         for reader in readers:
             cells = mask_cells(masks, phase, reader, place, notes)
             yield {
@@ -295,7 +345,7 @@ def _rows(
                 "group": group,
                 "phase": phase,
                 "study": str(place.folder),
-                "series": study.series,
+                "series": series,
                 "reader": reader,
                 "sex": header_text(place, "PatientSex")[:1],
                 "age": header_text(place, "PatientAge").lstrip("0").removesuffix("Y"),

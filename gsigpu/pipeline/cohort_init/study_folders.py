@@ -54,6 +54,7 @@ class LookedStudy:
 
     place : its folder, and a header of its own
     series : what names the study among others in that folder; "" where it is alone there
+    series_of_phase : what names the stacks of a phase that holds several
     phases : of its monoenergetic series; phase_of_series : by Series Instance UID
     dicom_masks : SEG and RTSTRUCT files that lie among its images
     """
@@ -63,6 +64,7 @@ class LookedStudy:
     phase_of_series: dict[str, str]
     dicom_masks: list[Path]
     series: str = ""
+    series_of_phase: dict[str, list[str]] = field(default_factory=dict)
     patient: str = ""
     case_id: str = ""
 

@@ -20,6 +20,7 @@ from gsigpu.errors import (
 from gsigpu.masks import MaskSet, file_stem, masks_in, read_masks
 from gsigpu.masks.layers import Coded, Owner
 from gsigpu.masks.positions import PositionChoice
+from gsigpu.masks.read_files import no_mask_file
 from gsigpu.masks.roles import Role, RoleMap, known_role
 from gsigpu.pipeline.measure.assign_roles import (
     Assigned,
@@ -104,10 +105,10 @@ def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> Colle
     named = [(role, path) for role, path in organ_files.items() if path is not None]
     for path in lesion_files:
         if not (path.is_file() or path.is_dir()):
-            raise InputError("no such mask file", where=path, remedy="check the path")
+            raise no_mask_file(path)
     for _, path in named:
         if not path.is_file():
-            raise InputError("no such mask file", where=path, remedy="check the path")
+            raise no_mask_file(path)
     collector = _Collector(files, stack, owner_of(study, stack, any_phase=files.any_phase))
     for argument, path in enumerate(lesion_files):
         collector.read_lesions(path, argument)

@@ -218,21 +218,117 @@ def test_nobody_is_guessed_where_all_are_anonymous_in_one_folder(tree, tmp_path)
     )
 
 
-def test_two_kernels_of_a_phase_are_told(tree, tmp_path):
+@pytest.fixture
+def two_kernels(tree, tmp_path):
+    """A study whose phase was reconstructed twice, once for bone."""
+    root = tmp_path / "in"
     for folder in sorted((tree / "dicom/P001/baseline/dicom").iterdir()):
-        shutil.copytree(folder, tmp_path / folder.name)
+        shutil.copytree(folder, root / folder.name)
+        bone = root / "bone" / folder.name
+        bone.mkdir(parents=True)
         for path in folder.iterdir():
             header = dcmread(path)
             header.SeriesInstanceUID += ".7"
             header.SOPInstanceUID += ".7"
             header.SeriesNumber += 100
             header.ConvolutionKernel = "BONE"
-            (tmp_path / "bone" / folder.name).mkdir(parents=True, exist_ok=True)
-            header.save_as(tmp_path / "bone" / folder.name / path.name)
-    proposal = propose_manifest(tmp_path)
-    assert [row["phase"] for row in proposal.rows] == ["PVP"]
-    (note,) = [note for note in proposal.notes if "2 spectral stacks fit" in note]
-    assert "series 301-303" in note
-    assert "series 401-403" in note
-    assert "fill in series with a number" in note
-    assert len(select_stack(read_study(tmp_path), series=("401", "402", "403")).series) == 3
+            header.save_as(bone / path.name)
+    shutil.copy(tree / "masks/P001_baseline.nii.gz", root / "lesions.nii.gz")
+    return root
+
+
+def test_two_kernels_of_a_phase_are_a_row_each_until_one_is_chosen(two_kernels, tmp_path):
+    proposal = propose_manifest(two_kernels)
+    assert [(row["case_id"], row["phase"], row["series"]) for row in proposal.rows] == [
+        ("P001", "PVP", "301;302;303"), ("P001", "PVP", "401;402;403"),
+    ]  # fmt: skip
+    assert all(row["mask"].endswith("lesions.nii.gz") for row in proposal.rows)
+    assert proposal.n_studies == 1
+    (note,) = [note for note in proposal.notes if "holds 2 stacks" in note]
+    assert "series 401;402;403: phase PVP, 3 energies" in note
+    assert "kernel BONE" in note
+    # Nothing is measured twice by oversight: the manifest is taken when one row is left, or both are cases.
+    manifest = tmp_path / "m.csv"
+    rows = [row | {"group": "g"} for row in proposal.rows]
+    manifest.write_text(replace(proposal, rows=rows).as_csv(tmp_path))
+    with pytest.raises(ManifestProblems, match="is on line 2 already"):
+        read_manifest(manifest)
+    for kept in (rows[1:], [rows[0], rows[1] | {"case_id": "P001 bone"}]):
+        manifest.write_text(replace(proposal, rows=kept).as_csv(tmp_path))
+        for row in read_manifest(manifest):
+            stack = select_stack(read_study(row.study), phase=row.phase, series=row.series)
+            numbers = [str(member.evidence.series_number) for member in stack.series]
+            assert tuple(numbers) == row.series
+
+
+def test_a_single_energy_beside_a_stack_is_no_row(two_kernels):
+    for folder in sorted((two_kernels / "bone").iterdir())[:2]:
+        shutil.rmtree(folder)
+    proposal = propose_manifest(two_kernels)
+    assert [row["series"] for row in proposal.rows] == ["301;302;303"]
+    assert "the others hold one energy each" in "\n".join(proposal.notes)
+
+
+def test_whose_a_mask_is_and_what_it_is_of_are_words_of_one_name(tree, tmp_path):
+    """Patient, study and reader stand in the name, in any order and between other words."""
+    root = tmp_path / "in"
+    shutil.copytree(tree / "dicom", root / "dicom")
+    mask = tree / "masks/P001_baseline.nii.gz"
+    for name in (
+        "P001_baseline_lesions", "P001-baseline-liver", "baseline_P001_aorta", "P001_baseline_spleen", "liver_P002",
+        "reader1/P001_followup", "reader2/P001_followup_tumor", "P002_PVP", "P002_tumor",
+    ):  # fmt: skip
+        path = root / f"masks/{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(mask, path)
+    proposal = propose_manifest(root)
+    cells = {
+        (row["study"].split("/dicom/")[1].removesuffix("/dicom"), row["reader"]): {
+            name: row[name].removeprefix(f"{root}/masks/").removesuffix(".nii.gz")
+            for name in ("mask", "liver_mask", "aorta_mask", "normal_mask", "vessel_mask")
+            if row[name]
+        }
+        for row in proposal.rows
+    }
+    assert cells == {
+        ("P001/baseline", ""): {
+            "mask": "P001_baseline_lesions", "liver_mask": "P001-baseline-liver", "aorta_mask": "baseline_P001_aorta",
+        },
+        ("P001/followup", "1"): {"mask": "reader1/P001_followup"},
+        ("P001/followup", "2"): {"mask": "reader2/P001_followup_tumor"},
+        ("P002/baseline", ""): {"mask": "P002_PVP", "liver_mask": "liver_P002"},
+    }  # fmt: skip
+    # What was not taken is told, and a name that says what a mask is of is not called unsure.
+    assert "P002_PVP.nii.gz taken for lesions, not P002_tumor.nii.gz" in "\n".join(proposal.notes)
+    assert "names do not say" not in "\n".join(proposal.notes)
+
+
+def test_a_folder_that_is_called_like_an_organ_says_nothing_of_the_owner(tree, tmp_path):
+    shutil.copytree(tree / "dicom/P002/baseline/dicom", tmp_path / "liver/images")
+    for name in ("liver", "lesions"):
+        shutil.copy(tree / "masks/P001_baseline.nii.gz", tmp_path / f"liver/{name}.nii.gz")
+    (row,) = propose_manifest(tmp_path).rows
+    assert (row["mask"], row["liver_mask"]) == (
+        f"{tmp_path}/liver/lesions.nii.gz", f"{tmp_path}/liver/liver.nii.gz",
+    )  # fmt: skip
+
+
+def test_a_mask_in_an_archive_is_refused_by_that_name(tree, tmp_path):
+    packed(tree / "dicom/P001/baseline/dicom", tmp_path / "P001.zip")
+    with zipfile.ZipFile(tmp_path / "P001.zip", "a") as archive:
+        archive.write(tree / "masks/P001_baseline.nii.gz", "seg/lesions.nii.gz")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(
+        "case_id,patient_id,group,phase,study,mask\nC,P,g,PVP,P001.zip,P001.zip/seg/lesions.nii.gz\n"
+    )
+    with pytest.raises(ManifestProblems, match="lies in an archive"):
+        read_manifest(manifest)
+    command = ["measure", "P001.zip", "--mask", "P001.zip/seg/lesions.nii.gz", "-o", "t.csv"]
+    words = [str(tmp_path / word) if "." in word else word for word in command]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1, done.output
+    assert "unpack it beside the archive" in str(done.exception)
+    with zipfile.ZipFile(tmp_path / "P001.zip") as archive:
+        archive.extract("seg/lesions.nii.gz", tmp_path)
+    done = CliRunner().invoke(app, [word.replace("P001.zip/seg", "seg") for word in words])
+    assert done.exit_code == 0, done.output
