@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from gsigpu.masks.label_names import names_file
 from gsigpu.masks.volume_headers import VOLUME_SUFFIXES, read_volume_header
 
 _BLOCK = 2**22
+_GZIP = b"\x1f\x8b"
 
 
 def is_volume(path: Path) -> bool:
@@ -67,6 +69,20 @@ def content_digest(path: Path) -> str:
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def unpacked_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, of one that gzip packed of those in it: however well it is packed, it is the same mask.
+
+    Raises OSError or zlib.error if it cannot be read or unpacked.
+    """
+    with path.open("rb") as file:
+        is_packed = file.read(len(_GZIP)) == _GZIP
+    digest = hashlib.sha256()
+    with gzip.open(path) if is_packed else path.open("rb") as content:
+        while block := content.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -16,6 +16,7 @@ from gsigpu.dicom.model import Study
 from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, InputError
+from gsigpu.masks.read_files import unpacked_digest
 from gsigpu.masks.roles import RoleMap, read_role_file
 from gsigpu.pipeline.cohort_run.cohort_task import (
     DONE,
@@ -192,6 +193,7 @@ class _Case:
         attempt.inputs |= {
             "grid": grid_of_study(measurement.stack.geometry),
             "mask_grids": [grid_of_mask(path) for path in row.masks],
+            "contents": [unpacked_digest(path) for path in measurement.masks.lesion_files],
         }
         self._write(row, attempt, measurement, masks, [*told, *of_maps])
 

@@ -26,9 +26,14 @@ def _owners(outcomes: Sequence[RowOutcome]) -> dict[str, dict[str, RowOutcome]]:
     """Content of a mask -> patient -> a row of his that uses it."""
     owners: dict[str, dict[str, RowOutcome]] = {}
     for outcome in outcomes:
-        for digest in outcome.inputs.get("masks", ()):
+        for digest in _contents(outcome):
             owners.setdefault(digest, {}).setdefault(outcome.row.patient_id, outcome)
     return owners
+
+
+def _contents(outcome: RowOutcome) -> list[str]:
+    """Of the mask files as they are, and of those with lesions unpacked: what was packed again is the same mask."""
+    return [*outcome.inputs.get("masks", ()), *outcome.inputs.get("contents", ())]
 
 
 _GridsByShape = dict[tuple[int, ...], list[tuple[dict[str, Any], RowOutcome]]]
@@ -60,7 +65,7 @@ def _checked(
     if outcome.status not in (DONE, SKIPPED):
         return outcome
     row = outcome.row
-    for digest in outcome.inputs.get("masks", ()):
+    for digest in _contents(outcome):
         others = [other for patient, other in owners[digest].items() if patient != row.patient_id]
         if others:
             return _refused(

@@ -56,4 +56,11 @@ class CollectedMasks:
     files: tuple[tuple[Role, Path], ...]
     parts: tuple[Path, ...] = ()
     digests: Mapping[Path, str] = field(default_factory=dict)
+
+    @property
+    def lesion_files(self) -> list[Path]:
+        """Files with a lesion in them; not those of organs that lie in the same folder."""
+        names = {region.file for region in self.roles if region.role is Role.LESION}
+        return [path for role, path in self.files if role is Role.LESION and path.name in names]
+
     phases: tuple[frozenset[str], ...] = ()

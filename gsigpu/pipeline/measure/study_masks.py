@@ -17,10 +17,9 @@ from gsigpu.errors import (
     UnclearRole,
     WrongPhase,
 )
-from gsigpu.masks import MaskSet, file_stem, masks_in, read_masks
+from gsigpu.masks import MaskSet, file_stem, masks_in, no_mask_file, read_masks
 from gsigpu.masks.layers import Coded, Owner
 from gsigpu.masks.positions import PositionChoice
-from gsigpu.masks.read_files import no_mask_file
 from gsigpu.masks.roles import Role, RoleMap, known_role
 from gsigpu.pipeline.measure.assign_roles import (
     Assigned,

@@ -52,6 +52,36 @@ def test_one_content_for_two_patients(make_cohort, tmp_path):
     assert (mended.n_done, mended.n_skipped, mended.n_failed) == (1, 2, 0)
 
 
+def test_a_mask_that_was_packed_again_is_the_same_mask(make_cohort, tmp_path):
+    """With another level, not at all, or in a folder beside an empty mask that both have."""
+    cohort, out = make_cohort(4), tmp_path / "out"  # two patients, two cases each
+    masks = [cohort.folder / row["mask"] for row in cohort.rows]
+    empty = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4))
+    for number in (1, 3):
+        folder = cohort.folder / f"folder{number}"
+        folder.mkdir()
+        shutil.copy(masks[number], folder / "lesions.nii.gz")
+        nibabel.save(empty, folder / "spleen.nii.gz")
+        cohort.rows[number]["mask"] = folder.name
+    content = gzip.decompress(masks[0].read_bytes())
+    masks[0].write_bytes(gzip.compress(content, compresslevel=1))
+    cohort.write()
+    assert run_cohort(cohort.manifest, out).n_failed == 0
+    for name, data in (("m.nii", content), ("m.nii.gz", gzip.compress(content, compresslevel=9))):
+        (cohort.folder / name).write_bytes(data)
+        cohort.rows[2]["mask"] = name
+        cohort.write()
+        assert run_cohort(cohort.manifest, out).n_failed == 2
+        refused = failures(out)
+        assert list(refused.case_id) == ["C01", "C03"]
+        assert "has the content of that of case C03, another patient" in refused.reason[0]
+    (cohort.folder / "folder3/lesions.nii.gz").write_bytes(masks[0].read_bytes())
+    cohort.rows[2]["mask"] = str(masks[2])
+    cohort.write()
+    run_cohort(cohort.manifest, out)
+    assert list(failures(out).case_id) == ["C01", "C04"]
+
+
 def test_a_mask_on_the_grid_of_another_study(make_cohort, template, tmp_path):
     cohort, out = make_cohort(2), tmp_path / "out"
     other = write_phantom(
