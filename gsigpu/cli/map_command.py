@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE, MEASUREMENTS
+from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.cli import measure_command, measure_options, options
 from gsigpu.cli.console import TerminalWatcher, split_numbers, table
 from gsigpu.cli.messages import warn
@@ -80,6 +80,14 @@ def map_command(
             help="What lies around the patient; keep if not given, and blank for rgb.",
         ),
     ] = None,
+    dicom: Annotated[
+        bool,
+        typer.Option(
+            "--dicom",
+            help="Also OUT/MAP.pr.dcm: each map in colour over the image at 70 keV, as a presentation state; with --mask"
+            " with outlines, and OUT/measurements.seg.dcm, .sr.dcm and .pr.dcm.",
+        ),
+    ] = False,
     backend: options.BackendChoice = options.Backend.auto,
     workers: options.Threads = None,
     energy: options.Energy,
@@ -105,6 +113,7 @@ def map_command(
         maps=maps,
         slope=slope,
         backend=backend.value,
+        with_dicom=dicom,
         lesions=mask,
         liver=liver_mask,
         vessels=vessel_mask,
@@ -133,6 +142,7 @@ def map_command(
         energies_kev=split_numbers(energies, "--energies"),
         output_format=output_format.value,
         outside=None if outside is None else outside.value,
+        with_dicom=dicom,
         backend=backend.value,
         n_workers=workers,
         overwrite=overwrite,
@@ -142,8 +152,8 @@ def map_command(
     warn(result.warnings[len(study.warnings) :])
     record, text = result.as_dict(), summary(result)
     measurement = None if companion is None else companion.measurement
-    if measurement is not None:
-        tables = [out / MEASUREMENTS, (out / MEASUREMENTS).with_suffix(".json")]
+    if companion is not None and measurement is not None:
+        tables = [out / name for name in companion.files]
         warn(measure_command.ids_to_read_as_text(measurement, tables[0]))
         record["measurement"] = measure_command.as_record(measurement, tables)
         text += f"\n\n{measure_command.summary(measurement, tables)}"
@@ -153,7 +163,13 @@ def map_command(
 
 
 def _companion(
-    folder: Path, *, maps: list[str], slope: str, backend: BackendName, **masks: Any
+    folder: Path,
+    *,
+    maps: list[str],
+    slope: str,
+    backend: BackendName,
+    with_dicom: bool,
+    **masks: Any,
 ) -> MeasureCompanion | None:
     """The measurement that goes along; None where no mask is given.
 
@@ -174,6 +190,7 @@ def _companion(
         settings=settings_of_maps(MeasureSettings(), maps=maps, slope=slope),
         labels=CaseLabels(case_id=archive_stem(folder.resolve())),
         backend=backend,
+        with_dicom=with_dicom,
     )
 
 
@@ -210,4 +227,6 @@ def summary(result: MapResult) -> str:
             ],
         ),
     ]
+    if result.states:
+        lines += ["", f"states   {', '.join(str(path) for path in result.states.values())}"]
     return "\n".join(lines)

@@ -6,15 +6,15 @@ state replaces the rescale of its images (PS3.4, N.2.1), so it repeats theirs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 
-from gsigpu.dicom.model import Plane
+from gsigpu.dicom.model import Evidence, Plane
 from gsigpu.dicom.writing.content_names import name_by_content
 from gsigpu.dicom.writing.derived import OF_IMAGES, image_reference, quiet, shared_dataset
 from gsigpu.dicom.writing.seg import WrittenSegments, cielab_value
@@ -59,9 +59,45 @@ def write_presentation(
     planes = [segments.series.planes[z] for z in segments.slices]
     (rescale,) = {(plane.slope, plane.intercept) for plane in planes}
     identity = derived_uid("presentation", __version__, str(segments.dataset.SOPInstanceUID))
-    ds = shared_dataset(
-        segments.source_header, segments.series.evidence, _GSPS, derived_uid("image", identity)
+    ds = state_dataset(
+        segments.source_header,
+        segments.series.evidence,
+        _GSPS,
+        identity,
+        title="Outlines of regions",
+        label="REGIONS",
+        description="Outlines of lesions and their cores",
     )
+    with quiet():
+        ds.ReferencedSeriesSequence = [_series(segments.series.evidence.series_uid, planes)]
+        ds.RescaleSlope, ds.RescaleIntercept = (decimal(value) for value in rescale)
+        ds.RescaleType = "HU"
+        ds.SoftcopyVOILUTSequence = [_window(window)]
+        ds.PresentationLUTShape = "IDENTITY"
+        ds.DisplayedAreaSelectionSequence = [displayed_area(geometry)]
+        add_graphics(ds, regions, dict(zip(segments.slices, planes, strict=True)))
+        name_by_content(ds)
+        ds.save_as(path, enforce_file_format=True)
+
+
+def state_dataset(
+    source: FileDataset,
+    evidence: Evidence,
+    sop_class_uid: str,
+    identity: str,
+    *,
+    title: str,
+    label: str,
+    description: str,
+) -> FileDataset:
+    """A presentation state of any kind without what it presents: patient, study, series and identification.
+
+    source, evidence : of the images, as for `shared_dataset`
+    identity : a UID of what it is meant to be
+    title : Series Description
+    label : Content Label, a Code String
+    """
+    ds = shared_dataset(source, evidence, sop_class_uid, derived_uid("image", identity))
     for keyword in OF_IMAGES:
         if keyword not in ("SOPClassUID", "Laterality") and keyword in ds:
             delattr(ds, keyword)
@@ -69,36 +105,44 @@ def write_presentation(
         ds.Modality = "PR"
         ds.SeriesInstanceUID, ds.SeriesNumber = derived_uid("series", identity), 1
         ds.InstanceNumber = 1
-        ds.SeriesDescription = "Outlines of regions"
-        ds.ContentLabel = "REGIONS"
-        ds.ContentDescription = "Outlines of lesions and their cores"
+        ds.SeriesDescription = title[:64]
+        ds.ContentLabel = label
+        ds.ContentDescription = description[:64]
         ds.ContentCreatorName = ""
         ds.PresentationCreationDate = ds.pop("ContentDate").value or _NO_DATE
         ds.PresentationCreationTime = ds.pop("ContentTime").value or _NO_TIME
-        ds.ReferencedSeriesSequence = [_series(segments.series.evidence.series_uid, planes)]
-        ds.RescaleSlope, ds.RescaleIntercept = (decimal(value) for value in rescale)
-        ds.RescaleType = "HU"
-        ds.SoftcopyVOILUTSequence = [_window(window)]
-        ds.PresentationLUTShape = "IDENTITY"
-        ds.DisplayedAreaSelectionSequence = [_whole_image(geometry)]
+    return ds
+
+
+def add_graphics(
+    ds: FileDataset, regions: Sequence[OutlinedRegion], planes: Mapping[int, Plane]
+) -> None:
+    """Layers and outlines of regions; nothing where there are none.
+
+    planes : slice -> the image that its outlines are drawn on
+    """
+    if regions:
         ds.GraphicLayerSequence = _layers(regions)
         ds.GraphicAnnotationSequence = [
             annotation
-            for z, plane in zip(segments.slices, planes, strict=True)
+            for z, plane in planes.items()
             for annotation in _annotations(regions, z, plane)
         ]
-        name_by_content(ds)
-        ds.save_as(path, enforce_file_format=True)
 
 
 def _series(series_uid: str, planes: Sequence[Plane]) -> Dataset:
     item = Dataset()
     item.SeriesInstanceUID = series_uid
+    item.ReferencedImageSequence = image_items(planes)
+    return item
+
+
+def image_items(planes: Sequence[Plane]) -> list[Dataset]:
+    """Items of Referenced Image Sequence: every file of a series' planes, once."""
     frames: dict[str, list[Plane]] = {}
     for plane in planes:
         frames.setdefault(plane.sop_instance_uid, []).append(plane)
-    item.ReferencedImageSequence = [_image(of_file) for of_file in frames.values()]
-    return item
+    return [_image(of_file) for of_file in frames.values()]
 
 
 def _image(planes: Sequence[Plane]) -> Dataset:
@@ -114,7 +158,8 @@ def _window(window: tuple[float, float]) -> Dataset:
     return item
 
 
-def _whole_image(geometry: VolumeGeometry) -> Dataset:
+def displayed_area(geometry: VolumeGeometry) -> Dataset:
+    """An item of Displayed Area Selection Sequence: the whole image."""
     item = Dataset()
     rows, columns = geometry.shape[1:]
     item.DisplayedAreaTopLeftHandCorner = [1, 1]

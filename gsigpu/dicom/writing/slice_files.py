@@ -74,6 +74,23 @@ class SliceFiles:
         for z in self._digests:
             self._write(z, 0, [memoryview(self._filled(z))])
 
+    @property
+    def sop_class_uid(self) -> str:
+        """What kind of objects the slices are."""
+        return self._derived.sop_class_uid
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID, once it is finished."""
+        assert self._names is not None
+        return self._names.series_uid
+
+    @property
+    def image_uids(self) -> tuple[str, ...]:
+        """SOP Instance UIDs in the order of the slices, once it is finished."""
+        assert self._names is not None
+        return tuple(self._names.image_uid(z) for z in sorted(self._digests))
+
     def close(self) -> None:
         """Nothing to do: no file stays open."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import Series
+from gsigpu.dicom.writing.presentation import OutlinedRegion
 from gsigpu.pipeline.choose_stack import ChosenStack
 from gsigpu.pipeline.map.stream import Source
 from gsigpu.pipeline.stack_source import PlaneStore
@@ -36,6 +37,9 @@ class Companion(Protocol):
 
         Returns warnings.
         """
+
+    def outlined(self) -> Sequence[OutlinedRegion]:
+        """What states over the maps outline, once it is finished."""
 
 
 class SharedSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from gsigpu.errors import SettingsError
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
 from gsigpu.output.staging import staged_folder
+from gsigpu.pipeline.map.blended_states import require_series, write_states
 from gsigpu.pipeline.map.companion import Companion
 from gsigpu.pipeline.map.outside_body import BlankOutside, Outside, told_blank
 from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, prepare_maps, run_maps
@@ -37,6 +38,7 @@ class MapResult:
     stack : the series that were read
     report : of the stream
     warnings : for a person to read
+    states : map name -> its presentation state
     """
 
     out: Path
@@ -46,6 +48,7 @@ class MapResult:
     report: StreamReport
     scan_seconds: float
     warnings: tuple[Caution, ...]
+    states: dict[str, Path] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """What was computed, in a line; no path, and nobody's identity."""
@@ -74,6 +77,7 @@ class MapResult:
         return {
             "out": str(self.out),
             "maps": {name: str(path) for name, path in self.folders.items()},
+            "states": {name: str(path) for name, path in self.states.items()},
             "phase": self.stack.phase,
             "energies_kev": list(self.stack.energies_kev),
             "shape": list(self.stack.geometry.shape),
@@ -103,6 +107,7 @@ def map_study(
     n_workers: int | None = None,
     overwrite: bool = False,
     outside: Outside | None = None,
+    with_dicom: bool = False,
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
     kind_overrides: Mapping[str, str] | None = None,
@@ -118,6 +123,7 @@ def map_study(
     energies_kev : use only these of the stack's energies; all if empty
     output_format : ct, pm, nifti, nrrd or rgb
     outside : `blank` leaves out what lies outside the body, `keep` does not; by default blank for rgb alone
+    with_dicom : beside CT series also a presentation state per map, which lays it in colour over the image at 70 keV
     companion : shares the reading, and writes into `out` too; see gsigpu.pipeline.measure.map_companion
 
     Raises InputError and its kinds, SettingsError, OutputError, BackendError.
@@ -125,6 +131,8 @@ def map_study(
     out = Path(out)
     if output_format not in FORMATS:
         raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
+    if with_dicom:
+        require_series(output_format)
     is_blank = (outside or ("blank" if output_format == "rgb" else "keep")) == "blank"
 
     def planes_of(definitions: Sequence[MapDefinition]) -> Sequence[MapDefinition]:
@@ -192,6 +200,16 @@ def map_study(
             # Warnings of the study, and of maps that are calibrated, are told already.
             more = [line for line in companion.finish(folder) if line not in result.warnings]
             result = replace(result, warnings=(*result.warnings, *more))
+        if with_dicom:
+            regions = () if companion is None else companion.outlined()
+            written_states, more = write_states(
+                folder, sink, definitions, prepared.chosen.stack, regions
+            )
+            result = replace(
+                result,
+                warnings=(*result.warnings, *more),
+                states={map_name: out / name for map_name, name in written_states.items()},
+            )
     return result
 
 

@@ -145,14 +145,14 @@ def write_dicom(
     if presentation_path is not None:
         write_presentation(
             presentation_path,
-            _outlined(measurement),
+            outlined_regions(measurement),
             written,
             measurement.stack.geometry,
             window=ANATOMY_WINDOW,
         )
 
 
-def _outlined(measurement: Measurement) -> list[OutlinedRegion]:
+def outlined_regions(measurement: Measurement) -> list[OutlinedRegion]:
     """Lesions and their cores: what lies between is the rim. Wider regions would cover the image with lines."""
     lesions = [
         OutlinedRegion(

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from gsigpu.backends import BackendName
 from gsigpu.caution import Caution
 from gsigpu.choices import MEASUREMENTS
+from gsigpu.dicom.writing.presentation import OutlinedRegion
 from gsigpu.pipeline.choose_stack import ChosenStack
+from gsigpu.pipeline.measure.dicom_results import dicom_notes, outlined_regions
 from gsigpu.pipeline.measure.measure_study import MeasureJob
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
@@ -29,6 +31,7 @@ class MeasureCompanion:
     """Measures regions in the slices that a run of maps reads; the result is that of `measure_study`.
 
     measurement : once the run is over
+    files : names of what was written into the folder of the maps, the table first
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class MeasureCompanion:
         labels: CaseLabels | None = None,
         backend: BackendName = "auto",
         table: str = MEASUREMENTS,
+        with_dicom: bool = False,
         tell_stage: Callable[[str], None] = lambda _stage: None,
         accept: Callable[[Measurement], Measurement] = lambda measurement: measurement,
         shared: SharedRegions | None = None,
@@ -46,12 +50,14 @@ class MeasureCompanion:
         """The arguments are those of `measure_study`.
 
         table : name of the table in the folder of the maps; "" for none
+        with_dicom : SEG, SR and presentation state beside the table
         tell_stage : told `maps` when the pass begins, and `measure` when it is over
         accept : gives the measurement that counts; what it raises ends the run, without output
         shared : masks and regions of the study's phases, where several are measured with these masks and settings
         Raises GpuUnavailable and SettingsError.
         """
         self._masks, self._labels, self._table = masks, labels, table
+        self._with_dicom = with_dicom
         self._settings = settings or MeasureSettings()
         self._tell_stage, self._accept = tell_stage, accept
         self._processor = Processor(backend)
@@ -59,6 +65,7 @@ class MeasureCompanion:
         self._job: MeasureJob | None = None
         self._begun = perf_counter()
         self.measurement: Measurement | None = None
+        self.files: list[str] = []
 
     @property
     def layout(self) -> Layout:
@@ -98,9 +105,19 @@ class MeasureCompanion:
         self._tell_stage("measure")
         measurement = self._job.finish(seconds_of_reading=perf_counter() - self._begun)
         self.measurement = self._accept(measurement)
-        if self._table:
-            write_measurement(self.measurement, folder / self._table, masks=self._masks)
-        return self.measurement.warnings
+        if not self._table:
+            return self.measurement.warnings
+        written = write_measurement(
+            self.measurement, folder / self._table, masks=self._masks, with_dicom=self._with_dicom
+        )
+        self.files = [path.name for path in written]
+        notes = dicom_notes(self.measurement) if self._with_dicom else []
+        return (*self.measurement.warnings, *notes)
+
+    def outlined(self) -> Sequence[OutlinedRegion]:
+        """Lesions and their cores."""
+        assert self.measurement is not None
+        return outlined_regions(self.measurement)
 
 
 def settings_of_maps(
