@@ -10,7 +10,7 @@ const App = (() => {
   const firstMap = study.maps.findIndex((map) => map.name.startsWith("lambda-hu"));
 
   const state = {
-    phase: Math.max(0, study.phases.findIndex((phase) => phase.lesions.length)), layout: "3 planes", position: [0, 0, 0], kev: 70,
+    phase: Math.max(0, study.phases.findIndex((phase) => phase.lesions.length)), layout: "3 planes", position: [0, 0, 0], mm: [0, 0, 0], kev: 70,
     baseWindow: [...ANATOMY_WINDOW], overlay: firstMap < 0 ? 1 : firstMap, opacity: 0.6, colormap: "", mapWindow: [1, 2],
     outlines: { core: true, rim: true, perilesional: false, parenchyma: false, aorta: false, liver: false, lesion: false }, lesion: null, marks: new Map(), profile: "iodine",
   };
@@ -48,32 +48,30 @@ const App = (() => {
     draw();
   }
 
-  function draw() { for (const view of views) view.draw(); readout(state.position, state.phase); }
+  function draw() { for (const view of views) view.draw(); readCursor(); }
   function compose() { for (const view of views) if (view.rows !== undefined) view.compose(); }
 
   function drawn(view) { if (view.axis === "axial" && (view.phase === state.phase)) { scatterView = view; Plots.drawScatter(view); } byId("views").dataset.drawn = String(Number(byId("views").dataset.drawn || 0) + 1); }
   let scatterView = null;
   function scatter() { if (scatterView) Plots.drawScatter(scatterView); }
 
-  /* A voxel of one phase; the other phases follow by patient coordinates. */
+  /* The centre of a voxel of one phase. The cursor is a place in the patient, and every phase shows the voxel of its own
+     grid that is nearest: grids of phases may differ in spacing, extent and direction. */
   function moveTo(position, number = state.phase) {
-    state.position = number === state.phase ? position : toGrid(study.phases[number].grid, phase().grid, position);
+    place(Grids.toMm(study.phases[number].grid, position));
     for (const view of views) view.outlines = null;
     draw();
   }
 
-  function toGrid(from, to, [z, y, x]) {
-    const mm = from.affine.slice(0, 3).map((row) => row[0] * x + row[1] * y + row[2] * z + row[3]);
-    const column = (k) => [0, 1, 2].map((r) => to.affine[r][k]);
-    const delta = mm.map((value, r) => value - to.affine[r][3]);
-    const along = (k) => { const c = column(k); return c.reduce((sum, value, r) => sum + value * delta[r], 0) / c.reduce((sum, value) => sum + value * value, 0); };
-    return [along(2), along(1), along(0)].map((value, axis) => Math.max(0, Math.min(to.shape[axis] - 1, Math.round(value))));
-  }
+  function place(mm) { state.mm = mm; state.position = positionIn(state.phase).voxel; }
+
+  /* The cursor in a phase: its voxel, within the grid, and how far outside the grid the place lies, mm. */
+  function positionIn(number) { return Grids.nearest(study.phases[number].grid, state.mm); }
 
   function scroll(view, step) {
-    const axis = { axial: 0, coronal: 1, sagittal: 2 }[view.axis], position = [...state.position];
-    position[axis] = Math.max(0, Math.min(phase().grid.shape[axis] - 1, position[axis] + step));
-    moveTo(position);
+    const axis = { axial: 0, coronal: 1, sagittal: 2 }[view.axis], position = [...positionIn(view.phase).voxel];
+    position[axis] = Math.max(0, Math.min(study.phases[view.phase].grid.shape[axis] - 1, position[axis] + step));
+    moveTo(position, view.phase);
   }
 
   function dragWindow(drag, dx, dy) {
@@ -94,6 +92,13 @@ const App = (() => {
   function cell(slice, k, y, x) {
     const r = y - slice.origin[0], c = x - slice.origin[1];
     return r < 0 || c < 0 || r >= slice.shape[0] || c >= slice.shape[1] ? 0 : slice.planes[k][r * slice.shape[1] + c];
+  }
+
+  /* Values under the cursor; none where it was set in another phase, outside the images of this one. */
+  function readCursor() {
+    const { voxel, beyond_mm } = positionIn(state.phase);
+    if (!beyond_mm) readout(voxel, state.phase);
+    else { readoutRun++; byId("readout").textContent = `${phase().name}: the cursor lies outside these images`; }
   }
 
   let readoutRun = 0;
@@ -220,9 +225,8 @@ const App = (() => {
   }
 
   function setPhase(number) {
-    const before = phase().grid;
-    state.position = toGrid(before, study.phases[number].grid, state.position);
     state.phase = number;
+    place(state.mm);
     if (!lesion()) state.lesion = phase().lesions[0]?.id ?? null;
     controls(); lesionTable(); plots(); about(); build();
   }
@@ -277,13 +281,13 @@ const App = (() => {
     outlineControls(); controls(); Plots.listen(api);
     const [nz, ny, nx] = phase().grid.shape;
     state.lesion = phase().lesions[0]?.id ?? null;
-    state.position = lesion() ? [...lesion().centre] : [nz >> 1, ny >> 1, nx >> 1];
+    place(Grids.toMm(phase().grid, lesion() ? lesion().centre : [nz >> 1, ny >> 1, nx >> 1]));
     lesionTable(); roisChanged(); build(); setOverlay(state.overlay); back(); follow();
     addEventListener("hashchange", follow);
     addEventListener("resize", () => { compose(); });
   }
 
-  const api = { state, draw, compose, drawn, scatter, moveTo, scroll, dragWindow, hover, fail, mark, roisChanged, choose, setEnergy, setOverlay, setPhase, valuesAt, views: () => views };
+  const api = { state, draw, compose, drawn, scatter, moveTo, positionIn, scroll, dragWindow, hover, fail, mark, roisChanged, choose, setEnergy, setOverlay, setPhase, valuesAt, views: () => views };
   addEventListener("DOMContentLoaded", start);
   return api;
 })();

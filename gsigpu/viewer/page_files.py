@@ -14,7 +14,16 @@ from gsigpu.viewer.static_section import static_section
 
 PAGE = "index.html"
 # In the order in which the document runs them.
-SCRIPTS = ("able.js", "store.js", "render.js", "plots.js", "segmentation.js", "roi.js", "app.js")
+SCRIPTS = (
+    "able.js",
+    "store.js",
+    "grids.js",
+    "render.js",
+    "plots.js",
+    "segmentation.js",
+    "roi.js",
+    "app.js",
+)
 VENDORED = ("uPlot.iife.min.js", "uPlot.min.css", "uPlot.LICENSE.txt")
 
 

@@ -27,7 +27,8 @@ class View {
   }
 
   get grid() { return Store.study.phases[this.phase].grid; }
-  get index() { return Store.AXES[this.axis].index(this.app.state.position); }
+  get cursor() { return this.app.positionIn(this.phase); }
+  get index() { return Store.AXES[this.axis].index(this.cursor.voxel); }
 
   /* mm per row and column of this plane. */
   get spacing() {
@@ -127,7 +128,8 @@ class View {
     this.drawCursor(context, place, ratio);
     this.drawLetters(context, place, ratio);
     const { study } = Store;
-    this.caption.textContent = `${study.phases[this.phase].name} ${this.axis} ${this.index + 1} of ${Store.AXES[this.axis].length(this.grid.shape)}${wide > 420 ? `, ${this.app.state.kev} keV from water and iodine` : ""}`;
+    const beyond = this.cursor.beyond_mm, where = beyond ? `; the cursor lies ${beyond < 9.5 ? beyond.toFixed(1) : Math.round(beyond)} mm outside` : "";
+    this.caption.textContent = `${study.phases[this.phase].name} ${this.axis} ${this.index + 1} of ${Store.AXES[this.axis].length(this.grid.shape)}${where}${wide > 420 ? `, ${this.app.state.kev} keV from water and iodine` : ""}`;
   }
 
   row(r) { return this.flipped ? this.rows - r : r; }
@@ -182,7 +184,8 @@ class View {
   }
 
   drawCursor(context, place, ratio) {
-    const [z, y, x] = this.app.state.position;
+    const { voxel: [z, y, x], beyond_mm } = this.cursor;
+    if (beyond_mm) return; // no voxel of this phase lies there
     const [r, c] = { axial: [y, x], coronal: [z, x], sagittal: [z, y] }[this.axis];
     const px = place.left + (c + 0.5) * place.px, py = place.top + (this.flipped ? this.rows - r - 0.5 : r + 0.5) * place.py, gap = 9 * ratio;
     context.strokeStyle = "rgba(255,255,255,.75)"; context.lineWidth = ratio; context.beginPath();

@@ -7,7 +7,7 @@ const Rois = (() => {
   const { study } = Store;
   const list = [];
   const CIRCLE_POINTS = 96;
-  let app = null, tool = "", draft = null;
+  let app = null, tool = "", draft = null, nDrawn = 0;
 
   const onSlice = (phase, z) => [...list, ...(draft ? [draft] : [])].filter((roi) => roi.phase === phase && roi.z === z);
 
@@ -45,7 +45,7 @@ const Rois = (() => {
 
   /* points : (row, column) of voxel centres, as in the arrays. */
   async function add(phase, z, points) {
-    const roi = { id: `roi-${list.length + 1}`, phase, z, points, open: false };
+    const roi = { id: `roi-${++nDrawn}`, phase, z, points, open: false };
     const slice = await Store.voxels(phase, z);
     Object.assign(roi, statistics(roi, slice));
     list.push(roi);
@@ -133,7 +133,7 @@ const Rois = (() => {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
-  const stem = () => study.case.replace(/[^\w.-]+/g, "_") || "case";
+  const stem = () => study.case.replace(/[^\p{L}\p{M}\p{N}_.-]+/gu, "_") || "case";
   const saveCsv = () => save(`${stem()}-roi.csv`, csv(), "text/csv");
   const saveSeg = (roi) => save(`${stem()}-${roi.id}.seg.dcm`, Segmentation.file(roi), "application/dicom");
 

@@ -169,8 +169,27 @@ def redactor_for(
 
     pseudonymous : from a file of each series of a study that was read
     """
+    return study_redactor(
+        row.study, study, named_files(row), hidden=row.hidden, pseudonymous=pseudonymous
+    )
+
+
+def study_redactor(
+    folder: Path,
+    study: Study | None,
+    files_named: Sequence[tuple[Path, str]],
+    *,
+    hidden: Iterable[str] = (),
+    pseudonymous: bool = False,
+) -> Redactor:
+    """Of a study and the files that are used with it.
+
+    folder : of the study; `study` is what was read of it, if it was
+    files_named : masks and the like, files or folders, and what to call each
+    hidden : words that are taken out beside those of the headers
+    """
     named: list[tuple[Path, str]] = []
-    for path, called in named_files(row):
+    for path, called in files_named:
         named.append((path, called))
         if path.is_dir():
             named += [
@@ -178,7 +197,7 @@ def redactor_for(
             ]
     if study is None:
         try:
-            files = [Path(name) for name in files_below(row.study)]
+            files = [Path(name) for name in files_below(folder)]
         except (InputError, OSError):
             files = []
     else:
@@ -194,10 +213,10 @@ def redactor_for(
             }.values()
         )  # fmt: skip
     files += [path for path, _ in named if path.is_file()]
-    words = [*identity_of(files), *row.hidden]
+    words = [*identity_of(files), *hidden]
     if pseudonymous:
         words += header_texts(files)
-    return Redactor(words, row.study, named, pseudonymous=pseudonymous)
+    return Redactor(words, folder, named, pseudonymous=pseudonymous)
 
 
 def header_texts(files: Iterable[Path]) -> list[str]:

@@ -8,7 +8,8 @@ from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.errors import WrongPhase
 from gsigpu.masks.layers import Owner
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks
-from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks, owner_of
+from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
+from gsigpu.pipeline.measure.study_owner import owner_of
 from gsigpu.regions.boundary import SignedDistances, signed_distance_mm
 from gsigpu.regions.region_layout import Layout, RegionSettings, lay_out
 from gsigpu.volume import VolumeGeometry

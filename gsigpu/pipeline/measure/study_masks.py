@@ -31,6 +31,7 @@ from gsigpu.pipeline.measure.assign_roles import (
 )
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure, RegionRole
 from gsigpu.pipeline.measure.position_check import with_overlaps
+from gsigpu.pipeline.measure.study_owner import owner_of
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, parts, union
 from gsigpu.tables.text_ids import free_id, text_id
@@ -63,27 +64,17 @@ class MaskFiles:
     position: PositionChoice | None = None
     maps_in_file: bool = False
 
-
-def owner_of(study: Study, stack: SpectralStack, *, any_phase: bool) -> Owner:
-    """Whom DICOM masks must belong to, to be laid over a stack."""
-    first = stack.series[0].evidence
-    return Owner(
-        patient_id=first.patient_id,
-        study_uid=first.study_uid,
-        phase=stack.phase,
-        phase_of_series={series.evidence.series_uid: series.phase for series in study.series},
-        grid_of_series={
-            series.evidence.series_uid: series.geometry
-            for series in study.series
-            if series.geometry is not None
-        },
-        series_of_image={
-            plane.sop_instance_uid: series.evidence.series_uid
-            for series in study.series
-            for plane in series.planes
-        },
-        any_phase=any_phase,
-    )
+    @property
+    def named(self) -> list[tuple[Path, str]]:
+        """Each file, and what to call it where its name may say a patient's."""
+        organs = {
+            "liver_mask": self.liver,
+            "vessel_mask": self.vessels,
+            "aorta_mask": self.aorta,
+            "normal_mask": self.normal,
+        }
+        lesions = [(path, f"mask-{i}") for i, path in enumerate(self.lesions, start=1)]
+        return lesions + [(path, name) for name, path in organs.items() if path is not None]
 
 
 def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> CollectedMasks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,12 +95,16 @@ class PaperLesion:
 
 
 def paper_lesions(
-    measurements: Mapping[str, Measurement | None], *, inside_body: bool
+    measurements: Mapping[str, Measurement | None],
+    *,
+    inside_body: bool,
+    redact: Callable[[str], str] = str,
 ) -> list[PaperLesion]:
     """Every lesion that was laid out in any phase.
 
     measurements : by the phase's name on the page; None where its masks gave none
     inside_body : blank what lies around the patient
+    redact : takes out of names and flags what leads to the patient
     """
     of_lesion: dict[str, list[LesionPhase]] = {}
     for phase, measurement in measurements.items():
@@ -110,7 +114,7 @@ def paper_lesions(
             of_lesion.setdefault(lesion_id, []).append(entry)
     return [
         PaperLesion(
-            lesion_id=lesion_id,
+            lesion_id=redact(lesion_id),
             number=number,
             phases=tuple(phases),
             absent=tuple(

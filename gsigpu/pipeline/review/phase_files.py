@@ -31,13 +31,14 @@ def write_phase(
     warnings: Sequence[str],
     redact: Callable[[str], str] = str,
     with_identity: bool = False,
-) -> dict[str, Any]:
-    """Writes `data`/`key`r and `data`/`key`s beside the volumes; returns the phase as the page has it.
+) -> tuple[dict[str, Any], list[str]]:
+    """Writes `data`/`key`r and `data`/`key`s beside the volumes.
 
     measurement : of the stack, whose regions and values are shown; None for a phase without regions
     kept : planes of the slices of `static_slices`, from the volumes
     warnings : of the phase and of its volumes; those of the measurement are added
     redact : takes out of names, flags and warnings what leads to the patient
+    Returns the phase as the page has it, and all its warnings, with nothing taken out.
     """
     of_phase = [*warnings]
     if measurement is not None:
@@ -53,4 +54,4 @@ def write_phase(
         entry["regionSlices"] = write_regions(data, f"{key}r", measurement.layout, liver)
     entry["static"] = write_static(data, key, stack, measurement, kept, definitions, redact)
     entry["segmentation"] = roi_template(stack) if with_identity else None
-    return entry
+    return entry, of_phase

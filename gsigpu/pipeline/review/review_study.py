@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from gsigpu.caution import Caution
 from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
 from gsigpu.dicom.reading.directory_records import study_name
@@ -17,6 +18,7 @@ from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import EmptyMask, GsigpuError, MaskError, SettingsError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import ChosenStack, only_energies
+from gsigpu.pipeline.cohort_run.redaction import study_redactor
 from gsigpu.pipeline.measure.map_companion import MeasureCompanion
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
@@ -94,7 +96,7 @@ def review_study(
     maps : beside water and iodine, which every page has
     settings : of the measurement whose values the page shows; the defaults with `slope`, if not given
     case_id : the only name on the page; that of the folder if empty
-    with_identity : also the patient ID, the study's date, and what a region of interest needs to be saved as a
+    with_identity : also names of files, what names hold of the headers, the patient ID, the study's date, and what a region of interest needs to be saved as a
         DICOM Segmentation of this patient
     inside_body : leave out what lies around the patient
     pictures : also pictures of every lesion for a paper, see `paper_pictures`
@@ -122,10 +124,14 @@ def review_study(
     ]
     case_id = case_id or study_name(study.root.resolve())
     labels = CaseLabels(case_id=case_id, patient_id=case_id)
+    redact: Callable[[str], str] = str
+    if not with_identity:
+        redact = study_redactor(study.root, study, [] if masks is None else masks.named)
     seconds = {"scan": scan_seconds, "measure": 0.0, "volumes": 0.0}
     entries: list[dict[str, Any]] = []
     measurements: dict[str, Measurement | None] = {}
-    warnings: list[str] = list(study.warnings)
+    of_study = [*study.warnings, *_apart(stacks)]
+    warnings: list[str] = list(of_study)
     lesion_ids: set[str] = set()
     problems: list[MaskError] = []
     failures: list[GsigpuError] = []
@@ -177,7 +183,7 @@ def review_study(
             if problem is not None:
                 problems.append(problem)
                 phase_warnings.append(f"No regions are shown in this phase. {problem}")
-            entry = write_phase(
+            entry, of_phase = write_phase(
                 data,
                 f"p{number}",
                 stack,
@@ -185,6 +191,7 @@ def review_study(
                 definitions=definitions,
                 kept=kept,
                 warnings=[*phase_warnings, *left_out],
+                redact=redact,
                 with_identity=with_identity,
             )
             if measurement is not None:
@@ -192,7 +199,7 @@ def review_study(
                 lesion_ids |= {of.lesion.lesion_id for of in measurement.layout.lesions}
             entries.append(entry)
             measurements[entry["name"]] = measurement
-            warnings += entry["warnings"]
+            warnings += of_phase
             seconds["measure"] += begun - started + perf_counter() - drawn
             seconds["volumes"] += drawn - begun
         misfits = [problem for problem in problems if not isinstance(problem, EmptyMask)]
@@ -203,7 +210,7 @@ def review_study(
         if pictures:
             started = perf_counter()
             with watcher.stage("pictures") as progress:
-                lesions = paper_lesions(measurements, inside_body=inside_body)
+                lesions = paper_lesions(measurements, inside_body=inside_body, redact=redact)
                 if lesions:
                     addresses = write_pictures(
                         folder / FOLDER,
@@ -222,7 +229,7 @@ def review_study(
                 software=f"gsigpu {__version__}",
                 maps=definitions,
                 phases=entries,
-                warnings=study.warnings,
+                warnings=[redact(warning) for warning in of_study],
                 identity=identity,
                 pictures=addresses,
             ),
@@ -251,6 +258,16 @@ def _phases_of(study: Study) -> list[str | None]:
     ]
     known = list(dict.fromkeys(phases))
     return [None] if len(known) < 2 else list(known)
+
+
+def _apart(stacks: Sequence[SpectralStack]) -> list[Caution]:
+    """A warning where the phases of a page say of themselves that they do not share a space."""
+    frames = {stack.geometry.frame_of_reference_uid for stack in stacks} - {""}
+    if len(frames) < 2:
+        return []
+    names = ", ".join(stack.phase for stack in stacks)
+    text = f"{names} have different frames of reference: the same place in one need not be the same tissue in another"
+    return [Caution("phase", text)]
 
 
 def _begun(

@@ -33,7 +33,7 @@ def write_row_page(folder: Path, measurement: Measurement, redact: Callable[[str
     kept, left_out = write_volumes(
         stack, definitions, data, "p0", keep=static_slices(stack, measurement.layout), n_workers=1
     )
-    phase = write_phase(
+    phase, _ = write_phase(
         data,
         "p0",
         stack,

@@ -15,6 +15,7 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, MaskError
 from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.measure.measure_study import measure_study
+from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.review.page_volumes import NO_VALUE, PAGE_STEPS
 from gsigpu.pipeline.review.review_study import review_study
 from tests.pipeline.review.conftest import CASE, SETTINGS
@@ -114,6 +115,32 @@ def test_no_identity_in_any_byte(reviewed, truth):
         for identity in identities:
             assert identity not in text, path.name
     assert "IDENT" not in repr(reviewed)
+
+
+def test_names_of_masks_and_lesions_lead_to_nobody(truth, tmp_path):
+    """Files are often called after the patient, and a file's name may be its lesion's."""
+    folder = tmp_path / "Doe_Jane"
+    folder.mkdir()
+    image = nib.load(truth.lesion_mask)
+    labels = np.asarray(image.dataobj)
+    for name, mask in {"Doe_met_a": labels > 0, "IDENT-4711_met_b": labels == 1}.items():
+        nib.save(nib.Nifti1Image(mask.astype(np.uint8), image.affine), folder / f"{name}.nii.gz")
+    result = review_study(
+        truth.dicom_folder,
+        tmp_path / "page",
+        masks=MaskFiles((folder,)),
+        phases=["PVP"],
+        pictures=True,
+        case_id="case-7",
+    )
+    for path, text in texts_of(result.page.parent).items():
+        for identity in (b"Doe", b"Jane", b"IDENT", str(tmp_path).encode()):
+            assert identity not in text, path.name
+    lesions = study_data(result)["phases"][0]["lesions"]
+    assert [lesion["id"] for lesion in lesions] == ["[removed]_met_a", "[removed]_met_b"]
+    assert "separate parts" in " ".join(study_data(result)["phases"][0]["warnings"])
+    # Who runs it on this machine sees which file is meant.
+    assert any(str(folder) in warning for warning in result.warnings)
 
 
 def test_identity_where_it_is_asked_for(reviewed_with_identity):
