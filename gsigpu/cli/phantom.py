@@ -21,6 +21,7 @@ _OF_A_STUDY = {
     "spacing": "spacing_mm",
     "energies": "energies_kev",
     "phases": "phases",
+    "motion": "motion_mm",
     "diameter": "diameter_mm",
     "rim": "rim_mm",
     "noise": "noise_hu",
@@ -49,6 +50,14 @@ def phantom(
     phases: Annotated[
         str, typer.Option("--phases", help=f"Some of {', '.join(PHASES)}.")
     ] = "AP,PVP",
+    motion: Annotated[
+        str,
+        typer.Option(
+            "--motion",
+            metavar="SHIFT,DEFORMATION",
+            help="mm that the phases before the last lie off it, as after another breath, by a known field.",
+        ),
+    ] = "0,0",
     primary: Annotated[
         str, typer.Option("--primary", help=f"One of {', '.join(PRIMARIES)}.")
     ] = PRIMARIES[0],
@@ -132,7 +141,8 @@ def phantom(
         phases=tuple(split_list(phases)),
         primary=primary,
         n_lesions=lesions,
-        diameter_mm=_two(diameter),
+        diameter_mm=_two(diameter, "--diameter", "8,30"),
+        motion_mm=_two(motion, "--motion", "10,3"),
         rim_mm=rim,
         noise_hu=noise,
         seed=seed,
@@ -248,10 +258,10 @@ def _three_whole(text: str) -> tuple[int, int, int]:
     return (int(z), int(y), int(x))
 
 
-def _two(text: str) -> tuple[float, float]:
-    numbers = split_numbers(text, "--diameter")
+def _two(text: str, option: str, example: str) -> tuple[float, float]:
+    numbers = split_numbers(text, option)
     if len(numbers) != 2:
         raise SettingsError(
-            f"--diameter {text!r} is not two numbers", remedy="write --diameter 8,30"
+            f"{option} {text!r} is not two numbers", remedy=f"write {option} {example}"
         )
     return (numbers[0], numbers[1])

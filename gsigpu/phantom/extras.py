@@ -88,8 +88,8 @@ def _localizer(truth: PhantomTruth, study_uid: str, number: int) -> Dataset:
     coarse = replace(
         geometry, shape=(n_z, n_rows, n_x), spacing_mm=(z_mm, y_mm * n_y / n_rows, x_mm)
     )
-    painter = replace(truth, geometry=coarse).painter()
     phase = truth.settings.phases[0]
+    painter = replace(truth, geometry=coarse).painter(phase)
     lines = [
         painter.paint(z).composition.hu(phase, CONVENTIONAL_KEV).mean(axis=0)
         for z in reversed(range(n_z))

@@ -123,6 +123,8 @@ def place_lesions(
     """
     rng = np.random.default_rng((settings.seed, 1))
     low, high = _covered(anatomy, geometry)
+    reach_mm = sum(settings.motion_mm)  # so that no phase loses a part of a lesion
+    low, high = low + reach_mm, high - reach_mm
     vessels = anatomy.shapes_of(*VESSELS, "gallbladder")
     placed: list[Lesion] = []
     for lesion in _drawn(settings, rng):

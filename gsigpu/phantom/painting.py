@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gsigpu.phantom.anatomy import VESSELS, Anatomy
 from gsigpu.phantom.lesions import Lesion
+from gsigpu.phantom.motion import Motion
 from gsigpu.phantom.shapes import Box, Ellipsoid, Shape
 from gsigpu.phantom.tissues import Tissue, calcium_hu_per_mg_per_ml
 from gsigpu.physics import iodine_hu_per_mg_per_ml
@@ -70,13 +71,18 @@ class Painter:
         partial_volume: bool = True,
         texture_mg_per_ml: float = 0.0,
         seed: int = 0,
+        motion: Motion | None = None,
     ) -> None:
-        """`phases` : whose iodine to paint. `texture_mg_per_ml` : SD of ρw, drawn from `seed`."""
+        """`phases` : whose iodine to paint. `texture_mg_per_ml` : SD of ρw, drawn from `seed`.
+
+        motion : how these phases moved; None for the phase at rest
+        """
         self.geometry = geometry
         self._anatomy = anatomy
         self._lesions = lesions
         self._phases = tuple(phases)
         self._partial_volume = partial_volume
+        self._motion = motion
         n_z, n_y, n_x = geometry.shape
         x0, y0, z0 = geometry.origin_mm
         self._z: Line = z0 + geometry.spacing_mm[0] * np.arange(n_z, dtype=float)
@@ -150,9 +156,15 @@ class Painter:
             [tissue.water_mg_per_ml, tissue.calcium_mg_per_ml, tissue.texture, *iodine], np.float32
         )
 
+    def _points(self, z: float, rows: slice, columns: slice) -> tuple[Line, Line, Line]:
+        """Where at rest the voxels of a window lie, broadcastable x, y, z."""
+        x, y, z_mm = self._x[None, columns], self._y[rows, None], np.full((1, 1), z)
+        return (x, y, z_mm) if self._motion is None else self._motion.at_rest(x, y, z_mm)
+
     def _window(self, box: Box, z: float, margin_mm: float) -> tuple[slice, slice] | None:
         """The rows and columns that a box may touch, None where it misses the slice."""
         (x_low, y_low, z_low), (x_high, y_high, z_high) = box
+        margin_mm += 0.0 if self._motion is None else self._motion.reach_mm
         if not z_low - margin_mm <= z <= z_high + margin_mm:
             return None
         rows = np.searchsorted(self._y, (y_low - margin_mm, y_high + margin_mm))
@@ -166,7 +178,7 @@ class Painter:
         if window is None:
             return None
         rows, columns = window
-        depth = shape.depth_mm(self._x[None, columns], self._y[rows, None], np.full((1, 1), z))
+        depth = shape.depth_mm(*self._points(z, rows, columns))
         if self._partial_volume:
             coverage = np.clip(0.5 + depth / self._width_mm, 0.0, 1.0)
         else:
@@ -186,16 +198,19 @@ class Painter:
         n = _N_SUBSAMPLES if self._partial_volume else 1
         steps = (np.arange(n) + 0.5) / n - 0.5
 
+        x, y, z_mm = self._points(z, rows, columns)
+
         def squares(centres: Line, axis: int, radius_mm: float) -> Line:
-            points = centres[:, None] + steps * spacing[2 - axis] - lesion.centre_mm[axis]
+            """(y, x, n) by point of a voxel along one axis; the field is taken as even within a voxel."""
+            points = centres[..., None] + steps * spacing[2 - axis] - lesion.centre_mm[axis]
             return np.asarray((points / radius_mm) ** 2)
 
         def share(radii_mm: tuple[float, ...]) -> Plane:
             if min(radii_mm) <= 0.0:
                 return np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
-            x2 = squares(self._x[columns], 0, radii_mm[0])[None, :, None, None, :]
-            y2 = squares(self._y[rows], 1, radii_mm[1])[:, None, None, :, None]
-            z2 = squares(np.array([z]), 2, radii_mm[2])[:, None, :, None, None]
+            x2 = squares(x, 0, radii_mm[0])[:, :, None, None, :]
+            y2 = squares(y, 1, radii_mm[1])[:, :, None, :, None]
+            z2 = squares(z_mm, 2, radii_mm[2])[:, :, :, None, None]
             inside = x2 + y2 + z2 <= 1.0
             return np.asarray(inside.mean(axis=(2, 3, 4), dtype=np.float32))
 
@@ -203,8 +218,14 @@ class Painter:
         return (window, whole, share(lesion.core_radii_mm)) if whole.any() else None
 
     def _texture(self, z: float) -> Plane:
-        """A sum of plane waves of 15-60 mm; a product of e^(i k_y y) and e^(i k_x x), so a matmul."""
+        """A sum of plane waves of 15-60 mm; a product of e^(i k_y y) and e^(i k_x x), so a matmul at rest."""
         k_x, k_y, k_z = self._waves.T
+        if self._motion is not None:
+            whole = slice(None)
+            x, y, z_mm = self._points(z, whole, whole)
+            waves = zip(k_x, k_y, k_z, self._offsets, strict=True)
+            total = sum(np.cos(a * x + b * y + c * z_mm + offset) for a, b, c, offset in waves)
+            return np.asarray(self._wave_height * total, np.float32)
         rows = np.exp(1j * np.outer(self._y, k_y))
         columns = np.exp(1j * (np.outer(k_x, self._x) + (k_z * z + self._offsets)[:, None]))
         return np.asarray(self._wave_height * (rows @ columns).real, np.float32)

@@ -9,6 +9,10 @@ from gsigpu.choices import EXTRAS, LAYOUTS, PHASES, PRIMARIES, TRANSFER_SYNTAXES
 from gsigpu.errors import SettingsError
 from gsigpu.physics import HIGH_KEV, LOW_KEV
 
+# Of motion between phases: more than breathing does, and little enough that the field never folds.
+LARGEST_SHIFT_MM = 40.0
+LARGEST_DEFORMATION_MM = 10.0
+
 GSI_ENERGIES_KEV = tuple(float(kev) for kev in range(40, 141, 10))
 
 
@@ -20,6 +24,8 @@ class PhantomSettings:
         in the grid: an abdomen 336 mm wide, 232 mm deep and 120 mm or more long.
     energies_kev : monoenergetic series written, 40-140 keV, ascending
     phases : of NC, AP, PVP, DP (none, arterial, portal venous, delayed)
+    motion_mm : (shift, deformation) of all phases but the last, by the field of gsigpu.phantom.motion; the last is at
+        rest, and `masks/` are of it
     primary : where the metastases come from; chooses their iodine (gsigpu.phantom.lesions)
     n_lesions, diameter_mm : how many, and (smallest, largest) longest axial diameter
     rim_mm : thickness of the enhancing rim; at most half the lesion's smallest radius is used
@@ -45,6 +51,7 @@ class PhantomSettings:
     spacing_mm: tuple[float, float, float] = (3.0, 1.5, 1.5)
     energies_kev: tuple[float, ...] = GSI_ENERGIES_KEV
     phases: tuple[str, ...] = ("AP", "PVP")
+    motion_mm: tuple[float, float] = (0.0, 0.0)
     primary: str = "colorectal"
     n_lesions: int = 5
     diameter_mm: tuple[float, float] = (8.0, 30.0)
@@ -95,6 +102,12 @@ class PhantomSettings:
             f"spacing {self.spacing_mm} mm",
             "use lengths above 0 mm",
         )
+        shift, deformation = self.motion_mm
+        _check(
+            0.0 <= shift <= LARGEST_SHIFT_MM and 0.0 <= deformation <= LARGEST_DEFORMATION_MM,
+            f"motion of {shift:g} mm and deformation of {deformation:g} mm",
+            f"use up to {LARGEST_SHIFT_MM:g} and {LARGEST_DEFORMATION_MM:g} mm",
+        )
         _check(self.n_lesions >= 0, f"{self.n_lesions} lesions", "use 0 or more")
         low, high = self.diameter_mm
         _check(
@@ -122,6 +135,10 @@ class PhantomSettings:
             f"noise_peak_per_mm {self.noise_peak_per_mm:g}",
             "use a frequency above 0",
         )
+
+    def has_moved(self, phase: str) -> bool:
+        """Whether a phase is not at rest."""
+        return any(self.motion_mm) and phase in self.phases[:-1]
 
     @property
     def effective_patient_id(self) -> str:

@@ -30,6 +30,9 @@ class SliceWriter:
         self._settings = settings
         self._geometry = truth.geometry
         self._painter = truth.painter()
+        self._moved = {
+            phase: truth.painter(phase) for phase in settings.phases if settings.has_moved(phase)
+        }
         self._images = images
         self._noise = NoiseModel(
             settings.noise_hu, settings.noise_ratio_40, settings.noise_independent
@@ -38,9 +41,18 @@ class SliceWriter:
         self._calcium_as_water, self._calcium_as_iodine = _calcium_in_two_materials()
 
     def write(self, z_index: int) -> Mapping[str, NDArray[np.uint8]]:
-        """All images of slice `z_index`, the same whatever was written before; returns its masks."""
-        painted = self._painter.paint(z_index)
+        """All images of slice `z_index`, the same whatever was written before.
+
+        Returns its masks: lesions, liver, vessels and aorta at rest, and the lesions of each phase that moved as
+        `PHASE/lesions`.
+        """
+        at_rest = self._painter.paint(z_index)
+        masks = dict(at_rest.masks)
         for phase in self._settings.phases:
+            painted = at_rest
+            if phase in self._moved:
+                painted = self._moved[phase].paint(z_index)
+                masks[f"{phase}/lesions"] = painted.masks["lesions"]
             noise = self._noise_of(phase, z_index)
             for image in self._images:
                 if image.phase == phase:
@@ -48,7 +60,7 @@ class SliceWriter:
                     if self._outside is not None:
                         stored[self._outside] = PADDING
                     image.sink.write(z_index, image.index_in_series, stored)
-        return painted.masks
+        return masks
 
     def _noise_of(self, phase: str, z_index: int) -> BasisNoise | None:
         if self._settings.noise_hu == 0.0:

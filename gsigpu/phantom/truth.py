@@ -16,6 +16,7 @@ from gsigpu.phantom import tissues as t
 from gsigpu.phantom.anatomy import upper_abdomen
 from gsigpu.phantom.dicom_files import phantom_uid
 from gsigpu.phantom.lesions import Lesion, place_lesions
+from gsigpu.phantom.motion import Motion
 from gsigpu.phantom.painting import Composition, Painter
 from gsigpu.phantom.phantom_settings import PhantomSettings
 from gsigpu.physics import iodine_water_hu
@@ -112,28 +113,37 @@ class PhantomTruth:
             )
         return self.folder / name
 
-    def painter(self) -> Painter:
-        """Paints slices of this phantom."""
+    def lesion_mask_of(self, phase: str) -> Path:
+        """NIfTI of the lesions where they lie in a phase; that of the phase at rest where it has not moved."""
+        moved = self._in_folder(f"masks/{phase}/lesions.nii.gz")
+        return moved if self.settings.has_moved(phase) else self.lesion_mask
+
+    def painter(self, phase: str = "") -> Painter:
+        """Paints slices of this phantom: of the phases that are at rest, or of one that moved."""
+        settings = self.settings
+        has_moved = settings.has_moved(phase)
+        at_rest = tuple(name for name in settings.phases if not settings.has_moved(name))
         return Painter(
             anatomy=upper_abdomen(),
             lesions=self.lesions,
             geometry=self.geometry,
-            phases=self.settings.phases,
+            phases=(phase,) if has_moved else at_rest,
+            motion=Motion(*settings.motion_mm) if has_moved else None,
             partial_volume=self.settings.partial_volume,
             texture_mg_per_ml=self.settings.texture_mg_per_ml,
             seed=self.settings.seed,
         )
 
-    def composition(self) -> Composition:
-        """Water, calcium and iodine of every voxel, (z, y, x); the whole volume in memory."""
-        painter = self.painter()
+    def composition(self, phase: str = "") -> Composition:
+        """Water, calcium and iodine of every voxel, (z, y, x), of the phases that `painter` paints; all in memory."""
+        painter = self.painter(phase)
         slices = [painter.paint(z).composition for z in range(self.geometry.shape[0])]
         return Composition(
             np.stack([composition.water for composition in slices]),
             np.stack([composition.calcium for composition in slices]),
             {
-                phase: np.stack([composition.iodine[phase] for composition in slices])
-                for phase in self.settings.phases
+                name: np.stack([composition.iodine[name] for composition in slices])
+                for name in slices[0].iodine
             },
         )
 
@@ -148,6 +158,7 @@ class PhantomTruth:
             "axes": "shape and spacing (z, y, x); positions (x, y, z) in LPS mm",
             "primary": settings.primary,
             "lesions": [self._lesion_dict(lesion) for lesion in self.lesions],
+            **self._motion_dict(),
             "organs": {
                 tissue.name: self._by_phase(tissue.water_mg_per_ml, tissue.iodine_mg_per_ml)
                 for tissue in ORGANS
@@ -166,6 +177,22 @@ class PhantomTruth:
             "core_volume_ml": lesion.core_volume_ml,
             "core": self._by_phase(lesion.core_water_mg_per_ml, lesion.core_iodine_mg_per_ml),
             "rim": self._by_phase(lesion.rim_water_mg_per_ml, lesion.rim_iodine_mg_per_ml),
+        }
+
+    def _motion_dict(self) -> dict[str, Any]:
+        """Where lesions lie in the phases that moved; nothing where none did."""
+        settings = self.settings
+        if not any(settings.motion_mm):
+            return {}
+        motion = Motion(*settings.motion_mm)
+        return {
+            "phase_at_rest": settings.phases[-1],
+            "moved_centres_mm": {
+                phase: {
+                    str(lesion.label): motion.moved(lesion.centre_mm) for lesion in self.lesions
+                }
+                for phase in settings.phases[:-1]
+            },
         }
 
     def _by_phase(self, water: float, iodine: Mapping[str, float]) -> dict[str, Any]:

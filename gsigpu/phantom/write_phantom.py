@@ -34,8 +34,8 @@ def write_phantom(
 ) -> PhantomTruth:
     """Write a synthetic study and what is known about it.
 
-    out : gets `dicom/` (the export), `masks/` (lesions, liver, vessels, aorta as NIfTI) and
-        `truth.json`
+    out : gets `dicom/` (the export), `masks/` (lesions, liver, vessels, aorta as NIfTI, and `masks/PHASE/lesions.nii.gz`
+        for each phase that moved) and `truth.json`
     settings : default PhantomSettings()
     lesions : instead of random ones
     overwrite : replace a phantom that is there; anything else is never replaced
@@ -83,7 +83,13 @@ def _write_slices(truth: PhantomTruth, writer: SliceWriter, progress: Progress |
         "vessels": truth.vessel_mask,
         "aorta": truth.aorta_mask,
     }
-    truth.lesion_mask.parent.mkdir()
+    paths |= {
+        f"{phase}/lesions": truth.lesion_mask_of(phase)
+        for phase in truth.settings.phases
+        if truth.settings.has_moved(phase)
+    }
+    for path in paths.values():
+        path.parent.mkdir(exist_ok=True)
     with (
         mask_writers(paths, truth.geometry) as write_mask,
         threadpool_limits(limits=1, user_api="blas"),  # the slices' threads are enough
