@@ -9,7 +9,6 @@ from common import N_CORES, arguments, interleaved, on_all_cores, ratio_table, r
 from threadpoolctl import threadpool_limits
 
 from gsigpu.backends import cpu
-from gsigpu.backends.device import device_summary, why_no_gpu
 from gsigpu.maps.plan import fold_rescale, plan_maps
 from gsigpu.maps.registry import define_all
 
@@ -91,44 +90,6 @@ def on_cpu(name: str, n_slices: int, size: int, repeats: int) -> list[str]:
     return [f"## {name}", "", *ratio_table(seconds, "slices", n_slices, "memory_copy"), ""]
 
 
-def on_gpu(name: str, n_slices: int, size: int, repeats: int) -> list[str]:
-    """The kernel on resident data against a device copy of as many bytes, by CUDA events."""
-    import cupy
-
-    from gsigpu.backends import gpu
-
-    names, energies = CASES[name]
-    stored = cupy.random.randint(0, 2000, (n_slices, len(energies), size * size), dtype=cupy.int16)
-    lines = [f"## {name}, GPU", "", "| | ms (median) | time / copy |", "|---|---:|---:|"]
-    for dtype in (np.int16, np.float32):
-        weights, offsets = (
-            cupy.asarray(np.repeat(values, n_slices, axis=0))
-            for values in weights_of(names, energies, dtype)
-        )
-        out = cupy.empty((n_slices, len(names), size * size), dtype)
-        n_bytes = (stored.nbytes + out.nbytes) // 2
-        source, target = cupy.empty(n_bytes, cupy.uint8), cupy.empty(n_bytes, cupy.uint8)
-
-        def timed(run: Callable[[], object]) -> float:
-            taken = []
-            for _ in range(repeats + 2):
-                begun, ended = cupy.cuda.Event(), cupy.cuda.Event()
-                begun.record()
-                run()
-                ended.record()
-                ended.synchronize()
-                taken.append(cupy.cuda.get_elapsed_time(begun, ended))
-            return sorted(taken[2:])[repeats // 2]
-
-        copy_ms = timed(lambda source=source, target=target: cupy.copyto(target, source))
-        ours_ms = timed(lambda w=weights, b=offsets, out=out: gpu.linear_maps(stored, w, b, out))
-        lines += [
-            f"| copy of as many bytes | {copy_ms:.3f} | 1.00 |",
-            f"| linear_maps to {np.dtype(dtype).name} | {ours_ms:.3f} | {ours_ms / copy_ms:.2f} |",
-        ]
-    return [*lines, ""]
-
-
 def main() -> None:
     """Runs it."""
     options = arguments(__doc__ or "", slices=100, size=512)
@@ -140,14 +101,7 @@ def main() -> None:
     lines.append(
         "`memory copy`: as many bytes read as there are stored values, as many written as in int16 maps or more."
     )
-    reason = why_no_gpu()
-    if reason:
-        lines += ["", f"No GPU figures: {reason}."]
-    else:
-        for name in CASES:
-            lines += ["", *on_gpu(name, options.slices, options.size, options.repeats)]
-    device = "cpu" if reason else device_summary().name.replace(" ", "-").lower()
-    report("maps", lines, save=options.save, device=device)
+    report("maps", lines, save=options.save)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def ratio_table(
     return lines
 
 
-def report(name: str, lines: list[str], *, save: bool, device: str = "cpu") -> None:
+def report(name: str, lines: list[str], *, save: bool) -> None:
     """Prints the result under a line that names the machine; keeps it if asked."""
     loop = choose_loop()[1]
     libraries = ", ".join(
@@ -91,10 +91,8 @@ def report(name: str, lines: list[str], *, save: bool, device: str = "cpu") -> N
     sys.stdout.write(text)
     if save:
         RESULTS.mkdir(exist_ok=True)
-        device = (
-            re.sub(r"\W+", "-", processor_name()).strip("-").lower() if device == "cpu" else device
-        )
-        (RESULTS / f"{name}-{device}.md").write_text(text, "utf-8")
+        processor = re.sub(r"\W+", "-", processor_name()).strip("-").lower()
+        (RESULTS / f"{name}-{processor}.md").write_text(text, "utf-8")
 
 
 @contextmanager

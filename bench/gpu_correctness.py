@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gpu_programs import InMemory, Sizes, WrongResults, plan_of, program_of, stored_values
 
-from gsigpu.backends import cpu
+from gsigpu.backends import DISTANCE_UNIT_MM, cpu
 from gsigpu.maps.plan import plan_maps
 from gsigpu.maps.registry import define_all
 
@@ -131,6 +131,24 @@ def segment_histograms(sizes: Sizes) -> Iterator[Check]:
     yield "segment_histograms: counts that differ", float(np.abs(counts - expected).sum()), 0.0
 
 
+def distance_transform(sizes: Sizes) -> Iterator[Check]:
+    """Distances that are not SciPy's to the bit, in boxes as around lesions: thin, thick and plane by plane."""
+    import cupy
+
+    from gsigpu.backends import gpu
+
+    rng = np.random.default_rng(6)
+    side = min(sizes.plane, 96)
+    mask = rng.random((12, side, side + 3)) < 1.0 - 20.0 / side**2
+    units = (655360, 183501, 183501)  # about 2.5, 0.7 and 0.7 mm
+    spacing_mm = tuple(n * DISTANCE_UNIT_MM for n in units)
+    n_other = 0
+    for of_axes in (spacing_mm, spacing_mm[1:]):
+        ours = gpu.distance_transform(cupy.asarray(mask), of_axes).get()
+        n_other += np.count_nonzero(ours != cpu.distance_transform(mask, of_axes))
+    yield "distance_transform: distances that are others than SciPy's", float(n_other), 0.0
+
+
 def nonlinear_maps(sizes: Sizes) -> Iterator[Check]:
     """Zeff, residual, sigma and the quantising, from the same float32 rows; of the greatest value."""
     import cupy
@@ -190,6 +208,7 @@ CHECKS: dict[str, Callable[[Sizes], Iterator[Check]]] = {
     "sort_segments": sort_segments,
     "segment_moments": segment_moments,
     "segment_histograms": segment_histograms,
+    "distance_transform": distance_transform,
     "nonlinear maps": nonlinear_maps,
     "the whole flow": whole_flow,
 }

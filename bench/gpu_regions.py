@@ -1,4 +1,4 @@
-"""Part of `gpu.py`: regions (distance transforms) and statistics of their voxels, on the card and on the CPU."""
+"""Part of `gpu.py`: distances, regions and statistics of their voxels, on the card and on the CPU."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from gpu_programs import Sizes, WrongResults
 
+from gsigpu.backends import DISTANCE_UNIT_MM, backend_for, on_host
+from gsigpu.regions.boundary import Dimensions, signed_distance_mm
 from gsigpu.regions.region_layout import Lesion, RegionSettings, StudyMasks, lay_out
 from gsigpu.regions.region_mask import RegionMask
 from gsigpu.regions.segment_statistics import Segments, statistics_of_segments
@@ -19,12 +21,13 @@ _SPACING = (2.5, 0.8, 0.8)
 
 
 def lines(sizes: Sizes) -> list[str]:
-    """Two tables. Raises WrongResults where the card's results are others."""
+    """A table. Raises WrongResults where the card's results are others."""
     import cupy
 
     rows, wrong = [], []
     for name, build, same in (
         (f"statistics of {sizes.voxels:,} voxels and ten parts, {_N_PARAMETERS} maps", _statistics, _same_numbers),
+        (f"distances in the boxes of {sizes.lesions} lesions (kernel alone)", _distances, _same_distances),
         (f"core, rim and shells of {sizes.lesions} lesions, liver and vessels", _regions, _same_regions),
     ):  # fmt: skip
         on_cpu, on_gpu = build(np.asarray, sizes), build(cupy.asarray, sizes)
@@ -44,7 +47,10 @@ def lines(sizes: Sizes) -> list[str]:
         "|---|---:|---:|---:|",
         *rows,
         "",
-        "Values and masks lie where they are used; one core on the CPU, as in a row of a cohort.",
+        (
+            "Values and masks lie where they are used, but for regions: as in a measurement, their masks are the host's, each box goes to"
+            " the card, and its distances come back. One core on the CPU, as in a row of a cohort."
+        ),
     ]
     if wrong:
         raise WrongResults([*table, "", f"**Other results on the card: {'; '.join(wrong)}.**"])
@@ -70,26 +76,57 @@ def _same_numbers(expected: Any, other: Any) -> bool:
     )
 
 
-def _regions(place: Callable[[Any], Any], sizes: Sizes) -> Callable[[], Any]:
-    size = min(max(sizes.plane // 10, 8), 40)
-    grid = (max(size, 12), 6 * size, 6 * size)
+def _ball(sizes: Sizes) -> Any:
+    """(z, y, x) bool, an ellipsoid a tenth of the plane wide."""
+    size = _size(sizes)
     z, y, x = np.indices((max(size // 3, 3), size, size))
     centre = (len(z) // 2, size // 2, size // 2)
-    ball = sum(((axis - middle) / max(middle, 1)) ** 2 for axis, middle in zip((z, y, x), centre, strict=True)) <= 1  # fmt: skip
+    return sum(((axis - middle) / max(middle, 1)) ** 2 for axis, middle in zip((z, y, x), centre, strict=True)) <= 1  # fmt: skip
+
+
+def _size(sizes: Sizes) -> int:
+    return min(max(sizes.plane // 10, 8), 40)
+
+
+def _distances(place: Callable[[Any], Any], sizes: Sizes) -> Callable[[], Any]:
+    box = place(np.pad(_ball(sizes), ((5, 5), (14, 14), (14, 14))))
+    spacing_mm = tuple(round(size / DISTANCE_UNIT_MM) * DISTANCE_UNIT_MM for size in _SPACING)
+
+    def work() -> Any:
+        for _ in range(sizes.lesions):
+            backend = backend_for(box)
+            inside = backend.distance_transform(box, spacing_mm)
+            outside = backend.distance_transform(~box, spacing_mm)
+        return outside - inside
+
+    return work
+
+
+def _same_distances(expected: Any, other: Any) -> bool:
+    return np.array_equal(expected, other.get())
+
+
+def _regions(place: Callable[[Any], Any], sizes: Sizes) -> Callable[[], Any]:
+    size = _size(sizes)
+    grid = (max(size, 12), 6 * size, 6 * size)
     lesions = tuple(
-        Lesion(str(i), RegionMask(str(i), i, (1, size * (i // 5 * 2 + 1), size * (i % 5)), place(ball)))
+        Lesion(str(i), RegionMask(str(i), i, (1, size * (i // 5 * 2 + 1), size * (i % 5)), _ball(sizes)))
         for i in range(sizes.lesions)
     )  # fmt: skip
-    liver = RegionMask("liver", 1, (0, 0, 0), place(np.ones(grid, bool)))
-    vessels = RegionMask("vessels", 1, (0, 0, 0), place(np.ones((grid[0], 2, grid[2]), bool)))
+    liver = RegionMask("liver", 1, (0, 0, 0), np.ones(grid, bool))
+    vessels = RegionMask("vessels", 1, (0, 0, 0), np.ones((grid[0], 2, grid[2]), bool))
     masks = StudyMasks(lesions, liver=liver, vessels=vessels, aorta=None)
-    return lambda: lay_out(masks, _SPACING, grid, RegionSettings())
+
+    def signed(voxels: Any, spacing_mm: Any, *, dimensions: Dimensions = "3d") -> Any:
+        return on_host(signed_distance_mm(place(voxels), spacing_mm, dimensions=dimensions))
+
+    return lambda: lay_out(masks, _SPACING, grid, RegionSettings(), signed=signed)
 
 
 def _same_regions(expected: Any, other: Any) -> bool:
     return len(expected.regions) == len(other.regions) and all(
         ours.region == theirs.region
         and ours.mask.origin == theirs.mask.origin
-        and np.array_equal(ours.mask.voxels, theirs.mask.voxels.get())
+        and np.array_equal(ours.mask.voxels, theirs.mask.voxels)
         for ours, theirs in zip(expected.regions, other.regions, strict=True)
     )

@@ -13,9 +13,9 @@ from gsigpu.errors import GpuUnavailable, SettingsError
 
 # How many processes share a card: each takes that part of what a process would take alone.
 SHARE_VARIABLE = "GSIGPU_CARD_SHARE"
-# Of a card's memory, for a process before it computes anything: CUDA's context, CuPy's kernels. An assumption, not measured
-# (some hundred MiB on cards of today); half of a card is left to what is computed.
-_CONTEXT_BYTES = 512 << 20
+# A process takes memory of a card before it computes anything: CUDA's context, CuPy's kernels. How much differs by card and
+# driver, so it is measured; what other processes hold is part of that measure, and a context is taken to be no larger.
+_LARGEST_CONTEXT = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,27 @@ def n_devices() -> int:
 
 
 def n_contexts() -> int:
-    """Processes that the cards of this machine have room for, in half of their memory; 0 where none can be used."""
+    """Processes that the cards of this machine have room for; 0 where none can be used.
+
+    Called in a process that has a context and holds no arrays.
+    """
     n = n_devices()
     if n == 0:
         return 0
     import cupy
 
-    memory = [cupy.cuda.runtime.getDeviceProperties(i)["totalGlobalMem"] for i in range(n)]
-    return sum(max(int(n_bytes) // 2 // _CONTEXT_BYTES, 1) for n_bytes in memory)
+    return sum(_n_fitting(*cupy.cuda.Device(i).mem_info) for i in range(n))
+
+
+def _n_fitting(free: int, total: int) -> int:
+    """Processes whose contexts take half of what is free of a card; the other half is for what they compute.
+
+    >>> gib = 1 << 30
+    >>> _n_fitting(int(79.5 * gib), 80 * gib), _n_fitting(int(19.5 * gib), 80 * gib), _n_fitting(gib // 4, 8 * gib)
+    (79, 9, 1)
+    """
+    context = min(max(total - free, 1), _LARGEST_CONTEXT)
+    return max(int(free) // 2 // int(context), 1)
 
 
 def n_sharing() -> int:

@@ -40,7 +40,8 @@ def test_the_whole_command_runs_on_the_double(monkeypatch, tmp_path, capsys, ben
         assert text.count(f"| {syntax} Image Compression (Lossless Only) |") == 2
     assert text.count("| 100 % |") == 3
     assert "The rule of `auto` (gsigpu/pipeline/map/auto_choice.py" in text
-    assert {"linear_maps", "segment_moments"} <= set(cupy.card.launches)
+    assert {"distance_transform", "linear_maps", "segment_moments"} <= set(cupy.card.launches)
+    assert "| distances in the boxes of 1 lesions (kernel alone) |" in text
     # A double's times never get among the results, even when told to.
     assert bench.main(["--out", str(RESULTS)]) == 1
     assert sorted(RESULTS.iterdir()) == before
