@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gsigpu.backends import BackendName, choose
 from gsigpu.caution import Caution
@@ -26,6 +26,9 @@ from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.version import __version__
 
+if TYPE_CHECKING:
+    from gsigpu.pipeline.measure.measurement import Measurement
+
 _PROVENANCE = "provenance.json"
 
 
@@ -39,6 +42,7 @@ class MapResult:
     report : of the stream
     warnings : for a person to read
     states : map name -> its presentation state
+    measurement : of regions, where `gsigpu.map` was given masks
     """
 
     out: Path
@@ -49,6 +53,7 @@ class MapResult:
     scan_seconds: float
     warnings: tuple[Caution, ...]
     states: dict[str, Path] = field(default_factory=dict)
+    measurement: Measurement | None = None
 
     def __repr__(self) -> str:
         """What was computed, in a line; no path, and nobody's identity."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.dicom.model import SpectralStack
+from gsigpu.dicom.reading import card_frames
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.pipeline.map.prepare_maps import label_warnings
 from gsigpu.pipeline.measure.measurement import Measurement
@@ -45,6 +46,7 @@ def write_phase(
         of_phase += measurement.warnings
     else:
         of_phase += label_warnings(stack, StackSource(stack))
+    of_phase += card_frames.notes()  # those of the measurement are among its warnings
     if with_identity:
         of_phase += other_energy(stack, "saved regions of interest")
     entry = phase_entry(key, stack, measurement, of_phase, redact)

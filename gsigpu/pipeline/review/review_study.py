@@ -12,6 +12,7 @@ from typing import Any
 from gsigpu.caution import Caution
 from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
+from gsigpu.dicom.reading import card_frames
 from gsigpu.dicom.reading.directory_records import study_name
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
@@ -236,6 +237,7 @@ def review_study(
             title=f"{case_id}: spectral review",
         )
         write_names(folder, case_id)
+        warnings += card_frames.notes()  # of what was read since the pages of the phases
         n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return ReviewResult(
         page=out / PAGE,

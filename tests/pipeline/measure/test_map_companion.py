@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import gsigpu
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
-from gsigpu.errors import MaskError, OutputError
+from gsigpu.errors import MaskError, OutputError, SettingsError
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
-from gsigpu.pipeline.measure.map_companion import MeasureCompanion, settings_of_maps
+from gsigpu.pipeline.measure.map_companion import settings_of_maps
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.study_masks import MaskFiles
@@ -60,11 +61,10 @@ def apart(study, masks, tmp_path_factory):
 
 
 def together(study, masks, out, backend, **options):
-    companion = MeasureCompanion(masks, settings=SETTINGS, backend=backend)
-    result = map_study(
-        study, out, maps=MAPS, slope="60-100", backend=backend, companion=companion, **options
+    result = gsigpu.map(
+        study, out, maps=MAPS, slope="60-100", masks=masks, backend=backend, **options
     )
-    return companion.measurement, result
+    return result.measurement, result
 
 
 def files(folder, *, without=()):
@@ -100,6 +100,16 @@ def test_one_reading_gives_what_two_give_and_reads_each_plane_once(
     assert table == (apart / "measurements.csv").read_bytes()
     record = json.loads((tmp_path / "out" / "measurements.json").read_text())
     assert record == json.loads((apart / "measurements.json").read_text())
+
+
+def test_in_memory_too(study, masks, apart, tmp_path):
+    measurement, volumes = together(study, masks, None, "cpu")
+    write_measurement(measurement, tmp_path / "m.csv", masks=masks)
+    assert (tmp_path / "m.csv").read_bytes() == (apart / "measurements.csv").read_bytes()
+    assert tuple(volumes) == MAPS
+    assert set(measurement.warnings) <= set(volumes.warnings)
+    with pytest.raises(SettingsError, match="give masks"):
+        gsigpu.map(study, settings=SETTINGS)
 
 
 def test_on_a_card_both_come_from_it(study, masks, apart, tmp_path, monkeypatch):

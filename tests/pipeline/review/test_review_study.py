@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from gsigpu.dicom.reading import card_frames
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, MaskError
@@ -213,3 +214,12 @@ def test_every_plane_is_read_once(truth, masks, tmp_path, monkeypatch):
     n_slices = study_data(result)["phases"][0]["grid"]["shape"][0]
     assert len(n_read) == n_slices * len(SETTINGS.energies_kev)
     assert set(n_read.values()) == {1}
+
+
+def test_frames_that_a_card_did_not_decode_are_told(truth, tmp_path):
+    """Once, whether a measurement tells it or nothing is measured."""
+    card_frames._cards.reasons["nvImageCodec cannot decode it"] += 3
+    result = review_study(truth.dicom_folder, tmp_path / "page", phases=("PVP",), case_id="7")
+    (told,) = [line for line in result.warnings if "DECODER" in line]
+    assert told in study_data(result)["phases"][0]["warnings"]
+    assert card_frames.notes() == []
