@@ -88,6 +88,9 @@ def cohort_stats(
             help="Lesions that were rejected or are to be redrawn, as the gallery saves them; left out and counted.",
         ),
     ] = None,
+    confidence: Annotated[
+        float, typer.Option("--confidence", help="Of all intervals, 0.5 to 1; 0.9 for 90 %.")
+    ] = 0.95,
     equivalence_margin: Annotated[
         float | None,
         typer.Option(
@@ -175,6 +178,7 @@ def cohort_stats(
             settings=StatisticsSettings(
                 replicates=replicates,
                 seed=seed,
+                confidence=confidence,
                 directions=whole,
                 pair_directions=of_pairs,
                 prevalence=prevalence,

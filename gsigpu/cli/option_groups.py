@@ -17,7 +17,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "--maps", "--slope", "--rim", "--rim-dimensions", "--regions", "--perilesional", "--parameters",
         "--ct-value", "--curve", "--se", "--vendor-iodine-unit", "--direction", "--apply", "--prevalence",
         "--covariates", "--subgroups", "--site", "--combat", "--plan", "--equivalence-margin",
-        "--replicates", "--seed",
+        "--replicates", "--seed", "--confidence",
     ),
     "Who is included": (
         "--confirmed-only", "--max-diameter", "--min-group-size", "--exclusions", "--groups", "--drop-other-groups",

@@ -64,6 +64,11 @@ class StatisticsSettings:
                 f"margin {self.equivalence_margin:g} of areas is not between 0 and 0.5",
                 remedy="write --equivalence-margin 0.05",
             )
+        if not 0.5 <= self.confidence < 1.0:
+            raise SettingsError(
+                f"confidence {self.confidence:g} is not between 0.5 and 1",
+                remedy="write --confidence 0.95 for 95 %",
+            )
         if self.combat and not self.site:
             raise SettingsError(
                 "--combat takes out what is peculiar to a site, and no site is named",
@@ -172,6 +177,11 @@ class Results:
     disagreements: tuple[Disagreement, ...]
     settings: StatisticsSettings
     not_computed: tuple[str, ...] = ()
+
+    @property
+    def interval(self) -> str:
+        """What an interval of these results is called, in every table, figure and text."""
+        return f"{100 * self.settings.confidence:g}% interval"
 
     @property
     def has_values(self) -> bool:

@@ -67,8 +67,8 @@ def decisions_table(results: Results) -> Table | None:
         rows.append([*cells, *plan.cells(row)])
     header = [
         head("pair"), head("parameter"), head("where"), head("first if", 2), head("first: +, −"), head("second: +, −"),
-        head("sensitivity"), head("95% interval"), head("specificity"), head("95% interval"), head("accuracy"),
-        head("95% interval"), head("LR+"), head("LR−"),
+        head("sensitivity"), head(results.interval), head("specificity"), head(results.interval), head("accuracy"),
+        head(results.interval), head("LR+"), head("LR−"),
     ]  # fmt: skip
     prevalence = results.settings.prevalence
     notes = [
@@ -132,8 +132,8 @@ def rest_table(results: Results) -> Table | None:
         header=[
             [head("", 3), head("paper-compatible", 3), head("recommended", 5 + len(plan.head))],
             [
-                head("group"), head("parameter"), head("where"), head("AUC"), head("95% interval"), head("p"),
-                head("first is"), head("AUC"), head("95% interval"), head("p, Holm over all"), head("patients"), *plan.head,
+                head("group"), head("parameter"), head("where"), head("AUC"), head(results.interval), head("p"),
+                head("first is"), head("AUC"), head(results.interval), head("p, Holm over all"), head("patients"), *plan.head,
             ],
         ],
         rows=rows,
@@ -183,7 +183,7 @@ def within_table(results: Results) -> Table | None:
             [head("", 3), head("paired t", 2), head("mixed model, patients as units", 5), head("", 1 + len(plan.head))],
             [
                 head("compared"), head("parameter"), head("where"), head("difference"), head("p, Bonferroni"),
-                head("difference"), head("95% interval"), head("p, Holm over all"), head("ratio"), head("95% interval"),
+                head("difference"), head(results.interval), head("p, Holm over all"), head("ratio"), head(results.interval),
                 head("patients, lesions"), *plan.head,
             ],
         ],

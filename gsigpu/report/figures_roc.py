@@ -180,7 +180,7 @@ def forest(observations: Observations, results: Results) -> list[Drawing]:
             Drawing(
                 name=file_stem("forest", phase),
                 title=f"Areas of all pairs{f', {phase}' if phase else ''}",
-                caption="Full marks with lines: recommended track, patient-clustered 95% intervals, declared "
+                caption=f"Full marks with lines: recommended track, patient-clustered {results.interval}s, declared "
                 "direction. Hollow marks: paper-compatible track, which turns curves over to lie above .5."
                 + _left_out(observations),
                 figure=figure,

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gsigpu.cohort_statistics.groups.clustered_mean import clustered_means
+from gsigpu.report.cohort_results import Results
 from gsigpu.report.figure_style import (
     FAINT,
     INK,
@@ -171,12 +172,14 @@ def _card_address(gallery: str, row: Mapping[Hashable, Any]) -> str:
     return f"{gallery}#{urlencode({name: text for name, text in names.items() if text})}"
 
 
-def spectral_curves(observations: Observations) -> Drawing | None:
+def spectral_curves(observations: Observations, results: Results) -> Drawing | None:
     """Mean HU against energy per group; None where the table has no monoenergetic values."""
     curves = observations.curves
     if curves.empty or curves["energy_kev"].nunique() < 2:
         return None
-    means = clustered_means(curves, ["phase", "region", "group", "energy_kev"])
+    means = clustered_means(
+        curves, ["phase", "region", "group", "energy_kev"], confidence=results.settings.confidence
+    )
     return _lines(
         observations,
         means,
@@ -186,11 +189,11 @@ def spectral_curves(observations: Observations) -> Drawing | None:
         title="Spectral curves",
         xlabel="energy (keV)",
         ylabel="CT number (HU)",
-        caption="Mean over lesions; bands are 95% intervals in which the lesions of a patient count together.",
+        caption=f"Mean over lesions; bands are {results.interval}s in which the lesions of a patient count together.",
     )
 
 
-def profiles(observations: Observations) -> Drawing | None:
+def profiles(observations: Observations, results: Results) -> Drawing | None:
     """Mean of λHU and iodine in shells across the boundary; None where the table has no profiles."""
     table = observations.profiles
     if table.empty:
@@ -200,7 +203,11 @@ def profiles(observations: Observations) -> Drawing | None:
         for parameter in ("lambda_hu", "iodine")
         if (table["parameter"] == parameter).any()
     ]
-    means = clustered_means(table, ["phase", "parameter", "group", "distance_mm"])
+    means = clustered_means(
+        table,
+        ["phase", "parameter", "group", "distance_mm"],
+        confidence=results.settings.confidence,
+    )
     # A shell that few lesions are thick enough to have is no longer the cohort's.
     most = means.groupby(["phase", "parameter", "group"])["n_lesions"].transform("max")
     means = means[(means["n_lesions"] >= 0.5 * most) & (means["n_patients"] > 1)]
@@ -214,7 +221,7 @@ def profiles(observations: Observations) -> Drawing | None:
         xlabel="distance to the boundary (mm), negative inside",
         ylabel="",
         caption="Mean over lesions of 1 mm shells, as far as half of a group's lesions reach; bands are "
-        "95% intervals in which the lesions of a patient count together. The line at 0 is the boundary.",
+        f"{results.interval}s in which the lesions of a patient count together. The line at 0 is the boundary.",
     )
     for axis in drawing.figure.axes:
         axis.axvline(0.0, color=FAINT, lw=1.0, zorder=1)

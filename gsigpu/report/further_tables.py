@@ -162,7 +162,7 @@ def multiclass_table(results: Results) -> Table | None:
             WHERE,
             Column("groups", counts("n_groups", parts=())),
             Column("mean AUC", share("auc")),
-            Column("95% interval", interval_of("ci_low", "ci_high")),
+            Column(results.interval, interval_of("ci_low", "ci_high")),
             Column("p", p_of("p")),
             Column("p, Holm over all", p_of("p_holm_all")),
             PATIENTS_AND_LESIONS,

@@ -48,7 +48,7 @@ def methods(observations: Observations, results: Results) -> list[str]:
         " ".join(_further(results, cited)),
         " ".join(_readers(observations, results, cited)),
         " ".join(_plan(results)),
-        f"Statistics were computed with gsigpu {__version__}.",
+        f"Intervals have a confidence of {100 * results.settings.confidence:g}%. Statistics were computed with gsigpu {__version__}.",
     ]
     references = [f"{k}. {_REFERENCES[key]}." for k, key in enumerate(used, start=1)]
     return [paragraph for paragraph in paragraphs if paragraph] + references

@@ -63,7 +63,7 @@ def models_table(results: Results, model: str) -> Table | None:
         [head("", 2), head("AUC", 3), head(""), head("calibration", 2), head("")],
         [
             head("where"), head("groups"), head("same data"), head("other patients"),
-            head("95% interval"), head("Brier"), head("intercept"), head("slope"), head("folds"),
+            head(results.interval), head("Brier"), head("intercept"), head("slope"), head("folds"),
         ],
     ]  # fmt: skip
     notes = [
@@ -104,7 +104,7 @@ def binormal_table(observations: Observations, results: Results) -> Table | None
         ]
         for row in frame.to_dict("records")
     ]
-    names = ("where", "parameter", "pair", "first is", "AUC", "95% interval")
+    names = ("where", "parameter", "pair", "first is", "AUC", results.interval)
     note = (
         "Binormal: both groups taken as normal with the published means and SDs, every lesion as independent; "
         "the group with the higher mean is called above."
@@ -144,7 +144,7 @@ def comparison_table(results: Results) -> Table | None:
     header = [
         [
             head("where"), head("groups"), head("parameters"), head("difference of AUCs"),
-            head("95% interval"), head("p"), head("p, Holm over all"), *plan.head,
+            head(results.interval), head("p"), head("p, Holm over all"), *plan.head,
         ]
     ]  # fmt: skip
     return Table(
@@ -229,8 +229,8 @@ def reader_table(observations: Observations, results: Results) -> Table | None:
     header = [
         [head("", 4), head("ICC, absolute", 2), head("ICC, consistency", 2), head("first two readers", 2)],
         [
-            head("where"), head("parameter"), head("unit"), head("patients, lesions"), head("ICC(2,1)"), head("95% interval"),
-            head("ICC(3,1)"), head("95% interval"), head("bias"), head("limits of agreement"),
+            head("where"), head("parameter"), head("unit"), head("patients, lesions"), head("ICC(2,1)"), head(results.interval),
+            head("ICC(3,1)"), head(results.interval), head("bias"), head("limits of agreement"),
         ],
     ]  # fmt: skip
     return Table(

@@ -123,7 +123,9 @@ def tables_of(observations: Observations, results: Results) -> Tables:
     lookup = Lookup.of(results)
     pairs = {
         parameter: [
-            pairwise_table(observations, lookup, phase, region, parameter)
+            pairwise_table(
+                observations, lookup, phase, region, parameter, interval_name=results.interval
+            )
             for phase, region in cells_of(observations)
         ]
         for parameter in observations.parameters

@@ -50,7 +50,7 @@ def pairs_told_apart(observations: Observations, results: Results) -> Table | No
         header=[
             [
                 head("pair"), head("told apart"), head("best parameter"), head("where"), head("first is"), head("AUC"),
-                head("95% interval"), head("p, Holm over all"), head("patients"), *plan.head,
+                head(results.interval), head("p, Holm over all"), head("patients"), *plan.head,
             ]
         ],
         rows=[

@@ -256,9 +256,15 @@ def _test_rows(
 
 
 def pairwise_table(
-    observations: Observations, lookup: Lookup, phase: str, region: str, parameter: str
+    observations: Observations,
+    lookup: Lookup,
+    phase: str,
+    region: str,
+    parameter: str,
+    *,
+    interval_name: str,
 ) -> Table:
-    """Every pair by every test, both tracks."""
+    """Every pair by every test, both tracks; `interval_name` as of `Results.interval`."""
     where = (parameter, phase, region)
     known = [key for key in lookup.pairs if key[1:4] == where]
     tests = list(dict.fromkeys((key[0], key[4]) for key in known))
@@ -280,7 +286,7 @@ def pairwise_table(
         rows.append(cells)
     header_tests, header_columns = [head("")], [head("pair")]
     for track, test in tests:
-        columns = ["difference", "95% interval"] if test in ("lsd", "mixed") else []
+        columns = ["difference", interval_name] if test in ("lsd", "mixed") else []
         columns += ["p", "Bonferroni"] if test == "lsd" else []
         columns += [] if test == "lsd" else ["p, Holm over all"]
         header_tests.append(head(f"{test_name(test)} ({TRACK_NAMES[track]})", len(columns)))

@@ -39,10 +39,12 @@ _NOTES = {
         INTERVAL_NOTE,
     ),
 }
+# Its name follows the confidence: `Results.interval`.
+_INTERVAL = "interval"
 _COLUMNS = {
-    "paper": ("AUC", "95% interval", "p", "cut-off", "sens.", "spec."),
+    "paper": ("AUC", _INTERVAL, "p", "cut-off", "sens.", "spec."),
     "recommended": (
-        "AUC", "95% interval", "p, Holm over all", "cut-off", "95% interval", "sens.", "spec.",
+        "AUC", _INTERVAL, "p, Holm over all", "cut-off", _INTERVAL, "sens.", "spec.",
     ),
 }  # fmt: skip
 
@@ -66,7 +68,7 @@ def _table(
 ) -> Table:
     areas = rows_of(areas_of(results.frames.roc, track), region=region)
     phases = [phase for phase in observations.phases if (areas["phase"] == phase).any()]
-    columns = _COLUMNS[track]
+    columns = [name.replace(_INTERVAL, results.interval) for name in _COLUMNS[track]]
     plan = PlanColumn.of(areas)
     is_marked = len(plan.head)
     left = ["pair", "parameter", *(["first is"] if track == "recommended" else [])]

@@ -294,8 +294,8 @@ def _figures(
     return (
         lambda: figures_values.distributions(observations, gallery),
         lambda: figures_within.paired_lines(observations),
-        lambda: as_list(figures_values.spectral_curves(observations)),
-        lambda: as_list(figures_values.profiles(observations)),
+        lambda: as_list(figures_values.spectral_curves(observations, results)),
+        lambda: as_list(figures_values.profiles(observations, results)),
         lambda: figures_roc.forest(observations, results),
         lambda: figures_roc.roc_figures(observations, results),
         lambda: as_list(figures_roc.calibration(observations, results)),

@@ -1,5 +1,6 @@
 """What `cohort stats` adds to the main tests: covariates, subgroups, sensitivity, readers, decisions, equivalence."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score, roc_curve
 
+from gsigpu.cohort_statistics.frames import INTERVALS
 from gsigpu.cohort_statistics.groups.group_frames import omnibus_tests
 from gsigpu.errors import SettingsError
 from gsigpu.pipeline.cohort_stats.family_members import tasks_of
@@ -27,7 +29,10 @@ def table():
         profiles=False, seed=11,
     )  # fmt: skip
     first = first[first["region"].isin(["core", "lesion"])].assign(reading="1")
-    slopes = first[first["parameter"] == "lambda_hu"]
+    # Else λHU orders the lesions as iodine does, and their areas are one.
+    slope_mask = first["parameter"] == "lambda_hu"
+    first["value"] += np.random.default_rng(5).normal(0, 0.4, len(first)) * slope_mask
+    slopes = first[slope_mask]
     other = slopes.assign(parameter="lambda_hu[60-100]", value=1.5 * slopes["value"])
     again = first[(first["reader"] == "A") & (first["parameter"] == "iodine")].assign(reading="2")
     rng = np.random.default_rng(0)
@@ -47,14 +52,23 @@ def table():
     return whole
 
 
+SETTINGS = StatisticsSettings(
+    replicates=100, prevalence=0.3, equivalence_margin=0.1, covariates=("age", "size", "scanner"),
+    subgroups="scanner", site="scanner", directions={"iodine": "lower", "lambda_hu": "lower"},
+)  # fmt: skip
+CHOICE = Choice(groups=GROUPS, parameters=("iodine", "lambda_hu"), regions=("core",))
+
+
 @pytest.fixture(scope="module")
 def run(table, tmp_path_factory):
-    settings = StatisticsSettings(
-        replicates=100, prevalence=0.3, equivalence_margin=0.1, covariates=("age", "size", "scanner"),
-        subgroups="scanner", site="scanner", directions={"iodine": "lower", "lambda_hu": "lower"},
-    )  # fmt: skip
-    choice = Choice(groups=GROUPS, parameters=("iodine", "lambda_hu"), regions=("core",))
-    return compared(table, tmp_path_factory.mktemp("further"), choice=choice, settings=settings)
+    return compared(table, tmp_path_factory.mktemp("further"), choice=CHOICE, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def run_at_90(table, tmp_path_factory):
+    """The same with a confidence of 90 %."""
+    settings = replace(SETTINGS, confidence=0.9)
+    return compared(table, tmp_path_factory.mktemp("at90"), choice=CHOICE, settings=settings)
 
 
 def values_of(table, parameter):
@@ -230,3 +244,36 @@ def test_imputed_differences_stand_beside_the_complete_cases(table, tmp_path):
     assert (imputed["n_incomplete"] == 0).all()
     assert imputed["note"].str.contains("missing at random").all()
     assert imputed["p"].notna().all()
+
+
+# 95 of 100 by their definition, whatever the confidence.
+BY_DEFINITION = re.compile(r"95% limits of agreement|95% of two readings")
+# Two one-sided tests at .05 have an interval of 90 %, whatever the confidence.
+FIXED = "equivalence_low"
+
+
+@pytest.mark.parametrize("name", INTERVALS)
+def test_the_interval_of_less_confidence_lies_inside(run, run_at_90, name):
+    wide, narrow = run.frame(name), run_at_90.frame(name)
+    assert len(wide) or name == "within"
+    for low, _, high in INTERVALS[name]:
+        shown = wide[low].notna().to_numpy() & wide[high].notna().to_numpy()
+        outer = wide.loc[shown, [low, high]].to_numpy(float)
+        inner = narrow.loc[shown, [low, high]].to_numpy(float)
+        slack = 1e-9 * np.maximum(1.0, np.abs(outer))
+        assert (inner[:, 0] >= outer[:, 0] - slack[:, 0]).all(), low
+        assert (inner[:, 1] <= outer[:, 1] + slack[:, 1]).all(), high
+        finite = np.isfinite(outer).all(axis=1)
+        if finite.any() and low != FIXED:
+            assert np.ptp(inner[finite], axis=1).sum() < np.ptp(outer[finite], axis=1).sum(), low
+
+
+def test_no_output_calls_an_interval_of_90_by_another_number(run, run_at_90):
+    tables = run_at_90.tables()
+    # What Word, the workbook and the files are made of.
+    printed = [*tables.files(), *(table for pairs in tables.pairs.values() for table in pairs)]
+    page = run_at_90.page()
+    for text in (page, *(str((table.caption, table.as_text(), table.notes)) for table in printed)):
+        assert not re.search(r"95\s?%", BY_DEFINITION.sub("", text))
+    assert "90% interval" in page
+    assert "confidence of 90%" in page
