@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -29,7 +30,7 @@ def locked(out: Path, shard: str = "") -> Iterator[list[str]]:
     shard : `i-of-n`; shards of one run work side by side, and none beside a whole run
     Raises OutputError if another run is at work on it.
     """
-    with (out / _LOCK_FILE).open("a") as whole:
+    with _lock_file(out, _LOCK_FILE) as whole:
         if not _flock(whole.fileno(), fcntl.LOCK_SH if shard else fcntl.LOCK_EX, out):
             with _owned(out, shard):
                 told = (
@@ -41,9 +42,20 @@ def locked(out: Path, shard: str = "") -> Iterator[list[str]]:
         if not shard:
             yield []
             return
-        with (out / f"{_LOCK_FILE}-{shard}").open("a") as part:
+        with _lock_file(out, f"{_LOCK_FILE}-{shard}") as part:
             _flock(part.fileno(), fcntl.LOCK_EX, out)
             yield []
+
+
+def _lock_file(out: Path, name: str) -> IO[str]:
+    try:
+        return (out / name).open("a")
+    except OSError as error:
+        raise OutputError(
+            f"cannot be opened as a lock ({error.strerror})",
+            where=out / name,
+            remedy="remove it, or write elsewhere",
+        ) from error
 
 
 def _flock(descriptor: int, how: int, out: Path) -> bool:

@@ -54,7 +54,7 @@ def _current(out: Path, shard: str) -> str:
 
 def _read(out: Path, shard: str) -> str:
     try:
-        return (out / (f"{_FILE}-{shard}" if shard else _FILE)).read_text("utf-8")
+        return (out / (f"{_FILE}-{shard}" if shard else _FILE)).read_text("utf-8", "replace")
     except FileNotFoundError:
         return ""
 

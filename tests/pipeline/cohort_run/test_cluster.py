@@ -46,3 +46,32 @@ def test_no_scheduler(make_cohort, tmp_path, monkeypatch):
     options = CohortOptions(scheduler="tcp://127.0.0.1:9")
     with pytest.raises(BackendError, match="no Dask scheduler answers"):
         run_cohort(manifest, tmp_path / "out", options=options)
+
+
+def test_a_cluster_that_grows_with_the_work_and_shrinks_in_mid_run(make_cohort, faults, tmp_path):
+    """Dask's adaptive scaling: no worker at the start, then two, then one, which may be taken from a row."""
+    from distributed import LocalCluster
+
+    cohort, out = make_cohort(5), tmp_path / "out"
+    faults.set({row["case_id"]: "slow 0.7" for row in cohort.rows})
+    n_workers, is_smaller = [], []
+    with LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as cluster:
+        often = {"minimum": 0, "interval": "50ms", "wait_count": 1}
+        cluster.adapt(maximum=2, **often)
+        assert not cluster.workers
+
+        def watch(state):
+            n_workers.append(len(cluster.scheduler.workers))
+            if max(n_workers) == 2 and state.n_done >= 1 and not is_smaller:
+                is_smaller.append(state.n_done)
+                cluster.adapt(maximum=1, **often)
+
+        options = CohortOptions(scheduler=cluster.scheduler_address, timeout_s=60.0)
+        result = run_cohort(cohort.manifest, out, options=options, watch=watch)
+    assert (result.n_done + result.n_skipped, result.n_failed) == (5, 0)
+    assert is_smaller[0] < 5
+    assert n_workers[-1] <= 1
+    local = run_cohort(cohort.manifest, out, options=CohortOptions(workers=1))
+    assert (local.n_done, local.n_skipped) == (0, 5)

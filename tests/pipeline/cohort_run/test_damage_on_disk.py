@@ -218,3 +218,12 @@ def test_what_rows_say_of_themselves_is_remembered(
     assert memory.exists()
     for name in ("measurements.csv", "warnings.csv", "failures.csv", "flow.csv"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_broken_token_is_that_of_no_run(cohort, finished, out, inline):
+    (out / "token").write_bytes(b"\xff\x00")
+    assert run_cohort(cohort.manifest, out).n_skipped == 3
+    (out / ".lock").unlink()
+    (out / ".lock").mkdir()
+    with pytest.raises(OutputError, match="cannot be opened as a lock"):
+        run_cohort(cohort.manifest, out)
