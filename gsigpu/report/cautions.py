@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -33,7 +34,8 @@ def remedies_of(observations: Observations, results: Results) -> list[str]:
         remedies.append(f"one reader alone: --reader {observations.readers[0] or 'NAME'}")
     if next(_undeclared(observations, results), ""):
         remedies.append(
-            "declare a direction before the data are seen: --direction 'iodine=breast>lung>gastric'"
+            "declare a direction before the data are seen, the highest group first: --direction "
+            + shlex.quote(f"{observations.parameters[0]}={'>'.join(observations.groups)}")
         )
     return remedies
 

@@ -21,6 +21,7 @@ from gsigpu.tables.flow_steps import IN_THE_TABLES, adds_up, frame_of_steps, rea
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.observation_checks import TableProblems
 from gsigpu.tables.observations import Choice, read_observations
+from gsigpu.tables.plan_file import Plan
 
 LIMIT_MM = 30.0
 
@@ -189,6 +190,58 @@ def test_the_flow_of_the_report_goes_on_where_that_of_the_run_ends(tmp_path, rea
         assert flow.steps[-1].count == tuple(map(sum, zip(*flow.analysed.values(), strict=True)))
         n_whole += 1
     assert n_whole >= 3
+
+
+def decisions_on(table, rng):
+    """A few lesions of single readings, rejected or to be redrawn."""
+    keys = table[["case_id", "lesion_id", "phase", "reader"]].drop_duplicates()
+    chosen = [tuple(key) for key in keys.itertuples(index=False) if rng.random() < 0.12]
+    return tuple((*key, rng.choice(("rejected", "redraw")), "blurred") for key in chosen)
+
+
+def test_decisions_a_plan_and_choices_each_leave_a_flow_that_adds_up(tmp_path):
+    """The report's own steps: what was decided at review, planned, and not chosen is named, and nothing else is lost."""
+    n_told = defaultdict(int)
+    for seed in range(9):
+        cohort, rng = RandomCohort(seed), random.Random(1000 + seed)
+        table = cohort.table()
+        if table.empty:
+            continue
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        table.to_csv(folder / "measurements.csv", index=False)
+        exclusion_table(cohort.exclusions).to_csv(folder / "exclusions.csv", index=False)
+        frame_of_steps(cohort.flow()).to_csv(folder / "flow.csv", index=False)
+        groups = tuple(dict.fromkeys(table["group"]))
+        choice = Choice(
+            groups=groups[:2] if rng.random() < 0.5 else (),
+            drop_other_groups=True,
+            phases=("PVP",) if rng.random() < 0.4 else (),
+            regions=("core", "rim") if rng.random() < 0.5 else ("rim",),
+            reader=rng.choice(("", cohort.rows[0].reader)),
+        )
+        plan = Plan(name="p", sha256="0", date="2026-03-01", flags=("no-valid-voxels",))
+        decisions = decisions_on(table, rng)
+        try:
+            observations = read_observations(
+                folder / "measurements.csv", choice, decisions=decisions, plan=plan
+            )
+        # Too few groups, no such phase, or readers who measured different lesions.
+        except TableProblems:
+            continue
+        flow = observations.flow
+        assert adds_up(flow.steps), seed
+        assert flow.is_whole, (seed, flow.warnings)
+        assert flow.steps[0].count.patients == len({row.patient_id for row in cohort.rows}), seed
+        valued = observations.table[np.isfinite(observations.table["value"])]
+        n = valued[["patient_id", "lesion_id"]].drop_duplicates()
+        assert flow.steps[-1].count == (n["patient_id"].nunique(), len(n)), seed
+        for step in flow.steps:
+            for left in step.left:
+                n_told[left.reason] += left.lesions or 0
+    for reason in ("rejected at review", "to be redrawn, at review"):
+        assert n_told[reason]
+    assert n_told["plan: no-valid-voxels"]
 
 
 def test_steps_survive_their_file(tmp_path):
