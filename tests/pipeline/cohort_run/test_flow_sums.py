@@ -195,7 +195,7 @@ def test_the_flow_of_the_report_goes_on_where_that_of_the_run_ends(tmp_path, rea
 def decisions_on(table, rng):
     """A few lesions of single readings, rejected or to be redrawn."""
     keys = table[["case_id", "lesion_id", "phase", "reader"]].drop_duplicates()
-    chosen = [tuple(key) for key in keys.itertuples(index=False) if rng.random() < 0.12]
+    chosen = [tuple(key) for key in keys.itertuples(index=False) if rng.random() < 0.3]
     return tuple((*key, rng.choice(("rejected", "redraw")), "blurred") for key in chosen)
 
 
