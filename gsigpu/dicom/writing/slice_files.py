@@ -25,7 +25,7 @@ from gsigpu.dicom.writing.template import HeaderTemplate, decimal
 from gsigpu.map_files import plane_bytes
 
 # What source references look like in the header: for each source, its class and whether it has frames.
-_Layout = tuple[tuple[str, bool], ...]
+Layout = tuple[tuple[str, bool], ...]
 
 
 class SliceFiles:
@@ -55,8 +55,8 @@ class SliceFiles:
         self._digests: dict[int, bytes] = {}
         n_slices = derived.stack.geometry.shape[0]
         self._templates = {
-            _layout(derived.sources(z)): self._template(z)
-            for z in _first_of_each(derived, n_slices)
+            layout_of(derived.sources(z)): self._template(z)
+            for z in first_of_each(derived, n_slices)
         }
         folder.mkdir()
 
@@ -95,7 +95,7 @@ class SliceFiles:
         """Nothing to do: no file stays open."""
 
     def _filled(self, z: int) -> bytes:
-        template = self._templates[_layout(self._derived.sources(z))]
+        template = self._templates[layout_of(self._derived.sources(z))]
         return template.fill(self._values(z))
 
     def _write(self, z: int, flags: int, parts: list[memoryview]) -> None:
@@ -134,7 +134,7 @@ class SliceFiles:
 
     def _template(self, z: int) -> HeaderTemplate:
         """The template of slices whose references have the layout of those of slice z."""
-        markers = {name: _marker(name, i) for i, name in enumerate(self._values(z))}
+        markers = {name: marker(name, i) for i, name in enumerate(self._values(z))}
         return HeaderTemplate(
             self._dataset(z, markers),
             markers,
@@ -167,16 +167,17 @@ class SliceFiles:
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
-def _layout(planes: tuple[Plane, ...]) -> _Layout:
+def layout_of(planes: tuple[Plane, ...]) -> Layout:
+    """Of the references to the sources of a slice."""
     return tuple((plane.evidence.sop_class_uid, plane.evidence.n_frames > 1) for plane in planes)
 
 
-def _first_of_each(derived: DerivedSeries, n_slices: int) -> list[int]:
+def first_of_each(derived: DerivedSeries, n_slices: int) -> list[int]:
     """One slice of each layout: as a rule they all have the same."""
-    return list({_layout(derived.sources(z)): z for z in range(n_slices)}.values())
+    return list({layout_of(derived.sources(z)): z for z in range(n_slices)}.values())
 
 
-def _marker(name: str, i: int) -> str:
+def marker(name: str, i: int) -> str:
     """A value of the right kind that stands nowhere else in a header."""
     if name == "position":
         return "-4242.4242\\4242.4242\\1"

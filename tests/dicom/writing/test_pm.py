@@ -73,6 +73,55 @@ def test_pydicom_reads_frames_of_the_right_slices(written):
             } <= planes
 
 
+@pytest.mark.filterwarnings("ignore:The string:UserWarning")
+def test_frames_are_in_the_order_in_which_highdicom_puts_them(written):
+    """highdicom given all slices; gsigpu asks it for two and fills in the rest."""
+    planes = written.stack.series[0].planes
+    if planes[0].evidence.n_frames > 1:
+        pytest.skip("highdicom takes no frames of multi-frame files as sources")
+    theirs = highdicom.pm.ParametricMap(
+        [dcmread(plane.path) for plane in planes], np.zeros((SLICES, *written.maps[0][0].shape), np.float32),
+        series_instance_uid=highdicom.UID(), series_number=1, sop_instance_uid=highdicom.UID(), instance_number=1,
+        manufacturer="m", manufacturer_model_name="n", software_versions="1", device_serial_number="1",
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[highdicom.pm.RealWorldValueMapping("l", "l", highdicom.sr.coding.Code("1", "UCUM", "no units"), (-1.0, 1.0), slope=1.0, intercept=0.0)],
+        voi_lut_transformations=[highdicom.VOILUTTransformation(window_center=0.0, window_width=1.0)],
+    )  # fmt: skip
+    for path in written.paths:
+        ours = dcmread(path)
+        assert [places(ds) for ds in (ours,)] == [places(theirs)]
+        shared, their_shared = (
+            ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0] for ds in (ours, theirs)
+        )
+        for name in ("PixelSpacing", "SpacingBetweenSlices"):
+            assert shared[name].value == pytest.approx(their_shared[name].value, abs=1e-6)
+
+
+def places(ds):
+    return [
+        (groups.FrameContentSequence[0].DimensionIndexValues, [round(float(mm), 3) for mm in groups.PlanePositionSequence[0].ImagePositionPatient])
+        for groups in ds.PerFrameFunctionalGroupsSequence
+    ]  # fmt: skip
+
+
+def test_every_file_of_every_series_is_referred_to(written):
+    stack = written.stack
+    for path, series in zip(written.paths, (stack.series, None), strict=True):
+        referred = {
+            item.SeriesInstanceUID: [
+                (instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID)
+                for instance in item.ReferencedInstanceSequence
+            ]
+            for item in dcmread(path).ReferencedSeriesSequence
+        }
+        for each in series or ():
+            files = {
+                (plane.evidence.sop_class_uid, plane.sop_instance_uid) for plane in each.planes
+            }
+            assert sorted(referred.pop(each.evidence.series_uid)) == sorted(files)
+        assert series is None or referred == {}
+
+
 def test_unit_and_quantity(written):
     shared = dcmread(written.paths[0]).SharedFunctionalGroupsSequence[0]
     mapping = shared.RealWorldValueMappingSequence[0]
