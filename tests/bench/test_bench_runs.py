@@ -12,6 +12,8 @@ BENCH = ROOT / "bench"
 # Together two minutes of a suite that has twenty: they run where CI is not set, and before a release.
 LONG = {
     "bench_cohort.py",
+    "bench_gallery.py",
+    "bench_review.py",
     "bench_cohort_stats.py",
     "bench_cohort_tables.py",
     "bench_honesty.py",
