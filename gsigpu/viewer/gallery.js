@@ -39,7 +39,7 @@ const Gallery = (() => {
     const heading = element("h2", `${card.case}, lesion ${card.lesion}`);
     heading.append(element("span", [card.group, card.phase, card.reader, `slice ${card.slice}`].filter(Boolean).join(" · ")));
     const image = element("img");
-    image.loading = "lazy"; image.decoding = "async"; image.src = card.image; image.alt = `${card.case}, lesion ${card.lesion}: CT value, λHU and iodine with core and rim`;
+    image.decoding = "async"; image.dataset.src = card.image; image.alt = `${card.case}, lesion ${card.lesion}: CT value, λHU and iodine with core and rim`;
     const values = element("dl");
     for (const [name, places, unit] of [["lambda_hu", 3, "λHU, HU/keV"], ["iodine", 2, "iodine, mg/mL"], ["ct_value", 0, "CT value, HU"]])
       for (const region of ["core", "rim"]) values.append(element("dt", `${unit}, ${region}`), element("dd", shown(card.values[`${name} ${region}`], places)));
@@ -71,12 +71,41 @@ const Gallery = (() => {
     return [...known.sort((a, b) => sign * (valueOf(a, name) - valueOf(b, name))), ...unknown];
   }
 
-  function count() {
-    const shownCards = byId("cards").childElementCount, rejected = Object.values(decisions).filter((entry) => entry.decision === "rejected").length, redraw = Object.values(decisions).filter((entry) => entry.decision === "redraw").length;
-    byId("count").textContent = `${shownCards} of ${cards.length} lesions shown; ${rejected} rejected, ${redraw} to be redrawn`;
+  let nShown = 0;
+  function count(n = nShown) {
+    nShown = n;
+    const rejected = Object.values(decisions).filter((entry) => entry.decision === "rejected").length, redraw = Object.values(decisions).filter((entry) => entry.decision === "redraw").length;
+    byId("count").textContent = `${nShown} of ${cards.length} lesions shown; ${rejected} rejected, ${redraw} to be redrawn`;
   }
 
-  function fill() { byId("cards").replaceChildren(...visible().map((card) => { if (!articles.has(card)) articles.set(card, article(card)); return articles.get(card); })); count(); }
+  /* Cards stand in bands of some rows. The browser lays out and draws the bands near the window alone, and a band's
+     pictures are asked for when it comes near: 1,000 cards are some dozens of things to watch while scrolling. */
+  const ROWS = 3, CARD_PX = 480, GAP_PX = 10, TELLS = "ContentVisibilityAutoStateChangeEvent" in window;
+  const nColumns = () => Math.max(1, Math.floor((byId("cards").clientWidth - GAP_PX) / (CARD_PX + GAP_PX)));
+  let columns = 0;
+
+  function load(band) { for (const image of band.querySelectorAll("img:not([src])")) image.src = image.dataset.src; }
+
+  function band(some) {
+    const made = element("div", undefined, "band");
+    made.style.setProperty("--rows", Math.ceil(some.length / columns));
+    made.append(...some.map((card) => { if (!articles.has(card)) articles.set(card, article(card)); return articles.get(card); }));
+    if (TELLS) made.addEventListener("contentvisibilityautostatechange", (event) => { if (event.target === made && !event.skipped) load(made); });
+    else { for (const image of made.querySelectorAll("img")) image.loading = "lazy"; load(made); }
+    return made;
+  }
+
+  function fill() {
+    columns = nColumns();
+    const chosen = visible(), bands = [], size = ROWS * columns, main = byId("cards");
+    for (let k = 0; k < chosen.length; k += size) bands.push(band(chosen.slice(k, k + size)));
+    main.replaceChildren(...bands);
+    // So that the length of the page is right before all of it was drawn.
+    if (bands.length) main.style.setProperty("--row", `${(bands[0].offsetHeight + GAP_PX) / Math.ceil(Math.min(size, chosen.length) / columns)}px`);
+    count(chosen.length);
+  }
+
+  function resized() { if (nColumns() !== columns) fill(); }
 
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   function csv() {
@@ -104,6 +133,7 @@ const Gallery = (() => {
     fill();
     follow();
     addEventListener("hashchange", follow);
+    addEventListener("resize", resized);
   }
 
   /* A link from the report: #case=C1&lesion=2&phase=PVP, with reader=A where a reader is meant. */

@@ -91,7 +91,7 @@ def test_a_thousand_cards_load_what_is_in_sight_and_filter_right(gallery, browse
             page.evaluate(f"scrollTo(0, {part} * document.documentElement.scrollHeight)")
             page.wait_for_function(f"{in_sight}.length > 0 && {all_drawn}")
         assert page.evaluate(loaded) < N_CARDS / 4
-        assert page.text_content("article:last-child h2").startswith(
+        assert page.text_content(".band:last-child article:last-child h2").startswith(
             f"case-{N_ROWS - 1}, lesion {PER_ROW}"
         )
 
