@@ -19,25 +19,17 @@ from gsigpu.cli.app import app
 from tests.support.dicom_files import ct_dataset, save
 from tests.support.places import DATA, ROOT
 from tests.support.processes import started_program
+from tests.support.warm_program import fresh
+from tests.support.warm_program import warm as run
 
 COMMANDS = ("demo", "scan", "map", "measure", "review", "phantom", "info")
 SMALL = ["--shape", "4,48,64", "--spacing", "5,6,6", "--lesions", "0", "--phases", "PVP"]
 
 
-def run(*words, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "gsigpu", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli") / "phantom"
-    done = run("phantom", folder, *SMALL)
+    done = fresh("phantom", folder, *SMALL)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return folder / "dicom"
@@ -52,7 +44,7 @@ def test_every_command_has_help_with_an_example():
 
 
 def test_scan(study):
-    done = run("scan", study, "--why")
+    done = fresh("scan", study, "--why")
     assert done.returncode == 0
     assert done.stdout.count(" vmi ") == 11
     assert "keV" in done.stdout
@@ -70,7 +62,7 @@ def test_scan_json_has_no_patient(study):
 
 
 def test_map(study, tmp_path):
-    done = run("map", study, "-o", tmp_path / "maps", "--slope", "40-100", "--backend", "cpu")
+    done = fresh("map", study, "-o", tmp_path / "maps", "--slope", "40-100", "--backend", "cpu")
     assert done.returncode == 0, done.stderr
     assert "(HU[40 keV] - HU[100 keV]) / 60 keV" in done.stdout
     assert len(list((tmp_path / "maps" / "iodine").iterdir())) == 4
@@ -206,7 +198,7 @@ def test_phantom_on_a_real_ct(tmp_path):
 
 
 def test_info():
-    done = run("info", "--json")
+    done = fresh("info", "--json")
     report = json.loads(done.stdout)
     assert report["version"] == gsigpu.__version__
     assert (report["gpu"] is None) == (report["why_no_gpu"] is not None)

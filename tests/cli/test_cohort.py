@@ -24,15 +24,11 @@ from gsigpu.tables.measurement_table import COLUMNS, read_table
 from tests.support.cohort import TINY, Cohort, Faults, write_template
 from tests.support.pages import shown
 from tests.support.processes import started_program
+from tests.support.warm_program import fresh, warm
 
 
 def run(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "gsigpu", "cohort", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return warm("cohort", *words)
 
 
 def quick(*words):
@@ -50,7 +46,7 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(cohort, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "cohort"
-    return run("run", cohort.manifest, "-o", out, "--workers", 2), out
+    return fresh("cohort", "run", cohort.manifest, "-o", out, "--workers", 2), out
 
 
 def test_run(finished):

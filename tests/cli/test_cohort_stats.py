@@ -1,8 +1,6 @@
 """`gsigpu cohort stats` as a program."""
 
 import json
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -11,16 +9,11 @@ from gsigpu.errors import SettingsError
 from gsigpu.pipeline.cohort_stats.declared_beforehand import parse_directions
 from tests.support.cohort_tables import measurement_table
 from tests.support.pages import shown
+from tests.support.warm_program import fresh, warm
 
 
 def gsigpu(*arguments, folder=None):
-    return subprocess.run(
-        [sys.executable, "-m", "gsigpu", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return warm(*arguments, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +25,7 @@ def table():
 
 def test_stats(table, tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
-    done = gsigpu(
+    done = fresh(
         "cohort", "stats", tmp_path / "t.csv", "-o", tmp_path / "out", "--parameters", "iodine",
         "--regions", "rim", "--replicates", 100, "--direction", "iodine=breast>lung", "--json",
     )  # fmt: skip

@@ -1,8 +1,6 @@
 """`gsigpu measure` as a user runs it."""
 
 import json
-import subprocess
-import sys
 
 import nibabel
 import numpy as np
@@ -13,6 +11,7 @@ from typer.testing import CliRunner
 from gsigpu.cli.app import app
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.tables.measurement_table import read_table
+from tests.support.warm_program import fresh, warm
 
 SMALL = PhantomSettings(
     shape=(12, 64, 80),
@@ -25,12 +24,7 @@ SMALL = PhantomSettings(
 
 
 def run(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "gsigpu", "measure", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return warm("measure", *words)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +33,8 @@ def truth(tmp_path_factory):
 
 
 def test_measures_and_says_what_it_did(truth, tmp_path):
-    done = run(
+    done = fresh(
+        "measure",
         truth.dicom_folder, "--mask", truth.lesion_mask, "--liver-mask", truth.liver_mask,
         "--phase", "PVP", "--slope", "paper,60-100", "-o", tmp_path / "t.csv", "--wide", "--plot",
         "--case", "c-7", "--group", "lung", "--reader", "A", "--name", "2=second",

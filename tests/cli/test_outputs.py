@@ -10,6 +10,7 @@ import pytest
 from gsigpu.phantom import PhantomSettings, write_phantom
 from tests.support.cohort_tables import measurement_table
 from tests.support.processes import started_program
+from tests.support.warm_program import warm
 
 SMALL = PhantomSettings(
     shape=(12, 64, 80),
@@ -75,10 +76,8 @@ def words_for(inputs, command, folder, *more):
     return [str(word) for word in (*words, *more)], out
 
 
-def run(words, code="from gsigpu.cli import main; main()"):
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
-    )
+def run(words):
+    return warm(*words)
 
 
 def content(path):
@@ -91,7 +90,9 @@ def content(path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_appears_at_the_place_is_left_as_it_is(inputs, tmp_path, command, overwrite):
     words, out = words_for(inputs, command, tmp_path, *overwrite)
-    done = run([str(out), *words], code=PLANT)
+    done = subprocess.run(
+        [sys.executable, "-c", PLANT, str(out), *words], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"gsigpu: error: {out}: appeared" in done.stderr

@@ -9,12 +9,12 @@ import doctest
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.support.places import ROOT
+from tests.support.warm_program import warm
 
 DOCS = ROOT / "docs"
 MADE_BY_THE_BUILD = {"_build", "generated", "project"}
@@ -106,9 +106,7 @@ def run_command(command: str, folder: Path) -> str:
     """What a shown command prints to standard output; it must succeed. `gsigpu` is the checkout's."""
     words = shlex.split(command)
     assert words[0] == "gsigpu", command
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = warm(*words[1:], cwd=folder)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stdout
 
