@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard kernels/*.cpp kernels/*.h)
 	$(PYTHON) -c "import sys; sys.exit('gsigpu needs Python 3.11 or newer; run make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 demo: $(READY)
