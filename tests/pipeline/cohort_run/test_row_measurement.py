@@ -91,10 +91,15 @@ def test_no_maps_are_left_of_a_row_whose_measurement_is_refused(make_job):
     assert not job.files.maps.exists()
 
 
-def test_rows_are_measured_on_the_card_that_was_chosen(make_job, monkeypatch):
-    host_cupy.install(monkeypatch, delay_s=0)
-    measurement, _ = make_job(CohortSettings(), backend="gpu").run()
+@pytest.mark.parametrize("settings", [CohortSettings(), WITH_MAPS], ids=["alone", "with maps"])
+def test_rows_are_measured_on_the_card_that_was_chosen(make_job, monkeypatch, settings):
+    cupy = host_cupy.install(monkeypatch, delay_s=0)
+    job = make_job(settings, backend="gpu")
+    job.files.folder.mkdir(parents=True, exist_ok=True)
+    measurement, _ = job.run()
+    cupy.card.check()
     assert measurement.backend == "gpu"
+    assert {"distance_transform", "linear_maps", "segment_moments"} <= set(cupy.card.launches)
 
 
 def test_auto_takes_a_card_for_maps_alone():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 import gsigpu
 from gsigpu.dicom.reading.pixels import PlaneReader
@@ -52,11 +53,12 @@ def masks(truth):
 
 @pytest.fixture(scope="module")
 def apart(study, masks, tmp_path_factory):
-    """The maps and the table by the two commands."""
+    """The maps and the table by the two commands, with SEG, SR and presentation state of the lesions."""
     out = tmp_path_factory.mktemp("apart")
     map_study(study, out / "maps", maps=MAPS, slope="60-100", backend="cpu")
     measurement = measure_study(study, masks, settings=SETTINGS, backend="cpu")
     write_measurement(measurement, out / "measurements.csv", masks=masks)
+    write_measurement(measurement, out / "with.csv", masks=masks, with_dicom=True)
     return out
 
 
@@ -124,6 +126,14 @@ def test_on_a_card_both_come_from_it(study, masks, apart, tmp_path, monkeypatch)
     assert on_gpu.value[is_mean].to_numpy() == pytest.approx(
         on_cpu.value[is_mean].to_numpy(), rel=2e-5, abs=2e-4, nan_ok=True
     )
+    write_measurement(measurement, tmp_path / "with.csv", masks=masks, with_dicom=True)
+    for kind in ("seg", "sr", "pr"):
+        ours, theirs = (folder / f"with.{kind}.dcm" for folder in (tmp_path, apart))
+        is_same = ours.read_bytes() == theirs.read_bytes()
+        # Regions are the same on both; numbers differ in the last bits, and then so does what they are called.
+        assert is_same == (kind != "sr")
+        for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
+            assert (dcmread(ours)[keyword].value == dcmread(theirs)[keyword].value) == is_same
 
 
 def test_a_mask_that_cannot_be_used_is_told_before_anything_is_written(study, masks, tmp_path):
