@@ -234,6 +234,8 @@ def distance_transform(
 
     if mask.ndim > len(spacing_mm):
         return np.stack([distance_transform(part, spacing_mm) for part in mask])
+    if not mask.any():
+        return np.zeros(mask.shape)
     if mask.all():  # SciPy's distances mean nothing then
         return np.full(mask.shape, np.inf)
     distances: NDArray[np.float64] = distance_transform_edt(mask, sampling=spacing_mm)

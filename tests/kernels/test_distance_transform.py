@@ -19,7 +19,7 @@ SPACINGS = [
 ]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES[::3])
 def test_nvrtc_compiles_it(architecture):
     assert b"distance_transform" in cubin("distance_transform", architecture, ())
 

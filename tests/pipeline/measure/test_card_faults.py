@@ -141,7 +141,7 @@ def test_memory_may_run_out_at_any_allocation(case, monkeypatch):
     """`auto` finishes on the CPU and says so; `gpu` is one error."""
     with monkeypatch.context() as patch:
         n_allocations = measured(patch, case, delayed_share=0.0)[0].n_allocations
-    for number in range(0, n_allocations, n_allocations // 9):
+    for number in range(0, n_allocations, n_allocations // 6):
         with monkeypatch.context() as patch:
             settings = {"fail_at": {number}, "delayed_share": 0.0}
             _, measurement = measured(patch, case, backend="auto", **settings)

@@ -44,12 +44,7 @@ from functools import lru_cache
 from types import ModuleType
 
 import cupy as real
-import cupyx as real_cupyx
-import cupyx.scipy.ndimage
-import cupyx.scipy.special
 import numpy as np
-import scipy.ndimage
-import scipy.special
 
 from tests.support.host_cupy import arrays, kernels, streams
 from tests.support.host_cupy.card import Card, Fault
@@ -136,13 +131,9 @@ def install(monkeypatch, **settings):
     card = Card(**settings)
     monkeypatch.setattr(arrays, "_card", [card])
     cupy = _cupy(card)
-    ndimage = _Namespace("cupyx.scipy.ndimage", scipy.ndimage, real_cupyx.scipy.ndimage)
-    special = _Namespace("cupyx.scipy.special", scipy.special, real_cupyx.scipy.special)
-    scipy_module = ModuleType("cupyx.scipy")
-    scipy_module.__dict__.update(ndimage=ndimage, special=special, __path__=[])
     cupyx_module = ModuleType("cupyx")
     cupyx_module.__dict__.update(
-        scipy=scipy_module, empty_pinned=arrays.pinned, zeros_pinned=_zeros_pinned, __path__=[]
+        empty_pinned=arrays.pinned, zeros_pinned=_zeros_pinned, __path__=[]
     )
     modules = [
         cupy,
@@ -150,9 +141,6 @@ def install(monkeypatch, **settings):
         cupy.cuda.memory,
         cupy.cuda.runtime,
         cupyx_module,
-        scipy_module,
-        ndimage,
-        special,
     ]
     for module in modules:
         module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
