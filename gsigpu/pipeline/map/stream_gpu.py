@@ -143,9 +143,11 @@ class CupyDevice:
         """Waits for the stream."""
         stream.synchronize()
 
-    def rest(self) -> None:
-        """Waits for all work on the card."""
-        self._cupy.cuda.Device().synchronize()
+    def give_back(self) -> None:
+        """Waits for the current stream, and empties its part of CuPy's pool; other streams may be at work."""
+        stream = self._cupy.cuda.get_current_stream()
+        stream.synchronize()
+        self._cupy.get_default_memory_pool().free_all_blocks(stream=stream)
 
     def release(self) -> None:
         """Empties CuPy's pools."""

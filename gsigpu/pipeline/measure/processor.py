@@ -73,6 +73,8 @@ class Processor:
         self.name: Literal["cpu", "gpu"] = choose(backend)
         self.notes: list[Caution] = []
         self._lock = threading.Lock()
+        self._n_on_card = 0  # works that are at it there
+        self._ran_out = False
         if backend == "auto" and self.name == "cpu":
             from gsigpu.backends.device import why_device_is_unusable
 
@@ -82,34 +84,46 @@ class Processor:
             )
 
     def run(self, work: Work[T]) -> T:
-        """Does the work, on the CPU if the card has no room for it and `auto` was chosen.
+        """Does the work, on the CPU if the card has no room for it and `auto` was chosen; from several threads.
 
         Raises DeviceOutOfMemory where `gpu` was.
         """
-        if self.name == "gpu":
-            results, why = _attempt(work)
+        if self._begins_on_card():
+            results: list[T] = []
+            why: str | None = None
+            try:
+                results, why = _attempt(work)
+            finally:
+                # Here an exception of memory is gone, and with it the frames that held memory of the card.
+                self._ends_on_card(why)
             if why is None:
                 return results[0]
-            # Here the exception is gone, and with it the frames that held memory of the card.
-            self._out_of_memory(why)
+            if self._backend == "gpu":
+                raise DeviceOutOfMemory(
+                    f"the GPU has no room for the voxels of the regions ({why})",
+                    remedy="free the GPU of other programs, or use --backend cpu",
+                )
         return work(_Host())
 
-    def _out_of_memory(self, why: str) -> None:
-        from gsigpu.pipeline.map.stream_gpu import CupyDevice
-
-        device = CupyDevice()
-        device.rest()  # what was queued still uses the memory that goes back
-        device.release()
-        if self._backend == "gpu":
-            raise DeviceOutOfMemory(
-                f"the GPU has no room for the voxels of the regions ({why})",
-                remedy="free the GPU of other programs, or use --backend cpu",
-            )
+    def _begins_on_card(self) -> bool:
         with self._lock:
-            if self.name == "gpu":
+            is_on_card = self.name == "gpu"
+            self._n_on_card += is_on_card
+            return is_on_card
+
+    def _ends_on_card(self, why: str | None) -> None:
+        """Memory goes back once nobody works on the card any more; the next work, if there is any, begins after that."""
+        with self._lock:
+            self._n_on_card -= 1
+            self._ran_out |= why is not None
+            if why is not None and self._backend == "auto" and self.name == "gpu":
                 self.name = "cpu"
                 text = f"the GPU has no room for the voxels of the regions ({why}): measured on the CPU"
                 self.notes.append(Caution("backend", text))
+            if self._ran_out and not self._n_on_card:
+                from gsigpu.pipeline.map.stream_gpu import CupyDevice
+
+                CupyDevice().give_back()
 
 
 def signed_distances(processor: Processor) -> SignedDistances:

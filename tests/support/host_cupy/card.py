@@ -289,12 +289,16 @@ class Card:
             raise CUDARuntimeError(MEMORY_ALLOCATION)
         raise OutOfMemoryError(n_bytes, self.used(kind))
 
-    def free_all_blocks(self, kind):
-        """Back to the driver; work that is still queued on them would touch what is no longer there."""
+    def free_all_blocks(self, kind, stream=None):
+        """Back to the driver; work that is still queued on them would touch what is no longer there.
+
+        stream : whose arena is emptied; all if None
+        """
+        arena = None if stream is None else stream.ptr
         with self.lock:
             self._settle()
-            for blocks in self.free[kind].values():
-                for block in blocks:
+            for (of_arena, _), blocks in self.free[kind].items():
+                for block in blocks if arena in (None, of_arena) else ():
                     for (number, _, _, _), (count, name) in block.accesses.items():
                         if self.host.get(number, 0) < count:
                             self.faults.append(
@@ -302,14 +306,13 @@ class Card:
                                     f"memory went back to the driver before {name} was waited for"
                                 )
                             )
-            self._forget(kind)
+            self._forget(kind, arena)
 
-    def _forget(self, kind):
-        for blocks in self.free[kind].values():
-            for block in blocks:
+    def _forget(self, kind, arena=None):
+        for key in [key for key in self.free[kind] if arena in (None, key[0])]:
+            for block in self.free[kind].pop(key):
                 block.is_gone = True
                 del self.blocks[kind][block.address]
-        self.free[kind].clear()
 
     def _settle(self):
         """Blocks whose last array is gone return to their arena, in the order of the arena's stream."""

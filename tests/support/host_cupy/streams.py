@@ -164,7 +164,7 @@ class Pool:
         self._card, self._kind = card, kind
 
     def free_all_blocks(self, stream=None):
-        self._card.free_all_blocks(self._kind)
+        self._card.free_all_blocks(self._kind, stream)
 
     def total_bytes(self):
         return self._card.used(self._kind)
