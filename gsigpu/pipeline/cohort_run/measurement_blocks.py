@@ -35,9 +35,10 @@ from gsigpu.tables.manifest import ManifestRow
 from gsigpu.version import __version__
 
 MEASUREMENTS, MEASUREMENTS_CSV = "measurements", "measurements.csv"
-# Rows of the manifest in a block: some tens of megabytes of memory, and few files; on average half of the most.
-_MOST_ROWS = 256
-_MEAN_ROWS = 128
+# Rows of the manifest in a block: twenty megabytes of memory in each thread, and some hundred files; on average half of
+# the most.
+_MOST_ROWS = 128
+_MEAN_ROWS = 64
 # Limits, each with its reason.
 _COPY_BYTES = 2**26  # a second of a slow disk
 _SYNC_BYTES = (
@@ -88,6 +89,7 @@ def write_measurements(
                 raise DamagedTables(damaged)
 
     put(out / MEASUREMENTS_CSV, write_csv)
+    pa.default_memory_pool().release_unused()  # what comes next would need memory beside it
     for record in records:
         record["parts"] = {
             name: size_and_time(out / MEASUREMENTS / name) for name in record["parts"]
@@ -244,7 +246,8 @@ def _reused(out: Path, block: _Old, number: int, folder: Path, csv: _SyncedFile)
 def _written(block: MadeBlock, digest: str, csv: _SyncedFile) -> dict[str, Any]:
     """The record of a new block, whose lines go into the CSV."""
     offset = csv.tell()
-    csv.write(block.csv)
+    for piece in block.csv:
+        csv.write(piece)
     return {
         "digest": digest,
         "offset": offset,
