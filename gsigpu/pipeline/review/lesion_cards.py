@@ -15,7 +15,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, zoom
+from scipy.ndimage import binary_erosion
 
 from gsigpu.pictures import ANATOMY_WINDOW, REGION_COLOURS
 from gsigpu.pipeline.measure.measurement import Measurement
@@ -127,12 +127,22 @@ def _row(
     field_mm: float,
 ) -> NDArray[np.uint8]:
     """The panels side by side."""
-    panels = [_grey(planes.anatomy)]
+    halves = [max(1, round(field_mm / 2 / size)) for size in pixel_spacing_mm]
+    lows = [round(place) - half for place, half in zip(centre, halves, strict=True)]
+    # Only what is shown is coloured. Beyond the plane there is no value, which is black, as zero is there in grey.
+    local = [(_cropped(mask, lows, halves, False), colour) for mask, colour in outlines]
+    panels = [_grey(_cropped(planes.anatomy, lows, halves, np.nan))]
+    inside = _cropped(np.ones(planes.anatomy.shape, bool), lows, halves, False)
     for definition, plane in planes.maps:
-        panels.append(_coloured(plane, definition.window, definition.colormap))
-    return np.concatenate(
-        [_panel(panel, outlines, centre, pixel_spacing_mm, field_mm) for panel in panels], axis=1
-    )
+        values = _cropped(plane, lows, halves, np.nan)
+        panels.append(
+            np.where(
+                inside[..., None],
+                _coloured(values, definition.window, definition.colormap),
+                np.uint8(0),
+            )
+        )
+    return np.concatenate([_panel(panel, local) for panel in panels], axis=1)
 
 
 def _grey(plane: NDArray[Any]) -> NDArray[np.uint8]:
@@ -152,28 +162,44 @@ def _coloured(plane: NDArray[Any], window: tuple[float, float], name: str) -> ND
 def _panel(
     picture: NDArray[np.uint8],
     outlines: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
-    centre: tuple[float, float],
-    pixel_spacing_mm: Sequence[float],
-    field_mm: float,
 ) -> NDArray[np.uint8]:
-    """A square around a place, enlarged, with outlines one pixel wide."""
-    halves = [max(1, round(field_mm / 2 / size)) for size in pixel_spacing_mm]
-    lows = [round(place) - half for place, half in zip(centre, halves, strict=True)]
-    square = _cropped(picture, lows, halves)
-    factors = [PANEL_PIXELS / side for side in square.shape[:2]]
-    large = zoom(square, (*factors, 1), order=1, grid_mode=True, mode="nearest")
-    panel = np.ascontiguousarray(large[:PANEL_PIXELS, :PANEL_PIXELS])
+    """A square, enlarged, with outlines one pixel wide."""
+    panel = _enlarged(picture)
     for mask, colour in outlines:
-        inside = zoom(
-            _cropped(mask, lows, halves), factors, order=0, grid_mode=True, mode="nearest"
-        )[:PANEL_PIXELS, :PANEL_PIXELS]
+        inside = _nearest(mask)
         panel[inside & ~binary_erosion(inside)] = colour
     return panel
 
 
-def _cropped(plane: NDArray[Any], lows: Sequence[int], halves: Sequence[int]) -> NDArray[Any]:
-    """From `lows` on, twice `halves` wide; zero beyond the plane."""
-    square = np.zeros((2 * halves[0], 2 * halves[1], *plane.shape[2:]), plane.dtype)
+def _centres(side: int) -> NDArray[np.float64]:
+    """Where the centres of a panel's pixels lie among those of a square of `side` voxels."""
+    return (np.arange(PANEL_PIXELS) + 0.5) * side / PANEL_PIXELS - 0.5
+
+
+def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A square of colours as large as a panel, straight between the centres of voxels, first along one side, then the other."""
+    values = picture.astype(np.float32)
+    for axis in range(2):
+        side = values.shape[axis]
+        places = np.clip(_centres(side), 0, side - 1)
+        low = np.minimum(places.astype(int), max(side - 2, 0))
+        share = (places - low).astype(np.float32).reshape((-1, *[1] * (2 - axis)))
+        high = np.minimum(low + 1, side - 1)
+        values = (1 - share) * values.take(low, axis) + share * values.take(high, axis)
+    return np.rint(values).astype(np.uint8)
+
+
+def _nearest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A square mask as large as a panel, voxel by voxel."""
+    rows, columns = (np.floor(_centres(side) + 0.5).astype(int) for side in mask.shape)
+    return np.asarray(mask[np.ix_(rows, columns)])
+
+
+def _cropped(
+    plane: NDArray[Any], lows: Sequence[int], halves: Sequence[int], beyond: float
+) -> NDArray[Any]:
+    """From `lows` on, twice `halves` wide; `beyond` where the plane has ended."""
+    square = np.full((2 * halves[0], 2 * halves[1]), beyond, plane.dtype)
     sides = [
         (max(0, low), min(size, low + 2 * half))
         for low, half, size in zip(lows, halves, plane.shape[:2], strict=True)
