@@ -74,10 +74,14 @@ def measure_study(
         kind_overrides=kind_overrides,
         watcher=watcher,
     )
-    job = MeasureJob(chosen, masks, settings=settings, labels=labels, processor=processor)
+    n_workers = n_workers or default_workers()
+    shared = SharedRegions(masks, settings.regions, n_workers=n_workers)
+    job = MeasureJob(
+        chosen, masks, settings=settings, labels=labels, processor=processor, shared=shared
+    )
     read_from = perf_counter()
     with watcher.stage("measure") as progress:
-        gather(job.gatherer, n_workers=n_workers or default_workers(), progress=progress)
+        gather(job.gatherer, n_workers=n_workers, progress=progress)
     return job.finish(seconds_of_reading=perf_counter() - read_from)
 
 

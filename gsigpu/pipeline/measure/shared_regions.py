@@ -42,8 +42,9 @@ class _Made:
 class SharedRegions:
     """The masks of one study on the grids of its phases, and the regions made of them."""
 
-    def __init__(self, files: MaskFiles, settings: RegionSettings) -> None:
-        self._files, self._settings = files, settings
+    def __init__(self, files: MaskFiles, settings: RegionSettings, *, n_workers: int = 1) -> None:
+        """`n_workers` : files that are read at once."""
+        self._files, self._settings, self._n_workers = files, settings, n_workers
         self._made: list[_Made] = []
 
     def of(
@@ -63,7 +64,7 @@ class SharedRegions:
         for made in self._made:
             if made.serves(grid, owner):
                 return made.collected, made.layout
-        collected = collect_masks(self._files, study, stack)
+        collected = collect_masks(self._files, study, stack, n_workers=self._n_workers)
         layout = lay_out(
             collected.masks, grid.spacing_mm, grid.shape, self._settings, signed=signed
         )

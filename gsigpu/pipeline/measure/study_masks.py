@@ -17,7 +17,7 @@ from gsigpu.errors import (
     UnclearRole,
     WrongPhase,
 )
-from gsigpu.masks import MaskSet, file_stem, masks_in, no_mask_file, read_masks
+from gsigpu.masks import MaskSet, file_stem, masks_in, no_mask_file
 from gsigpu.masks.layers import Coded, Owner
 from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.roles import Role, RoleMap, known_role
@@ -30,6 +30,7 @@ from gsigpu.pipeline.measure.assign_roles import (
     way_to_a_lesion,
 )
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure, RegionRole
+from gsigpu.pipeline.measure.mask_reader import MaskReader
 from gsigpu.pipeline.measure.position_check import with_overlaps
 from gsigpu.pipeline.measure.study_owner import owner_of
 from gsigpu.regions.region_layout import Lesion, StudyMasks
@@ -77,8 +78,10 @@ class MaskFiles:
         return lesions + [(path, name) for name, path in organs.items() if path is not None]
 
 
-def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> CollectedMasks:
-    """Reads all mask files onto the grid of a stack.
+def collect_masks(
+    files: MaskFiles, study: Study, stack: SpectralStack, *, n_workers: int = 1
+) -> CollectedMasks:
+    """Reads all mask files onto the grid of a stack, so many at once.
 
     Raises SettingsError if no mask is given or an option matches nothing, the error of a liver, vessel, aorta
     or normal mask, and that of the lesion masks where no lesion is left to measure.
@@ -93,24 +96,35 @@ def collect_masks(files: MaskFiles, study: Study, stack: SpectralStack) -> Colle
     }
     lesion_files = tuple(dict.fromkeys(files.lesions))
     named = [(role, path) for role, path in organ_files.items() if path is not None]
-    for path in lesion_files:
-        if not (path.is_file() or path.is_dir()):
+    for path in (*lesion_files, *(organ_file for _, organ_file in named)):
+        if not (path.is_file() or (path in lesion_files and path.is_dir())):
             raise no_mask_file(path)
-    for _, path in named:
-        if not path.is_file():
-            raise no_mask_file(path)
-    collector = _Collector(files, stack, owner_of(study, stack, any_phase=files.any_phase))
-    for argument, path in enumerate(lesion_files):
-        collector.read_lesions(path, argument)
-    for role, path in named:
-        collector.read_whole(path, role)
+    owner = owner_of(study, stack, any_phase=files.any_phase)
+    with MaskReader(
+        stack.geometry,
+        owner,
+        fill_between=files.fill_between,
+        position=files.position,
+        n_workers=n_workers,
+    ) as reader:
+        reader.read_ahead(
+            path for path in (*lesion_files, *(at for _, at in named)) if path.is_file()
+        )
+        collector = _Collector(files, stack, owner, reader)
+        for argument, path in enumerate(lesion_files):
+            collector.read_lesions(path, argument)
+        for role, path in named:
+            collector.read_whole(path, role)
     return collector.result()
 
 
 class _Collector:
     """Gathers regions by role, file by file."""
 
-    def __init__(self, files: MaskFiles, stack: SpectralStack, owner: Owner) -> None:
+    def __init__(
+        self, files: MaskFiles, stack: SpectralStack, owner: Owner, reader: MaskReader
+    ) -> None:
+        self._reader = reader
         self._files = files
         self._stack = stack
         self._geometry = stack.geometry
@@ -235,13 +249,7 @@ class _Collector:
 
     def _masks(self, path: Path) -> MaskSet:
         try:
-            mask_set = read_masks(
-                path,
-                self._geometry,
-                owner=self._owner,
-                fill_between=self._files.fill_between,
-                position=self._files.position,
-            )
+            mask_set = self._reader.read(path)
         except WrongPhase as error:
             if not self._files.maps_in_file:
                 raise

@@ -39,6 +39,7 @@ from gsigpu.pipeline.review.paper_pictures import FOLDER, write_pictures
 from gsigpu.pipeline.review.phase_files import write_phase
 from gsigpu.pipeline.review.static_pictures import static_slices
 from gsigpu.pipeline.stack_source import PlaneStore
+from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 from gsigpu.viewer.page_files import PAGE, write_names, write_page
 
@@ -136,7 +137,11 @@ def review_study(
     lesion_ids: set[str] = set()
     problems: list[MaskError] = []
     failures: list[GsigpuError] = []
-    shared = None if masks is None else SharedRegions(masks, settings.regions)
+    shared = (
+        None
+        if masks is None
+        else SharedRegions(masks, settings.regions, n_workers=n_workers or default_workers())
+    )
     with staged_folder(
         out,
         overwrite=overwrite,

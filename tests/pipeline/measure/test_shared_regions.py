@@ -5,7 +5,7 @@ import pytest
 
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
-from gsigpu.errors import WrongPhase
+from gsigpu.errors import GsigpuError, WrongPhase
 from gsigpu.pipeline.measure import shared_regions
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
 from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
@@ -35,9 +35,9 @@ def readings(monkeypatch):
     """The phases for which masks were read."""
     phases = []
 
-    def counted(files, study, stack):
+    def counted(files, study, stack, **how):
         phases.append(stack.phase)
-        return collect_masks(files, study, stack)
+        return collect_masks(files, study, stack, **how)
 
     monkeypatch.setattr(shared_regions, "collect_masks", counted)
     return phases
@@ -116,3 +116,30 @@ def test_what_one_phase_refuses_beside_others_the_next_gets(one_grid):
     assert isinstance(refused.failures[0].error, WrongPhase)
     again, _ = of_phase(one_grid, shared, "AP")
     assert len(again.masks.lesions) == 1
+
+
+def test_masks_read_at_once_are_those_read_in_turn(one_grid):
+    """In the same order, with the same failures; the first that must be raised is raised."""
+    one_grid.seg("other.dcm", phase="AP", box=SECOND)
+    volumes(one_grid)
+    names = ("lesions.nii.gz", "other.dcm")
+    files = MaskFiles(tuple(map(one_grid.file, names)), liver=one_grid.file("liver.nii.gz"))
+    study = read_study(one_grid.study)
+    stack = select_stack(study, phase="PVP")
+    in_turn, at_once = (collect_masks(files, study, stack, n_workers=n) for n in (1, 3))
+    for collected in (in_turn, at_once):
+        assert [lesion.lesion_id for lesion in collected.masks.lesions] == ["1", "2"]
+    assert [str(failure.error) for failure in at_once.failures] == [
+        str(failure.error) for failure in in_turn.failures
+    ]
+    assert (at_once.files, at_once.parts, at_once.digests, at_once.warnings) == (
+        in_turn.files, in_turn.parts, in_turn.digests, in_turn.warnings,
+    )  # fmt: skip
+    one_grid.file("cut.nii.gz").write_bytes(one_grid.file("liver.nii.gz").read_bytes()[:-20])
+    errors = []
+    for n_workers in (1, 3):
+        cut = MaskFiles((one_grid.file("other.dcm"),), liver=one_grid.file("cut.nii.gz"))
+        with pytest.raises(GsigpuError) as raised:
+            collect_masks(cut, study, stack, n_workers=n_workers)
+        errors.append(str(raised.value))
+    assert errors[0] == errors[1]
