@@ -197,7 +197,7 @@ def _more_images(folder: Path) -> None:
 def _coded(folder: Path) -> None:
     """Bare frames, named by their transfer syntax: nearly all damage goes to a native decoder."""
     from gsigpu.dicom.reading import codecs
-    from gsigpu.phantom.dicom_files import encode_frame
+    from gsigpu.dicom.writing.encoding import encode_frame
 
     rng = np.random.default_rng(0)
     for amplitude in (3, 400):

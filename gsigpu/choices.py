@@ -8,6 +8,8 @@ from __future__ import annotations
 # Maps: what `--slope` means when it is not given, and the maps that `map` writes.
 DEFAULT_SLOPE = "paper"
 DEFAULT_MAPS = ("lambda-hu", "iodine")
+# How `map` may compress CT series, without loss; names of transfer syntaxes.
+COMPRESSIONS = ("htj2k", "jpeg-ls", "rle")
 # The table beside the maps of `map --mask`; the same name with .json tells how it was made.
 MEASUREMENTS = "measurements.csv"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
+from gsigpu.choices import COMPRESSIONS, DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.cli import measure_command, measure_options, options
 from gsigpu.cli.console import TerminalWatcher, split_numbers, table
 from gsigpu.cli.messages import warn
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from gsigpu.backends import BackendName
     from gsigpu.pipeline.map.map_study import MapResult
     from gsigpu.pipeline.measure.map_companion import MeasureCompanion
+
+
+Compression = StrEnum("Compression", {name: name for name in COMPRESSIONS})  # type: ignore[misc]
 
 
 class Format(StrEnum):
@@ -79,6 +82,10 @@ def map_command(
             "--outside",
             help="What lies around the patient; keep if not given, and blank for rgb.",
         ),
+    ] = None,
+    compress: Annotated[
+        Compression | None,
+        typer.Option("--compress", help="Compress CT series without loss; not if not given."),
     ] = None,
     dicom: Annotated[
         bool,
@@ -143,6 +150,7 @@ def map_command(
         output_format=output_format.value,
         outside=None if outside is None else outside.value,
         with_dicom=dicom,
+        compress=None if compress is None else compress.value,
         backend=backend.value,
         n_workers=workers,
         overwrite=overwrite,

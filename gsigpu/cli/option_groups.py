@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Who it is": ("--case", "--patient", "--group", "--with-identity", "--pseudonymise"),
     "What to write": (
-        "--out", "--format", "--wide", "--dicom", "--plot", "--map-format", "--pictures", "--review", "--study-pages",
+        "--out", "--format", "--compress", "--wide", "--dicom", "--plot", "--map-format", "--pictures", "--review", "--study-pages",
         "--report",
         "--reveal", "--title", "--outside", "--overwrite", "--json",
     ),

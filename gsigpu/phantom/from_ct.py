@@ -34,6 +34,7 @@ from pydicom.errors import InvalidDicomError
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.hu_planes import read_planes
 from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.dicom.writing.encoding import encode_frame
 from gsigpu.errors import (
     GridMismatch,
     InputError,
@@ -42,7 +43,7 @@ from gsigpu.errors import (
     UnsupportedPixelData,
 )
 from gsigpu.output.staging import staged_folder
-from gsigpu.phantom.dicom_files import FileTemplate, encode_frame, phantom_uid
+from gsigpu.phantom.dicom_files import FileTemplate, phantom_uid
 from gsigpu.phantom.painting import Composition, Plane
 from gsigpu.phantom.phantom_settings import GSI_ENERGIES_KEV
 from gsigpu.phantom.truth import TRUTH_FILE, expected

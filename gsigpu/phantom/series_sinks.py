@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
 
-from gsigpu.phantom.dicom_files import FileTemplate, Stored, encode_frame, phantom_uid
+from gsigpu.dicom.writing.encoding import Stored, encode_frame
+from gsigpu.phantom.dicom_files import FileTemplate, phantom_uid
 from gsigpu.phantom.phantom_settings import PhantomSettings
 from gsigpu.phantom.vendor_headers import decimal_mm
 from gsigpu.volume import VolumeGeometry

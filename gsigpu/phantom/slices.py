@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.choices import PHASES
-from gsigpu.phantom.dicom_files import Stored
+from gsigpu.dicom.writing.encoding import Stored
 from gsigpu.phantom.export_layout import Image
 from gsigpu.phantom.noise import BasisNoise, NoiseModel, basis_noise
 from gsigpu.phantom.painting import Composition, Plane

@@ -48,4 +48,4 @@ def open_page(browser, address, *, forgive=None, width=1500, height=1000):
         yield page
     finally:
         page.close()
-    assert errors == []
+    assert errors == [], errors

@@ -29,16 +29,28 @@ _IMAGE_TYPE_4 = {
 _SUBTRACTION = Code("113062", "DCM", "Pixel by pixel subtraction")
 
 
-def ct_sink(folder: Path, definitions: Sequence[MapDefinition], stack: SpectralStack) -> MapFiles:
+def ct_sink(
+    folder: Path,
+    definitions: Sequence[MapDefinition],
+    stack: SpectralStack,
+    *,
+    transfer_syntax: str = "explicit",
+) -> MapFiles:
     """CT series in folders inside `folder`, one per map.
 
     stack : the series that the maps are made of
+    transfer_syntax : explicit, or one of gsigpu.choices.COMPRESSIONS
     """
-    return MapFiles(definitions, ct_series(folder, definitions, stack), dtype=np.int16)
+    series = ct_series(folder, definitions, stack, transfer_syntax=transfer_syntax)
+    return MapFiles(definitions, series, dtype=np.int16)
 
 
 def ct_series(
-    folder: Path, definitions: Sequence[MapDefinition], stack: SpectralStack
+    folder: Path,
+    definitions: Sequence[MapDefinition],
+    stack: SpectralStack,
+    *,
+    transfer_syntax: str = "explicit",
 ) -> list[SliceFiles]:
     """Makes the folder and the headers of each map's series."""
     _, rows, columns = stack.geometry.shape
@@ -48,6 +60,7 @@ def ct_series(
             derived,
             partial(_describe, derived),
             n_pixel_bytes=rows * columns * 2,
+            transfer_syntax=transfer_syntax,
         )
         for derived in derive(definitions, stack, sop_class_uid=CTImageStorage)
     ]

@@ -37,11 +37,14 @@ def open_sink(
     folder: Path,
     definitions: Sequence[MapDefinition],
     stack: SpectralStack,
+    *,
+    compress: str | None = None,
 ) -> MapFiles:
     """The files of a format, in `folder`, which exists and is empty.
 
     definitions : what the planes are, as `planes_for` gave them
     stack : the series that the maps are made of
+    compress : of CT series, one of gsigpu.choices.COMPRESSIONS
     """
     match name:
         case "nifti" | "nrrd":
@@ -60,4 +63,4 @@ def open_sink(
         case "ct":
             from gsigpu.dicom.writing.ct import ct_sink
 
-            return ct_sink(folder, definitions, stack)
+            return ct_sink(folder, definitions, stack, transfer_syntax=compress or "explicit")

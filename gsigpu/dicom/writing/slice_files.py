@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,12 @@ from gsigpu.dicom.writing.content_names import (
     pixel_digest,
 )
 from gsigpu.dicom.writing.derived import DerivedSeries, source_image_items
+from gsigpu.dicom.writing.encoding import (
+    encapsulated,
+    encode_frame,
+    is_native,
+    transfer_syntax_uid,
+)
 from gsigpu.dicom.writing.template import HeaderTemplate, decimal
 from gsigpu.map_files import plane_bytes
 
@@ -44,13 +51,16 @@ class SliceFiles:
         *,
         n_pixel_bytes: int,
         pixel_vr: Literal["OB", "OW"] = "OW",
+        transfer_syntax: str = "explicit",
     ) -> None:
         """Makes the folder.
 
         describe : adds what the kind of object needs beside identity, references and geometry
+        transfer_syntax : by its name; planes are int16 where it compresses
         """
         self._folder, self._derived, self._describe = folder, derived, describe
         self._n_pixel_bytes, self._pixel_vr = n_pixel_bytes, pixel_vr
+        self._transfer_syntax = transfer_syntax
         self._names: ContentNames | None = None
         self._digests: dict[int, bytes] = {}
         n_slices = derived.stack.geometry.shape[0]
@@ -62,10 +72,16 @@ class SliceFiles:
 
     def write(self, z: int, plane: NDArray[Any]) -> None:
         """The file of slice z."""
-        pixels = plane_bytes(plane)
-        assert pixels.nbytes == self._n_pixel_bytes
         header = self._filled(z)
-        self._digests[z] = header_digest(header) + pixel_digest(pixels)
+        if is_native(self._transfer_syntax):
+            pixels = plane_bytes(plane)
+            assert pixels.nbytes == self._n_pixel_bytes
+            digest = pixel_digest(pixels)
+        else:
+            frame = encode_frame(np.ascontiguousarray(plane), self._transfer_syntax)
+            pixels = memoryview(b"".join(encapsulated([frame])))
+            digest = hashlib.sha256(pixels).digest()
+        self._digests[z] = header_digest(header) + digest
         self._write(z, os.O_CREAT | os.O_EXCL, [memoryview(header), pixels])
 
     def finish(self) -> None:
@@ -138,8 +154,8 @@ class SliceFiles:
         return HeaderTemplate(
             self._dataset(z, markers),
             markers,
-            n_pixel_bytes=self._n_pixel_bytes,
-            pixel_vr=self._pixel_vr,
+            n_pixel_bytes=self._n_pixel_bytes if is_native(self._transfer_syntax) else None,
+            pixel_vr=self._pixel_vr if is_native(self._transfer_syntax) else "OB",
         )
 
     def _dataset(self, z: int, values: dict[str, str]) -> FileDataset:
@@ -161,6 +177,7 @@ class SliceFiles:
         ds.PixelSpacing = [decimal(size) for size in grid.spacing_mm[1:]]
         ds.Rows, ds.Columns = grid.shape[1:]
         self._describe(ds)
+        ds.file_meta.TransferSyntaxUID = transfer_syntax_uid(self._transfer_syntax)
         return ds
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsigpu.backends import BackendName, choose
 from gsigpu.caution import Caution
-from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
+from gsigpu.choices import COMPRESSIONS, DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
 from gsigpu.errors import SettingsError
@@ -113,6 +113,7 @@ def map_study(
     overwrite: bool = False,
     outside: Outside | None = None,
     with_dicom: bool = False,
+    compress: str | None = None,
     energy_overrides: Mapping[str, float] | None = None,
     phase_overrides: Mapping[str, str] | None = None,
     kind_overrides: Mapping[str, str] | None = None,
@@ -129,6 +130,7 @@ def map_study(
     output_format : ct, pm, nifti, nrrd or rgb
     outside : `blank` leaves out what lies outside the body, `keep` does not; by default blank for rgb alone
     with_dicom : beside CT series also a presentation state per map, which lays it in colour over the image at 70 keV
+    compress : CT series without loss: htj2k, jpeg-ls or rle; not compressed if None
     companion : shares the reading, and writes into `out` too; see gsigpu.pipeline.measure.map_companion
 
     Raises InputError and its kinds, SettingsError, OutputError, BackendError.
@@ -138,6 +140,8 @@ def map_study(
         raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
     if with_dicom:
         require_series(output_format)
+    if compress is not None:
+        _require_compression(compress, output_format)
     is_blank = (outside or ("blank" if output_format == "rgb" else "keep")) == "blank"
 
     def planes_of(definitions: Sequence[MapDefinition]) -> Sequence[MapDefinition]:
@@ -171,7 +175,7 @@ def map_study(
     ) as folder:
         with_anatomy = len(planes_for(output_format, definitions)) > len(definitions)
         written = planes if with_anatomy else definitions
-        with open_sink(output_format, folder, written, stack) as sink:
+        with open_sink(output_format, folder, written, stack, compress=compress) as sink:
             into = (
                 BlankOutside(sink, anatomy_step=planes[-1].step, with_anatomy=with_anatomy)
                 if is_blank
@@ -200,7 +204,9 @@ def map_study(
             scan_seconds=prepared.chosen.scan_seconds,
             warnings=tuple(warnings),
         )
-        _write_provenance(folder / _PROVENANCE, result, prepared.plan, output_format)
+        _write_provenance(
+            folder / _PROVENANCE, result, prepared.plan, output_format, compress=compress
+        )
         if companion is not None:
             # Warnings of the study, and of maps that are calibrated, are told already.
             more = [line for line in companion.finish(folder) if line not in result.warnings]
@@ -216,6 +222,18 @@ def map_study(
                 states={map_name: out / name for map_name, name in written_states.items()},
             )
     return result
+
+
+def _require_compression(name: str, output_format: FormatName) -> None:
+    if name not in COMPRESSIONS:
+        raise SettingsError(
+            f"unknown compression {name!r}", remedy=f"use {', '.join(COMPRESSIONS)}"
+        )
+    if output_format != "ct":
+        raise SettingsError(
+            f"--compress is for CT series, not for {output_format}",
+            remedy="use --format ct, or leave --compress out",
+        )
 
 
 def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[Caution]:
@@ -238,13 +256,19 @@ def _output_bytes(stack: SpectralStack, n_maps: int, output_format: FormatName) 
 
 
 def _write_provenance(
-    path: Path, result: MapResult, plan: MapPlan, output_format: FormatName
+    path: Path,
+    result: MapResult,
+    plan: MapPlan,
+    output_format: FormatName,
+    *,
+    compress: str | None,
 ) -> None:
     stack = result.stack
     text = json.dumps(
         {
             "software": f"gsigpu {__version__}",
             "format": output_format,
+            "compression": compress,
             "maps": [
                 {
                     "name": definition.name,
