@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,12 @@ def write_measurement(
     return [out, *finals[:-1]]
 
 
+@cache
+def _versions() -> dict[str, str]:
+    """Read once: a cohort asks for every row."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
 def provenance(
     measurement: Measurement,
     masks: MaskFiles,
@@ -147,7 +154,7 @@ def provenance(
         "software": f"gsigpu {__version__}",
         "command": _COMMAND,
         "files": list(files),
-        "versions": {name: version(name) for name in _LIBRARIES},
+        "versions": {**_versions()},
         "backend": measurement.backend,
         "case": asdict(measurement.labels),
         "phase": measurement.stack.phase,
