@@ -7,12 +7,12 @@ picks the module that an array belongs to; `choose` picks the one to run a whole
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Literal, Protocol, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from gsigpu.errors import SettingsError
+
+if TYPE_CHECKING:  # `gsigpu info` asks for the card without NumPy
+    from numpy.typing import NDArray
 
 BackendName = Literal["auto", "cpu", "gpu"]
 
@@ -94,7 +94,7 @@ def backend_for(array: Any) -> Backend:
 
 def on_host(array: Any) -> NDArray[Any]:
     """An array as NumPy's: itself, or a copy of one that lies on a card."""
-    host: NDArray[Any] = array.get() if hasattr(array, "get") else np.asarray(array)
+    host: NDArray[Any] = array.get() if hasattr(array, "get") else array
     return host
 
 

@@ -46,7 +46,9 @@ def case(tmp_path_factory):
     for series in study.series:
         for plane in series.planes[3:]:
             object.__setattr__(plane, "intercept", plane.intercept - 10.0)
-            if series.energy_kev == 70.0:  # some voxels have no value at one energy, and leave the curve
+            if (
+                series.energy_kev == 70.0
+            ):  # some voxels have no value at one energy, and leave the curve
                 object.__setattr__(plane, "padding", (40, 60))
     masks = MaskFiles((truth.lesion_mask,), liver=truth.liver_mask)
     on_cpu = measuring.measure_study(study, masks, settings=SETTINGS, backend="cpu")
