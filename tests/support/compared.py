@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from gsigpu.pipeline.cohort_stats import write_statistics
+from gsigpu.pipeline.cohort_stats import draw_figures, write_statistics
 from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.report.cohort_results import Results, StatisticsSettings
@@ -55,7 +55,7 @@ def compared(table, folder, *, choice=None, settings=None) -> Compared:
 def figures_of_the_page_alone():
     """`cohort_stats` inside saves SVG alone, which the page holds: pictures and PDF cost more than the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write_statistics, "save", partial(save, kinds=("svg",)))
+        patch.setattr(draw_figures, "save", partial(save, kinds=("svg",)))
         yield
 
 
@@ -63,5 +63,5 @@ def figures_of_the_page_alone():
 def without_figures():
     """`cohort_stats` inside draws nothing: figures are most of its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write_statistics, "_figures", lambda *_: ())
+        patch.setattr(write_statistics, "KINDS", {})
         yield

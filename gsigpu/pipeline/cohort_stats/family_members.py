@@ -23,13 +23,16 @@ from gsigpu.pipeline.cohort_stats.declared_beforehand import marked
 from gsigpu.pipeline.cohort_stats.family_tasks import COLUMNS, KINDS, WITHOUT_PARAMETER, run_task
 from gsigpu.pipeline.cohort_stats.further_tasks import further_of_member, kappa_frame
 from gsigpu.pipeline.cohort_stats.harmonise import HarmonisedSites, harmonised_sites
-from gsigpu.pipeline.cohort_stats.statistics_task import NamedFrames, Task
+from gsigpu.pipeline.cohort_stats.statistics_task import (
+    WORTH_A_PROCESS,
+    NamedFrames,
+    Task,
+    one_thread,
+)
 from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
 from gsigpu.tables.counting import WITHIN_REGIONS
 from gsigpu.tables.observations import Observations
 
-# Fewer values than this are done before another process has started.
-_WORTH_A_PROCESS = 20_000
 _ADJUSTED = (
     "omnibus", "pairwise", "roc", "roc_comparisons", "within", "against_rest", "multiclass",
     "adjusted_roc", "reader_comparisons",
@@ -193,13 +196,13 @@ def _run(
     kinds = list(KINDS)
     order = sorted(range(len(tasks)), key=lambda i: (kinds.index(tasks[i].kind), i))
     progress(0, len(tasks))
-    if n_workers < 2 or sum(task.values.size for task in tasks) < _WORTH_A_PROCESS:
+    if n_workers < 2 or sum(task.values.size for task in tasks) < WORTH_A_PROCESS:
         for done, i in enumerate(order, start=1):
             results[i] = run_task(tasks[i])
             progress(done, len(tasks))
         return results
     # A fresh interpreter each: a copy of one with threads may wait for a lock that nobody holds.
-    pool = ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_one_thread)
+    pool = ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=one_thread)
     with pool:
         futures = {pool.submit(run_task, tasks[i]): i for i in order}
         try:
@@ -210,13 +213,6 @@ def _run(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return results
-
-
-def _one_thread() -> None:
-    """Processes already use the processors; threads of BLAS on top would fight for them."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)
 
 
 def _concatenated(name: str, results: Sequence[NamedFrames]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,14 +19,14 @@ from gsigpu.cohort_statistics.groups.subgroups import MOST_LEVELS
 from gsigpu.errors import SettingsError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
+from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Sheets, drawing
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.workers import default_workers
-from gsigpu.report import figures_roc, figures_values, figures_within
 from gsigpu.report.cautions import directions, remedies_of, warnings_of
 from gsigpu.report.cohort_results import Results, StatisticsSettings
-from gsigpu.report.figure_style import Drawing, house_style, save
+from gsigpu.report.figure_style import Drawing
 from gsigpu.report.flow_boxes import frame_of_flow
 from gsigpu.report.methods import methods
 from gsigpu.report.page import DEFAULT_TITLE, Tables, render, source_name, tables_of
@@ -160,7 +160,13 @@ def cohort_stats(
         with watcher.stage("report") as progress:
             gallery = _gallery(observations.source, out)
             tables = _write(
-                folder, observations, results, title or DEFAULT_TITLE, gallery, progress
+                folder,
+                observations,
+                results,
+                title or DEFAULT_TITLE,
+                gallery,
+                progress,
+                n_workers=n_workers or default_workers(),
             )
     return CohortStatistics(
         out=out,
@@ -229,31 +235,31 @@ def _write(
     title: str,
     gallery: str,
     progress: Callable[[int, int], None],
+    *,
+    n_workers: int,
 ) -> Tables:
     frames = {name: in_file_order(name, frame) for name, frame in results.frames.named().items()}
     frames["flow"] = frame_of_flow(observations)
     frames["missing"] = observations.missing
-    write_frames(folder, frames)
-    tables = tables_of(observations, results)
-    write_tables(folder / "tables", tables.files())
-    write_workbook(folder / "results.xlsx", frames)
-    write_workbook(folder / "tables" / "tables.xlsx", {}, tables.files())
-    write_word_file(
-        folder / "report.docx",
-        title=title,
-        paragraphs=methods(observations, results),
-        tables=tables.files(),
-    )
-    with house_style():
-        makers = _figures(observations, results, gallery)
+    kinds = KINDS if results.has_values else {}
+    sheets = Sheets(observations, results, gallery, folder / "figures")
+    with drawing(sheets, n_workers=n_workers if kinds else 1) as drawn_of:
+        write_frames(folder, frames)
+        tables = tables_of(observations, results)
+        write_tables(folder / "tables", tables.files())
+        write_workbook(folder / "results.xlsx", frames)
+        write_workbook(folder / "tables" / "tables.xlsx", {}, tables.files())
+        write_word_file(
+            folder / "report.docx",
+            title=title,
+            paragraphs=methods(observations, results),
+            tables=tables.files(),
+        )
         drawn: list[tuple[Drawing, str]] = []
-        for done, make in enumerate(makers):
-            progress(done, len(makers))
-            for drawing in make():
-                save(drawing, folder / "figures")
-                svg = (folder / "figures" / f"{drawing.name}.svg").read_text("utf-8")
-                drawn.append((drawing, svg))
-        progress(max(1, len(makers)), max(1, len(makers)))
+        for done, kind in enumerate(kinds):
+            progress(done, len(kinds))
+            drawn += [(figure.drawing, figure.svg) for figure in drawn_of(kind)]
+    progress(max(1, len(kinds)), max(1, len(kinds)))
     provenance = _provenance(observations, results)
     text = json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True)
     (folder / _PROVENANCE).write_text(text + "\n", "utf-8")
@@ -279,28 +285,6 @@ def _gallery(source: Path, out: Path) -> str:
         return quote(Path(os.path.relpath(page.resolve(), out.resolve() / "figures")).as_posix())
     except ValueError:  # another drive
         return ""
-
-
-def _figures(
-    observations: Observations, results: Results, gallery: str
-) -> Sequence[Callable[[], Sequence[Drawing]]]:
-    """What draws each kind of figure; one after the other, so that few are in memory."""
-
-    def as_list(drawing: Drawing | None) -> Sequence[Drawing]:
-        return [] if drawing is None else [drawing]
-
-    if not results.has_values:
-        return ()
-    return (
-        lambda: figures_values.distributions(observations, gallery),
-        lambda: figures_within.paired_lines(observations),
-        lambda: as_list(figures_values.spectral_curves(observations, results)),
-        lambda: as_list(figures_values.profiles(observations, results)),
-        lambda: figures_roc.forest(observations, results),
-        lambda: figures_roc.roc_figures(observations, results),
-        lambda: as_list(figures_roc.calibration(observations, results)),
-        lambda: figures_roc.bland_altman(observations, results),
-    )
 
 
 def _provenance(observations: Observations, results: Results) -> dict[str, Any]:

@@ -172,7 +172,7 @@ class Listener:
 
 
 def test_same_bytes_in_any_order_of_rows_and_number_of_processes(run, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(family_members, "_WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(family_members, "WORTH_A_PROCESS", 0)
     listener = Listener()
     shuffled = table.sample(frac=1, random_state=1)
     (tmp_path / "run").mkdir()

@@ -1,0 +1,112 @@
+"""The figures of a report, each kind by itself, drawn and saved; large cohorts on several processors.
+
+A figure's bytes follow from the observations and results alone, so it is the same wherever it was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from gsigpu.pipeline.cohort_stats.statistics_task import WORTH_A_PROCESS, one_thread
+from gsigpu.report import figures_roc, figures_values, figures_within
+from gsigpu.report.cohort_results import Results
+from gsigpu.report.figure_style import Drawing, house_style, save
+from gsigpu.tables.observations import Observations
+
+
+@dataclass(frozen=True, slots=True)
+class Sheets:
+    """What figures are drawn from, and where to.
+
+    gallery : address of the run's gallery relative to the folder, "" without one
+    """
+
+    observations: Observations
+    results: Results
+    gallery: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A drawing without its figure, which has been saved, and the text of its SVG."""
+
+    drawing: Drawing
+    svg: str
+
+
+def _as_list(drawing: Drawing | None) -> list[Drawing]:
+    return [] if drawing is None else [drawing]
+
+
+# In the order of the page.
+KINDS: Mapping[str, Callable[[Sheets], Sequence[Drawing]]] = {
+    "distributions": lambda s: figures_values.distributions(s.observations, s.gallery),
+    "paired lines": lambda s: figures_within.paired_lines(s.observations),
+    "spectral curves": lambda s: _as_list(
+        figures_values.spectral_curves(s.observations, s.results)
+    ),
+    "profiles": lambda s: _as_list(figures_values.profiles(s.observations, s.results)),
+    "forest": lambda s: figures_roc.forest(s.observations, s.results),
+    "roc": lambda s: figures_roc.roc_figures(s.observations, s.results),
+    "calibration": lambda s: _as_list(figures_roc.calibration(s.observations, s.results)),
+    "bland-altman": lambda s: figures_roc.bland_altman(s.observations, s.results),
+}
+
+
+def draw(kind: str, sheets: Sheets) -> list[Drawn]:
+    """Draws and saves the figures of one kind; one after the other, so that few are in memory."""
+    drawn = []
+    with house_style():
+        for drawing in KINDS[kind](sheets):
+            save(drawing, sheets.folder)
+            svg = (sheets.folder / f"{drawing.name}.svg").read_text("utf-8")
+            drawn.append(Drawn(replace(drawing, figure=None), svg))
+    return drawn
+
+
+@contextmanager
+def drawing(sheets: Sheets, *, n_workers: int) -> Iterator[Callable[[str], list[Drawn]]]:
+    """Inside, what gives the figures of a kind: other processes have begun with them where that is worth it.
+
+    The caller can write tables meanwhile. Where the table is small, or there is one processor, a kind is drawn when it is
+    called for.
+    """
+    if n_workers < 2 or len(sheets.observations.table) < WORTH_A_PROCESS:
+        yield lambda kind: draw(kind, sheets)
+        return
+    pool = ProcessPoolExecutor(
+        min(n_workers, len(KINDS)),
+        mp_context=get_context("spawn"),
+        initializer=_begin,
+        initargs=(sheets,),
+    )
+    with pool:
+        futures: dict[str, Future[list[Drawn]]] = {
+            kind: pool.submit(_draw_here, kind)
+            for kind in sorted(KINDS, key=lambda kind: kind not in _SLOW)
+        }
+        try:
+            yield lambda kind: futures[kind].result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+# Drawn first, so that the last process to end is not alone for long.
+_SLOW = ("roc", "distributions", "paired lines", "forest")
+_HERE: list[Sheets] = []
+
+
+def _begin(sheets: Sheets) -> None:
+    one_thread()
+    _HERE.append(sheets)
+
+
+def _draw_here(kind: str) -> list[Drawn]:
+    return draw(kind, _HERE[0])

@@ -1,0 +1,42 @@
+"""Figures that another process drew are those that this one draws."""
+
+import pytest
+
+from gsigpu.pipeline.cohort_stats import draw_figures
+from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Sheets, draw, drawing
+from gsigpu.tables.observations import Choice, read_observations
+from tests.support.cohort_tables import measurement_table
+
+
+@pytest.fixture(scope="module")
+def sheets(tmp_path_factory):
+    table = measurement_table(
+        groups=("lung", "breast"), patients=(4, 4), phases=("AP",), curves=False, profiles=False
+    )
+    folder = tmp_path_factory.mktemp("drawn")
+    table[table["parameter"] == "iodine"].to_csv(folder / "t.csv", index=False)
+    observations = read_observations(
+        folder / "t.csv", Choice(parameters=("iodine",), regions=("core",))
+    )
+    # Figures of values need no results.
+    return Sheets(observations, None, "", folder / "figures")
+
+
+def test_another_process_draws_the_same_bytes(sheets, monkeypatch):
+    here = draw("distributions", sheets)
+    files = {path.name: path.read_bytes() for path in sheets.folder.iterdir()}
+    assert len(files) == 3 * len(here) == 3
+    for name in files:
+        (sheets.folder / name).unlink()
+    monkeypatch.setattr(draw_figures, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(draw_figures, "KINDS", {"distributions": KINDS["distributions"]})
+    with drawing(sheets, n_workers=2) as drawn_of:
+        elsewhere = drawn_of("distributions")
+    assert elsewhere == here
+    assert {path.name: path.read_bytes() for path in sheets.folder.iterdir()} == files
+
+
+def test_a_small_table_is_drawn_when_it_is_called_for(sheets, monkeypatch):
+    monkeypatch.setattr(draw_figures, "ProcessPoolExecutor", None)
+    with drawing(sheets, n_workers=2) as drawn_of:
+        assert drawn_of("profiles") == []
