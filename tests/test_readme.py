@@ -87,6 +87,17 @@ def test_links_lead_somewhere(page):
         assert made_by_the_build or path.exists(), f"{page.name}: {target}"
 
 
+def test_the_extended_honesty_table_is_the_result():
+    page = (ROOT / "docs" / "explanation" / "statistics.md").read_text("utf-8")
+    table = re.search(
+        r"<!-- honesty, extended -->\n(.*?)<!-- end of honesty, extended -->", page, re.DOTALL
+    )
+    result = (ROOT / "bench" / "results" / "honesty_extended.md").read_text("utf-8")
+    assert table[1].splitlines() == [line for line in result.splitlines() if line.startswith("|")]
+    n = re.search(r"(\d+) simulated studies", result)[1]
+    assert f"{n} studies a column, `bench/results/honesty_extended.md`" in page
+
+
 def test_the_honesty_table_is_an_extract_of_the_result():
     table = shown(r"<!-- honesty -->\n(.*?)<!-- end of honesty -->")
     result = (ROOT / "bench" / "results" / "honesty.md").read_text("utf-8").splitlines()

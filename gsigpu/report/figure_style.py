@@ -93,6 +93,21 @@ class Drawing:
     alt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A drawing that has been saved, without its figure: what a page needs, and what another process can hand over.
+
+    svg : text of the file; width : inches
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: str
+    width: float
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     """Figures drawn and saved inside look alike."""

@@ -13,7 +13,7 @@ from gsigpu.report.checklist import checklist_tables
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.decision_tables import decisions_table, rest_table, within_table
 from gsigpu.report.disagreement_table import disagreement_table
-from gsigpu.report.figure_style import Drawing, inline_svg
+from gsigpu.report.figure_style import Drawn, inline_svg
 from gsigpu.report.flow_boxes import flow_boxes, flow_table
 from gsigpu.report.further_tables import FurtherPart, further_parts
 from gsigpu.report.methods import methods
@@ -170,14 +170,14 @@ def render(
     observations: Observations,
     results: Results,
     tables: Tables,
-    drawings: Sequence[tuple[Drawing, str]],
+    drawings: Sequence[Drawn],
     provenance: Sequence[tuple[str, str]],
     version: str,
     title: str = "",
 ) -> str:
     """The page.
 
-    drawings : figures with the text of their SVG files
+    drawings : figures, in the order of the page
     provenance : name and value, for a person
     title : of the page; `DEFAULT_TITLE` if empty
     """
@@ -192,15 +192,15 @@ def render(
     )
     environment.globals.update(left=_is_left, classes=_classes, density=_density)
     art = {
-        drawing.name: Art(
-            name=drawing.name,
-            title=drawing.title,
-            caption=drawing.caption,
-            alt=drawing.alt or drawing.caption,
-            svg=inline_svg(svg, drawing.name),
-            least=round(drawing.figure.get_figwidth() * 96 * _LEGIBLE),
+        drawn.name: Art(
+            name=drawn.name,
+            title=drawn.title,
+            caption=drawn.caption,
+            alt=drawn.alt or drawn.caption,
+            svg=inline_svg(drawn.svg, drawn.name),
+            least=round(drawn.width * 96 * _LEGIBLE),
         )
-        for drawing, svg in drawings
+        for drawn in drawings
     }
     of_kind = {
         kind: [markup for name, markup in art.items() if name.startswith(kind)]

@@ -66,14 +66,17 @@ def pairs_told_apart(observations: Observations, results: Results) -> Table | No
     )  # fmt: skip
 
 
-def n_told_apart(observations: Observations, results: Results) -> tuple[int, int]:
-    """Pairs that can be told apart, of how many."""
+def n_told_apart(observations: Observations, results: Results) -> tuple[int, int, int]:
+    """Pairs of groups that are told apart by an area, those of which any area could be tested, and all."""
     areas = areas_of(results.frames.roc, "recommended")
     pairs = list(combinations(observations.groups, 2))
     if areas.empty or "p_holm_all" not in areas.columns:
-        return 0, len(pairs)
-    return sum(bool((_of_pair(areas, pair)["p_holm_all"] < ALPHA).any()) for pair in pairs), len(
-        pairs
+        return 0, 0, len(pairs)
+    p = [_of_pair(areas, pair)["p_holm_all"].astype(float) for pair in pairs]
+    return (
+        sum(bool((of_pair < ALPHA).any()) for of_pair in p),
+        sum(bool(of_pair.notna().any()) for of_pair in p),
+        len(pairs),
     )
 
 

@@ -49,25 +49,39 @@ def summary(observations: Observations, results: Results) -> Summary:
     n_lesions = sum(n for _, n in observations.flow.analysed.values())
     of_patients = (f"{n_patients:,}", "patient" if n_patients == 1 else "patients")
     pairs = _primary(results)
-    n_differ = int((pairs["p_holm_all"] < ALPHA).sum())
-    n_apart, n_pairs = n_told_apart(observations, results)
+    p = pairs["p_holm_all"].astype(float)
     tiles = (
         *([of_patients] if results.has_values else []),
         (f"{n_lesions:,}", "lesion" if n_lesions == 1 else "lesions"),
         (f"{len(observations.groups)}", "groups"),
         *(
-            [(f"{n_apart} of {n_pairs}", "pairs of groups told apart by an area")]
+            [_tile(*n_told_apart(observations, results), "pairs of groups", "told apart by an area")]
             if len(results.frames.roc)
             else []
         ),
-        (f"{n_differ} of {len(pairs)}", "pairwise tests differ after correction over all"),
-    )
+        _tile(
+            int((p < ALPHA).sum()), int(np.isfinite(p).sum()), len(p), "pairwise tests",
+            "differ after correction over all",
+        ),
+    )  # fmt: skip
     return Summary(
         tiles=tiles,
         question=_question(observations),
         findings=tuple(_findings(observations, results)),
         trust=tuple(_trust(results)),
     )
+
+
+def _tile(n_held: int, n_tested: int, n: int, what: str, held: str) -> tuple[str, str]:
+    """How many of what could be tested hold; what could not be tested is told, and is none that does not differ.
+
+    >>> _tile(3, 6, 6, "pairs", "differ"), _tile(3, 4, 6, "pairs", "differ"), _tile(0, 0, 6, "pairs", "differ")
+    (('3 of 6', 'pairs differ'), ('3 of 4', 'pairs differ; 2 cannot be tested'), ('–', 'none of 6 pairs can be tested'))
+    """
+    if not n_tested:
+        return "–", f"none of {n} {what} can be tested"
+    untested = f"; {n - n_tested} cannot be tested" if n_tested < n else ""
+    return f"{n_held} of {n_tested}", f"{what} {held}{untested}"
 
 
 def _question(observations: Observations) -> str:
@@ -111,7 +125,7 @@ def _not_shown(tests: pd.DataFrame) -> str:
     p = tests["p"].astype(float)
     if not np.isfinite(p).any():
         notes = list(dict.fromkeys(str(note) for note in tests["note"] if note))
-        return f"cannot be tested, because the data {notes[0]}" if notes else "cannot be tested"
+        return notes[0] if notes else "cannot be tested"
     untested = int((~np.isfinite(p)).sum())
     beside = f"; {plural(untested, 'test')} could not be made" if untested else ""
     return (

@@ -61,7 +61,7 @@ def test_each_pair_has_the_area_that_is_farthest_from_a_half(strong):
         low, high = (float(end) for end in cells[6].split(" to "))
         assert low <= best <= high
     assert n >= 2
-    assert n_told_apart(observations, results) == (n, 3)
+    assert n_told_apart(observations, results) == (n, 3, 3)
 
 
 def test_above_and_below_follow_the_means(strong):
@@ -103,6 +103,11 @@ def test_what_cannot_be_tested_is_never_no_difference(lonely):
     assert "no difference" not in sentences
     assert "decide alike" not in sentences
     assert "= –" not in sentences
+    assert "because the data cannot" not in sentences
+    tiles = dict(words.tiles[-2:])
+    assert set(tiles) == {"–"}, tiles
+    assert "none of 1 pairwise tests can be tested" in words.tiles[-1]
+    assert "none of 1 pairs of groups can be tested" in words.tiles[-2]
     table = pairs_told_apart(observations, results)
     assert all("cannot be tested" in row[1].text for row in table.rows)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 from gsigpu.pipeline.cohort_stats.statistics_task import WORTH_A_PROCESS, one_thread
 from gsigpu.report import figures_roc, figures_values, figures_within
 from gsigpu.report.cohort_results import Results
-from gsigpu.report.figure_style import Drawing, house_style, save
+from gsigpu.report.figure_style import Drawing, Drawn, house_style, save
 from gsigpu.tables.observations import Observations
 
 
@@ -30,14 +30,6 @@ class Sheets:
     results: Results
     gallery: str
     folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A drawing without its figure, which has been saved, and the text of its SVG."""
-
-    drawing: Drawing
-    svg: str
 
 
 def _as_list(drawing: Drawing | None) -> list[Drawing]:
@@ -65,8 +57,16 @@ def draw(kind: str, sheets: Sheets) -> list[Drawn]:
     with house_style():
         for drawing in KINDS[kind](sheets):
             save(drawing, sheets.folder)
-            svg = (sheets.folder / f"{drawing.name}.svg").read_text("utf-8")
-            drawn.append(Drawn(replace(drawing, figure=None), svg))
+            drawn.append(
+                Drawn(
+                    name=drawing.name,
+                    title=drawing.title,
+                    caption=drawing.caption,
+                    alt=drawing.alt,
+                    svg=(sheets.folder / f"{drawing.name}.svg").read_text("utf-8"),
+                    width=float(drawing.figure.get_figwidth()),
+                )
+            )
     return drawn
 
 

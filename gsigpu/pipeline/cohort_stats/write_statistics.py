@@ -26,7 +26,7 @@ from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.report.cautions import directions, remedies_of, warnings_of
 from gsigpu.report.cohort_results import Results, StatisticsSettings
-from gsigpu.report.figure_style import Drawing
+from gsigpu.report.figure_style import Drawn
 from gsigpu.report.flow_boxes import frame_of_flow
 from gsigpu.report.methods import methods
 from gsigpu.report.page import DEFAULT_TITLE, Tables, render, source_name, tables_of
@@ -255,10 +255,10 @@ def _write(
             paragraphs=methods(observations, results),
             tables=tables.files(),
         )
-        drawn: list[tuple[Drawing, str]] = []
+        drawn: list[Drawn] = []
         for done, kind in enumerate(kinds):
             progress(done, len(kinds))
-            drawn += [(figure.drawing, figure.svg) for figure in drawn_of(kind)]
+            drawn += drawn_of(kind)
     progress(max(1, len(kinds)), max(1, len(kinds)))
     provenance = _provenance(observations, results)
     text = json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True)
