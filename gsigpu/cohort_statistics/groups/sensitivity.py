@@ -79,7 +79,7 @@ def _analyses(
         flagged = table["flags"].fillna("").astype(str) != ""
         if flagged.any():
             yield "without flagged lesions", table[~flagged]
-    if "diameter_mm" in table.columns:
+    if "diameter_mm" in table.columns and table["diameter_mm"].notna().any():
         known = table[np.isfinite(table["value"]) & table["diameter_mm"].notna()]
         # Of lesions of one size the first by name, whatever the order of the rows.
         ordered = known.sort_values(

@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from gsigpu.cohort_statistics.frames import CALIBRATION_COLUMNS, MODEL_COLUMNS, MULTICLASS_COLUMNS
 from gsigpu.cohort_statistics.inference import joined
-from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, estimate
+from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, of_several_groups
 from gsigpu.cohort_statistics.roc.clustered import clustered_areas, obuchowski
 from gsigpu.cohort_statistics.roc.curve import Array, area
 from gsigpu.cohort_statistics.roc.multiclass import multiclass_frame
@@ -331,15 +331,14 @@ def _mean_area(predicted: Array, lesions: Lesions, confidence: float) -> AucEsti
     counts = areas_of_group.n_positive + areas_of_group.n_negative
     n = counts.size
     share = np.mean(shares, axis=0)
-    return estimate(
+    return of_several_groups(
         float(np.mean(areas)),
         n / (n - 1.0) * float(share @ share),
-        n_positive=n,
-        n_negative=n,
+        n_patients=[
+            np.unique(lesions.patients[lesions.groups == k]).size for k in range(predicted.shape[1])
+        ],
         df=float(counts.sum() ** 2 / (counts**2).sum()) - 1.0,
         confidence=confidence,
-        scale="logit",
-        unit="patient",
     )
 
 

@@ -16,7 +16,11 @@ from numpy.typing import ArrayLike
 
 from gsigpu.cohort_statistics.frames import CURVE_COLUMNS, MULTICLASS_COLUMNS, ROC_COLUMNS
 from gsigpu.cohort_statistics.multiplicity import within_families
-from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, estimate, without_test
+from gsigpu.cohort_statistics.roc.area_estimate import (
+    AucEstimate,
+    of_several_groups,
+    without_test,
+)
 from gsigpu.cohort_statistics.roc.clustered import clustered_areas
 from gsigpu.cohort_statistics.roc.curve import oriented
 from gsigpu.cohort_statistics.roc.roc_frames import roc_tables
@@ -118,15 +122,12 @@ def hand_till(
     total = np.sum(shares, axis=0) / n_pairs
     counts = np.bincount(sample.patient, minlength=n_patients).astype(np.float64)
     factor = n_patients / (n_patients - 1.0) if n_patients > 1 else np.nan
-    return estimate(
+    return of_several_groups(
         float(np.sum(areas)) / n_pairs,
         factor * float(total @ total),
-        n_positive=n_patients,
-        n_negative=n_patients,
+        n_patients=[np.unique(sample.patient[sample.group == g]).size for g in sample.present],
         df=max(float(counts.sum() ** 2 / (counts**2).sum()) - len(sample.present), 1.0),
         confidence=options.confidence,
-        scale="logit",
-        unit="patient",
     )
 
 

@@ -1,6 +1,7 @@
 """What cut-offs do, one group against the rest, Hand and Till, decision curves, equivalence; against R."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,27 @@ def test_hand_and_tills_mean_area_is_procs_and_its_error_a_jackknifes():
     n = patients.size
     jackknife = np.sqrt((n - 1) / n * ((left_out - np.mean(left_out)) ** 2).sum())
     assert estimate.se == pytest.approx(jackknife, rel=0.08)
+
+
+def test_all_pairs_separated_has_the_p_of_all_arrangements():
+    """Six patients in groups of 2, 2 and 2: counted out, of all ways to deal them, those with a mean area as extreme."""
+    values, dealt = np.arange(6.0)[::-1], set(permutations("aabbcc"))
+    areas = np.array([hand_till(values, way, range(6), order="abc").auc for way in dealt])
+    extreme = np.isclose(np.abs(areas - 0.5), 0.5).mean()
+    estimate = hand_till(values, list("aabbcc"), range(6), order="abc")
+    assert estimate.auc == 1.0
+    assert estimate.p == pytest.approx(extreme)
+    assert estimate.ci_low < 0.7
+    assert estimate.ci_high == 1.0
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3, 4, 6, 5], [3, 1, 5, 2, 6, 4], [6, 5, 4, 3, 2, 1]])
+def test_a_group_of_one_patient_leaves_no_test_of_the_mean_area(values):
+    """Its share is 0 by construction: three patients with many lesions gave p < .001."""
+    for patients in ("ppqqrr", "ppqsrt"):
+        estimate = hand_till(values, list("aabbcc"), list(patients), order="abc")
+        assert np.isnan([estimate.p, estimate.ci_low, estimate.se]).all()
+        assert "one patient" in estimate.note
 
 
 def test_hand_and_till_of_scores_averages_both_columns_of_a_pair():
