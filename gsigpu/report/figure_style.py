@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -216,13 +215,6 @@ def inline_svg(svg: str, name: str) -> str:
 def _variable(match: re.Match[str]) -> str:
     name = _VARIABLES.get(match[0])
     return f"var(--{name})" if name else match[0]
-
-
-def svg_text(drawing: Drawing) -> str:
-    """The figure as the text of an SVG file."""
-    buffer = StringIO()
-    drawing.figure.savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None})
-    return buffer.getvalue()
 
 
 def grid_of(n: int, most_columns: int) -> tuple[int, int]:

@@ -45,7 +45,10 @@ const App = (() => {
     byId("views").replaceChildren();
     byId("views").className = { 1: kinds[0] === "phases" ? "phases" : "axial", 3: "planes" }[kinds.length];
     views = kinds[0] === "phases" ? study.phases.map((_, number) => new View(byId("views"), "axial", number, api)) : kinds.map((axis) => new View(byId("views"), axis, state.phase, api));
-    draw();
+    readCursor();
+    // One after the other: planes across need every slice, and would have the first picture wait for them.
+    const [first, ...others] = views;
+    first.draw().then(() => { for (const view of others) if (views.includes(view)) view.draw(); });
   }
 
   function draw() { for (const view of views) view.draw(); readCursor(); }
@@ -282,7 +285,7 @@ const App = (() => {
     const [nz, ny, nx] = phase().grid.shape;
     state.lesion = phase().lesions[0]?.id ?? null;
     place(Grids.toMm(phase().grid, lesion() ? lesion().centre : [nz >> 1, ny >> 1, nx >> 1]));
-    lesionTable(); roisChanged(); build(); setOverlay(state.overlay); back(); follow();
+    lesionTable(); roisChanged(); setOverlay(state.overlay); build(); back(); follow();
     addEventListener("hashchange", follow);
     addEventListener("resize", () => { compose(); });
   }
