@@ -72,9 +72,11 @@ def write_row(
         }
         for failure in measurement.failures
     ]
+    # Also those that are left out of the table, as two masks of one lesion: who counts lesions misses none.
+    placed = [_label(part.lesion.lesion_id, redact) for part in measurement.layout.lesions]
     footer = {
         "form": RECORD_FORM,
-        "lesions": [lesion_id for lesion_id in table["lesion_id"].unique().tolist() if lesion_id],
+        "lesions": list(dict.fromkeys([*_lesions_of_table(table), *placed])),
         "diameters_mm": {
             row.lesion_id: row.value
             for row in table[table.parameter == "longest_axial_diameter"].itertuples()
@@ -102,6 +104,10 @@ def _warnings(warnings: Sequence[Caution], redact: Redactor) -> list[tuple[str, 
         (_label(told.lesion_id, redact), told.kind, redact(" ".join(told.split())))
         for told in dict.fromkeys(warnings)
     ]
+
+
+def _lesions_of_table(table: pd.DataFrame) -> list[str]:
+    return [lesion_id for lesion_id in table["lesion_id"].unique().tolist() if lesion_id]
 
 
 def _each(column: pd.Series[str], change: Callable[[str], str]) -> pd.Series[str]:

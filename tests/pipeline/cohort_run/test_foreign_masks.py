@@ -136,6 +136,10 @@ def test_lesions_that_are_there_twice(make_cohort, tmp_path):
     assert "100% of the smaller lies in the other" in failures(out).reason[0]
     assert "--allow-overlap" in failures(out).reason[0]
     assert set(read_table(out / "measurements.csv").lesion_id) == {"", "c"}
+    flow = pd.read_csv(out / "flow.csv")
+    kept = dict(zip(flow.name, flow.n_lesions, strict=True))
+    assert (kept["In the manifest"], kept["With values"]) == (3, 1)
+    assert kept["could not be measured, see failures.csv"] == 2
     allowed = run_cohort(
         cohort.manifest, out, settings=CohortSettings(allow_overlap=True),
         options=CohortOptions(change_settings=True), named={"allow_overlap"},
