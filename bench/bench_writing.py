@@ -34,6 +34,7 @@ from gsigpu.dicom.writing.content_names import names_of
 from gsigpu.dicom.writing.ct import ct_series
 from gsigpu.dicom.writing.derived import derive
 from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
+from gsigpu.dicom.writing.overlay import bar_columns
 from gsigpu.maps.registry import define
 
 ENERGIES = range(40, 150, 10)
@@ -155,6 +156,11 @@ def main() -> None:
             for form in FORMATS
             if form != "ct"
         }
+        sizes = {"pm": 4 * image.size, "rgb": 3 * rows * (rows + bar_columns(rows))}
+        contenders |= {
+            f"raw, as {form}": partial(raw, n_slices, n_bytes - image.nbytes, image, on_all_cores)
+            for form, n_bytes in sizes.items()
+        }
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         for round_ in range(repeats + 1):
             for name, write in contenders.items():
@@ -166,8 +172,18 @@ def main() -> None:
         f"A CT file has {size / 1024:.0f} KiB. Preparing the headers is counted.",
         "",
         *ratio_table(seconds, "slices", n_slices, "raw"),
+        "",
+        *(_against_its_bytes(form, seconds) for form in sizes),
     ]
     report("writing", lines, save=options.save)
+
+
+def _against_its_bytes(form: str, seconds: dict[str, list[float]]) -> str:
+    """A form against raw files of as many bytes, round by round."""
+    rounds = zip(seconds[form], seconds[f"raw, as {form}"], strict=True)
+    ratios = sorted(taken / of_raw for taken, of_raw in rounds)
+    median, worst = ratios[len(ratios) // 2], ratios[-1]
+    return f"{form}: {median:.2f} times raw files of its bytes (median), {worst:.2f} (worst)."
 
 
 def _made(folder: Path) -> Path:

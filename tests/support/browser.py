@@ -32,12 +32,13 @@ def launched():
 def open_page(browser, address, *, forgive=None, width=1500, height=1000):
     """A page of a browser.
 
-    forgive : text of a console error that the test provokes
+    forgive : text of a console error that the test provokes, or several
     """
     errors = []
+    forgiven = (forgive,) if isinstance(forgive, str) else forgive or ()
 
     def hear(text):
-        if forgive is None or forgive not in text:
+        if not any(known in text for known in forgiven):
             errors.append(text)
 
     page = browser.new_page(viewport={"width": width, "height": height})

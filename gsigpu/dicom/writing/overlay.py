@@ -35,11 +35,13 @@ def overlay(
     definition: MapDefinition,
     *,
     anatomy_window: tuple[float, float],
+    out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """The map over the image.
 
     anatomy_hu, values : (y, x) float32; NaN where there is none
     anatomy_window : (centre, width), HU
+    out : (y, x, 3) to write into
     Colours span the window of the map. They grow from transparent at its lower end to 65 % at a
     third of it, cover tissue only, and nothing where there is no value. A map whose colours are
     greys is shown as it is, without the image below.
@@ -48,7 +50,7 @@ def overlay(
     """
     table = _picture_table(definition.colormap)
     covers_air = definition.colormap == "gray"
-    picture = np.empty((*values.shape, 3), np.uint8)
+    picture = np.empty((*values.shape, 3), np.uint8) if out is None else out
     for first in range(0, values.shape[0], _BLOCK_ROWS):
         block = slice(first, first + _BLOCK_ROWS)
         hu, of_map = anatomy_hu[block], values[block]

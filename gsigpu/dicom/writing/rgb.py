@@ -8,6 +8,7 @@ anatomy is covered, and the geometry holds.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,7 @@ class OverlayFiles(MapFiles):
         *self._maps, anatomy = definitions
         assert anatomy is ANATOMY
         _, rows, columns = stack.geometry.shape
+        self._shape, self._of_thread = (rows, columns), threading.local()
         n_bar = bar_columns(columns)
         self._bars = [colour_bar(definition, rows=rows, columns=n_bar) for definition in self._maps]
         series = derive(
@@ -87,11 +89,28 @@ class OverlayFiles(MapFiles):
     def write(self, z: int, planes: Sequence[NDArray[Any]]) -> None:
         """Planes of slice z, (rows, columns) float32, one per map, then the anatomical image in HU."""
         *maps, anatomy_hu = planes
-        pictures = []
-        for definition, bar, plane in zip(self._maps, self._bars, maps, strict=True):
-            picture = overlay(anatomy_hu, plane, definition, anatomy_window=ANATOMY.window)
-            pictures.append(np.concatenate([picture, bar], axis=1))
+        columns = anatomy_hu.shape[1]
+        pictures = self._pictures()
+        for definition, picture, plane in zip(self._maps, pictures, maps, strict=True):
+            overlay(
+                anatomy_hu,
+                plane,
+                definition,
+                anatomy_window=ANATOMY.window,
+                out=picture[:, :columns],
+            )
         super().write(z, pictures)
+
+    def _pictures(self) -> list[NDArray[np.uint8]]:
+        """A picture per map of this thread, with the bar in its place; pages of memory are made once."""
+        if not hasattr(self._of_thread, "pictures"):
+            rows, columns = self._shape
+            pictures = [np.empty((rows, columns + bar.shape[1], 3), np.uint8) for bar in self._bars]
+            for picture, bar in zip(pictures, self._bars, strict=True):
+                picture[:, columns:] = bar
+            self._of_thread.pictures = pictures
+        made: list[NDArray[np.uint8]] = self._of_thread.pictures
+        return made
 
 
 def _describe(columns: int, ds: FileDataset) -> None:

@@ -1,5 +1,9 @@
 """What is written opens in OHIF before an archive: maps with their numbers, regions, colours."""
 
+import os
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +32,7 @@ SETTINGS = PhantomSettings(
 )
 _LOADING_MS = 60_000
 # The page's tour for newcomers looks for elements that its own layout lacks.
-_TOUR = "advanceOn"
+_TOUR = ("advanceOn", "The element for this Shepherd step was not found")
 _SHOWN = """() => {
   for (const engine of window.cornerstone.getRenderingEngines())
     for (const viewport of engine.getViewports()) {
@@ -45,7 +49,9 @@ def outputs(tmp_path_factory):
     phantom = write_phantom(folder / "phantom", SETTINGS)
     study = read_study(phantom.dicom_folder)
     for kind in ("ct", "rgb"):
-        map_study(study, folder / kind, maps=["lambda-hu"], output_format=kind, backend="cpu")
+        map_study(
+            study, folder / kind, maps=["lambda-hu"], output_format=kind, backend="cpu", with_dicom=kind == "ct"
+        )  # fmt: skip
     masks = MaskFiles((phantom.lesion_mask,), liver=phantom.liver_mask)
     measurement = measure_study(study, masks)
     write_measurement(measurement, folder / "m.csv", masks=masks, with_dicom=True)
@@ -92,6 +98,14 @@ def shown_image(page, series_uid):
     return page.evaluate(_SHOWN)
 
 
+def keep(page, name):
+    """A picture of the page for a person, where GSIGPU_KEEP_PICTURES names a folder."""
+    folder = os.environ.get("GSIGPU_KEEP_PICTURES")
+    if folder:
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(folder) / f"ohif-{name}.png")
+
+
 def headers(folder):
     return {str(header.SOPInstanceUID): header for header in map(dcmread, folder.rglob("*.dcm"))}
 
@@ -101,11 +115,23 @@ def test_the_archive_lists_every_series(viewer):
         "[data-cy=study-browser-thumbnail], [data-cy=study-browser-thumbnail-no-image]"
     ).all_inner_texts()
     kinds = sorted(text.split("\n")[0] for text in texts)
-    assert kinds == ["CT"] * 5 + ["PR", "SEG", "SR"]
+    assert kinds == ["CT"] * 5 + ["PR", "PR", "SEG", "SR"]
+
+
+def test_presentation_states_are_listed_as_what_this_version_cannot_show(viewer, outputs):
+    """OHIF has no handler for them, says so, and shows what it showed before."""
+    for name in ("m.pr.dcm", "ct/lambda-hu.pr.dcm"):
+        state = dcmread(outputs / name)
+        unsupported = viewer.evaluate(
+            """(uid) => window.services.displaySetService.getActiveDisplaySets()
+                 .filter((set) => set.SeriesInstanceUID === uid).map((set) => [set.unsupported, set.Modality])""",
+            str(state.SeriesInstanceUID),
+        )
+        assert unsupported == [[True, "PR"]]
 
 
 def test_the_map_shows_the_values_of_the_file(viewer, outputs):
-    files = headers(outputs / "ct")
+    files = headers(outputs / "ct/lambda-hu")
     first = next(iter(files.values()))
     show(viewer, str(first.SeriesInstanceUID))
     image = shown_image(viewer, first.SeriesInstanceUID)
@@ -114,6 +140,7 @@ def test_the_map_shows_the_values_of_the_file(viewer, outputs):
     values = np.array(image["values"]).reshape(image["rows"], image["columns"])
     assert 0.2 < exact[40:52, 24:34].mean() < 3.0  # HU/keV of the liver
     np.testing.assert_allclose(values, exact, atol=1e-4)
+    keep(viewer, "map")
 
 
 def test_colours_open(viewer, outputs):
@@ -122,6 +149,7 @@ def test_colours_open(viewer, outputs):
     show(viewer, str(first.SeriesInstanceUID))
     image = shown_image(viewer, first.SeriesInstanceUID)
     assert len(image["values"]) == image["rows"] * image["columns"] * 3
+    keep(viewer, "colours")
 
 
 def test_regions_open_over_the_images(viewer, outputs):
@@ -137,6 +165,7 @@ def test_regions_open_over_the_images(viewer, outputs):
     )
     assert "lesion 1 core" in labels
     assert "lesion 1 rim" in labels
+    keep(viewer, "regions")
 
 
 def test_the_report_opens_lists_and_draws_the_lesion(viewer, outputs):
@@ -166,3 +195,40 @@ def test_the_report_opens_lists_and_draws_the_lesion(viewer, outputs):
         timeout=_LOADING_MS,
     )
     assert viewer.locator("svg.svg-layer line, svg.svg-layer polyline").count() > 0
+    keep(viewer, "report")
+
+
+_VOXEL = """([column, row]) => {
+  for (const engine of window.cornerstone.getRenderingEngines())
+    for (const viewport of engine.getViewports()) {
+      const image = viewport.getCornerstoneImage?.();
+      if (!image) continue;
+      const world = window.cornerstone.utilities.imageToWorldCoords(image.imageId, [column, row]);
+      const [x, y] = viewport.worldToCanvas(world);
+      const box = viewport.canvas.getBoundingClientRect();
+      return [box.left + x, box.top + y];
+    }
+}"""
+
+
+def test_a_probe_on_the_map_shows_the_value_of_the_file(viewer, outputs):
+    """In HU/keV; OHIF writes HU behind every value of a CT series, whatever Rescale Type says."""
+    files = headers(outputs / "ct/lambda-hu")
+    show(viewer, str(next(iter(files.values())).SeriesInstanceUID))
+    image = shown_image(viewer, next(iter(files.values())).SeriesInstanceUID)
+    header = files[image["id"].split("/instances/")[1].split("/")[0]]
+    viewer.evaluate(
+        "window.commandsManager.runCommand('setToolActiveToolbar', { toolName: 'Probe', toolGroupIds: ['default'] })"
+    )
+    viewer.mouse.click(*viewer.evaluate(_VOXEL, [30, 46]))
+    viewer.wait_for_function(
+        """() => [...document.querySelectorAll("svg.svg-layer text")].some((text) => text.textContent.includes("HU"))""",
+        timeout=_LOADING_MS,
+    )
+    keep(viewer, "probe")
+    told = " ".join(viewer.locator("svg.svg-layer text").all_text_contents())
+    column, row, _, value = re.search(r"\((\d+), (\d+), (\d+)\)\s*([-.\d]+) HU", told).groups()
+    exact = int(header.pixel_array[int(row), int(column)]) * float(header.RescaleSlope)
+    assert float(value) == pytest.approx(exact, abs=1e-3)
+    assert 0.2 < exact < 3.0  # HU/keV of the liver
+    viewer.get_by_role("button", name="No", exact=True).click()  # a question whether to track it
