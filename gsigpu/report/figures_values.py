@@ -194,7 +194,7 @@ def spectral_curves(observations: Observations, results: Results) -> Drawing | N
 
 
 def profiles(observations: Observations, results: Results) -> Drawing | None:
-    """Mean of λHU and iodine in shells across the boundary; None where the table has no profiles."""
+    """Mean of λHU and iodine in shells across the boundary; None where no shell has values of two patients."""
     table = observations.profiles
     if table.empty:
         return None
@@ -211,6 +211,8 @@ def profiles(observations: Observations, results: Results) -> Drawing | None:
     # A shell that few lesions are thick enough to have is no longer the cohort's.
     most = means.groupby(["phase", "parameter", "group"])["n_lesions"].transform("max")
     means = means[(means["n_lesions"] >= 0.5 * most) & (means["n_patients"] > 1)]
+    if means.empty:
+        return None
     drawing = _lines(
         observations,
         means,
