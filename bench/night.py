@@ -458,6 +458,8 @@ def differing_tables(night: Path, clean: Path) -> list[str]:
 
 def first_difference(night: Path, clean: Path) -> str:
     """The first line of the table that differs, from both sides."""
+    if missing := [str(out) for out in (night, clean) if not (out / TABLES[0]).exists()]:
+        return f"no {TABLES[0]} in {' and '.join(missing)}\n"
     with (night / TABLES[0]).open() as first, (clean / TABLES[0]).open() as second:
         for number, (line, other) in enumerate(zip(first, second, strict=False), start=1):
             if line != other:
@@ -563,8 +565,8 @@ def main() -> int:
         is_well = not differing and named == set(cases.broken) and code == clean_code == expected
         if not is_well:
             lines.append(f"exit codes {code} and {clean_code}, {expected} expected")
-            sys.stderr.write(first_difference(night.out, clean.out))
             sys.stderr.write(f"both are kept in {kept(night.out.parent)}\n")
+            sys.stderr.write(first_difference(night.out, clean.out))
             sys.stderr.write(f"{night.last_words()}\n---\n{clean.last_words()}\n")
     report("night", lines, save=options.save)
     return 0 if is_well and not in_vain else 1
