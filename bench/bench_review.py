@@ -20,7 +20,7 @@ from common import report, scratch
 
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
-from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.review.page_volumes import BASIS, PAGE_MAPS
 from gsigpu.pipeline.review.review_study import review_study
 

@@ -43,6 +43,7 @@ from gsigpu.errors import (
     OutputError,
     OutsideStudy,
     PixelDataError,
+    PoorRegistration,
     SettingsError,
     StudyError,
     TooFewEnergies,
@@ -75,11 +76,11 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.compute_arrays import compute_arrays as compute
     from gsigpu.pipeline.map.map_volumes import map_or_volumes as map  # noqa: A004  # the verb of the command line
     from gsigpu.pipeline.map.prepare_maps import SeriesOverrides
+    from gsigpu.pipeline.measure.given_masks import MaskFiles
     from gsigpu.pipeline.measure.mask_images import measure_masks as measure
     from gsigpu.pipeline.measure.measurement import MeasureSettings
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
     from gsigpu.pipeline.measure.parameters import ParameterSettings
-    from gsigpu.pipeline.measure.study_masks import MaskFiles
     from gsigpu.pipeline.measure.write_measurement import write_measurement
     from gsigpu.pipeline.review.review_study import review_study as review
     from gsigpu.pipeline.scanned_study import scan
@@ -124,6 +125,7 @@ __all__ = [
     "PhantomCohortSettings",
     "PhantomSettings",
     "PixelDataError",
+    "PoorRegistration",
     "RegionSettings",
     "RocSettings",
     "SeriesOverrides",
@@ -178,7 +180,7 @@ _HOMES = {
     "CohortOptions": ("gsigpu.pipeline.cohort_run.checks", "CohortOptions"),
     "CohortSettings": ("gsigpu.pipeline.cohort_run.cohort_task", "CohortSettings"),
     "InclusionRules": ("gsigpu.pipeline.cohort_run.inclusion_rules", "InclusionRules"),
-    "MaskFiles": ("gsigpu.pipeline.measure.study_masks", "MaskFiles"),
+    "MaskFiles": ("gsigpu.pipeline.measure.given_masks", "MaskFiles"),
     "write_phantom": ("gsigpu.phantom", "write_phantom"),
     "PhantomSettings": ("gsigpu.phantom", "PhantomSettings"),
 }

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 Kind = Literal[
     # of masks
-    "resampled", "gaps", "outside-study", "chosen-position", "empty-contours", "unusable-region",
+    "resampled", "gaps", "outside-study", "chosen-position", "registration", "empty-contours", "unusable-region",
     # of what regions are, and of lesions
     "ignored-region", "uncertain-role", "absent-structure", "separate-parts", "renamed", "doubled-name", "overlap", "in-air",
     # of a study and its series

@@ -152,6 +152,10 @@ class WrongPhase(MaskError):
     """A mask drawn on another contrast phase."""
 
 
+class PoorRegistration(MaskError):
+    """A lesion that was carried over from another phase and does not lie in its place."""
+
+
 class DamagedMask(MaskError):
     """A mask file that was cut off or altered."""
 

@@ -16,6 +16,7 @@ LAYERS = (
         "archives",
         "dicom",
         "masks",
+        "registration",
         "tables",
         "user_toml",
         "phantom",

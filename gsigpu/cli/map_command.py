@@ -75,6 +75,8 @@ def map_command(
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
     fill_between: measure_options.FillBetween = False,
+    mask_phase: measure_options.MaskPhase = "",
+    register: measure_options.Register = False,
     mask_position: measure_options.MaskPosition = "",
     outside: Annotated[
         options.Outside | None,
@@ -132,6 +134,8 @@ def map_command(
         split=split_lesions,
         any_phase=any_mask_phase,
         fill_between=fill_between,
+        drawn_on=mask_phase,
+        register=register,
         position=mask_position,
     )
     watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})

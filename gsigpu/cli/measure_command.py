@@ -50,6 +50,8 @@ def measure_command(
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
     fill_between: measure_options.FillBetween = False,
+    mask_phase: measure_options.MaskPhase = "",
+    register: measure_options.Register = False,
     mask_position: measure_options.MaskPosition = "",
     regions: measure_options.Regions,
     perilesional: measure_options.Perilesional = "0-5",
@@ -139,6 +141,8 @@ def measure_command(
         split=split_lesions,
         any_phase=any_mask_phase,
         fill_between=fill_between,
+        drawn_on=mask_phase,
+        register=register,
         position=mask_position,
     )
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})

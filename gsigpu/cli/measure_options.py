@@ -15,8 +15,8 @@ from gsigpu.errors import SettingsError
 if TYPE_CHECKING:
     from gsigpu.masks.positions import PositionChoice
     from gsigpu.masks.roles import RoleMap
+    from gsigpu.pipeline.measure.given_masks import MaskFiles
     from gsigpu.pipeline.measure.measurement import MeasureSettings
-    from gsigpu.pipeline.measure.study_masks import MaskFiles
 
 Slopes = Annotated[
     list[str],
@@ -100,6 +100,17 @@ NameOptions = Annotated[
     list[str] | None,
     typer.Option("--name", metavar="LABEL=NAME", help="What to call a lesion; repeatable."),
 ]
+MaskPhase = Annotated[
+    str,
+    typer.Option("--mask-phase", metavar="PHASE", help="The phase that the masks were drawn on."),
+]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        help="Carry the masks from --mask-phase to the phase that is measured, by registration.",
+    ),
+]
 FillBetween = Annotated[
     bool,
     typer.Option(
@@ -142,12 +153,14 @@ def mask_files(
     any_phase: bool,
     fill_between: bool,
     position: str,
+    drawn_on: str,
+    register: bool,
 ) -> MaskFiles:
     """The masks that the options name.
 
     Raises SettingsError and InputError.
     """
-    from gsigpu.pipeline.measure.study_masks import MaskFiles
+    from gsigpu.pipeline.measure.given_masks import MaskFiles
 
     return MaskFiles(
         tuple(lesions or ()),
@@ -160,6 +173,8 @@ def mask_files(
         any_phase=any_phase,
         fill_between=fill_between,
         position=position_choice(position),
+        drawn_on=drawn_on,
+        register=register,
     )
 
 

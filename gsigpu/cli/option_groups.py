@@ -11,7 +11,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Masks": (
         "--mask", "--liver-mask", "--vessel-mask", "--aorta-mask", "--normal-mask", "--role", "--roles", "--name",
-        "--split-lesions", "--any-mask-phase", "--mask-position", "--fill-between", "--allow-overlap",
+        "--split-lesions", "--any-mask-phase", "--mask-position", "--fill-between", "--mask-phase", "--register",
+        "--allow-overlap",
     ),
     "What to compute": (
         "--maps", "--slope", "--rim", "--rim-dimensions", "--regions", "--perilesional", "--parameters",

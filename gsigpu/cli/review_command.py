@@ -59,6 +59,8 @@ def review_command(
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
     fill_between: measure_options.FillBetween = False,
+    mask_phase: measure_options.MaskPhase = "",
+    register: measure_options.Register = False,
     mask_position: measure_options.MaskPosition = "",
     case: Annotated[
         str, typer.Option("--case", help="The case's name on the page; the folder's if not given.")
@@ -115,6 +117,8 @@ def review_command(
         split=split_lesions,
         any_phase=any_mask_phase,
         fill_between=fill_between,
+        drawn_on=mask_phase,
+        register=register,
         position=mask_position,
     )
     watcher = TerminalWatcher(

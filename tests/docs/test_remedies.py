@@ -19,6 +19,7 @@ PACKAGE = ROOT / "gsigpu"
 
 STUDY = ("gsigpu map", "gsigpu measure", "gsigpu review", "gsigpu cohort run")
 MASKS = ("gsigpu measure", "gsigpu review", "gsigpu cohort run")
+CARRYING = ("gsigpu map", "gsigpu measure", "gsigpu review")
 # The commands that may print an error of a file; the first that fits.
 PRINTED_BY = (
     ("cli/cohort_run", ("gsigpu cohort run",)),
@@ -38,6 +39,9 @@ PRINTED_BY = (
     ("pipeline/choose_stack", STUDY),
     ("pipeline/cohort_run", ("gsigpu cohort run",)),
     ("pipeline/map", ("gsigpu map",)),
+    ("pipeline/measure/carried_masks", CARRYING),
+    ("pipeline/measure/given_masks", CARRYING),
+    ("registration", CARRYING),
     ("pipeline/measure/profile_plot", ("gsigpu measure",)),
     ("pipeline/measure", ("gsigpu measure", "gsigpu cohort run")),
     ("tables/raw_table", ("gsigpu cohort stats",)),

@@ -6,6 +6,7 @@ import pytest
 
 from gsigpu import errors
 from tests.pipeline.cohort_run import test_setting_remedies as of_cohort
+from tests.pipeline.measure import test_carried_masks as of_carried
 from tests.pipeline.measure import test_remedies as of_masks
 from tests.pipeline.measure import test_setting_remedies as of_settings
 from tests.pipeline.measure.printed_lines import PRINTED
@@ -14,6 +15,7 @@ from tests.support.remedies import PACKAGE, errors_without_remedy, printed_remed
 SOURCES = [
     *sorted((PACKAGE / "masks").glob("*.py")),
     *sorted((PACKAGE / "regions").glob("*.py")),
+    *sorted((PACKAGE / "registration").glob("*.py")),
     # But for a GPU without room, which tests/pipeline/measure/test_backend.py has.
     *(path for path in sorted((PACKAGE / "pipeline/measure").glob("*.py")) if path.name != "processor.py"),
     *sorted((PACKAGE / "pipeline/review").glob("*.py")),
@@ -39,6 +41,7 @@ LINES = [
     *(line for _, line, _ in of_settings.OF_PYTHON.values()),
     *(problem.line for problem in of_cohort.PROBLEMS.values()),
     *IN_COHORT,
+    *of_carried.LINES,
 ]
 REMEDIES = {
     place: pattern

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from gsigpu.phantom import PhantomSettings, write_phantom
-from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.review.paper_pictures import FOLDER
 from gsigpu.pipeline.review.review_study import review_study
 from tests.support.places import ROOT

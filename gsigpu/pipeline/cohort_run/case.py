@@ -53,8 +53,8 @@ from gsigpu.pipeline.cohort_run.row_state import (
     require_same_masks,
 )
 from gsigpu.pipeline.cohort_run.run_token import NotOwner, require_owner
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import Measurement
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.tables.manifest import ManifestRow
 
 # Waits before a row is tried again that failed by something that may pass: a switch or a server that restarts.

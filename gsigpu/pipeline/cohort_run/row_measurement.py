@@ -15,11 +15,11 @@ from gsigpu.pipeline.cohort_run.redaction import Redactor
 from gsigpu.pipeline.cohort_run.row_files import RowFiles, put_json
 from gsigpu.pipeline.cohort_run.row_results import without_uids
 from gsigpu.pipeline.map.map_study import MapResult, map_study
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.map_companion import MeasureCompanion
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.tables.manifest import ManifestRow
 
 # Looks at a measurement before any of its files is in place, and may raise.

@@ -16,8 +16,8 @@ from gsigpu.pipeline.cohort_run.block_of_rows import SCHEMA
 from gsigpu.pipeline.cohort_run.failure_kinds import kind_of
 from gsigpu.pipeline.cohort_run.redaction import Redactor
 from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, RowFiles, put, put_json, put_record
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import Measurement
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import provenance
 
 # In the metadata of a row's table: what the run needs to know of it without reading it.

@@ -20,10 +20,10 @@ from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.demo.demo_cohort import CohortDemo, run_cohort_demo
 from gsigpu.pipeline.demo.demo_truth import TruthComparison
 from gsigpu.pipeline.map.map_study import MapResult, map_study
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.pipeline.progress import Watcher
 from gsigpu.regions.region_layout import Layout

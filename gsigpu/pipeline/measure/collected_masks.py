@@ -40,6 +40,22 @@ class RegionRole:
 
 
 @dataclass(frozen=True, slots=True)
+class CarriedLesion:
+    """How a lesion came from the phase that it was drawn on to the one that is measured.
+
+    shift_mm : from the middle of its mask there to that here
+    volume_ratio : of its volume here to that there
+    proven_offset_mm, possible_offset_mm : range of what registration left, see gsigpu.registration.offset
+    """
+
+    lesion_id: str
+    shift_mm: float
+    volume_ratio: float
+    proven_offset_mm: float
+    possible_offset_mm: float
+
+
+@dataclass(frozen=True, slots=True)
 class CollectedMasks:
     """The masks of a study by role, and what could not be used.
 
@@ -47,6 +63,7 @@ class CollectedMasks:
     parts : the files that these consist of, voxels and label names beside them included
     digests : SHA-256 of what was read of each of `files`
     phases : of each of `files` that says them, those of the images that it was drawn on
+    drawn_on, carried : the phase that masks were carried over from, and how each lesion was; "" where none was
     """
 
     masks: StudyMasks
@@ -64,3 +81,5 @@ class CollectedMasks:
         return [path for role, path in self.files if role is Role.LESION and path.name in names]
 
     phases: tuple[frozenset[str], ...] = ()
+    drawn_on: str = ""
+    carried: tuple[CarriedLesion, ...] = ()

@@ -16,12 +16,12 @@ from gsigpu.choices import MEASUREMENTS
 from gsigpu.dicom.writing.presentation import OutlinedRegion
 from gsigpu.pipeline.choose_stack import ChosenStack
 from gsigpu.pipeline.measure.dicom_results import dicom_notes, outlined_regions
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import MeasureJob
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.processor import Processor
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_layout import Layout

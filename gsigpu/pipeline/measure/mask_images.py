@@ -15,9 +15,9 @@ import SimpleITK
 from gsigpu.dicom.model import Study
 from gsigpu.errors import GridMismatch, MaskError
 from gsigpu.image_volume import ImageVolume
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 
 # The name says nothing of a role: an image is of lesions unless its labels are mapped.
 _NAME = "mask.nii"

@@ -17,6 +17,7 @@ from gsigpu.dicom.reading import card_frames
 from gsigpu.pipeline.choose_stack import ChosenStack, choose_stack
 from gsigpu.pipeline.measure.air import lesions_in_air, without_air
 from gsigpu.pipeline.measure.gather import Gathered, Gatherer, gather
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings, VendorIodine
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels, measurement_rows
 from gsigpu.pipeline.measure.parameters import Measurand, iodine_pairs
@@ -24,7 +25,6 @@ from gsigpu.pipeline.measure.position_check import named_for_another_phase
 from gsigpu.pipeline.measure.processor import Processor, signed_distances
 from gsigpu.pipeline.measure.region_numbers import Numbers, around_maps, region_numbers
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.pipeline.workers import default_workers
@@ -151,6 +151,7 @@ class MeasureJob:
             stack.geometry.spacing_mm,
             self._labels,
             collected.failures,
+            carried=collected.carried,
             with_se=settings.with_se,
         )
         vendor, doubts = _vendor_iodine(layout, gathered, measurand, numbers)
@@ -175,7 +176,9 @@ class MeasureJob:
                 *measurand.warnings,
                 *collected.warnings,
                 *layout.warnings,
-                *named_for_another_phase(collected, chosen.study, stack.phase),
+                *named_for_another_phase(
+                    collected, chosen.study, collected.drawn_on or stack.phase
+                ),
                 *lesions_in_air(layout, gathered, measurand.energies_kev),
                 *doubts,
                 *self._processor.notes,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from gsigpu.choices import REFERENCE_REGIONS
 from gsigpu.errors import NoValidVoxels, SettingsError
-from gsigpu.pipeline.measure.collected_masks import Failure
+from gsigpu.pipeline.measure.carried_rows import carried_rows
+from gsigpu.pipeline.measure.collected_masks import CarriedLesion, Failure
 from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
 from gsigpu.pipeline.measure.region_numbers import Numbers, RegionNumbers
@@ -59,11 +60,13 @@ def measurement_rows(
     labels: CaseLabels,
     failures: Sequence[Failure],
     *,
+    carried: Sequence[CarriedLesion] = (),
     with_se: bool = False,
 ) -> Rows:
     """All rows of a study: lesion by lesion, the study's regions, then what failed.
 
     numbers : of each of the layout's regions
+    carried : lesions that were drawn on another phase
     with_se : also the standard error of every mean, from the noise in the parenchyma
     Raises SettingsError if `with_se` and there is no parenchyma.
     """
@@ -117,6 +120,7 @@ def measurement_rows(
     for region in layout.regions:
         if region.region != "profile":
             rows += _size_rows(blank, region, by_lesion.get(region.lesion_id), spacing_mm)
+    rows += carried_rows(blank, carried)
     rows += [
         replace(
             blank, lesion_id=region.lesion_id, region=region.region, flags=";".join(region.flags)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.errors import WrongPhase
 from gsigpu.masks.layers import Owner
+from gsigpu.pipeline.measure.carried_masks import masks_on_stack
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks
-from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.study_owner import owner_of
 from gsigpu.regions.boundary import SignedDistances, signed_distance_mm
 from gsigpu.regions.region_layout import Layout, RegionSettings, lay_out
@@ -57,19 +58,21 @@ class SharedRegions:
         """Masks and regions of a phase: those of an earlier one where reading the files again would give them.
 
         signed : computes distances to boundaries, box by box
-        Raises what `collect_masks` and `lay_out` raise.
+        Raises what `masks_on_stack` and `lay_out` raise.
         """
         owner = owner_of(study, stack, any_phase=self._files.any_phase)
         grid = stack.geometry
         for made in self._made:
             if made.serves(grid, owner):
                 return made.collected, made.layout
-        collected = collect_masks(self._files, study, stack, n_workers=self._n_workers)
+        collected = masks_on_stack(self._files, study, stack, n_workers=self._n_workers)
         layout = lay_out(
             collected.masks, grid.spacing_mm, grid.shape, self._settings, signed=signed
         )
-        # A mask that was refused for this phase may be one of the next.
-        if not any(isinstance(failure.error, WrongPhase) for failure in collected.failures):
+        # A mask that was refused for this phase may be one of the next, and one that was carried here lies elsewhere there.
+        if not self._files.drawn_on and not any(
+            isinstance(failure.error, WrongPhase) for failure in collected.failures
+        ):
             self._made.append(
                 _Made(
                     geometry=grid,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gsigpu.caution import Caution, Kind
@@ -19,8 +19,7 @@ from gsigpu.errors import (
 )
 from gsigpu.masks import MaskSet, file_stem, masks_in, no_mask_file
 from gsigpu.masks.layers import Coded, Owner
-from gsigpu.masks.positions import PositionChoice
-from gsigpu.masks.roles import Role, RoleMap, known_role
+from gsigpu.masks.roles import Role, known_role
 from gsigpu.pipeline.measure.assign_roles import (
     Assigned,
     FileRegion,
@@ -30,52 +29,13 @@ from gsigpu.pipeline.measure.assign_roles import (
     way_to_a_lesion,
 )
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure, RegionRole
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.mask_reader import MaskReader
 from gsigpu.pipeline.measure.position_check import with_overlaps
 from gsigpu.pipeline.measure.study_owner import owner_of
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, parts, union
 from gsigpu.tables.text_ids import free_id, text_id
-
-
-@dataclass(frozen=True, slots=True)
-class MaskFiles:
-    """Mask files of one study.
-
-    lesions : files whose regions are lesions, unless their names or `roles` say otherwise; also folders of
-        such files, whose regions go by the file's name where they have none
-    liver, vessels, aorta, normal : files whose regions, all together, are that
-    roles : what the user said of labels and names in the lesion files
-    split : every separate part of a lesion's mask is a lesion of its own
-    any_phase : accept masks that were drawn on another phase
-    fill_between : fill what lies between the drawn slices of regions
-    position : what to take a doubtful position from
-    maps_in_file : the user maps roles by a file alone, which messages must know
-    """
-
-    lesions: tuple[Path, ...]
-    liver: Path | None = None
-    vessels: Path | None = None
-    aorta: Path | None = None
-    normal: Path | None = None
-    roles: RoleMap = field(default_factory=RoleMap)
-    split: bool = False
-    any_phase: bool = False
-    fill_between: bool = False
-    position: PositionChoice | None = None
-    maps_in_file: bool = False
-
-    @property
-    def named(self) -> list[tuple[Path, str]]:
-        """Each file, and what to call it where its name may say a patient's."""
-        organs = {
-            "liver_mask": self.liver,
-            "vessel_mask": self.vessels,
-            "aorta_mask": self.aorta,
-            "normal_mask": self.normal,
-        }
-        lesions = [(path, f"mask-{i}") for i, path in enumerate(self.lesions, start=1)]
-        return lesions + [(path, name) for name, path in organs.items() if path is not None]
 
 
 def collect_masks(

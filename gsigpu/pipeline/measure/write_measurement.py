@@ -14,8 +14,8 @@ from gsigpu.caution import Caution
 from gsigpu.errors import OutputError
 from gsigpu.masks.read_files import content_digest
 from gsigpu.output.staging import staged_files
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import Measurement
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.tables.measurement_table import require_suffix, wide, write_table
 from gsigpu.version import __version__
 
@@ -189,6 +189,8 @@ def provenance(
         "any_mask_phase": masks.any_phase,
         "fill_between": masks.fill_between,
         "mask_position": masks.position,
+        "mask_phase": measurement.masks.drawn_on,
+        "carried": [asdict(lesion) for lesion in measurement.masks.carried],
         "regions": [asdict(role) for role in measurement.masks.roles],
         "definitions": {
             definition.parameter: {"formula": definition.formula, "ucum": definition.unit.ucum}

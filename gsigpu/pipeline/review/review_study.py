@@ -20,12 +20,12 @@ from gsigpu.errors import EmptyMask, GsigpuError, MaskError, SettingsError
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import ChosenStack, only_energies
 from gsigpu.pipeline.cohort_run.redaction import study_redactor
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.map_companion import MeasureCompanion
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.review.page_data import study_entry
 from gsigpu.pipeline.review.page_volumes import (

@@ -13,7 +13,7 @@ from gsigpu.pipeline.cohort_run.redaction import redactor_for
 from gsigpu.pipeline.cohort_run.row_files import row_files
 from gsigpu.pipeline.cohort_run.row_measurement import RowJob
 from gsigpu.pipeline.map.map_study import map_study
-from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.tables.manifest import read_manifest
 from tests.support import host_cupy
 

@@ -17,8 +17,8 @@ from gsigpu.errors import SettingsError
 from gsigpu.maps.registry import define
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.map_companion import MeasureCompanion
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from tests.support.stacks import errors_found_by_dciodvfy
 
 STUDY = PhantomSettings(

@@ -14,7 +14,8 @@ from gsigpu.errors import InputError, SettingsError, UnclearRole, UnmappedLabel
 from gsigpu.masks.layers import Coded
 from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.roles import Role, coded_role, known_role, parse_roles, says_nothing
-from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
+from gsigpu.pipeline.measure.given_masks import MaskFiles
+from gsigpu.pipeline.measure.study_masks import collect_masks
 from gsigpu.tables.text_ids import text_id
 from tests.masks.test_read_masks import itk_image
 from tests.support.dicom_files import ct_dataset, save

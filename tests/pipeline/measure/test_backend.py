@@ -9,10 +9,10 @@ import pytest
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import DeviceOutOfMemory, GpuUnavailable
 from gsigpu.phantom import PhantomSettings, write_phantom
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from tests.support import host_cupy
 

@@ -15,9 +15,9 @@ from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map import chunk_size, stream_gpu
 from gsigpu.pipeline.measure import map_companion, processor, region_numbers
 from gsigpu.pipeline.measure import measure_study as measuring
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.regions.region_layout import RegionSettings
 from tests.support import host_cupy
 from tests.support.mutants import mutated

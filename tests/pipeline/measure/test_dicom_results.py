@@ -20,10 +20,10 @@ from gsigpu.masks import read_masks
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pictures import REGION_COLOURS
 from gsigpu.pipeline.measure.dicom_results import dicom_notes
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.study_owner import owner_of
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.regions.region_layout import RegionSettings

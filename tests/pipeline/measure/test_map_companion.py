@@ -14,10 +14,10 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import MaskError, OutputError, SettingsError
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.map_companion import settings_of_maps
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.tables.measurement_table import read_table
 from tests.support import host_cupy

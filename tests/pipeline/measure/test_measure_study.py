@@ -29,11 +29,11 @@ from gsigpu.errors import (
 from gsigpu.masks.roles import Role, parse_roles
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import ParameterSettings
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.tables.measurement_table import COLUMNS, read_table

@@ -18,10 +18,10 @@ from gsigpu.errors import FileChanged
 from gsigpu.masks import read_masks
 from gsigpu.masks.roles import parse_roles
 from gsigpu.phantom import PhantomSettings, write_phantom
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 
 SMALL = PhantomSettings(

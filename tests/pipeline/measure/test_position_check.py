@@ -11,9 +11,10 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
 from gsigpu.errors import UnclearPosition
 from gsigpu.masks.positions import PositionChoice
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
-from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
+from gsigpu.pipeline.measure.study_masks import collect_masks
 from gsigpu.regions.region_layout import RegionSettings
 from tests.support.dicom_files import ct_dataset, save
 

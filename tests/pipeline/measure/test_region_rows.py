@@ -15,10 +15,10 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import NoValidVoxels, SettingsError
 from gsigpu.masks.roles import parse_roles
 from gsigpu.phantom import PhantomSettings, write_phantom
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.regions.shells import parse_rim
 from gsigpu.tables.measurement_table import read_table

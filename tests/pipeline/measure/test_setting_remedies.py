@@ -16,12 +16,12 @@ from gsigpu.cli.app import app
 from gsigpu.errors import GsigpuError
 from gsigpu.masks import read_masks
 from gsigpu.masks.layers import Owner
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.mask_images import mask_files
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.parameters import ParameterSettings, check_parameters
 from gsigpu.pipeline.measure.profile_plot import save_profiles
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.regions.boundary import chosen_dimensions
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.regions.region_mask import RegionMask, region_mask

@@ -6,9 +6,10 @@ import pytest
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
 from gsigpu.errors import GsigpuError, WrongPhase
-from gsigpu.pipeline.measure import shared_regions
+from gsigpu.pipeline.measure import carried_masks
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
-from gsigpu.pipeline.measure.study_masks import MaskFiles, collect_masks
+from gsigpu.pipeline.measure.study_masks import collect_masks
 from gsigpu.regions.region_layout import RegionSettings
 from tests.support.mask_places import FIRST, SECOND, WIDE, Place, written_study
 
@@ -39,7 +40,7 @@ def readings(monkeypatch):
         phases.append(stack.phase)
         return collect_masks(files, study, stack, **how)
 
-    monkeypatch.setattr(shared_regions, "collect_masks", counted)
+    monkeypatch.setattr(carried_masks, "collect_masks", counted)
     return phases
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gsigpu.phantom import PhantomSettings, write_phantom
-from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.review.review_study import review_study
 from tests.support.browser import open_page
 

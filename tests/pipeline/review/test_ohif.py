@@ -12,8 +12,8 @@ from pydicom import dcmread
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from tests.support.archive import running_archive
 from tests.support.browser import open_page

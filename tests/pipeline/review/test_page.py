@@ -8,8 +8,8 @@ import subprocess
 import highdicom
 import pytest
 
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.tables.measurement_table import COLUMNS
 from tests.pipeline.review.conftest import DRAWN
 from tests.support.browser import open_page

@@ -185,7 +185,7 @@ def test_one_phase_one_slice_at_the_edge_of_the_volume(truth, tmp_path):
     drawn = np.zeros(image.shape, np.uint8)
     drawn[:3, 40:50, 0] = 1
     nib.save(nib.Nifti1Image(drawn, image.affine), tmp_path / "edge.nii.gz")
-    from gsigpu.pipeline.measure.study_masks import MaskFiles
+    from gsigpu.pipeline.measure.given_masks import MaskFiles
 
     measurement = measure_study(
         truth.dicom_folder, MaskFiles((tmp_path / "edge.nii.gz",)), phase="AP"

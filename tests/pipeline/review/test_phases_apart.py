@@ -7,7 +7,7 @@ import pytest
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
 from gsigpu.physics import iodine_hu_per_mg_per_ml
-from gsigpu.pipeline.measure.study_masks import MaskFiles
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.review.review_study import review_study
 from tests.pipeline.review.conftest import DRAWN
 from tests.support.browser import open_page

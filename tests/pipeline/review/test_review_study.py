@@ -15,8 +15,8 @@ from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, MaskError
 from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
-from gsigpu.pipeline.measure.study_masks import MaskFiles
 from gsigpu.pipeline.review.page_volumes import NO_VALUE, PAGE_STEPS
 from gsigpu.pipeline.review.review_study import review_study
 from tests.pipeline.review.conftest import CASE, SETTINGS

@@ -1,0 +1,155 @@
+"""Masks that were drawn on one phase, carried over to the phase that is measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gsigpu.caution import Caution
+from gsigpu.dicom.model import SpectralStack, Study
+from gsigpu.dicom.reading.hu_planes import read_volume
+from gsigpu.errors import MaskError, OutsideStudy, PoorRegistration, SettingsError
+from gsigpu.image_volume import ImageVolume
+from gsigpu.maps import water_iodine
+from gsigpu.pipeline.choose_stack import choose_stack
+from gsigpu.pipeline.measure.collected_masks import CarriedLesion, CollectedMasks, Failure
+from gsigpu.pipeline.measure.given_masks import MaskFiles
+from gsigpu.pipeline.measure.study_masks import collect_masks
+from gsigpu.regions.region_layout import Lesion, StudyMasks
+from gsigpu.regions.region_mask import RegionMask, union
+from gsigpu.volume import VolumeGeometry
+
+# An offset that the images prove, from which a lesion is refused: as far off, the rim of 3 mm lies in the core's place.
+REFUSED_MM = 3.0
+# An offset that they leave possible, from which a lesion is told of.
+DOUBTFUL_MM = 3.0
+# Around lesions, where no liver is given: enough of the liver's border and vessels to hold on to.
+_AROUND_LESIONS_MM = 50.0
+# Where HU is near its least noise, and beside it the highest energy: monoenergetic images are made of two basis
+# images, so that two of them hold all that there is, and the higher one adds little noise.
+_LOW_KEV = 70.0
+
+
+def masks_on_stack(
+    files: MaskFiles, study: Study, stack: SpectralStack, *, n_workers: int = 1
+) -> CollectedMasks:
+    """The masks of a study on the grid of a stack, carried over from the phase that they were drawn on where asked.
+
+    n_workers : mask files that are read at once
+
+    Raises what `collect_masks` raises, SettingsError where masks of another phase are not to be carried, GeometryError
+    where the phases do not show the same part of the body, and the error of the last lesion where none is left.
+    """
+    if not files.drawn_on:
+        return collect_masks(files, study, stack, n_workers=n_workers)
+    drawn = choose_stack(study, phase=files.drawn_on).stack
+    if drawn.phase == stack.phase:
+        return collect_masks(files, study, stack, n_workers=n_workers)
+    if not files.register:
+        raise SettingsError(
+            f"the masks are of {drawn.phase}, and {stack.phase} is measured",
+            remedy="add --register to carry them over",
+        )
+    return _carried(collect_masks(files, study, drawn, n_workers=n_workers), drawn, stack)
+
+
+def _carried(
+    collected: CollectedMasks, drawn: SpectralStack, stack: SpectralStack
+) -> CollectedMasks:
+    # Registration imports SimpleITK, which takes longer than most measurements.
+    from gsigpu.registration.carry import carried
+    from gsigpu.registration.offset import offset_left
+    from gsigpu.registration.register import register
+
+    there, here = drawn.geometry, stack.geometry
+    masks = collected.masks
+    registration = register(
+        _water(stack), _water(drawn), masks.liver or _around(masks.lesions, there)
+    )
+    lesions: list[Lesion] = []
+    told: list[CarriedLesion] = []
+    failures: list[Failure] = []
+    for lesion in masks.lesions:
+        try:
+            laid = carried(lesion.mask, there, here, registration)
+            offset = offset_left(laid.mask, here, registration)
+            if offset.proven_mm >= REFUSED_MM:
+                raise PoorRegistration(
+                    f"lesion {lesion.lesion_id} lies {offset.proven_mm:.0f} mm or more off its place in {stack.phase}"
+                    " after registration",
+                    remedy=f"draw it on {stack.phase}, and leave --register out",
+                )
+        except MaskError as error:
+            failures.append(Failure(lesion.lesion_id, lesion.mask.n_voxels, error))
+            continue
+        lesions.append(replace(lesion, mask=laid.mask))
+        told.append(
+            CarriedLesion(
+                lesion_id=lesion.lesion_id,
+                shift_mm=float(np.linalg.norm(laid.moved_mm)),
+                volume_ratio=laid.volume_ratio,
+                proven_offset_mm=offset.proven_mm,
+                possible_offset_mm=offset.possible_mm,
+            )
+        )
+    if failures and not lesions:
+        raise failures[-1].error
+
+    def organ(mask: RegionMask | None) -> RegionMask | None:
+        try:
+            return None if mask is None else carried(mask, there, here, registration).mask
+        except OutsideStudy:
+            return None
+
+    doubts = [
+        Caution(
+            "registration",
+            f"lesion {lesion.lesion_id} was carried over from {drawn.phase} and may lie up to"
+            f" {lesion.possible_offset_mm:.0f} mm off its place: look at it with `gsigpu review`",
+            lesion.lesion_id,
+        )
+        for lesion in told
+        if lesion.possible_offset_mm > DOUBTFUL_MM
+    ]
+    return replace(
+        collected,
+        masks=StudyMasks(
+            tuple(lesions),
+            liver=organ(masks.liver),
+            vessels=organ(masks.vessels),
+            aorta=organ(masks.aorta),
+            normal=organ(masks.normal),
+        ),
+        failures=(*collected.failures, *failures),
+        warnings=(*collected.warnings, *doubts),
+        drawn_on=drawn.phase,
+        carried=tuple(told),
+    )
+
+
+def _water(stack: SpectralStack) -> ImageVolume:
+    """The virtual non-contrast image of a stack, HU, float32; NaN where it has no value.
+
+    Raises TooFewEnergies, the problem of a series if it has one, PixelDataError.
+    """
+    energies = water_iodine.at_least(2, "registration", stack.energies_kev)
+    low = min(energies[:-1], key=lambda kev: abs(kev - _LOW_KEV))
+    rows = water_iodine.vnc_rows((low, energies[-1]))
+    values = np.full(stack.geometry.shape, np.float32(rows.offsets[0]))
+    for kev, weight in zip((low, energies[-1]), rows.weights[0], strict=True):
+        series = stack.series[stack.energies_kev.index(kev)]
+        values += np.float32(weight) * read_volume(series)
+    return ImageVolume(values, geometry=stack.geometry, name="vnc", unit="HU")
+
+
+def _around(lesions: tuple[Lesion, ...], grid: VolumeGeometry) -> RegionMask:
+    """The box around all lesions."""
+    whole = union("around", [lesion.mask for lesion in lesions])
+    room = [int(np.ceil(_AROUND_LESIONS_MM / mm)) for mm in grid.spacing_mm]
+    low = [max(0, side.start - n) for side, n in zip(whole.box, room, strict=True)]
+    high = [
+        min(size, side.stop + n) for size, side, n in zip(grid.shape, whole.box, room, strict=True)
+    ]
+    voxels = np.ones([b - a for a, b in zip(low, high, strict=True)], bool)
+    return RegionMask(name="around", label=0, origin=(low[0], low[1], low[2]), voxels=voxels)

@@ -1,0 +1,63 @@
+"""The mask files of a study, and what the user said of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gsigpu.errors import SettingsError
+from gsigpu.masks.positions import PositionChoice
+from gsigpu.masks.roles import RoleMap
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFiles:
+    """Mask files of one study.
+
+    lesions : files whose regions are lesions, unless their names or `roles` say otherwise; also folders of
+        such files, whose regions go by the file's name where they have none
+    liver, vessels, aorta, normal : files whose regions, all together, are that
+    roles : what the user said of labels and names in the lesion files
+    split : every separate part of a lesion's mask is a lesion of its own
+    any_phase : accept masks that were drawn on another phase
+    fill_between : fill what lies between the drawn slices of regions
+    position : what to take a doubtful position from
+    maps_in_file : the user maps roles by a file alone, which messages must know
+    drawn_on : the phase that the masks were drawn on, "" for the one that is measured
+    register : carry the masks from there to the phase that is measured
+    Raises SettingsError where they are to be carried from nowhere.
+    """
+
+    lesions: tuple[Path, ...]
+    liver: Path | None = None
+    vessels: Path | None = None
+    aorta: Path | None = None
+    normal: Path | None = None
+    roles: RoleMap = field(default_factory=RoleMap)
+    split: bool = False
+    any_phase: bool = False
+    fill_between: bool = False
+    position: PositionChoice | None = None
+    maps_in_file: bool = False
+    drawn_on: str = ""
+    register: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError."""
+        if self.register and not self.drawn_on:
+            raise SettingsError(
+                "--register without the phase that the masks were drawn on",
+                remedy="name it with --mask-phase",
+            )
+
+    @property
+    def named(self) -> list[tuple[Path, str]]:
+        """Each file, and what to call it where its name may say a patient's."""
+        organs = {
+            "liver_mask": self.liver,
+            "vessel_mask": self.vessels,
+            "aorta_mask": self.aorta,
+            "normal_mask": self.normal,
+        }
+        lesions = [(path, f"mask-{i}") for i, path in enumerate(self.lesions, start=1)]
+        return lesions + [(path, name) for name, path in organs.items() if path is not None]

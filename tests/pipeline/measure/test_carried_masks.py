@@ -1,0 +1,207 @@
+"""Masks of one phase measured in another, on phantoms that a known field moved and bent."""
+
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import gsigpu
+from gsigpu.cli.app import app
+from gsigpu.phantom.motion import Motion
+from gsigpu.regions.region_mask import region_mask
+from gsigpu.registration import register as registering
+from gsigpu.registration.images import sitk
+from gsigpu.registration.offset import offset_left
+
+SETTINGS = gsigpu.PhantomSettings(
+    shape=(44, 60, 76), spacing_mm=(4.0, 4.0, 4.0), energies_kev=(60.0, 70.0, 100.0), n_lesions=3,
+    diameter_mm=(20.0, 30.0), motion_mm=(10.0, 3.0), extras=(), seed=3,
+)  # fmt: skip
+MEASURED = gsigpu.MeasureSettings(
+    gsigpu.ParameterSettings(curve=False), gsigpu.RegionSettings(regions=("lesion", "core"))
+)
+# What is printed, with ways out that tests below take.
+LINES = [
+    "the masks are of PVP, and AP is measured; add --register to carry them over",
+    "--register without the phase that the masks were drawn on; name it with --mask-phase",
+    "lesion 1 lies 8 mm or more off its place in AP after registration; draw it on AP, and leave --register out",
+    "the two phases do not show the same part of the body; leave --register out, and give a mask of this phase",
+    "label 1 does not lie whole within the images of this phase; leave it out (--role LABEL=ignore), or measure the phase that it was drawn on",
+    "lesion 1 was carried over from PVP and may lie up to 6 mm off its place: look at it with `gsigpu review`",
+]
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    return gsigpu.write_phantom(tmp_path_factory.mktemp("moved") / "study", SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def files(phantom):
+    return gsigpu.MaskFiles(
+        (phantom.lesion_mask,), liver=phantom.liver_mask, drawn_on="portal", register=True
+    )
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """The registration of the run below."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def carried(phantom, files, kept):
+    register = registering.register
+
+    def and_keep(*arguments):
+        kept.append(register(*arguments))
+        return kept[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registering, "register", and_keep)
+        patch.setattr(registering, "_N_ITERATIONS", 8)  # voxels of 4 mm have no more to give
+        return gsigpu.measure(phantom.dicom_folder, files, phase="AP", settings=MEASURED)
+
+
+@pytest.fixture(scope="module")
+def truly(phantom):
+    """With the masks as they truly lie in the arterial phase."""
+    masks = gsigpu.MaskFiles((phantom.lesion_mask_of("AP"),))
+    return gsigpu.measure(phantom.dicom_folder, masks, phase="AP", settings=MEASURED)
+
+
+def labels(path):
+    return np.asarray(nib.load(path).dataobj).T
+
+
+def value(measurement, lesion, parameter, statistic="mean", region="core"):
+    table = measurement.table
+    row = table[
+        (table.lesion_id == lesion) & (table.parameter == parameter)
+        & (table.statistic == statistic) & (table.region == region)
+    ]  # fmt: skip
+    return float(row.value.iloc[0])
+
+
+def dice(a, b):
+    return 2.0 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_lesions_lie_where_the_field_put_them(phantom, carried):
+    there = labels(phantom.lesion_mask_of("AP"))
+    drawn = labels(phantom.lesion_mask)
+    assert [layout.lesion.lesion_id for layout in carried.layout.lesions] == ["1", "2", "3"]
+    for layout in carried.layout.lesions:
+        mask, label = layout.lesion.mask, int(layout.lesion.lesion_id)
+        here = np.zeros(there.shape, bool)
+        here[mask.box] = mask.voxels
+        assert dice(here, there == label) >= 0.9
+        assert dice(drawn == label, there == label) < 0.6  # as it was drawn
+
+
+def test_values_are_those_of_the_true_masks(carried, truly, phantom):
+    told = phantom.as_dict()["lesions"]
+    for lesion in ("1", "2", "3"):
+        for parameter, bound in (("iodine", 0.1), ("lambda_hu", 0.05)):
+            assert value(carried, lesion, parameter) == pytest.approx(
+                value(truly, lesion, parameter), abs=bound
+            )
+        centre = np.array(told[int(lesion) - 1]["centre_mm"])
+        moved = phantom.as_dict()["moved_centres_mm"]["AP"][lesion]
+        shift = value(carried, lesion, "carried_shift", "value", "lesion")
+        assert shift == pytest.approx(np.linalg.norm(np.subtract(moved, centre)), abs=1.5)
+        ratio = value(carried, lesion, "carried_volume_ratio", "value", "lesion")
+        assert ratio == pytest.approx(1.0, abs=0.12)
+        assert value(carried, lesion, "carried_offset_proven", "value", "lesion") == 0.0
+
+
+def test_the_offset_holds_the_true_one_between_its_ends(phantom, kept, carried):
+    (registration,) = kept
+    motion = Motion(*SETTINGS.motion_mm)
+    for label in (1, 2, 3):
+        voxels = labels(phantom.lesion_mask_of("AP")) == label
+        centre = phantom.geometry.position_mm(*np.argwhere(voxels).mean(axis=0))
+        rest = np.array([float(v) for v in motion.at_rest(*map(np.array, centre))])
+        for way_mm in ((0.0, 0.0, 0.0), (4.0, 0.0, 0.0), (0.0, -3.0, 4.0)):
+            moved = sitk.CompositeTransform(
+                [sitk.TranslationTransform(3, way_mm), registration.transform]
+            )
+            off = replace(registration, transform=moved)
+            true_mm = float(np.linalg.norm(np.array(off.point(centre)) - rest))
+            offset = offset_left(region_mask("l", 1, voxels), phantom.geometry, off)
+            assert offset.proven_mm - 2.0 <= true_mm <= offset.possible_mm + 2.0  # 2: the step
+            if np.linalg.norm(way_mm) > 4.5:
+                assert offset.proven_mm >= 2.0
+
+
+def test_what_is_told_of_a_mask_that_was_carried(carried, files, tmp_path):
+    written = gsigpu.write_measurement(carried, tmp_path / "m.csv", masks=files)
+    assert '"mask_phase": "PVP"' in (tmp_path / "m.json").read_text("utf-8")
+    assert written[0].name == "m.csv"
+    assert {"carried_shift", "carried_volume_ratio"} <= set(carried.table.parameter)
+    assert not any("phase" in warning for warning in carried.warnings)
+
+
+def unmoved(*_):
+    """A registration that finds nothing."""
+    return replace(unmoved.registration, transform=sitk.Transform(3, sitk.sitkIdentity))
+
+
+def test_a_lesion_off_its_place_is_refused_and_drawn_anew(
+    phantom, files, carried, kept, truly, monkeypatch
+):
+    unmoved.registration = kept[0]
+    monkeypatch.setattr(registering, "register", unmoved)
+    with pytest.raises(gsigpu.PoorRegistration) as told:
+        gsigpu.measure(phantom.dicom_folder, files, phase="AP", settings=MEASURED)
+    assert "mm or more off its place in AP after registration; draw it on AP" in str(told.value)
+    assert np.isfinite(value(truly, "1", "iodine"))  # drawn on AP, without --register
+
+
+def test_a_doubtful_lesion_is_told_of(phantom, files, carried, kept, monkeypatch):
+    from gsigpu.pipeline.measure import carried_masks
+
+    unmoved.registration = replace(kept[0], transform=kept[0].transform)
+    monkeypatch.setattr(registering, "register", lambda *_: kept[0])
+    monkeypatch.setattr(carried_masks, "DOUBTFUL_MM", -1.0)
+    again = gsigpu.measure(phantom.dicom_folder, files, phase="AP", settings=MEASURED)
+    doubts = [warning for warning in again.warnings if warning.kind == "registration"]
+    assert [doubt.lesion_id for doubt in doubts] == ["1", "2", "3"]
+    assert "off its place: look at it with `gsigpu review`" in doubts[0]
+
+
+def test_in_the_phase_that_it_was_drawn_on_nothing_is_registered(phantom, files, monkeypatch):
+    monkeypatch.setattr(registering, "register", None)
+    as_drawn = gsigpu.measure(phantom.dicom_folder, files, phase="PVP", settings=MEASURED)
+    assert as_drawn.masks.carried == ()
+
+
+def test_options(phantom, tmp_path):
+    words = [
+        "measure",
+        str(phantom.dicom_folder),
+        "--mask",
+        str(phantom.lesion_mask),
+        "--phase",
+        "AP",
+    ]
+    words += ["-o", str(tmp_path / "m.csv")]
+    told = CliRunner().invoke(app, [*words, "--mask-phase", "PVP"])
+    assert told.exit_code == 1
+    assert LINES[0] in str(told.exception)
+    told = CliRunner().invoke(app, [*words, "--register"])
+    assert told.exit_code == 1
+    assert LINES[1] in str(told.exception)
+
+
+def test_phases_that_show_other_parts_of_the_body(phantom):
+    grid = phantom.geometry
+    far = replace(grid, origin_mm=(grid.origin_mm[0], grid.origin_mm[1], 900.0))
+    blank = np.zeros(grid.shape, np.float32)
+    here = gsigpu.ImageVolume(blank, geometry=grid, name="vnc")
+    there = gsigpu.ImageVolume(blank, geometry=far, name="vnc")
+    with pytest.raises(gsigpu.GeometryError) as told:
+        registering.register(there, here, region_mask("liver", 1, blank[:4, :4, :4] == 0))
+    assert str(told.value) == LINES[3]
