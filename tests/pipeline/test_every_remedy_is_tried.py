@@ -35,7 +35,10 @@ IN_COHORT = (
     "write `lesion: [2]` in the file of the manifest's column roles",
     "use --phase AP, or accept the shift between breaths with --any-mask-phase",
 )
+# tests/pipeline/measure/test_dicom_results.py asks for an energy that is there.
+OF_REFERENCES = "SEG, SR and presentation state refer to the series at 60 keV: the stack has none at 70 keV; their energy is chosen with --ct-value"
 LINES = [
+    OF_REFERENCES,
     *PRINTED.values(),
     *(problem.line for problem in of_settings.PROBLEMS.values()),
     *(line for _, line, _ in of_settings.OF_PYTHON.values()),

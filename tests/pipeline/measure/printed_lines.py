@@ -15,6 +15,7 @@ PRINTED = {
     "outside": "{here}/m.nii.gz: no slices of the mask overlap the study; use a mask that was drawn on this study",
     "one region outside": "{here}/m.nii.gz: label 2 lies outside the study, or between its voxels; draw it on this study",
     "no file": "{here}/m.nii.gz: no such mask file; check the path",
+    "in an archive": "{here}/masks.zip/right.nii.gz: lies in an archive, from which only images are read; unpack it beside the archive, and name it there",
     "no liver file": "{here}/absent.nii: no such mask file; check the path",
     "no mask": "no mask of lesions; name one with --mask",
     "empty": "{here}/m.nii.gz: holds no region; draw one on this study",

@@ -8,6 +8,8 @@ tests/pipeline/test_every_remedy_is_tried.py looks for the remedies of the sourc
 import bz2
 import re
 import shlex
+import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -68,6 +70,13 @@ def put(**values):
 def right(place):
     """What whoever is asked to draw, save or export again does."""
     place.nifti("right.nii.gz", {1: FIRST})
+
+
+def packed(path):
+    """A mask alone in masks.zip."""
+    with zipfile.ZipFile(path.parent / "masks.zip", "w") as archive:
+        archive.write(path, path.name)
+    path.unlink()
 
 
 def image(place, array, name):
@@ -163,6 +172,10 @@ SCENARIOS = {
     ),
     # What it holds.
     "no file": Scenario(lambda p: None, "no such mask file", mend=right, mended=RIGHT),
+    "in an archive": Scenario(
+        lambda p: (right(p), packed(p.file("right.nii.gz"))), "lies in an archive", "--mask {here}/masks.zip/right.nii.gz",
+        mend=lambda p: shutil.unpack_archive(p.file("masks.zip"), p.folder), mended=RIGHT,
+    ),
     "no liver file": Scenario(
         right, "no such mask file", f"{RIGHT} --liver-mask {{here}}/absent.nii", mend=right, mended=RIGHT
     ),
