@@ -19,7 +19,7 @@ demo: $(READY)
 # Tools come from another place than packages, and types need no tool: the two go side by side.
 test:
 	$(MAKE) --jobs 2 tools lint
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # The documentation as a site that reads offline: docs/_build/html/index.html. A warning is an error.
 docs: $(READY)

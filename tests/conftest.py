@@ -19,6 +19,14 @@ TOOLS = ("dciodvfy", "dcmdump", "plastimatch")
 
 # Together some minutes of a suite that has twenty; `make test` runs them where CI is not set.
 LONG = (
+    "test_site.py::test_links_and_anchors",
+    "test_site.py::test_nothing_is_loaded_from_elsewhere",
+    "test_site.py::test_every_public_name_has_its_place",
+    "test_site.py::test_docstrings_are_shown_as_they_are_meant",
+    "test_cohort.py::test_inclusion_rules",
+    "test_cluster.py::test_a_worker_killed_in_mid_run",
+    "test_outputs.py::test_a_killed_run_is_told_at_the_next_and_a_hangup_leaves_nothing",
+    "test_isolation.py::test_the_other_rows_of_a_study_go_on",
     "test_isolation.py::test_each_fails_alone_and_can_be_tried_again",
     "test_planted_identity.py::test_in_no_log_of_dask",
     "test_engines.py::test_snakemake_runs_its_example",

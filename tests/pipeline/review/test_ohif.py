@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import TimeoutError  # noqa: A004  # of the browser
 from pydicom import dcmread
 
 from gsigpu.dicom.study.read_study import read_study
@@ -87,6 +88,24 @@ def show(page, series_uid):
         series_uid,
     )
     page.locator(f"[id='thumbnail-{display_set}']").dblclick()
+
+
+def drawn(page, series_uid, words):
+    """Waits until words are drawn over the image; a report that was opened before its images came is opened again."""
+    for is_last in (False, False, True):
+        try:
+            page.wait_for_function(
+                """(words) => [...document.querySelectorAll("svg.svg-layer text")].some(
+                     (text) => text.textContent.includes(words))""",
+                arg=words,
+                timeout=_LOADING_MS if is_last else _LOADING_MS / 3,
+            )
+        except TimeoutError:
+            if is_last:
+                raise
+            show(page, series_uid)
+        else:
+            return
 
 
 def shown_image(page, series_uid):
@@ -189,11 +208,7 @@ def test_the_report_opens_lists_and_draws_the_lesion(viewer, outputs):
     slope = of_lesion.loc["rim", "lambda_hu", "mean"]["value"]
     assert f"Long Axis: {diameter:.2f} mm" in labels
     assert f"λHU of the rim, mean: {slope:.2f} [hnsf'U]/keV" in labels
-    viewer.wait_for_function(
-        """() => [...document.querySelectorAll("svg.svg-layer text")].some(
-             (text) => text.textContent.includes("λHU of the rim"))""",
-        timeout=_LOADING_MS,
-    )
+    drawn(viewer, str(report.SeriesInstanceUID), "λHU of the rim")
     assert viewer.locator("svg.svg-layer line, svg.svg-layer polyline").count() > 0
     keep(viewer, "report")
 
