@@ -9,10 +9,9 @@ from pathlib import Path
 from gsigpu.archives.open_archives import is_in_archive
 from gsigpu.errors import InputError, MaskError
 from gsigpu.masks.label_names import names_file
-from gsigpu.masks.volume_headers import VOLUME_SUFFIXES, read_volume_header
+from gsigpu.masks.volume_headers import GZIP_MAGIC, VOLUME_SUFFIXES, read_volume_header
 
 _BLOCK = 2**22
-_GZIP = b"\x1f\x8b"
 
 
 def is_volume(path: Path) -> bool:
@@ -77,7 +76,7 @@ def unpacked_digest(path: Path) -> str:
     Raises OSError or zlib.error if it cannot be read or unpacked.
     """
     with path.open("rb") as file:
-        is_packed = file.read(len(_GZIP)) == _GZIP
+        is_packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     digest = hashlib.sha256()
     with gzip.open(path) if is_packed else path.open("rb") as content:
         while block := content.read(_BLOCK):

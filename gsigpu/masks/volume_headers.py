@@ -27,7 +27,7 @@ from gsigpu.errors import DamagedMask, MaskError
 _HEADER_BYTES = 2**22
 # A NIfTI-1 header with the four bytes that say whether extensions follow.
 _NIFTI_BYTES = 352
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _NRRD_SIZES = {
     "int8": 1, "signed char": 1, "int8_t": 1, "uchar": 1, "unsigned char": 1, "uint8": 1, "uint8_t": 1,
     "short": 2, "short int": 2, "signed short": 2, "signed short int": 2, "int16": 2, "int16_t": 2,
@@ -95,7 +95,7 @@ def damaged(path: Path, reason: str) -> DamagedMask:
 def _nifti(path: Path, start: bytes) -> VolumeHeader:
     from nibabel.nifti1 import Nifti1Header
 
-    is_gzip = start[:2] == _GZIP_MAGIC
+    is_gzip = start[:2] == GZIP_MAGIC
     if is_gzip:
         start = _unzipped_header(start)
     sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}

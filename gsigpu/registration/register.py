@@ -49,14 +49,12 @@ class Registration:
     fixed, moving : the images that were compared (SimpleITK, float32 HU), on their working grids
     rigid : the first step (SimpleITK, from points of the fixed phase to points of the moving one)
     transform : both steps
-    metric : mean squared difference, HU²: as they lie, after the first step, after both
     """
 
     fixed: Any
     moving: Any
     rigid: Any
     transform: Any
-    metric: tuple[float, float, float]
 
     def point(self, fixed_mm: Vector) -> Vector:
         """Where the tissue at a point of the fixed phase lies in the moving phase, LPS mm."""
@@ -95,9 +93,7 @@ def register(fixed: ImageVolume, moving: ImageVolume, region: RegionMask) -> Reg
     )
     first.SetOptimizerScalesFromPhysicalShift()
     first.SetInitialTransform(rigid, inPlace=True)
-    before = _as_they_lie(still, other)
     first.Execute(still, other)
-    after_rigid = float(first.GetMetricValue())
 
     size_mm = [n * mm for n, mm in zip(still.GetSize(), still.GetSpacing(), strict=True)]
     bent = sitk.BSplineTransformInitializer(
@@ -122,7 +118,6 @@ def register(fixed: ImageVolume, moving: ImageVolume, region: RegionMask) -> Reg
         moving=other,
         rigid=rigid,
         transform=sitk.CompositeTransform([rigid, bent]),
-        metric=(before, after_rigid, float(second.GetMetricValue())),
     )
 
 
@@ -139,13 +134,6 @@ def _share(image: Any, shrink: int) -> float:
     """The share of an image's voxels, shrunk so many times, that makes up the samples."""
     n = float(np.prod([max(1, size // shrink) for size in image.GetSize()]))
     return min(1.0, _N_SAMPLES / n)
-
-
-def _as_they_lie(still: Any, other: Any) -> float:
-    moved = sitk.Resample(other, still, sitk.Transform(), sitk.sitkLinear, _AIR_HU)
-    a = sitk.GetArrayViewFromImage(still).astype(np.float64)
-    b = sitk.GetArrayViewFromImage(moved)
-    return float(((a - b)[b > _AIR_HU] ** 2).mean())
 
 
 def _box_mm(

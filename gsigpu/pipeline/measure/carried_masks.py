@@ -99,9 +99,13 @@ def _carried(
     def organ(mask: RegionMask | None) -> RegionMask | None:
         try:
             return None if mask is None else carried(mask, there, here, registration).mask
-        except OutsideStudy:
+        except OutsideStudy as error:
+            lost.append(
+                Caution("absent-structure", f"{error.what}; in {stack.phase} it is taken as absent")
+            )
             return None
 
+    lost: list[Caution] = []
     doubts = [
         Caution(
             "registration",
@@ -112,17 +116,18 @@ def _carried(
         for lesion in told
         if lesion.possible_offset_mm > DOUBTFUL_MM
     ]
+    laid_masks = StudyMasks(
+        tuple(lesions),
+        liver=organ(masks.liver),
+        vessels=organ(masks.vessels),
+        aorta=organ(masks.aorta),
+        normal=organ(masks.normal),
+    )
     return replace(
         collected,
-        masks=StudyMasks(
-            tuple(lesions),
-            liver=organ(masks.liver),
-            vessels=organ(masks.vessels),
-            aorta=organ(masks.aorta),
-            normal=organ(masks.normal),
-        ),
+        masks=laid_masks,
         failures=(*collected.failures, *failures),
-        warnings=(*collected.warnings, *doubts),
+        warnings=(*collected.warnings, *doubts, *lost),
         drawn_on=drawn.phase,
         carried=tuple(told),
     )

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import gsigpu
 from gsigpu.cli.app import app
 from gsigpu.phantom.motion import Motion
+from gsigpu.pipeline.measure import carried_masks
 from gsigpu.regions.region_mask import region_mask
 from gsigpu.registration import register as registering
 from gsigpu.registration.images import sitk
@@ -161,8 +162,6 @@ def test_a_lesion_off_its_place_is_refused_and_drawn_anew(
 
 
 def test_a_doubtful_lesion_is_told_of(phantom, files, carried, kept, monkeypatch):
-    from gsigpu.pipeline.measure import carried_masks
-
     unmoved.registration = replace(kept[0], transform=kept[0].transform)
     monkeypatch.setattr(registering, "register", lambda *_: kept[0])
     monkeypatch.setattr(carried_masks, "DOUBTFUL_MM", -1.0)
@@ -205,3 +204,23 @@ def test_phases_that_show_other_parts_of_the_body(phantom):
     with pytest.raises(gsigpu.GeometryError) as told:
         registering.register(there, here, region_mask("liver", 1, blank[:4, :4, :4] == 0))
     assert str(told.value) == LINES[3]
+
+
+def test_an_organ_that_leaves_the_images_is_told_of(phantom, carried, kept, monkeypatch):
+    """A liver that is cut off is no liver of this phase; that it is missing is said."""
+    away = replace(kept[0], transform=sitk.TranslationTransform(3, (0.0, 0.0, -10.0)))
+    monkeypatch.setattr(registering, "register", lambda *_: away)
+    monkeypatch.setattr(carried_masks, "REFUSED_MM", 100.0)
+    grid = phantom.geometry
+    low = np.zeros(grid.shape, np.uint8)
+    low[-3:-1, 20:30, 20:30] = 1  # at the head's end, and pushed through it
+    nib.save(nib.Nifti1Image(low.T, grid.affine_ras), phantom.folder / "aorta.nii.gz")
+    masks = gsigpu.MaskFiles(
+        (phantom.lesion_mask,), aorta=phantom.folder / "aorta.nii.gz", drawn_on="PVP", register=True
+    )
+    again = gsigpu.measure(phantom.dicom_folder, masks, phase="AP", settings=MEASURED)
+    assert again.masks.masks.aorta is None
+    (line,) = [warning for warning in again.warnings if warning.kind == "absent-structure"]
+    assert line.endswith(
+        "does not lie whole within the images of this phase; in AP it is taken as absent"
+    )
