@@ -42,6 +42,8 @@ _FIELDS = {
     "any_mask_phase": "any_mask_phase",
     "fill_between": "fill_between",
     "mask_position": "mask_position",
+    "mask_phase": "mask_phase",
+    "register": "register",
     "allow_overlap": "allow_overlap",
     "maps": "maps",
     "map_format": "map_format",
@@ -166,6 +168,8 @@ def cohort_run(
     any_mask_phase: measure_options.AnyMaskPhase = False,
     fill_between: measure_options.FillBetween = False,
     mask_position: measure_options.MaskPosition = "",
+    mask_phase: measure_options.MaskPhase = "",
+    register: measure_options.Register = False,
     allow_overlap: Annotated[
         bool,
         typer.Option(
@@ -270,6 +274,8 @@ def cohort_run(
         any_mask_phase=any_mask_phase,
         fill_between=fill_between,
         mask_position=measure_options.position_choice(mask_position),
+        mask_phase=mask_phase,
+        register=register,
         allow_overlap=allow_overlap,
         patterns=patterns,
     )

@@ -2,7 +2,7 @@
 
     case_id, patient_id, group, phase, study, mask          required
     reader, liver_mask, vessel_mask, aorta_mask, normal_mask, roles, series, energies, sex, age, confirmed,
-    slope                                                   optional
+    slope, mask_phase                                       optional
     any other column                                        carried through to the tables
 
 CSV (commas, semicolons or tabs; UTF-8, with or without a byte order mark), Parquet or Excel; the index that pandas
@@ -30,7 +30,7 @@ from gsigpu.tables.manifest_file import read_cells
 REQUIRED = ("case_id", "patient_id", "group", "phase", "study", "mask")
 OPTIONAL = (
     "reader", "liver_mask", "vessel_mask", "aorta_mask", "normal_mask", "roles", "series", "energies",
-    "sex", "age", "confirmed", "slope",
+    "sex", "age", "confirmed", "slope", "mask_phase",
 )  # fmt: skip
 _PATHS = ("liver_mask", "vessel_mask", "aorta_mask", "normal_mask", "roles")
 _YES_NO = {
@@ -48,6 +48,7 @@ class ManifestRow:
     masks : of lesions
     confirmed : by pathology; None where nobody says
     slope : what plain λHU means for this row; "" for the run's
+    mask_phase : that the masks were drawn on; "" for the run's
     series, energies : which stack of the study, or of a folder where several lie mixed, and which of its energies in
         keV; all that go together if empty
     extra : further columns of the manifest and their cells
@@ -72,6 +73,7 @@ class ManifestRow:
     age: float | None = None
     confirmed: bool | None = None
     slope: str = ""
+    mask_phase: str = ""
     series: tuple[str, ...] = ()
     energies: tuple[float, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
@@ -235,6 +237,7 @@ def _row(
             age=age,
             confirmed=_YES_NO[confirmed],
             slope=slope,
+            mask_phase=cells.get("mask_phase", ""),
             series=tuple(filter(None, (uid.strip() for uid in cells.get("series", "").split(";")))),
             energies=energies,
             extra=tuple(

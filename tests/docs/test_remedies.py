@@ -19,7 +19,7 @@ PACKAGE = ROOT / "gsigpu"
 
 STUDY = ("gsigpu map", "gsigpu measure", "gsigpu review", "gsigpu cohort run")
 MASKS = ("gsigpu measure", "gsigpu review", "gsigpu cohort run")
-CARRYING = ("gsigpu map", "gsigpu measure", "gsigpu review")
+CARRYING = ("gsigpu map", "gsigpu measure", "gsigpu review", "gsigpu cohort run")
 # The commands that may print an error of a file; the first that fits.
 PRINTED_BY = (
     ("cli/cohort_run", ("gsigpu cohort run",)),

@@ -204,7 +204,10 @@ class _Case:
         clock.name = ""
         attempt.inputs |= {
             "grid": grid_of_study(measurement.stack.geometry),
-            "mask_grids": [grid_of_mask(path) for path in row.masks],
+            # Masks that were carried over lie on the grid of another phase.
+            "mask_grids": []
+            if measurement.masks.carried
+            else [grid_of_mask(path) for path in row.masks],
             "contents": [unpacked_digest(path) for path in measurement.masks.lesion_files],
         }
         self._write(row, attempt, measurement, masks, [*told, *of_maps])
@@ -357,6 +360,7 @@ class _Clock:
 
 
 def _mask_files(row: ManifestRow, task: StudyTask) -> MaskFiles:
+    drawn_on = row.mask_phase or task.settings.mask_phase
     return MaskFiles(
         row.masks,
         liver=row.liver_mask,
@@ -368,5 +372,7 @@ def _mask_files(row: ManifestRow, task: StudyTask) -> MaskFiles:
         any_phase=task.settings.any_mask_phase,
         fill_between=task.settings.fill_between,
         position=task.settings.mask_position,
+        drawn_on=drawn_on,
+        register=task.settings.register and bool(drawn_on),
         maps_in_file=True,
     )

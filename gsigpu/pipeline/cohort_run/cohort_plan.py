@@ -118,6 +118,7 @@ def plan_cohort(
     all_rows: list[ManifestRow] = call_isolated(
         _looked_at, manifest, out, options.skip_missing, options.case, wait=wait
     )
+    _require_phase_of_masks(all_rows, settings)
     lines = _lines_of_case(all_rows, options.case, manifest)
     if pseudonyms is not None:
         all_rows = pseudonyms.rows(all_rows)
@@ -184,6 +185,15 @@ def _looked_at(
     rows = read_manifest(manifest, skip_missing=skip_missing, case=case)
     require_outside(out, {row.study for row in rows if not case or row.case_id == case})
     return rows
+
+
+def _require_phase_of_masks(rows: Sequence[ManifestRow], settings: CohortSettings) -> None:
+    """Raises SettingsError where masks are to be carried over and no row has any that are of another phase."""
+    if settings.register and not any(row.mask_phase or settings.mask_phase for row in rows):
+        raise SettingsError(
+            "--register, and nothing says which phase the masks were drawn on",
+            remedy="name it with --mask-phase, or in the manifest's column mask_phase",
+        )
 
 
 def _lines_of_case(rows: Sequence[ManifestRow], case: str, manifest: Path) -> set[int]:

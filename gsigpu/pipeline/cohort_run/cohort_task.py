@@ -28,7 +28,8 @@ class CohortSettings:
     pictures : of each row
     review : a card of every lesion, and the gallery of all
     study_pages : the study page of every row, which its cards lead to; there is no page without cards
-    split_lesions, any_mask_phase, fill_between, mask_position : as of `gsigpu measure`
+    split_lesions, any_mask_phase, fill_between, mask_position, mask_phase, register : as of `gsigpu measure`; a row may
+        name the phase of its masks itself, and where none is named nothing is carried
     allow_overlap : measure lesions that lie almost wholly in another, which are refused otherwise
     patterns : a file of patterns for series descriptions
     pseudonymous : leave out everything that leads to a patient
@@ -44,6 +45,8 @@ class CohortSettings:
     any_mask_phase: bool = False
     fill_between: bool = False
     mask_position: PositionChoice | None = None
+    mask_phase: str = ""
+    register: bool = False
     allow_overlap: bool = False
     patterns: Path | None = None
     pseudonymous: bool = False

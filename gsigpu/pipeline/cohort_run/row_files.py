@@ -160,7 +160,7 @@ def row_key(row: ManifestRow, settings_key: str, file_digests: Sequence[str], ve
     file_digests : of `named_files`, in their order
     Where a file lies is no input, what it holds is. What a row is called is none either.
     """
-    chosen = (row.phase, row.slope, row.series, row.energies)
+    chosen = (row.phase, row.slope, row.series, row.energies, row.mask_phase)
     called = [name for _, name in named_files(row)]
     files = [f"{name} {digest}" for name, digest in zip(called, file_digests, strict=True)]
     text = json.dumps([version, RECORD_FORM, settings_key, chosen, files])
