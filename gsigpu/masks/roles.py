@@ -177,6 +177,52 @@ def says_nothing(name: str) -> bool:
     return known_role(name) is None and all(_is_cut(word) for word in _plain(name).split())
 
 
+def is_of_vocabulary(name: str) -> bool:
+    """Whether a name holds nothing but words that programs and readers give to regions, and short numbers.
+
+    Of such a name it is sure that it names no person.
+
+    >>> is_of_vocabulary("Met 1"), is_of_vocabulary("Leber_arterial"), is_of_vocabulary("label 12")
+    (True, True, True)
+    >>> is_of_vocabulary("Met of Anna"), is_of_vocabulary("GTV Anna"), is_of_vocabulary("lesion 4711")
+    (False, False, False)
+    """
+    return all(_is_known_word(word) for word in _plain(name).split())
+
+
+# Labels, single letters, and segments of the liver: "2", "b", "S4a", "IVb".
+_PLACE = re.compile(r"[a-z]?\d{1,3}[a-z]?|[a-z]|[ivx]{1,4}[ab]?")
+
+
+@cache
+def _is_known_word(word: str) -> bool:
+    entries = _vocabulary()
+    if _PLACE.fullmatch(word) or word in _known_words():
+        return True
+    return any(
+        pattern.fullmatch(word)
+        for _, patterns, _ in entries.names
+        for pattern in patterns
+        if not _ANYTHING.search(pattern.pattern)
+    )
+
+
+# Of a pattern that lets any word pass, which may be a name.
+_ANYTHING = re.compile(r"\.[*+]|\\w")
+
+
+@cache
+def _known_words() -> frozenset[str]:
+    entries = _vocabulary()
+    words = {str(role) for role in Role} | entries.cut[0]
+    for names, patterns, _ in entries.names:
+        words |= {word for name in names for word in name.split()}
+        words |= {
+            word for pattern in patterns for word in re.findall(r"[^\W\d_]{4,}", pattern.pattern)
+        }
+    return frozenset(words)
+
+
 def coded_role(code: Coded) -> Role | None:
     """The role that a region's code says; None where it says none.
 

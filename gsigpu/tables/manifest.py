@@ -54,6 +54,7 @@ class ManifestRow:
     extra : further columns of the manifest and their cells
     missing : inputs that are not there, where the run goes on without them
     hidden : what pseudonyms stand for, to be kept out of every text
+    region_key : for hashes that regions of the patient are called by; empty without pseudonyms
     """
 
     line: int
@@ -79,6 +80,7 @@ class ManifestRow:
     extra: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    region_key: bytes = b""
 
     def __hash__(self) -> int:
         """Of what tells rows apart: all fields of thousands of rows take seconds."""

@@ -65,6 +65,9 @@ class Pseudonyms:
                     reader=row.reader
                     and "r-" + self.of(f"reader\0{row.reader}").removeprefix("p-"),
                     extra=(),
+                    region_key=hmac.digest(
+                        self._key, f"regions\0{row.patient_id}".encode(), "sha256"
+                    ),
                     hidden=tuple(text for text in hidden if len(text) >= _SHORTEST_HIDDEN),
                 )
             )

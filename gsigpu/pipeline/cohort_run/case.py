@@ -173,9 +173,9 @@ class _Case:
         files.folder.mkdir(parents=True, exist_ok=True)
         sweep(files.folder)
         clock.stage("measure")
-        masks = _mask_files(row, task)
         redact, told = attempt.redact, list[Caution]()
         assert redact is not None
+        masks = _mask_files(row, task, redact)
 
         def accepted(measurement: Measurement) -> Measurement:
             measurement, doubled = without_doubled(measurement, is_allowed=settings.allow_overlap)
@@ -359,7 +359,7 @@ class _Clock:
         self._begun = now
 
 
-def _mask_files(row: ManifestRow, task: StudyTask) -> MaskFiles:
+def _mask_files(row: ManifestRow, task: StudyTask, redact: Redactor) -> MaskFiles:
     drawn_on = row.mask_phase or task.settings.mask_phase
     return MaskFiles(
         row.masks,
@@ -375,4 +375,5 @@ def _mask_files(row: ManifestRow, task: StudyTask) -> MaskFiles:
         drawn_on=drawn_on,
         register=task.settings.register and bool(drawn_on),
         maps_in_file=True,
+        called=redact.region,
     )

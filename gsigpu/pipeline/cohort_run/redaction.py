@@ -2,12 +2,14 @@
 
 What is written are the identifiers of the manifest. Free text (reasons, warnings, logs, names of regions)
 passes here: paths and names of files become what they are of, and what the headers call the patient is taken out.
-A pseudonymous run leaves out more: UIDs, every text of the headers, messages of errors that gsigpu did not word
-itself, and what libraries print.
+A pseudonymous run leaves out more: UIDs, every text of the headers that holds a word which gsigpu does not know,
+messages of errors that gsigpu did not word itself, and what libraries print. A region whose name holds such a word is
+called by a keyed hash of it: so two regions stay two, and one is called alike in every phase, reader and case.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 import re
 import unicodedata
@@ -20,9 +22,12 @@ from gsigpu.dicom.model import Study
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.dicom.reading.headers import files_below
+from gsigpu.dicom.study.header_report import masked
+from gsigpu.dicom.study.patterns import normalised
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.dicom.writing.identity import identity_of
 from gsigpu.errors import InputError
+from gsigpu.masks.roles import is_of_vocabulary
 from gsigpu.pipeline.cohort_run.row_files import named_files
 from gsigpu.tables.manifest import ManifestRow
 
@@ -34,6 +39,7 @@ _SHORT = 4  # shorter words of plain letters or digits ("Li", "7") are removed o
 _LONGEST_PLAIN_NAME = (
     12  # letters of a folder's name that may be a word of a message ("baseline", "dicom")
 )
+_REGION_DIGITS = 16  # 64 bits, as of other pseudonyms
 _SHORTEST_NUMBER = 3  # a number of two digits leads to nobody, and stands everywhere
 # Values that say what was done; none of them comes from a header's text.
 _KEPT = {
@@ -58,6 +64,7 @@ class Redactor:
     study : the folder; its files are called by their number in the order of their names
     named : other files, and what to call them
     pseudonymous : leave out UIDs and messages that nobody here worded
+    region_key : of the hashes that regions of this patient are called by
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Redactor:
         named: Sequence[tuple[Path, str]],
         *,
         pseudonymous: bool = False,
+        region_key: bytes = b"",
     ) -> None:
         """Compiles what to look for."""
         words = {form for word in identity for form in _forms(word)}
@@ -85,9 +93,28 @@ class Redactor:
         ]
         self._pseudonymous = pseudonymous
         self._bare_names: re.Pattern[str] | None = None
+        self._region_key = region_key
+        self._regions: dict[str, str] = {}
 
     def __call__(self, text: str) -> str:
         """The text without identity."""
+        if not self._regions:
+            return self._redacted(text)
+        for name in sorted(self._regions, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", self._regions[name], text)
+        called = set(self._regions.values())
+        parts = re.split(f"({'|'.join(called)})", text)
+        return "".join(part if part in called else self._redacted(part) for part in parts)
+
+    def region(self, name: str) -> str:
+        """What to call a region, here and in every text from now on."""
+        called = self._redacted(name)
+        if not self._region_key or (called == name and is_of_vocabulary(name)):
+            return called
+        digest = hmac.digest(self._region_key, name.encode("utf-8", "surrogateescape"), "sha256")
+        return self._regions.setdefault(name, f"l-{digest.hex()[:_REGION_DIGITS]}")
+
+    def _redacted(self, text: str) -> str:
         if any(root in text for root in self._roots):
             text = self._without_study(text)
         for spelling, called in self._named:
@@ -172,7 +199,12 @@ def redactor_for(
     pseudonymous : from a file of each series of a study that was read
     """
     return study_redactor(
-        row.study, study, named_files(row), hidden=row.hidden, pseudonymous=pseudonymous
+        row.study,
+        study,
+        named_files(row),
+        hidden=row.hidden,
+        pseudonymous=pseudonymous,
+        region_key=row.region_key,
     )
 
 
@@ -183,12 +215,14 @@ def study_redactor(
     *,
     hidden: Iterable[str] = (),
     pseudonymous: bool = False,
+    region_key: bytes = b"",
 ) -> Redactor:
     """Of a study and the files that are used with it.
 
     folder : of the study; `study` is what was read of it, if it was
     files_named : masks and the like, files or folders, and what to call each
     hidden : words that are taken out beside those of the headers
+    region_key : see `Redactor`
     """
     named: list[tuple[Path, str]] = []
     for path, called in files_named:
@@ -218,11 +252,15 @@ def study_redactor(
     words = [*identity_of(files), *hidden]
     if pseudonymous:
         words += header_texts(files)
-    return Redactor(words, folder, named, pseudonymous=pseudonymous)
+    return Redactor(words, folder, named, pseudonymous=pseudonymous, region_key=region_key)
 
 
 def header_texts(files: Iterable[Path]) -> list[str]:
-    """Every text of the headers: whoever wrote it may have written a name."""
+    """Texts of the headers with a word that gsigpu does not know: whoever wrote it may have written a name.
+
+    Words that it knows ("Liver", "Met 1", "Mono 70 keV") stand in its own messages, and name nobody; where they name
+    the patient all the same, `identity_of` has them.
+    """
     texts: dict[str, None] = {}
     for path in files:
         try:
@@ -234,7 +272,12 @@ def header_texts(files: Iterable[Path]) -> list[str]:
                         texts |= dict.fromkeys(str(value).strip() for value in values or ())
         except Exception:  # noqa: BLE001, S112  # pydicom raises anything on a broken header
             continue
-    return [text for text in texts if len(text) >= _SHORT]
+    return [text for text in texts if len(text) >= _SHORT and not _is_plain(text)]
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text holds nothing but words that gsigpu knows, and short numbers."""
+    return is_of_vocabulary(text) or masked(text) == normalised(text)
 
 
 def _spellings(path: Path) -> tuple[str, ...]:

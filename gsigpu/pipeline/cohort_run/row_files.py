@@ -50,7 +50,7 @@ _KEY_LENGTH = 16  # 64 bits: two of a million keys are equal with a probability 
 NO_KEY = "unread"
 FAILURE_SUFFIXES = (".failed.json", ".log")
 # Of what a row leaves: counted up when its files mean something else than before.
-RECORD_FORM = 2
+RECORD_FORM = 3
 DAMAGED_FOLDER = "damaged"
 _DIGEST = "digest_of_record"
 

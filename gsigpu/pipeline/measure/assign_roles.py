@@ -13,7 +13,7 @@ A mapping that says what lesions are says it of all: what would be a lesion and 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,16 +83,33 @@ class RoleKeys:
     """How a mapping names regions, and how a message may tell a user to."""
 
     def __init__(
-        self, role_map: RoleMap, regions: Sequence[FileRegion], *, in_file: bool = False
+        self,
+        role_map: RoleMap,
+        regions: Sequence[FileRegion],
+        *,
+        in_file: bool = False,
+        gate: Callable[[str], str] = str,
     ) -> None:
-        """in_file : the user maps by a file alone, as in a cohort."""
+        """How regions are named.
+
+        in_file : the user maps by a file alone, as in a cohort
+        gate : what to call a region whose name may be that of a person; a name that it changes is not quoted
+        """
         self._map = role_map
         self._regions = regions
         self._in_file = in_file
+        self._gate = gate
+        for region in regions:  # messages show these too
+            gate(region.mask.name)
         # What the mapping says of one region makes no other one's name known.
         self.with_known = {
             region.argument for region in regions if said_role(region)[0] is not None
         }
+
+    @property
+    def names_lesions(self) -> bool:
+        """Whether the mapping says of any region that it is a lesion."""
+        return any(role is Role.LESION for _, role in self._map.roles)
 
     def role(self, region: FileRegion) -> Role | None:
         """What the mapping says."""
@@ -105,7 +122,7 @@ class RoleKeys:
         )
         if region.code.program.startswith("gsigpu") and named == region.mask.name:
             return named.removeprefix("lesion ")
-        return named
+        return self._gate(named)
 
     def remedy(self, region: FileRegion, role: Role) -> str:
         """Options, or lines of the mapping's file, that give a region this role and change no other.
@@ -138,7 +155,7 @@ class RoleKeys:
         candidates = [f"{file}:{label}", f"{file}:{name}"]
         if not region.is_named_by_file:
             candidates.insert(0, label)
-        if name != f"label {label}":
+        if name != f"label {label}" and self._gate(name) == name:
             candidates.insert(0, name)
         for key in candidates:
             one_key = RoleMap(((key.lower(), Role.IGNORE),))
@@ -197,22 +214,17 @@ def _role_in(role_map: RoleMap, region: FileRegion) -> Role | None:
 
 
 def assign_roles(
-    regions: Sequence[FileRegion],
-    role_map: RoleMap,
-    spacing_mm: Spacing,
-    *,
-    in_file: bool = False,
+    regions: Sequence[FileRegion], keys: RoleKeys, spacing_mm: Spacing
 ) -> list[Assigned]:
     """What each region is, in their order.
 
+    keys : of these regions
     spacing_mm : of the study
-    in_file : the user maps by a file alone, as in a cohort
     Raises SettingsError for an option that names no region.
     """
-    keys = RoleKeys(role_map, regions, in_file=in_file)
     keys.require_matches()
     lits = _lits_files(regions, keys, spacing_mm)
-    names_lesions = any(role is Role.LESION for _, role in role_map.roles)
+    names_lesions = keys.names_lesions
     return [_assigned(region, keys, lits, names_lesions=names_lesions) for region in regions]
 
 

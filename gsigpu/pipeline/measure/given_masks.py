@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class MaskFiles:
     fill_between : fill what lies between the drawn slices of regions
     position : what to take a doubtful position from
     maps_in_file : the user maps roles by a file alone, which messages must know
+    called : what to call a region in tables and messages, where its name may be that of a person
     drawn_on : the phase that the masks were drawn on, "" for the one that is measured
     register : carry the masks from there to the phase that is measured
     Raises SettingsError where they are to be carried from nowhere.
@@ -39,6 +41,7 @@ class MaskFiles:
     fill_between: bool = False
     position: PositionChoice | None = None
     maps_in_file: bool = False
+    called: Callable[[str], str] = str
     drawn_on: str = ""
     register: bool = False
 

@@ -224,13 +224,14 @@ class _Collector:
         self._is_position_used |= mask_set.is_positioned_by_choice
         return mask_set
 
+    def _keys(self) -> RoleKeys:
+        files = self._files
+        return RoleKeys(files.roles, self._regions, in_file=files.maps_in_file, gate=files.called)
+
     def _assign(self) -> None:
         """Every region to its role."""
-        in_file = self._files.maps_in_file
-        assigned = assign_roles(
-            self._regions, self._files.roles, self._geometry.spacing_mm, in_file=in_file
-        )
-        keys = RoleKeys(self._files.roles, self._regions, in_file=in_file)
+        keys = self._keys()
+        assigned = assign_roles(self._regions, keys, self._geometry.spacing_mm)
         for index, decision in enumerate(assigned):
             region, role = decision.region, decision.role
             if region.failure_id and decision.by == "unknown":
@@ -351,10 +352,7 @@ class _Collector:
             raise EmptyMask(
                 "holds no lesion",
                 where=", ".join(map(str, self._files.lesions)),
-                remedy=way_to_a_lesion(
-                    self._regions,
-                    RoleKeys(self._files.roles, self._regions, in_file=self._files.maps_in_file),
-                ),
+                remedy=way_to_a_lesion(self._regions, self._keys()),
             )
         masks = StudyMasks(
             lesions=tuple(self._lesions),
