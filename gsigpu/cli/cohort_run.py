@@ -352,6 +352,7 @@ def _tell_plan(manifest: Path, out: Path, request: dict[str, Any], *, as_json: b
         + (f"; {len(plan.left)} not tried" if plan.left else ""),
         *(f"excluded {n} by {rule}" for rule, n in rules.items()),
         *(f"changes  {change}" for change in plan.changes),
+        *([f"removes  results of {plan.n_pruned} rows"] if plan.n_pruned else []),
         f"disk     about {plan.predicted_bytes / 2**20:.0f} MiB more",
         "nothing was done (--dry-run)",
     ]

@@ -275,5 +275,10 @@ def _no_stack(study: Study) -> NoSpectralStack:
     voltages = no_energies(two_voltages(study.series))
     if voltages and not base_images:
         held, remedy = voltages, REMEDY
+    damaged = [skipped for skipped in study.skipped if skipped.damaged]
     what = f"no monoenergetic series, but {held}" if held else "no CT series"
+    if damaged and not held:
+        what += f" that can be read: {len(damaged)} damaged files, the first {damaged[0].path.name}"
+        what += f" ({damaged[0].reason})"
+        remedy = "export or transfer the study again"
     return NoSpectralStack(what, where=study.root, remedy=remedy)

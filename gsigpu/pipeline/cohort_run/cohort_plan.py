@@ -14,6 +14,7 @@ from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings, by_study
 from gsigpu.pipeline.cohort_run.disk_room import predicted_bytes
 from gsigpu.pipeline.cohort_run.inclusion_rules import Exclusion, InclusionRules, before_measuring
 from gsigpu.pipeline.cohort_run.pool import require_outside
+from gsigpu.pipeline.cohort_run.prune import strays
 from gsigpu.pipeline.cohort_run.row_files import row_files, row_name
 from gsigpu.pipeline.cohort_run.run_record import (
     RUN_FILE,
@@ -38,6 +39,7 @@ class CohortPlan:
     all_rows : of the manifest; rows : of those, which the rules leave; excluded : the others
     tasks : the rows that this call looks at, study by study; left : those that it does not
     n_begun : rows with something on disk already
+    n_pruned : rows that left the manifest, whose results go with `prune`
     damaged : what was set aside
     part : what tells a part of a run from others in names of files; "" for the whole
     """
@@ -55,6 +57,7 @@ class CohortPlan:
     tasks: list[tuple[ManifestRow, ...]]
     left: list[ManifestRow]
     n_begun: int
+    n_pruned: int
     predicted_bytes: int
     damaged: list[str]
     part: str
@@ -78,6 +81,7 @@ class CohortPlan:
             "n_studies": len(self.tasks),
             "n_begun": self.n_begun,
             "n_left": len(self.left),
+            "n_pruned": self.n_pruned,
             "excluded": by_rule,
             "changed_settings": self.changes,
             "predicted_bytes": self.predicted_bytes,
@@ -151,6 +155,7 @@ def plan_cohort(
         tasks=tasks,
         left=left,
         n_begun=n_begun,
+        n_pruned=len(strays(out, all_rows)) if options.prune else 0,
         predicted_bytes=n_bytes,
         damaged=damaged,
         part=options.shard_name or _name_of_case(all_rows, lines),

@@ -98,32 +98,35 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text without identity."""
-        if not self._regions:
-            return self._redacted(text)
+        text = self._without_paths(text)
         for name in sorted(self._regions, key=len, reverse=True):
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", self._regions[name], text)
         called = set(self._regions.values())
-        parts = re.split(f"({'|'.join(called)})", text)
-        return "".join(part if part in called else self._redacted(part) for part in parts)
+        parts = re.split(f"({'|'.join(called)})", text) if called else [text]
+        text = "".join(part if part in called else self._without_words(part) for part in parts)
+        return re.sub(f"{_MARK}(\\d+){_MARK}", r"study/file-\1", text)
 
     def region(self, name: str) -> str:
         """What to call a region, here and in every text from now on."""
-        called = self._redacted(name)
+        called = self._without_words(self._without_paths(name))
         if not self._region_key or (called == name and is_of_vocabulary(name)):
             return called
         digest = hmac.digest(self._region_key, name.encode("utf-8", "surrogateescape"), "sha256")
         return self._regions.setdefault(name, f"l-{digest.hex()[:_REGION_DIGITS]}")
 
-    def _redacted(self, text: str) -> str:
+    def _without_paths(self, text: str) -> str:
         if any(root in text for root in self._roots):
             text = self._without_study(text)
         for spelling, called in self._named:
             text = text.replace(spelling, called)
+        return text
+
+    def _without_words(self, text: str) -> str:
         text = self._without_names(text)
         text = self._words.sub(REMOVED, text) if self._words else text
         if self._pseudonymous:
             text = _UID.sub("[uid]", text)
-        return re.sub(f"{_MARK}(\\d+){_MARK}", r"study/file-\1", text)
+        return text
 
     def exception(self, error: BaseException) -> str:
         """What to tell of an error that gsigpu did not raise on purpose."""

@@ -196,7 +196,7 @@ class RowLookup:
         return None
 
 
-_STRAYS = "strays.json"
+STRAYS_FILE = "strays.json"
 _FOLDERS: dict[tuple[Path, str], dict[str, list[Path]]] = {}
 
 
@@ -205,9 +205,9 @@ def write_strays(out: Path, rows: Sequence[ManifestRow]) -> None:
     known = {row_name(row) for row in rows}
     strays = sorted(folder.name for folder in (out / "cases").iterdir() if folder.name not in known)
     if strays:
-        put_json(out / _STRAYS, {"folders": strays}, is_durable=False)
+        put_json(out / STRAYS_FILE, {"folders": strays}, is_durable=False)
     else:
-        (out / _STRAYS).unlink(missing_ok=True)
+        (out / STRAYS_FILE).unlink(missing_ok=True)
 
 
 def _folders_by_key(task: StudyTask) -> dict[str, list[Path]]:
@@ -216,7 +216,7 @@ def _folders_by_key(task: StudyTask) -> dict[str, list[Path]]:
     if place not in _FOLDERS:
         _FOLDERS.clear()
         folders: dict[str, list[Path]] = {}
-        strays = read_json(task.out / _STRAYS) or {"folders": []}
+        strays = read_json(task.out / STRAYS_FILE) or {"folders": []}
         for folder in (task.out / "cases" / name for name in strays["folders"]):
             with contextlib.suppress(OSError):  # one that cannot be listed has nothing to give
                 for name in os.listdir(folder):  # noqa: PTH208  # of thousands

@@ -179,12 +179,12 @@ class _Run:
         """Measures, and makes the tables; None for a shard."""
         plan, state = self.plan, self.state
         with telling(state, self._watch):
-            if plan.options.prune:
-                self.pruned = prune(plan.out, plan.all_rows)
-                state.log(f"pruned: {len(self.pruned)} rows that are not in the manifest any more")
             if plan.changes:
                 state.log(f"{len(plan.changes)} settings changed, see run.json")
             self._measure(plan.tasks, with_pool_name=True)
+            if plan.options.prune:  # after a row that is called otherwise now took up its results
+                self.pruned = prune(plan.out, plan.all_rows)
+                state.log(f"pruned: {len(self.pruned)} rows that are not in the manifest any more")
             for row in plan.left:
                 outcome = RowOutcome(row=row, status=LEFT)
                 state.add(outcome)

@@ -80,6 +80,36 @@ def test_a_remedy_of_a_cohort_does_what_it_says(place, inline, name):
         assert not [text for text in lines if re.search(scenario.message, text)], way
 
 
+PSEUDONYMISED = ["as large as a liver", "unknown names in a folder of files", "contours on every second slice"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PSEUDONYMISED)
+def test_a_remedy_without_identities_does_what_it_says(place, inline, name):
+    """Words that gsigpu knows stay; a name that may be somebody's is called by a hash, one for each."""
+    scenario = SCENARIOS[name]
+    scenario.make(place)
+    key = place.file("key")
+    key.write_text("a key that nobody can guess")
+    masks, hidden = masks_of(scenario, place.folder), ("--pseudonymise", str(key))
+    lines, _ = told_by(place, masks, options=hidden)
+    told = " ".join(lines)
+    assert "[removed]: [" not in told
+    assert not {"alpha", "beta"} & set(re.findall(r"\w+", told))
+    table = pd.read_csv(place.file("out0") / "measurements.csv", dtype=str, keep_default_na=False)
+    if name.startswith("unknown"):
+        assert len({text for text in table.lesion_id if re.fullmatch("l-[0-9a-f]{16}", text)}) == 2
+        return  # which file it is, nobody may know
+    (line,) = (line for line in lines if re.search(scenario.message, line))
+    remedy = line.rpartition("; ")[2]
+    ways = [{"roles": match["roles"].replace("], ", "]\n")} for match in OF_ROW.finditer(remedy)]
+    ways += [{"options": options} for options in ways_out(remedy)]
+    assert ways, remedy
+    for way in ways:
+        options = (*hidden, *way.pop("options", ()))
+        lines, n_failed = told_by(place, masks, options=options, **way)
+        assert (n_failed, [text for text in lines if re.search(scenario.message, text)]) == (0, [])
+
+
 def reviewed(place, words):
     options = shlex.split(words.replace("{here}", str(place.folder)))
     if "--phase" not in options:

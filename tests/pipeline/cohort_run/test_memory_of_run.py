@@ -1,6 +1,7 @@
 """A run remembers what it was begun with, and takes something else only when that is said by name."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -123,7 +124,10 @@ def test_what_a_row_is_called_is_not_measured(cohort, inline, tmp_path):
     }  # fmt: skip
     assert set(pd.read_parquet(out / "measurements").kernel) == {"soft", "lung, sharp"}
     assert run_cohort(cohort.manifest, out).n_skipped == 2
-    pruned = run_cohort(cohort.manifest, out, options=CohortOptions(prune=True)).pruned
+    shutil.rmtree(out / "cases/xC01~PVP~Z")
+    result = run_cohort(cohort.manifest, out, options=CohortOptions(prune=True))
+    assert (result.n_done, result.n_skipped) == (0, 2)  # taken up before they are removed
+    pruned = result.pruned
     assert pruned == ("C01~PVP~A", "C02~PVP~A")
     assert not list(out.glob("cases/C0*"))
     cohort.rows = rows

@@ -2,6 +2,8 @@
 
 import re
 import secrets
+import tarfile
+import zipfile
 
 import pandas as pd
 import pytest
@@ -28,7 +30,7 @@ TEXTS = {
 }  # fmt: skip
 PLACES = (
     "Plantprivate", "Plantseries", "Plantfolder", "Plantfile", "Plantmask", "Plantliver", "Plantcase",
-    "Plantpatient", "Plantreader", "Plantnotes", "Plantexception", "Plantstderr", "Plantregion",
+    "Plantpatient", "Plantarchive", "Plantinner", "Plantreader", "Plantnotes", "Plantexception", "Plantstderr", "Plantregion",
 )  # fmt: skip
 WORDS = [
     *{part for text in TEXTS.values() for part in re.findall(r"Plant\w+", text)},
@@ -70,11 +72,42 @@ def plant(cohort):
     fifth = cohort.folder / "Plantfolder Hans 5/dicom"
     for path in [path for path in fifth.rglob("*") if path.is_file()][:1]:
         path.unlink()
+    pack(cohort, 2, "zip")
+    pack(cohort, 5, "tar.gz")
+    pack(cohort, 6, "zip")
+    damage_member(cohort.folder / cohort.rows[5]["study"])
     cohort.write()
     lines = cohort.manifest.read_text().splitlines()
     told = ["notes", *("Plantnotes" for _ in lines[1:])]
     cohort.manifest.write_text("\n".join(f"{a},{b}" for a, b in zip(lines, told, strict=True)))
     return uids
+
+
+def pack(cohort, number, suffix):
+    """A study as an archive that is named for the patient, and so is what is in it."""
+    row = cohort.rows[number - 1]
+    folder = cohort.folder / row["study"]
+    archive = folder.parent / f"Plantarchive Hans {number}.{suffix}"
+    names = [(path, f"Plantinner Hans/{path.relative_to(folder)}") for path in folder.rglob("*")]
+    if suffix == "zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            for path, name in names:
+                file.write(path, name)
+    else:
+        with tarfile.open(archive, "w:gz") as file:
+            for path, name in names:
+                file.add(path, name, recursive=False)
+    row["study"] = f"{folder.parent.name}/{archive.name}"
+
+
+def damage_member(archive):
+    """Bytes within the pixels of every file: what was packed there does not come out again."""
+    content = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as file:
+        for member in file.infolist():
+            at = member.header_offset + member.compress_size - 100
+            content[at : at + 8] = b"damaged!"
+    archive.write_bytes(content)
 
 
 FAULTS = {
@@ -85,7 +118,7 @@ FAULTS = {
 
 @pytest.fixture
 def planted(make_cohort):
-    cohort = make_cohort(5)
+    cohort = make_cohort(6)
     return cohort, plant(cohort)
 
 
@@ -97,7 +130,7 @@ def key_file(folder):
 
 def check(out, printed, uids):
     failures = pd.read_csv(out / "failures.csv")
-    assert len(failures) >= 3
+    assert len(failures) >= 4
     assert found_in(out, printed, WORDS) == set()
     assert found_in(out, printed, uids) == set()
     assert len(list(out.glob("cases/*/*.log"))) >= 3
