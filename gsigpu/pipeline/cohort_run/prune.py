@@ -59,7 +59,5 @@ def _clear_log(log: Path, kept: set[str]) -> None:
         lines = log.read_text("utf-8", "replace").splitlines(keepends=True)
     except FileNotFoundError:
         return
-    lines = [
-        line for line in lines if all(name in kept for name in _ROW_IN_LOG.findall(line))
-    ]
+    lines = [line for line in lines if all(name in kept for name in _ROW_IN_LOG.findall(line))]
     put_text(log, "".join(lines))
