@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from math import lgamma, log
+
 import numpy as np
 from scipy.stats import norm, t
+
+# Of all tests: p below it shows a difference.
+LEVEL = 0.05
 
 
 def quantile(confidence: float, df: float) -> float:
@@ -41,3 +46,13 @@ def cannot_be_tested(reason: str) -> str:
 def joined(*notes: str) -> str:
     """The notes that say something."""
     return "; ".join(note for note in notes if note)
+
+
+def smallest_exact_p(m: int, n: int) -> float:
+    """The smallest two-sided p that an exact test of m against n units can reach: 2 / C(m + n, m).
+
+    >>> round(smallest_exact_p(6, 6), 5)
+    0.00216
+    """
+    ways = lgamma(m + n + 1) - lgamma(m + 1) - lgamma(n + 1)
+    return float(min(1.0, np.exp(log(2.0) - ways)))

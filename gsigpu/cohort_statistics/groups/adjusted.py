@@ -225,8 +225,8 @@ def adjusted_area(
 
     positive (m,), negative (n,) : finite; *_patients of each lesion; *_covariates (m, K), (n, K) finite numbers
     Its variance is a jackknife over patients that fits the regression anew each time; interval and test are on
-    the log odds, Student's t with patients less groups and covariates. NaN with a note where the negatives do not
-    suffice for the regression.
+    the log odds, Student's t with patients less groups and covariates. NaN with a note where there are too few
+    patients for it, or the negatives do not suffice for the regression.
     """
     x, y = two_groups(oriented(positive, direction), oriented(negative, direction))
     z = [
@@ -256,13 +256,29 @@ def adjusted_area(
     n = int(block.max()) + 1
     left_out = np.array([of_lesions(block[of_x] != k, block[of_y] != k) for k in range(n)])
     df = n - 1.0 - designs[1].shape[1]
-    if not np.isfinite(left_out).all() or df < 1:
-        return without_test(whole, note="too few negative lesions for the regression on covariates")
+    reason = _too_few(whole, left_out, df, np.unique(of_x).size, np.unique(of_y).size)
+    if reason:
+        return without_test(whole, note=reason)
     variance = (n - 1) / n * float(((left_out - left_out.mean()) ** 2).sum())
     return estimate(
         whole, variance, n_positive=np.unique(of_x).size, n_negative=np.unique(of_y).size, df=df,
         confidence=confidence, scale="logit", unit="patient",
     )  # fmt: skip
+
+
+def _too_few(
+    whole: float, left_out: Array, df: float, n_positive_patients: int, n_negative_patients: int
+) -> str:
+    """Why an adjusted area has no test, or nothing."""
+    if np.isnan(whole):
+        return "the negative lesions are too few or too alike for the regression on covariates"
+    if min(n_positive_patients, n_negative_patients) < 2:
+        return "a group has one patient: no standard error"
+    if not np.isfinite(left_out).all():
+        return "the regression on covariates rests on one patient of the negatives"
+    if df < 1:
+        return "no more patients than groups and covariates"
+    return ""
 
 
 def _blocks(of_positive: Codes, of_negative: Codes, n_patients: int) -> Codes:

@@ -28,6 +28,7 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
     no_effect,
     omega_squared,
 )
+from gsigpu.cohort_statistics.groups.rank_reach import kruskal_reach, unreachable
 from gsigpu.cohort_statistics.inference import cannot_be_tested, joined
 from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
 
@@ -128,13 +129,17 @@ def kruskal(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
 
     Its hypothesis is equal distributions: groups that differ in spread alone are called different
     more often than at the level (9 % at 5 % with SDs of 1, 1.5, 0.7, 1, 2 in the study's design); use
-    `welch` there. Kruskal & Wallis, J Am Stat Assoc 1952; 47: 583-621. Tested against R's `kruskal.test`.
+    `welch` there. Where no arrangement of so few values has a p below the level there is no test. Kruskal & Wallis, J Am Stat Assoc 1952; 47: 583-621. Tested against R's `kruskal.test`.
     """
     if len(samples) < 2:
         return undefined("fewer than two groups have values", "epsilon²")
     pooled = np.concatenate(list(samples))
     if np.ptp(pooled) == 0.0:
         return undefined("all values are equal", "epsilon²")
+    sizes = [sample.size for sample in samples]
+    beyond = unreachable(sizes, kruskal_reach(sizes))
+    if beyond:
+        return undefined(beyond, "epsilon²")
     result = stats.kruskal(*samples)
     h, n = float(result.statistic), pooled.size
     effect = epsilon_squared(h, n, len(samples), confidence=confidence)

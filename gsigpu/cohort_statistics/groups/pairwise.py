@@ -24,8 +24,9 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
     small_sample_correction,
 )
 from gsigpu.cohort_statistics.groups.omnibus import Classical
+from gsigpu.cohort_statistics.groups.rank_reach import dunn_reach, unreachable
 from gsigpu.cohort_statistics.groups.studentized_range import range_quantile
-from gsigpu.cohort_statistics.inference import cannot_be_tested, joined
+from gsigpu.cohort_statistics.inference import LEVEL, cannot_be_tested, joined, smallest_exact_p
 from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
 from gsigpu.cohort_statistics.mixed_model.random_intercept import RandomIntercept
 from gsigpu.cohort_statistics.roc.delong import delong
@@ -197,16 +198,38 @@ def dunn(
             tests.append(untested(empty, name))
             continue
         gap = float(mean_rank[a] - mean_rank[b])
-        se = float(np.sqrt(unit * (1 / samples[a].size + 1 / samples[b].size)))
+        sizes = samples[a].size, samples[b].size
+        beyond = _few_ranks(*sizes, n_all)
+        if beyond:
+            tests.append(untested(beyond, name, difference=gap))
+            continue
+        se = float(np.sqrt(unit * (1 / sizes[0] + 1 / sizes[1])))
         p = float(2 * stats.norm.sf(abs(gap) / se))
         tests.append(
             PairTest(
                 difference=gap, ci_low=gap - reach * se, ci_high=gap + reach * se,
                 statistic=gap / se, df=np.inf, p=p, p_unadjusted=p,
-                effect=_cliff(samples[a], samples[b], confidence),
+                effect=_cliff(samples[a], samples[b], confidence), note=_borrowed(*sizes),
             )
         )  # fmt: skip
     return tests
+
+
+def _few_ranks(n_a: int, n_b: int, n_all: int) -> str:
+    """Why a pair of groups has no test of ranks, or nothing."""
+    if min(n_a, n_b) < 2:
+        return "a group has one value"
+    return unreachable((n_a, n_b), dunn_reach(n_a, n_b, n_all))
+
+
+def _borrowed(n_a: int, n_b: int) -> str:
+    """Says so where a p below the level is owed to the ranks of the other groups."""
+    least = smallest_exact_p(n_a, n_b)
+    if least < LEVEL:
+        return ""
+    return f"alone, {n_a} against {n_b} reach no exact p below {least:.3f}".replace(" 0.", " .") + (
+        ": this rests on the ranks of all groups"
+    )
 
 
 def _cliff(a: Array, b: Array, confidence: float) -> Effect:

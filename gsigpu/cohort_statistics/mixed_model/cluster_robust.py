@@ -10,6 +10,9 @@ so that V_R is unbiased where the model holds. One contrast takes Student's t wi
 freedom, several together Hotelling's T² with the degrees of freedom "HTZ" (Tipton & Pustejovsky, J Educ
 Behav Stat 2015; 40: 604-634). Few patients give few degrees of freedom, never too small a p.
 
+Where one patient alone fixes a mean, his residuals are 0 whatever he is like, B_j is singular, and V_R leaves his
+share of the variance out: its expectation lies below what the model says, CMCᵀ. Nothing is tested then.
+
 Tested against clubSandwich (`vcovCR`, `linear_contrast`, `Wald_test`). Assumes independent patients. With
 fewer than about four patients in a cell nothing helps: the test says so by its degrees of freedom.
 """
@@ -26,11 +29,13 @@ from gsigpu.cohort_statistics.mixed_model.nested_intercepts import Array, Codes,
 
 # Eigenvalues of B_j below this share of the largest are 0: a coefficient that one patient alone fixes.
 _SINGULAR = 1e-10
+# V_R keeps all of the variance but for rounding (1e-12 seen), or loses a patient's share, at least 1e-3 with hundreds of patients.
+_LOST_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A weighted sum of coefficients, its standard error and degrees of freedom."""
+    """A weighted sum of coefficients, its standard error and degrees of freedom; NaN where a patient alone fixes a mean."""
 
     estimate: float
     se: float
@@ -54,6 +59,7 @@ class Wald:
 
 
 TOO_MANY = "too few patients for so many comparisons at once"
+ONE_PATIENT = "a mean rests on one patient, whose scatter is unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +79,12 @@ class ClusterRobust:
     def contrast(self, weights: ArrayLike) -> Contrast:
         """Σ weights · coefficients; weights (k,)."""
         c = np.asarray(weights, np.float64)
+        value = float(c @ self.fit.coefficients)
+        if self._loses(c[None, :]):
+            return Contrast(value, np.nan, np.nan)
         se = float(np.sqrt(c @ self.covariance @ c))
         spread = self._spread(c[None, :])[0, 0]
-        return Contrast(
-            float(c @ self.fit.coefficients), se, 2.0 / spread if spread > 0 else np.nan
-        )
+        return Contrast(value, se, 2.0 / spread if spread > 0 else np.nan)
 
     def wald(self, weights: ArrayLike) -> Wald:
         """All of several sums are 0; weights (q, k) of full row rank.
@@ -87,6 +94,8 @@ class ClusterRobust:
         c = np.asarray(weights, np.float64)
         q = c.shape[0]
         value, spread = c @ self.fit.coefficients, c @ self.covariance @ c.T
+        if self._loses(c):
+            return Wald(f=np.nan, df1=q, df2=np.nan, p=np.nan, note=ONE_PATIENT)
         if np.linalg.matrix_rank(spread, hermitian=True) < q:
             return Wald(f=np.nan, df1=q, df2=np.nan, p=np.nan, note=TOO_MANY)
         t2 = float(value @ np.linalg.solve(spread, value))
@@ -99,6 +108,17 @@ class ClusterRobust:
             return Wald(f=np.nan, df1=q, df2=df2, p=np.nan, note=TOO_MANY)
         f = (eta - q + 1) / (eta * q) * t2
         return Wald(f=f, df1=float(q), df2=df2, p=float(stats.f.sf(f, q, df2)))
+
+    def _loses(self, contrasts: Array) -> bool:
+        """Whether the expectation of C V_R Cᵀ, Σ_j (u_jᵀ V_j u_j - v_jᵀ M v_j), falls short of CMCᵀ in any direction."""
+        m = self.fit.covariance
+        mc = contrasts @ m
+        v = np.einsum("jkl,sl->sjk", self.crossed, mc)
+        kept = np.einsum("sk,jkl,tl->st", mc, self.scores, mc)
+        kept -= np.einsum("sjk,kl,tjl->st", v, m, v)
+        size, axes = np.linalg.eigh(mc @ contrasts.T)
+        scaled = (axes / np.sqrt(size)).T
+        return bool(np.linalg.eigvalsh(scaled @ kept @ scaled.T)[0] < 1.0 - _LOST_SHARE)
 
     def _spread(self, contrasts: Array) -> Array:
         """(q, q) variances of the entries of C V_R Cᵀ under the model, each C scaled to expectation 1.

@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import lgamma, log
+from math import lgamma
 from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from gsigpu.cohort_statistics.inference import cannot_be_tested, quantile, two_sided
+from gsigpu.cohort_statistics.inference import (
+    cannot_be_tested,
+    quantile,
+    smallest_exact_p,
+    two_sided,
+)
 from gsigpu.errors import InputError
 
 Scale = Literal["plain", "logit"]
@@ -223,13 +228,3 @@ def newcombe(
 def _inside(auc: float, side: int) -> float:
     """The area itself, moved off the ends, where the variance is 0 too."""
     return auc + side * 1e-9 if auc in (0.0, 1.0) else auc
-
-
-def smallest_exact_p(m: int, n: int) -> float:
-    """The smallest two-sided p that an exact test of m against n units can reach: 2 / C(m + n, m).
-
-    >>> round(smallest_exact_p(6, 6), 5)
-    0.00216
-    """
-    ways = lgamma(m + n + 1) - lgamma(m + 1) - lgamma(n + 1)
-    return float(min(1.0, np.exp(log(2.0) - ways)))

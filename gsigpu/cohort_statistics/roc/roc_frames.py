@@ -16,14 +16,16 @@ from scipy.special import expit, logit
 
 from gsigpu.cohort_statistics.frames import CURVE_COLUMNS, ROC_COLUMNS
 from gsigpu.cohort_statistics.inference import (
+    LEVEL,
     cannot_be_tested,
     containing,
     joined,
     quantile,
+    smallest_exact_p,
     two_sided,
 )
 from gsigpu.cohort_statistics.multiplicity import within_families
-from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, smallest_exact_p
+from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate
 from gsigpu.cohort_statistics.roc.bootstrap import (
     Pair,
     Replicates,
@@ -49,7 +51,6 @@ Curve = dict[str, str | Array]
 
 FROM_THE_DATA = "direction taken from the data"
 SAME = {"delong": "one lesion per patient: the same variance as obuchowski"}
-LEVEL = 0.05
 UNREACHABLE = (
     "with so few units an exact test cannot go below p = {p:.3g}, after Holm over {n} pairs {adjusted:.3g}: "
     "not shown is not the same as no difference"

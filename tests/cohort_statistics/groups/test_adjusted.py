@@ -50,6 +50,40 @@ def test_lesions_without_a_covariate_are_left_out_and_counted():
     assert frame.iloc[0]["p"] == adjusted(ROWS.drop([4, 9])).iloc[0]["p"]
 
 
+def test_an_adjusted_area_says_what_there_is_too_little_of():
+    """It blamed the negatives whatever was missing."""
+    rng = np.random.default_rng(3)
+
+    def note(patients_x, patients_y, ages_y, n_covariates=1):
+        x, y = rng.normal(1, 1, len(patients_x)), rng.normal(0, 1, len(patients_y))
+        z = [rng.normal(size=(len(side), n_covariates)) for side in (x, y)]
+        if ages_y is not None:
+            z[1][:, 0] = ages_y
+        result = adjusted_area(x, y, patients_x, patients_y, *z)
+        assert np.isnan(result.p)
+        return result.note.removeprefix("cannot be tested: ")
+
+    assert note([1, 1, 1], [2, 3, 4, 5], None) == "a group has one patient: no standard error"
+    assert note([1, 2, 3], [4, 4, 4], None) == "a group has one patient: no standard error"
+    assert "too alike" in note([1, 2, 3], [4, 5, 6, 7], [50.0, 50, 50, 50])
+    assert "rests on one patient" in note([1, 2, 3], [4, 5, 6, 7], [50.0, 50, 50, 60])
+    assert note([1, 2], [4, 4, 4, 5, 5, 5], None, 2) != ""
+    assert note([1, 2], [4, 4, 4, 5, 5, 5], None, 2).startswith("no more patients")
+
+
+def test_a_pair_with_a_group_of_one_patient_is_not_tested_with_the_others_scatter():
+    """His residuals are 0 whatever he is like, and the variance was that of the other group alone."""
+    kept = ROWS[
+        (ROWS["group"] != "a")
+        | (ROWS["patient"] == ROWS.loc[ROWS["group"] == "a", "patient"].iloc[0])
+    ]
+    frame = adjusted(kept, names=("age",))
+    pairs = frame[frame["test"] == "adjusted"].set_index(["group_a", "group_b"])
+    assert pairs["p"].notna().tolist() == [False, False, True]
+    assert np.isnan(frame.iloc[0]["p"])
+    assert "a mean rests on one patient" in frame.iloc[0]["note"]
+
+
 def test_groups_that_are_their_site_cannot_be_adjusted_for_it():
     frame = adjusted(ROWS.assign(site=ROWS["group"]), names=("site",))
     assert frame["p"].isna().all()

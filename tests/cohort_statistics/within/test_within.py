@@ -48,6 +48,25 @@ def test_variances_are_lme4s(name):
     np.testing.assert_allclose(cluster_robust(fit).covariance, r["vcov"], rtol=1e-5, atol=1e-7)
 
 
+def test_a_group_of_one_patient_is_not_tested():
+    """Its variance was rounding: intervals without width and p = 0, or bounds of 1e132."""
+    rng = np.random.default_rng(5)
+    patient = np.repeat(["p", "q", "r", "s", "s"], 2)
+    lesion = np.repeat(["1", "1", "1", "1", "2"], 2)
+    frame = within_tests(
+        rng.normal(size=10), lesion, patient, ["core", "rim"] * 5, order=["core", "rim"],
+        comparison="region", groups=np.repeat(list("aabcc"), 2), group_order=["a", "b", "c"],
+    ).set_index("test")  # fmt: skip
+    inside = frame.loc["mixed-in-group"].set_index("group")
+    assert inside["p"].notna().to_dict() == {"a": True, "b": False, "c": False}
+    assert inside["ci_low"].notna().to_dict() == {"a": True, "b": False, "c": False}
+    assert inside["difference"].notna().all()
+    assert inside.loc[["b", "c"], "note"].str.startswith("cannot be tested").all()
+    assert np.isnan(frame.loc["mixed-interaction", "p"])
+    assert "rests on one patient" in frame.loc["mixed-interaction", "note"]
+    assert np.isfinite(frame.loc["mixed", "p"])
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_differences_and_ratios_are_clubsandwichs(name):
     r = CASES[name]
