@@ -31,8 +31,9 @@ from gsigpu.report.flow_boxes import frame_of_flow
 from gsigpu.report.methods import methods
 from gsigpu.report.page import DEFAULT_TITLE, Tables, render, source_name, tables_of
 from gsigpu.report.table_cells import definition_words, with_unit
-from gsigpu.report.table_files import in_file_order, write_frames, write_tables, write_workbook
+from gsigpu.report.table_files import in_file_order, write_frames, write_tables
 from gsigpu.report.word_file import write_word_file
+from gsigpu.report.workbook import write_workbook
 from gsigpu.tables.cutoff_table import read_cutoffs
 from gsigpu.tables.lesion_columns import as_text
 from gsigpu.tables.observations import Choice, Observations, read_observations
