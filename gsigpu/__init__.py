@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.map.prepare_maps import SeriesOverrides
     from gsigpu.pipeline.measure.given_masks import MaskFiles
     from gsigpu.pipeline.measure.mask_images import measure_masks as measure
+    from gsigpu.pipeline.measure.measure_phases import measure_phases, write_phases
     from gsigpu.pipeline.measure.measurement import MeasureSettings
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
     from gsigpu.pipeline.measure.parameters import ParameterSettings
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from gsigpu.regions.region_layout import RegionSettings
     from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observations import Choice
+    from gsigpu.tables.phase_pairs import between_phases
 
 __all__ = [
     "AmbiguousStack",
@@ -141,6 +143,7 @@ __all__ = [
     "WrongPatient",
     "WrongPhase",
     "__version__",
+    "between_phases",
     "cohort_init",
     "cohort_run",
     "cohort_stats",
@@ -148,16 +151,21 @@ __all__ = [
     "compute",
     "map",
     "measure",
+    "measure_phases",
     "review",
     "scan",
     "write_measurement",
     "write_phantom",
     "write_phantom_cohort",
+    "write_phases",
 ]
 
 _HOMES = {
     "MeasureSettings": ("gsigpu.pipeline.measure.measurement", "MeasureSettings"),
     "ParameterSettings": ("gsigpu.pipeline.measure.parameters", "ParameterSettings"),
+    "between_phases": ("gsigpu.tables.phase_pairs", "between_phases"),
+    "measure_phases": ("gsigpu.pipeline.measure.measure_phases", "measure_phases"),
+    "write_phases": ("gsigpu.pipeline.measure.measure_phases", "write_phases"),
     "CaseLabels": ("gsigpu.pipeline.measure.measurement_rows", "CaseLabels"),
     "write_measurement": ("gsigpu.pipeline.measure.write_measurement", "write_measurement"),
     "RegionSettings": ("gsigpu.regions.region_layout", "RegionSettings"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +55,7 @@ def map_command(
     slope: Annotated[
         str, typer.Option("--slope", help="What lambda-hu means: paper, A-B, A-B/D or fit:A-B.")
     ] = DEFAULT_SLOPE,
-    phase: options.Phase = None,
+    phase: options.PhaseOrAll = None,
     series: options.SeriesChoice,
     energies: options.Energies,
     output_format: Annotated[
@@ -115,9 +116,11 @@ def map_command(
 
     Example: gsigpu map /data/study-0042 -o maps --phase PVP --slope 40-100
     """
+    from gsigpu.pipeline.map.map_phases import map_phases
     from gsigpu.pipeline.map.map_study import map_study
 
-    companion = _companion(
+    measuring = partial(
+        _companion,
         folder,
         maps=maps,
         slope=slope,
@@ -138,40 +141,79 @@ def map_command(
         register=register,
         position=mask_position,
     )
+    companions = [measuring()]
     watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
     study = options.read_folder(
         folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
     )
     warn(study.warnings)  # now: they may be the reason of what fails below
-    result = map_study(
-        study,
-        out,
-        maps=maps,
-        slope=slope,
-        phase=phase,
-        series=series,
-        energies_kev=split_numbers(energies, "--energies"),
-        output_format=output_format.value,
-        outside=None if outside is None else outside.value,
-        with_dicom=dicom,
-        compress=None if compress is None else compress.value,
-        backend=backend.value,
-        n_workers=workers,
-        overwrite=overwrite,
-        watcher=watcher,
-        companion=companion,
+    request: dict[str, Any] = {
+        "maps": maps,
+        "slope": slope,
+        "series": series,
+        "energies_kev": split_numbers(energies, "--energies"),
+        "output_format": output_format.value,
+        "outside": None if outside is None else outside.value,
+        "with_dicom": dicom,
+        "compress": None if compress is None else compress.value,
+        "backend": backend.value,
+        "n_workers": workers,
+        "overwrite": overwrite,
+        "watcher": watcher,
+    }
+    if phase == options.ALL_PHASES:
+        first, companions = companions[0], []
+
+        def next_companion() -> MeasureCompanion | None:
+            companions.append(measuring() if companions else first)
+            return companions[-1]
+
+        masks = [
+            path
+            for path in (*(mask or ()), liver_mask, vessel_mask, aorta_mask, normal_mask)
+            if path
+        ]
+        results = list(
+            map_phases(study, out, companion_of=next_companion, protected=masks, **request).values()
+        )
+    else:
+        results = [map_study(study, out, phase=phase, companion=companions[0], **request)]
+    told = [
+        _told(result, companion, n_known=len(study.warnings))
+        for result, companion in zip(results, companions, strict=True)
+    ]
+    records = [record for record, _ in told]
+    if as_json:
+        of_all = {"out": str(out), "phases": records}
+        typer.echo(json.dumps(of_all if phase == options.ALL_PHASES else records[0], indent=2))
+    else:
+        typer.echo("\n\n".join(text for _, text in told))
+    measure_command.fail_if_any(
+        [
+            failure
+            for companion in companions
+            if companion is not None and companion.measurement is not None
+            for failure in companion.measurement.failures
+        ]
     )
-    warn(result.warnings[len(study.warnings) :])
+
+
+def _told(
+    result: MapResult, companion: MeasureCompanion | None, *, n_known: int
+) -> tuple[dict[str, Any], str]:
+    """What came of a phase, for `--json` and for a person; its warnings are printed.
+
+    n_known : warnings of the study, which were printed before
+    """
+    warn(result.warnings[n_known:])
     record, text = result.as_dict(), summary(result)
     measurement = None if companion is None else companion.measurement
     if companion is not None and measurement is not None:
-        tables = [out / name for name in companion.files]
-        warn(measure_command.ids_to_read_as_text(measurement, tables[0]))
+        tables = [result.out / name for name in companion.files]
+        warn(measure_command.ids_to_read_as_text(measurement.table, tables[0]))
         record["measurement"] = measure_command.as_record(measurement, tables)
         text += f"\n\n{measure_command.summary(measurement, tables)}"
-    typer.echo(json.dumps(record, indent=2) if as_json else text)
-    if measurement is not None:
-        measure_command.fail_if_any(measurement.failures)
+    return record, text
 
 
 def _companion(

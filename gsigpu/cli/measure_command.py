@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,8 @@ from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gsigpu.caution import Caution
     from gsigpu.pipeline.measure.collected_masks import Failure
     from gsigpu.pipeline.measure.measurement import Measurement
@@ -39,7 +41,15 @@ def measure_command(
     slope: measure_options.Slopes,
     rim: measure_options.Rim = "auto",
     rim_dimensions: measure_options.RimDimensions = "auto",
-    phase: options.Phase = None,
+    phase: options.PhaseOrAll = None,
+    haematocrit: Annotated[
+        float | None,
+        typer.Option(
+            "--haematocrit",
+            metavar="SHARE",
+            help="0.42; with --phase all and a delayed phase also the extracellular volume.",
+        ),
+    ] = None,
     liver_mask: measure_options.LiverMask = None,
     vessel_mask: measure_options.VesselMask = None,
     aorta_mask: measure_options.AortaMask = None,
@@ -102,6 +112,7 @@ def measure_command(
     """
     from gsigpu.dicom.reading.directory_records import study_name
     from gsigpu.output.staging import require_free
+    from gsigpu.pipeline.measure.measure_phases import measure_phases, write_phases
     from gsigpu.pipeline.measure.measure_study import measure_study
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
     from gsigpu.pipeline.measure.write_measurement import (
@@ -124,6 +135,11 @@ def measure_command(
     )
     if plot and "profile" not in settings.regions.regions:
         raise SettingsError("--plot shows the profile", remedy="add profile to --regions")
+    is_all = phase == options.ALL_PHASES
+    if haematocrit is not None and not is_all:
+        raise SettingsError(
+            "--haematocrit is for a table of all phases", remedy="add --phase all, or leave it out"
+        )
     require_free(
         files_beside(out, with_wide=wide, with_dicom=dicom, with_plot=plot),
         overwrite=overwrite,
@@ -149,52 +165,55 @@ def measure_command(
     study = options.read_folder(
         folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
     )
-    measurement = measure_study(
-        study,
-        masks,
-        settings=settings,
-        labels=CaseLabels(
+    request: dict[str, Any] = {
+        "settings": settings,
+        "labels": CaseLabels(
             case_id=case or study_name(folder.resolve()),
             patient_id=patient,
             group=group,
             reader=reader,
         ),
-        phase=phase,
-        series=series,
-        energies_kev=split_numbers(energies, "--energies"),
-        backend=backend.value,
-        n_workers=workers,
-        watcher=watcher,
-    )
-    written = write_measurement(
-        measurement,
-        out,
-        masks=masks,
-        with_wide=wide,
-        with_dicom=dicom,
-        with_plot=plot,
-        overwrite=overwrite,
-    )
-    warn(measurement.warnings)
-    warn(ids_to_read_as_text(measurement, out))
-    notes: list[Caution] = []
+        "series": series,
+        "energies_kev": split_numbers(energies, "--energies"),
+        "backend": backend.value,
+        "n_workers": workers,
+        "watcher": watcher,
+    }
+    beside = {"with_wide": wide, "with_dicom": dicom, "with_plot": plot, "overwrite": overwrite}
+    if is_all:
+        measured = measure_phases(study, masks, haematocrit=haematocrit, **request)
+        written = write_phases(measured, out, masks=masks, **beside)
+        measurements: Sequence[Measurement] = measured.phases
+        table_written = measured.table
+    else:
+        measurement = measure_study(study, masks, phase=phase, **request)
+        written = write_measurement(measurement, out, masks=masks, **beside)
+        measurements, table_written = [measurement], measurement.table
+    warn(dict.fromkeys(line for measurement in measurements for line in measurement.warnings))
+    warn(ids_to_read_as_text(table_written, out))
+    notes: list[list[Caution]] = [[] for _ in measurements]
     if dicom:
         from gsigpu.pipeline.measure.dicom_results import dicom_notes
 
-        notes = dicom_notes(measurement)
-        warn(notes)
+        notes = [dicom_notes(measurement) for measurement in measurements]
+        warn(dict.fromkeys(line for lines in notes for line in lines))
+    records = [
+        as_record(measurement, written, lines)
+        for measurement, lines in zip(measurements, notes, strict=True)
+    ]
     if as_json:
-        typer.echo(json.dumps(as_record(measurement, written, notes), indent=2))
+        record = {"files": [str(path) for path in written], "n_rows": len(table_written), "phases": records}  # fmt: skip
+        typer.echo(json.dumps(record if is_all else records[0], indent=2))
     else:
-        typer.echo(summary(measurement, written))
-    fail_if_any(measurement.failures)
+        typer.echo("\n\n".join(summary(measurement, written) for measurement in measurements))
+    fail_if_any([failure for measurement in measurements for failure in measurement.failures])
 
 
-def ids_to_read_as_text(measurement: Measurement, out: Path) -> list[str]:
+def ids_to_read_as_text(table: pd.DataFrame, out: Path) -> list[str]:
     """A warning where a CSV does not say by itself that its ids are text."""
     from gsigpu.tables.measurement_table import ids_that_change_in_csv
 
-    changed = ids_that_change_in_csv(measurement.table) if out.suffix.lower() == ".csv" else []
+    changed = ids_that_change_in_csv(table) if out.suffix.lower() == ".csv" else []
     if not changed:
         return []
     what = "this id" if len(changed) == 1 else "these ids"

@@ -95,6 +95,11 @@ PatternFile = Annotated[
 Phase = Annotated[
     str | None, typer.Option("--phase", help="Which phase, where the folder holds several.")
 ]
+PhaseOrAll = Annotated[
+    str | None,
+    typer.Option("--phase", help="Which phase, where the folder holds several; all for every one."),
+]
+ALL_PHASES = "all"
 SeriesChoice = Annotated[
     list[str],
     list_option("--series", text="Only series with this number, UID or words in the description"),

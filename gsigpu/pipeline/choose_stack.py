@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 from gsigpu.caution import Caution
-from gsigpu.dicom.model import SpectralStack, Study
+from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import TooFewEnergies
@@ -75,6 +76,26 @@ def choose_stack(
         left_aside=() if energies_kev else tuple(left_aside(study, stack)),
         scan_seconds=scan_seconds,
     )
+
+
+def phases_of(study: Study) -> list[str | None]:
+    """Every phase that has monoenergetic series, in the order of the study; None for the only one of a study."""
+    phases = [
+        series.phase
+        for series in study.series
+        if series.kind is SeriesKind.VMI and series.energy_kev is not None
+    ]
+    known = list(dict.fromkeys(phases))
+    return [None] if len(known) < 2 else list(known)
+
+
+def phase_word(phase: str | None) -> str:
+    """A phase as a part of a file's or a folder's name.
+
+    >>> phase_word("PVP"), phase_word("late/venous"), phase_word(None)
+    ('PVP', 'late-venous', 'phase')
+    """
+    return re.sub(r"[^\w-]+", "-", phase or "") or "phase"
 
 
 def only_energies(stack: SpectralStack, energies_kev: Sequence[float]) -> SpectralStack:

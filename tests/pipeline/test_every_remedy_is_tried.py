@@ -7,6 +7,7 @@ import pytest
 from gsigpu import errors
 from tests.pipeline.cohort_run import test_setting_remedies as of_cohort
 from tests.pipeline.measure import test_carried_masks as of_carried
+from tests.pipeline.measure import test_measure_phases as of_phases
 from tests.pipeline.measure import test_remedies as of_masks
 from tests.pipeline.measure import test_setting_remedies as of_settings
 from tests.pipeline.measure.printed_lines import PRINTED
@@ -45,6 +46,7 @@ LINES = [
     *(problem.line for problem in of_cohort.PROBLEMS.values()),
     *IN_COHORT,
     *of_carried.LINES,
+    *of_phases.LINES,
 ]
 REMEDIES = {
     place: pattern

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -28,7 +29,7 @@ _BESIDE = {
     "plot": ".profile.png",
 }
 
-_COMMAND = "measure"
+COMMAND = "measure"
 _LIBRARIES = ("numpy", "scipy", "pydicom", "highdicom", "pandas", "xraydb")
 
 
@@ -59,15 +60,34 @@ def was_measured(path: Path, out: Path) -> bool:
 
     The provenance beside the table names the files of a measurement.
     """
+    return path.name in _measured_names(out)
+
+
+def _measured_names(out: Path) -> list[str]:
+    """Names of the files of an earlier table of that name, as its provenance has them."""
     try:
         record = json.loads(out.with_suffix(_BESIDE["json"]).read_text("utf-8"))
     except (OSError, ValueError):
-        return False
-    return (
-        isinstance(record, dict)
-        and record.get("command") == _COMMAND
-        and path.name in record.get("files", ())
-    )
+        return []
+    if not isinstance(record, dict) or record.get("command") != COMMAND:
+        return []
+    names = [str(name) for name in record.get("files", ())]
+    return [name for name in names if Path(name).name == name and name.startswith(out.stem)]
+
+
+@contextmanager
+def replaced(out: Path, *, keep: Collection[Path], overwrite: bool) -> Iterator[list[Path]]:
+    """What went with an earlier table of that name, and is not written now, goes too: it would pass for this one's.
+
+    keep : resolved paths that are never removed
+    Yields a list to fill with what is written.
+    """
+    earlier = [out.parent / name for name in _measured_names(out)] if overwrite else []
+    written: list[Path] = []
+    yield written
+    for path in earlier:
+        if path not in written and path.resolve() not in keep:
+            path.unlink(missing_ok=True)
 
 
 def write_measurement(
@@ -89,6 +109,47 @@ def write_measurement(
     """
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
     finals = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
+    read = require_no_mask(finals, measurement)
+    with (
+        replaced(out, keep=read, overwrite=overwrite) as written,
+        staged_files(
+            finals, overwrite=overwrite, is_replaceable=lambda path: was_measured(path, out)
+        ) as folder,
+    ):
+        write_table(measurement.table, folder / out.name)
+        if with_wide:
+            write_table(wide(measurement.table), folder / beside["wide"].name)
+        notes = write_beside(
+            measurement, folder / out.name, with_dicom=with_dicom, with_plot=with_plot
+        )
+        if not (folder / beside["presentation"].name).exists():
+            finals = [path for path in finals if path != beside["presentation"]]
+        record = provenance(measurement, masks, files=[path.name for path in finals], notes=notes)
+        text = json.dumps(record, indent=2)
+        (folder / beside["json"].name).write_text(text + "\n", "utf-8")
+        written.extend(finals)
+    return [out, *finals[:-1]]
+
+
+def require_no_mask(finals: Sequence[Path], measurement: Measurement) -> set[Path]:
+    """The mask files that were read; raises OutputError where an output would be written over one of them."""
+    masks_read = [*(path for _, path in measurement.masks.files), *measurement.masks.parts]
+    read = {path.resolve() for path in masks_read}
+    for path in finals:
+        if path.resolve() in read:
+            raise OutputError(
+                "is a mask that was measured", where=path, remedy="choose another output"
+            )
+    return read
+
+
+def write_beside(
+    measurement: Measurement, table: Path, *, with_dicom: bool, with_plot: bool
+) -> list[Caution]:
+    """Writes what goes with a table of one phase: SEG, SR, presentation state where there is one, plot.
+
+    Returns warnings of what was written.
+    """
     notes: list[Caution] = []
     if with_dicom:
         from gsigpu.pipeline.measure.dicom_results import (
@@ -98,38 +159,18 @@ def write_measurement(
         )
 
         notes = dicom_notes(measurement)
-        if not has_presentation(measurement):
-            finals.remove(beside["presentation"])
-    masks_read = [*(path for _, path in measurement.masks.files), *measurement.masks.parts]
-    read = {path.resolve() for path in masks_read}
-    for path in finals:
-        if path.resolve() in read:
-            raise OutputError(
-                "is a mask that was measured", where=path, remedy="choose another output"
-            )
-    earlier = [path for path in {*beside.values()} - {*finals} if was_measured(path, out)]
-    with staged_files(
-        finals, overwrite=overwrite, is_replaceable=lambda path: was_measured(path, out)
-    ) as folder:
-        staged = {what: folder / path.name for what, path in beside.items()}
-        write_table(measurement.table, folder / out.name)
-        if with_wide:
-            write_table(wide(measurement.table), staged["wide"])
-        if with_dicom:
-            drawn = staged["presentation"] if beside["presentation"] in finals else None
-            write_dicom(measurement, staged["seg"], staged["sr"], drawn)
-        if with_plot:
-            from gsigpu.pipeline.measure.profile_plot import save_profiles
+        presentation = table.with_suffix(_BESIDE["presentation"])
+        write_dicom(
+            measurement,
+            table.with_suffix(_BESIDE["seg"]),
+            table.with_suffix(_BESIDE["sr"]),
+            presentation if has_presentation(measurement) else None,
+        )
+    if with_plot:
+        from gsigpu.pipeline.measure.profile_plot import save_profiles
 
-            save_profiles(staged["plot"], measurement)
-        record = provenance(measurement, masks, files=[path.name for path in finals], notes=notes)
-        text = json.dumps(record, indent=2)
-        staged["json"].write_text(text + "\n", "utf-8")
-    if overwrite:  # what went with an earlier table would pass for this one's
-        for path in earlier:
-            if path.resolve() not in read:
-                path.unlink(missing_ok=True)
-    return [out, *finals[:-1]]
+        save_profiles(table.with_suffix(_BESIDE["plot"]), measurement)
+    return notes
 
 
 @cache
@@ -152,7 +193,7 @@ def provenance(
     """
     return {
         "software": f"gsigpu {__version__}",
-        "command": _COMMAND,
+        "command": COMMAND,
         "files": list(files),
         "versions": {**_versions()},
         "backend": measurement.backend,

@@ -11,14 +11,14 @@ from typing import Any
 
 from gsigpu.caution import Caution
 from gsigpu.choices import DEFAULT_SLOPE
-from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
+from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.reading import card_frames
 from gsigpu.dicom.reading.directory_records import study_name
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import EmptyMask, GsigpuError, MaskError, SettingsError
 from gsigpu.output.staging import staged_folder
-from gsigpu.pipeline.choose_stack import ChosenStack, only_energies
+from gsigpu.pipeline.choose_stack import ChosenStack, only_energies, phases_of
 from gsigpu.pipeline.cohort_run.redaction import study_redactor
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.map_companion import MeasureCompanion
@@ -122,7 +122,7 @@ def review_study(
     scan_seconds = perf_counter() - begun
     stacks = [
         only_energies(select_stack(study, phase=phase, series=series), energies_kev)
-        for phase in phases or _phases_of(study)
+        for phase in phases or phases_of(study)
     ]
     case_id = case_id or study_name(study.root.resolve())
     labels = CaseLabels(case_id=case_id, patient_id=case_id)
@@ -254,17 +254,6 @@ def review_study(
         failures=tuple({str(error): error for error in failures}.values()),
         pictures=out / FOLDER if addresses else None,
     )
-
-
-def _phases_of(study: Study) -> list[str | None]:
-    """Every phase that has monoenergetic series, in the order of the study."""
-    phases = [
-        series.phase
-        for series in study.series
-        if series.kind is SeriesKind.VMI and series.energy_kev is not None
-    ]
-    known = list(dict.fromkeys(phases))
-    return [None] if len(known) < 2 else list(known)
 
 
 def _apart(stacks: Sequence[SpectralStack]) -> list[Caution]:
