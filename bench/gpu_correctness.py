@@ -71,6 +71,31 @@ def _linear_maps_error(
     return float((error - bound)[~padded].max()), 0.5
 
 
+def gather_voxels(sizes: Sizes) -> Iterator[Check]:
+    """Voxels that are not those of NumPy's indexing: of planes among others, and of rows that begin in a plane's middle."""
+    import cupy
+
+    from gsigpu.backends import gpu
+
+    rng = np.random.default_rng(5)
+    n = sizes.plane**2
+    planes = stored_values(3, 2, n, seed=6)
+    sizes_of_slices = (n // 3, 0, n)
+    chosen = [np.sort(rng.choice(n, size, replace=False)) for size in sizes_of_slices]
+    starts = np.concatenate([[0], np.cumsum(sizes_of_slices)]).astype(np.int64)
+    indices = np.concatenate(chosen)
+    there = cupy.asarray(planes), cupy.asarray(starts), cupy.asarray(indices.astype(np.int32))
+    out = cupy.zeros(len(indices), np.int16)
+    gpu.gather_voxels(there[0][:, 1], *there[1:], out)
+    expected = np.concatenate([planes[s, 1][of_slice] for s, of_slice in enumerate(chosen)])
+    yield "gather_voxels: other voxels", float(np.count_nonzero(out.get() != expected)), 0.0
+    end, first = int(starts[1]), int(chosen[0][0])
+    rows = cupy.asarray(planes[:1, 1, first:])
+    gpu.gather_voxels(rows, there[1][:2], there[2], out, origin=first)
+    n_wrong = np.count_nonzero(out.get()[:end] != expected[:end])
+    yield "gather_voxels: other voxels of rows", float(n_wrong), 0.0
+
+
 def _segments(sizes: Sizes) -> tuple[Any, Any, Any]:
     rng = np.random.default_rng(2)
     starts = np.int64([0, 1, 1, 40, sizes.voxels // 10, sizes.voxels // 2])
@@ -205,6 +230,7 @@ def whole_flow(sizes: Sizes) -> Iterator[Check]:
 # Every function of gsigpu.backends.Backend by its name (a test holds that), and what is made of them.
 CHECKS: dict[str, Callable[[Sizes], Iterator[Check]]] = {
     "linear_maps": linear_maps,
+    "gather_voxels": gather_voxels,
     "sort_segments": sort_segments,
     "segment_moments": segment_moments,
     "segment_histograms": segment_histograms,

@@ -1,4 +1,4 @@
-"""Part of `gpu.py`: distances, regions and statistics of their voxels, on the card and on the CPU."""
+"""Part of `gpu.py`: voxels of regions, distances, regions and statistics of their voxels, on the card and on the CPU."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gsigpu.regions.region_mask import RegionMask
 from gsigpu.regions.segment_statistics import Segments, statistics_of_segments
 
 _N_PARAMETERS = 5
+_N_PLANES = 11  # energies of a slice
 _SPACING = (2.5, 0.8, 0.8)
 
 
@@ -26,6 +27,8 @@ def lines(sizes: Sizes) -> list[str]:
 
     rows, wrong = [], []
     for name, build, same in (
+        (f"voxels of an organ out of {_N_PLANES} planes, which lie where they are taken", _gathering, _same_voxels),
+        (f"voxels of an organ out of {_N_PLANES} planes to the card: taken on the CPU, or rows up and taken there", _bringing, _same_voxels),
         (f"statistics of {sizes.voxels:,} voxels and ten parts, {_N_PARAMETERS} maps", _statistics, _same_numbers),
         (f"distances in the boxes of {sizes.lesions} lesions (kernel alone)", _distances, _same_distances),
         (f"core, rim and shells of {sizes.lesions} lesions, liver and vessels", _regions, _same_regions),
@@ -55,6 +58,53 @@ def lines(sizes: Sizes) -> list[str]:
     if wrong:
         raise WrongResults([*table, "", f"**Other results on the card: {'; '.join(wrong)}.**"])
     return table
+
+
+def _organ(sizes: Sizes) -> tuple[Any, Any]:
+    """Planes of a slice, and indices of the voxels of an ellipse half as wide as it."""
+    y, x = np.indices((sizes.plane, sizes.plane)) / sizes.plane - 0.5
+    planes = np.random.default_rng(7).integers(-1000, 2000, (_N_PLANES, sizes.plane**2))
+    return planes.astype(np.int16), np.flatnonzero((y / 0.3) ** 2 + (x / 0.25) ** 2 <= 1)
+
+
+def _gathering(place: Callable[[Any], Any], sizes: Sizes) -> Callable[[], Any]:
+    planes, indices = _organ(sizes)
+    starts, there = place(np.int64([0, indices.size])), place(planes)
+    at = place(indices.astype(np.int32 if place is not np.asarray else np.intp))
+    out = place(np.zeros((_N_PLANES, indices.size), np.int16))
+
+    def work() -> Any:
+        for plane, row in zip(there, out, strict=True):
+            backend_for(out).gather_voxels(plane.reshape(1, -1), starts, at, row)
+        return out
+
+    return work
+
+
+def _bringing(place: Callable[[Any], Any], sizes: Sizes) -> Callable[[], Any]:
+    """Both end on the card."""
+    import cupy
+
+    if place is np.asarray:
+        taken = _gathering(place, sizes)
+        return lambda: cupy.asarray(taken())
+    planes, indices = _organ(sizes)
+    first = int(indices[0]) // sizes.plane * sizes.plane
+    end = (int(indices[-1]) // sizes.plane + 1) * sizes.plane
+    starts, at = cupy.asarray(np.int64([0, indices.size])), cupy.asarray(indices.astype(np.int32))
+    out = cupy.zeros((_N_PLANES, indices.size), np.int16)
+
+    def work() -> Any:
+        for plane, row in zip(planes, out, strict=True):
+            rows = cupy.asarray(plane[first:end]).reshape(1, -1)
+            backend_for(out).gather_voxels(rows, starts, at, row, origin=first)
+        return out
+
+    return work
+
+
+def _same_voxels(expected: Any, other: Any) -> bool:
+    return np.array_equal(on_host(expected), other.get())
 
 
 def _statistics(place: Callable[[Any], Any], sizes: Sizes) -> Callable[[], Any]:

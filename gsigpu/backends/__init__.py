@@ -49,6 +49,19 @@ class Backend(Protocol):
         Raises GridMismatch if the shapes disagree.
         """
 
+    def gather_voxels(
+        self, planes: Any, starts: Any, indices: Any, out: Any, *, origin: int = 0
+    ) -> None:
+        """Voxels of planes by their indices.
+
+        out[i] = planes[s, indices[i] - origin] for starts[s] <= i < starts[s + 1]
+
+        planes : (S, N) int16, each plane C-contiguous
+        starts : (S + 1,) int64, ascending, within `out`; on a card it lies there too
+        indices : (M,) of voxels in a whole plane, of which the first `origin` are not here; int32 on a card
+        out : (M,) int16, C-contiguous, written between starts[0] and starts[S]
+        """
+
     # Segments of rows. values : (P, N) float32; starts : (S + 1,) int64, a NumPy array, ascending from 0 to N: segment s of
     # every row is [starts[s]:starts[s + 1]]. What is as small as the segments comes back as NumPy arrays.
 

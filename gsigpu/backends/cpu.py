@@ -157,6 +157,26 @@ def sort_segments(values: NDArray[np.float32], starts: NDArray[np.int64]) -> NDA
     return ordered
 
 
+def gather_voxels(
+    planes: NDArray[np.int16],
+    starts: NDArray[np.int64],
+    indices: NDArray[np.integer[Any]],
+    out: NDArray[np.int16],
+    *,
+    origin: int = 0,
+) -> None:
+    """Voxels of planes by their indices; see `gsigpu.backends.Backend.gather_voxels`.
+
+    >>> out = np.zeros(3, np.int16)
+    >>> gather_voxels(np.int16([[5, 6], [7, 8]]), np.array([0, 1, 3]), np.array([1, 0, 1]), out)
+    >>> out
+    array([6, 7, 8], dtype=int16)
+    """
+    for plane, (first, end) in zip(planes, pairwise(starts.tolist()), strict=True):
+        here = indices[first:end] - origin if origin else indices[first:end]
+        np.take(plane, here, out=out[first:end], mode="clip")  # unbuffered; all lie within
+
+
 def segment_moments(
     values: NDArray[np.float32],
     starts: NDArray[np.int64],

@@ -94,6 +94,26 @@ def _launch(
         )
 
 
+def gather_voxels(planes: Any, starts: Any, indices: Any, out: Any, *, origin: int = 0) -> None:
+    """Voxels of planes by their indices; see `gsigpu.backends.Backend.gather_voxels`."""
+    n_planes, n_values = planes.shape
+    if not (n_planes and n_values and indices.size):
+        return
+    blocks = min(-(-n_values // _THREADS), _MOST_BLOCKS)
+    _kernel(cupy.cuda.Device().id, "gather_voxels", ())(
+        (blocks, n_planes),
+        (_THREADS,),
+        (
+            planes,
+            starts,
+            indices,
+            out,
+            cupy.int64(planes.strides[0] // planes.itemsize),
+            cupy.int64(origin),
+        ),
+    )
+
+
 def sort_segments(values: Any, starts: NDArray[np.int64]) -> Any:
     """Each segment of each row in order; see `gsigpu.backends.Backend.sort_segments`.
 

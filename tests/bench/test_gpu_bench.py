@@ -40,7 +40,9 @@ def test_the_whole_command_runs_on_the_double(monkeypatch, tmp_path, capsys, ben
         assert text.count(f"| {syntax} Image Compression (Lossless Only) |") == 2
     assert text.count("| 100 % |") == 3
     assert "The rule of `auto` (gsigpu/pipeline/map/auto_choice.py" in text
-    assert {"distance_transform", "linear_maps", "segment_moments"} <= set(cupy.card.launches)
+    kernels = {"distance_transform", "gather_voxels", "linear_maps", "segment_moments"}
+    assert kernels <= set(cupy.card.launches)
+    assert "| voxels of an organ out of 11 planes, which lie where they are taken |" in text
     assert "| distances in the boxes of 1 lesions (kernel alone) |" in text
     # A double's times never get among the results, even when told to.
     assert bench.main(["--out", str(RESULTS)]) == 1

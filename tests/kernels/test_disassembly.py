@@ -13,9 +13,6 @@ from gsigpu.backends.kernel_source import linear_maps_options
 from tests.kernels.device_code import READ_ARCHITECTURES, cubin, unavailable
 
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?);", re.M)
-N_REGISTERS = re.compile(
-    r"EIATTR_REGCOUNT.*?index@\(linear_maps\).*?\.word\s+0x([0-9a-f]+)", re.DOTALL
-)
 # Two blocks of 256 threads on a multiprocessor of 65536 registers leave 128 to a thread, five leave 48.
 MOST_REGISTERS = {(1, 2): 48, (4, 11): 128}
 
@@ -32,6 +29,23 @@ def nvdisasm():
     return unavailable("nvdisasm is missing (pip install nvidia-cuda-nvdisasm)")
 
 
+def disassembled(tmp_path, name, architecture, options):
+    """(text, kinds of its instructions in order) of a kernel's device code."""
+    path = tmp_path / f"{name}.cubin"
+    path.write_bytes(cubin(name, architecture, options))
+    command = [nvdisasm(), "--no-dataflow", path]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    kinds = [instruction.split(".")[0] for instruction, _ in INSTRUCTION.findall(text)]
+    assert "EXIT" in kinds
+    return text, kinds
+
+
+def most_registers(text, name):
+    """Of a thread of the kernel."""
+    counts = rf"EIATTR_REGCOUNT.*?index@\({name}\).*?\.word\s+0x([0-9a-f]+)"
+    return int(re.search(counts, text, re.DOTALL)[1], 16)
+
+
 def registers_of(operand_text):
     """Registers that an instruction names; `R4.64` is R4 and R5."""
     names = re.findall(r"\bR(\d+)(?:\.reuse)?(\.64)?", operand_text)
@@ -42,7 +56,6 @@ def registers_of(operand_text):
 @pytest.mark.parametrize("as_integers", [True, False], ids=["int16-padding", "float32"])
 @pytest.mark.parametrize(("n_maps", "n_energies"), [(1, 2), (4, 11)])
 def test_registers_loads_and_conversions(tmp_path, n_maps, n_energies, as_integers, architecture):
-    program = nvdisasm()
     options = linear_maps_options(
         n_maps=n_maps,
         n_energies=n_energies,
@@ -50,15 +63,9 @@ def test_registers_loads_and_conversions(tmp_path, n_maps, n_energies, as_intege
         has_padding=as_integers,
         vector=True,
     )
-    path = tmp_path / "linear_maps.cubin"
-    path.write_bytes(cubin("linear_maps", architecture, options))
-    command = [program, "--no-dataflow", path]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    assert int(N_REGISTERS.search(text)[1], 16) <= MOST_REGISTERS[n_maps, n_energies]
+    text, kinds = disassembled(tmp_path, "linear_maps", architecture, options)
+    assert most_registers(text, "linear_maps") <= MOST_REGISTERS[n_maps, n_energies]
     instructions = INSTRUCTION.findall(text)
-    kinds = [name.split(".")[0] for name, _ in instructions]
-    assert "EXIT" in kinds
     assert not {"LDL", "STL"} & set(kinds), "registers are spilled"
     assert not {"I2F", "I2FP", "F2I", "FRND"} & set(kinds), "conversions at a fraction of the rate"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,22 @@ class Companion(Protocol):
         Returns files that are read and so must not be replaced by the output.
         """
 
-    def take(self, z: int, planes: Mapping[int, NDArray[np.int16]]) -> None:
+    def take(
+        self, z: int, planes: Mapping[int, NDArray[np.int16]], *, goes_up: bool = False
+    ) -> None:
         """Slice z was read; from several threads, in any order.
 
         planes : (rows, columns) stored values by `id` of their series; they hold only during the call
+        goes_up : whether `take_uploaded` is going to be told of these planes
+        """
+
+    def take_uploaded(
+        self, first: int, planes: Mapping[int, tuple[NDArray[np.int16], Any]], stream: Any
+    ) -> None:
+        """Slices from `first` on lie on the card, behind what is queued on a stream.
+
+        planes : by `id` of their series (S, rows, columns) on the host and (S, N) on the card; they hold for what
+            is queued on the stream during the call
         """
 
     def finish(self, folder: Path) -> Sequence[Caution]:
@@ -54,3 +66,13 @@ class SharedSource:
         """As the source does."""
         self._source.read(z, out)
         self._companion.take(z, dict(zip(self._keys, out, strict=True)))
+
+    def read_to_go_up(self, z: int, out: NDArray[np.int16]) -> None:
+        """As the source does; the slice goes to a card."""
+        self._source.read(z, out)
+        self._companion.take(z, dict(zip(self._keys, out, strict=True)), goes_up=True)
+
+    def is_there(self, first: int, host: NDArray[np.int16], stored: Any, stream: Any) -> None:
+        """The companion takes what it needs of them on the card."""
+        planes = {key: (host[:, e], stored[:, e]) for e, key in enumerate(self._keys)}
+        self._companion.take_uploaded(first, planes, stream)

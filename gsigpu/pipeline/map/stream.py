@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,24 @@ class Source(Protocol):
 
     def read(self, z: int, out: NDArray[np.int16]) -> None:
         """Delivered values of slice z into `out`, (E, rows, columns) int16."""
+
+
+@runtime_checkable
+class ObservedSource(Protocol):
+    """A source that also looks at its slices where they are on a card."""
+
+    def read(self, z: int, out: NDArray[np.int16]) -> None:
+        """As a source; the slice does not go to a card."""
+
+    def read_to_go_up(self, z: int, out: NDArray[np.int16]) -> None:
+        """As `read`, of a slice that is on its way to a card."""
+
+    def is_there(self, first: int, host: NDArray[np.int16], stored: Any, stream: Any) -> None:
+        """Slices from `first` on lie on a card, behind what is queued on a stream; they do so for what is queued during the call.
+
+        host : (S, E, rows, columns) as they were read
+        stored : (S, E, N) of the same values on the card
+        """
 
 
 class Sink(Protocol):

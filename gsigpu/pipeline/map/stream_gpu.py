@@ -10,7 +10,7 @@ Out of memory, wherever it comes up (device memory, pinned memory, the context),
 before its buffers go back, and they go back before the next try: an exception that is still held keeps the
 frames alive that hold them.
 
-`Device` is all that the flow knows of CUDA; `CupyDevice` is the real one.
+`card.Device` is all that the flow knows of CUDA; `CupyDevice` is the real one.
 """
 
 from __future__ import annotations
@@ -18,59 +18,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.backends.device import n_sharing
 from gsigpu.errors import DeviceOutOfMemory
+from gsigpu.pipeline.map.card import Device
 from gsigpu.pipeline.map.chunk_size import N_SLOTS, chunk_size
 from gsigpu.pipeline.map.program import Block, MapProgram
-from gsigpu.pipeline.map.stream import Sink, Source, StreamReport, run_on_cpu
+from gsigpu.pipeline.map.stream import (
+    ObservedSource,
+    Sink,
+    Source,
+    StreamReport,
+    run_on_cpu,
+)
 from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.workers import Stopwatch, default_workers, finish_all
 
 _CUDA_OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation, and CUDA_ERROR_OUT_OF_MEMORY of the driver
-
-
-class Device(Protocol):
-    """The operations on a device that the flow needs."""
-
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Whether an exception means that device or pinned memory, or the context, did not fit."""
-
-    def free_bytes(self) -> int:
-        """Device memory that can still be had."""
-
-    def pinned(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """Page-locked host memory."""
-
-    def empty(self, shape: tuple[int, ...], dtype: Any, stream: Any) -> Any:
-        """Device memory for work on a stream."""
-
-    def stream(self) -> Any:
-        """A new stream."""
-
-    def copy_in(self, host: NDArray[Any], device: Any, stream: Any) -> None:
-        """Queues host -> device."""
-
-    def copy_out(self, device: Any, host: NDArray[Any], stream: Any) -> None:
-        """Queues device -> host."""
-
-    def linear_maps(
-        self, stored: Any, block: Block, out: Any, padding: NDArray[Any] | None, stream: Any
-    ) -> Any:
-        """Queues the kernel; returns the clipped counts, on the device."""
-
-    def finish(self, program: MapProgram, rows: Any, stream: Any) -> tuple[Any, Any]:
-        """Queues the nonlinear maps of a chunk: (S, R, y, x) -> (S, K2, y, x) and clipped (K2,)."""
-
-    def synchronize(self, stream: Any) -> None:
-        """Waits until all that is queued on the stream is done."""
-
-    def release(self) -> None:
-        """Gives unused memory back, after it ran out."""
 
 
 class CupyDevice:
@@ -117,6 +85,29 @@ class CupyDevice:
         """A copy of an array on the card, for work on the current stream."""
         return self._cupy.asarray(host)
 
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Zeros on the card, for work on the current stream."""
+        return self._cupy.zeros(shape, dtype)
+
+    def current_stream(self) -> Any:
+        """The stream that this thread works on."""
+        return self._cupy.cuda.get_current_stream()
+
+    def record(self, stream: Any) -> Any:
+        """An event behind all that is queued on a stream."""
+        return stream.record(self._cupy.cuda.Event(disable_timing=True))
+
+    def wait_for(self, event: Any, stream: Any) -> None:
+        """What is queued on a stream from now on waits for an event; the host does not."""
+        stream.wait_event(event)
+
+    def gather_voxels(
+        self, planes: Any, starts: Any, indices: Any, out: Any, origin: int, stream: Any
+    ) -> None:
+        """Queues the kernel."""
+        with stream:
+            self._gpu.gather_voxels(planes, starts, indices, out, origin=origin)
+
     def copy_in(self, host: NDArray[Any], device: Any, stream: Any) -> None:
         """Queues host -> device; `set` from pinned memory does not stage."""
         device.set(host, stream=stream)
@@ -150,7 +141,8 @@ class CupyDevice:
         self._cupy.get_default_memory_pool().free_all_blocks(stream=stream)
 
     def release(self) -> None:
-        """Empties CuPy's pools."""
+        """Empties CuPy's pools, once the card is at rest: what observers did with slices went through streams of their own."""
+        self._cupy.cuda.Device().synchronize()
         self._cupy.get_default_memory_pool().free_all_blocks()
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
@@ -311,6 +303,8 @@ class _Run:
     ) -> None:
         self.program, self.source, self.sink = program, source, sink
         self.device, self.progress = device, progress
+        self.observer = source if isinstance(source, ObservedSource) else None
+        self.read = source.read if self.observer is None else self.observer.read_to_go_up
         self.watch = Stopwatch()
         self.clipped = np.zeros(program.n_maps, dtype=np.int64)
         self.n_done = 0  # slices written, all below this one
@@ -349,9 +343,7 @@ class _Run:
                 slot = slots[number % N_SLOTS]
                 finish_all(slot.emptied)
                 n = min(size, self.program.n_slices - start)
-                slot.filled = [
-                    pool.submit(self.source.read, start + i, slot.host_in[i]) for i in range(n)
-                ]
+                slot.filled = [pool.submit(self.read, start + i, slot.host_in[i]) for i in range(n)]
                 filling.append((start, n, slot))
                 if len(filling) == 2:
                     proceed()
@@ -382,6 +374,8 @@ class _Run:
         device, program = self.device, self.program
         device.copy_in(slot.host_in[:n], slot.device_in[:n], slot.stream)
         stored = slot.device_in[:n].reshape(n, program.n_energies, -1)
+        if self.observer is not None:
+            self.observer.is_there(start, slot.host_in[:n], stored, slot.stream)
         padding = None if program.padding is None else program.padding[start : start + n]
         n_linear = 0
         if program.linear is not None:

@@ -1,7 +1,7 @@
 """The voxels of regions out of the slices that they touch, and out of no other.
 
 One pass over those slices: each is read once, at all the series, and its voxels that lie in any region are kept as
-they are stored. What is kept is as large as the regions together, not as the study; a voxel of several regions is
+they are stored, where the measurement computes (`stored_voxels`). What is kept is as large as the regions together, not as the study; a voxel of several regions is
 kept once, and the regions are columns of it.
 """
 
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import Series
 from gsigpu.dicom.reading.hu_planes import rescaled
 from gsigpu.errors import PixelDataError
+from gsigpu.pipeline.measure.processor import Processor
+from gsigpu.pipeline.measure.stored_voxels import StoredVoxels
 from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_mask import RegionMask
@@ -32,7 +34,7 @@ class Gathered:
     """Voxels of regions.
 
     series : C series, the channels
-    stored : (C, M) int16, stored values of the voxels of any region, slice by slice, in the order of their plane
+    stored : (C, M), stored values of the voxels of any region, slice by slice, in the order of their plane
     more : (K, M) float32, what needs whole planes
     voxels : per region the columns of its voxels, in the order of `np.nonzero` of its mask
     errors : per region None, or why a slice of it could not be read; its values mean nothing then
@@ -41,7 +43,7 @@ class Gathered:
     """
 
     series: tuple[Series, ...]
-    stored: NDArray[np.int16]
+    stored: StoredVoxels
     more: NDArray[np.float32]
     voxels: tuple[NDArray[np.int64], ...]
     errors: tuple[PixelDataError | None, ...]
@@ -58,11 +60,12 @@ class Gathered:
         columns = self.voxels[region]
         values = np.empty(len(columns), np.float32)
         ends = np.searchsorted(columns, self.starts)
+        stored = self.stored.channel(channel)
         planes = self.series[channel].planes
         for z, first, end in zip(self.slices, ends, ends[1:], strict=False):
             if end > first:
-                stored = self.stored[channel, columns[first:end]]
-                values[first:end] = rescaled([planes[z]], [stored])[0]
+                of_slice = stored[columns[first:end]]
+                values[first:end] = rescaled([planes[z]], [of_slice])[0]
         return values
 
 
@@ -77,8 +80,13 @@ class Gatherer:
         store: PlaneStore | None = None,
         more_planes: MorePlanes | None = None,
         n_more: int = 0,
+        processor: Processor | None = None,
+        n_rows: int = 0,
     ) -> None:
-        """`series` lie on the grid of the masks; `more_planes` gives `n_more` values a voxel."""
+        """`series` lie on the grid of the masks; `more_planes` gives `n_more` values a voxel.
+
+        processor, n_rows : see `StoredVoxels`
+        """
         self._series = tuple(series)
         self._store = store or PlaneStore()
         self._more_planes = more_planes
@@ -86,19 +94,30 @@ class Gatherer:
         self.slices = tuple(sorted(self._touched))
         image = self._series[0].planes[0].format
         self._plane_shape = image.rows, image.columns
-        self._indices, self._voxels = _columns(masks, self._touched, self._plane_shape)
-        sizes = [self._indices[z].size for z in self.slices]
-        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self._start_of = dict(zip(self.slices, self._starts.tolist(), strict=False))
-        self._stored = np.zeros((len(self._series), int(self._starts[-1])), np.int16)
-        self._more = np.full((n_more, int(self._starts[-1])), np.nan, np.float32)
+        indices, self._voxels = _columns(masks, self._touched, self._plane_shape)
+        sizes = np.zeros(len(self._series[0].planes), np.int64)
+        for z, in_plane in indices.items():
+            sizes[z] = in_plane.size
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        in_planes = np.concatenate([np.zeros(0, np.intp), *(indices[z] for z in self.slices)])
+        self._stored = StoredVoxels(
+            len(self._series), starts, in_planes, processor=processor, n_rows=n_rows
+        )
+        self._more = np.full((n_more, in_planes.size), np.nan, np.float32)
         self._errors: list[PixelDataError | None] = [None] * len(masks)
         self._of_thread = threading.local()
 
-    def take(self, z: int, given: Mapping[int, NDArray[np.int16]] | None = None) -> None:
+    def take(
+        self,
+        z: int,
+        given: Mapping[int, NDArray[np.int16]] | None = None,
+        *,
+        goes_up: bool = False,
+    ) -> None:
         """The voxels of slice z.
 
         given : stored planes of it that are read already, by channel; the others are read here
+        goes_up : whether the given ones are on their way to a card, where `take_uploaded` finds them
         """
         if z not in self._touched:
             return
@@ -116,12 +135,23 @@ class Gatherer:
             for index in self._touched[z]:
                 self._errors[index] = error
             return
-        indices, start = self._indices[z], self._start_of[z]
-        columns = slice(start, start + indices.size)
-        for plane, target in zip(planes, self._stored, strict=True):
-            np.take(plane, indices, out=target[columns], mode="clip")  # unbuffered; all lie within
+        by_channel = dict(enumerate(planes))
+        if goes_up and self._stored.gathers_on_card:
+            by_channel = {c: plane for c, plane in by_channel.items() if c not in (given or ())}
+        self._stored.take(z, by_channel)
         if self._more_planes is not None:
-            self._more[:, columns] = self._more_planes(z, planes, indices)
+            columns = slice(self._stored.starts[z], self._stored.starts[z + 1])
+            self._more[:, columns] = self._more_planes(z, planes, self._stored.indices[columns])
+
+    def take_uploaded(
+        self, first: int, planes: Mapping[int, tuple[NDArray[np.int16], Any]], stream: Any
+    ) -> None:
+        """The voxels of slices that lie on a card; see `StoredVoxels.take_uploaded`."""
+        self._stored.take_uploaded(first, planes, stream)
+
+    def close(self) -> None:
+        """Lets go of the card."""
+        self._stored.close()
 
     def result(self) -> Gathered:
         """What was taken."""
@@ -132,7 +162,7 @@ class Gatherer:
             voxels=tuple(self._voxels),
             errors=tuple(self._errors),
             slices=self.slices,
-            starts=self._starts,
+            starts=self._stored.starts[[*self.slices, len(self._stored.starts) - 1]],
         )
 
 

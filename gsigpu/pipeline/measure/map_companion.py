@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from gsigpu.pipeline.measure.shared_regions import SharedRegions
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_layout import Layout
+
+T = TypeVar("T")
 
 
 class MeasureCompanion:
@@ -91,13 +94,26 @@ class MeasureCompanion:
         self._tell_stage("maps")
         return self._job.mask_files
 
-    def take(self, z: int, planes: Mapping[int, NDArray[np.int16]]) -> None:
+    def take(
+        self, z: int, planes: Mapping[int, NDArray[np.int16]], *, goes_up: bool = False
+    ) -> None:
         """The regions' voxels of a slice; series that no map reads are read here."""
         assert self._job is not None
-        given = {
-            self._channel_of[key]: plane for key, plane in planes.items() if key in self._channel_of
+        self._job.gatherer.take(z, self._by_channel(planes), goes_up=goes_up)
+
+    def take_uploaded(
+        self, first: int, planes: Mapping[int, tuple[NDArray[np.int16], Any]], stream: Any
+    ) -> None:
+        """The regions' voxels of slices that the maps have brought to the card."""
+        assert self._job is not None
+        self._job.gatherer.take_uploaded(first, self._by_channel(planes), stream)
+
+    def _by_channel(self, planes: Mapping[int, T]) -> dict[int, T]:
+        return {
+            self._channel_of[key]: of_series
+            for key, of_series in planes.items()
+            if key in self._channel_of
         }
-        self._job.gatherer.take(z, given)
 
     def finish(self, folder: Path) -> Sequence[Caution]:
         """Computes the numbers, and writes the table, if there is one."""

@@ -128,6 +128,8 @@ class MeasureJob:
             store=store,
             more_planes=around_maps(self.measurand, processor),
             n_more=self.measurand.n_more,
+            processor=processor,
+            n_rows=self.measurand.n_rows,
         )
         self._mask_seconds = perf_counter() - begun
 
@@ -138,6 +140,12 @@ class MeasureJob:
 
     def finish(self, *, seconds_of_reading: float) -> Measurement:
         """The measurement, once all slices that the regions touch were taken."""
+        try:
+            return self._finish(seconds_of_reading)
+        finally:
+            self.gatherer.close()
+
+    def _finish(self, seconds_of_reading: float) -> Measurement:
         begun = perf_counter()
         chosen, stack, settings = self._chosen, self._chosen.stack, self._settings
         measurand, collected = self.measurand, self._collected
@@ -167,7 +175,7 @@ class MeasureJob:
             stack=stack,
             masks=collected,
             layout=layout,
-            gathered=gathered,
+            slices=gathered.slices,
             measurand=measurand,
             rows=tuple(table.rows),
             failures=tuple(table.failures),

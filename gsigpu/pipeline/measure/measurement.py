@@ -12,7 +12,6 @@ import pandas as pd
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure
-from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
 from gsigpu.regions.region_layout import Layout, RegionSettings
@@ -55,6 +54,7 @@ class VendorIodine:
 class Measurement:
     """What a measurement gives.
 
+    slices : indices of those that were read
     rows : of the table, see gsigpu.tables.measurement_table
     backend : where values and statistics were computed
     """
@@ -65,7 +65,7 @@ class Measurement:
     stack: SpectralStack
     masks: CollectedMasks
     layout: Layout
-    gathered: Gathered
+    slices: tuple[int, ...]
     measurand: Measurand
     rows: tuple[MeasurementRow, ...]
     failures: tuple[Failure, ...]
@@ -118,8 +118,3 @@ class Measurement:
     def table(self) -> pd.DataFrame:
         """The rows as a data frame."""
         return frame(self.rows)
-
-    @property
-    def slices(self) -> tuple[int, ...]:
-        """Indices of the slices that were read."""
-        return self.gathered.slices

@@ -169,6 +169,12 @@ class Measurand:
         return 0 if self.around_plan is None else len(self.around_plan.definitions)
 
     @property
+    def n_rows(self) -> int:
+        """Rows of values; see `rows`."""
+        n_maps = 0 if self.plan is None else len(self.plan.definitions)
+        return n_maps + len(self.series) + self.n_more
+
+    @property
     def has_vendor_iodine(self) -> bool:
         """Whether a series of the scanner's iodine is measured beside the computed one."""
         return bool(self._vendor)

@@ -26,6 +26,20 @@ def bytes_per_voxel(n_channels: int, n_rows: int) -> int:
     return _COPIES * (2 * n_channels + 4 * n_rows)
 
 
+def fits_at_once(n_voxels: int, n_channels: int, n_rows: int, room_bytes: int) -> bool:
+    """Whether stored voxels, and all rows of values of all of them, have room on the card.
+
+    >>> fits_at_once(1_000_000, 11, 14, 400_000_000), fits_at_once(1_000_000, 11, 14, 300_000_000)
+    (True, False)
+    """
+    return n_voxels <= most_at_once(n_channels, n_rows, room_bytes)
+
+
+def most_at_once(n_channels: int, n_rows: int, room_bytes: int) -> int:
+    """How many voxels can be computed at once."""
+    return int(FOR_VALUES * room_bytes) // bytes_per_voxel(n_channels, n_rows)
+
+
 def slices_in_pieces(
     starts: NDArray[Any], first: int, end: int, most: int
 ) -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -27,8 +28,13 @@ _PLANNED = 0.5
 class Place(Protocol):
     """Where work is done."""
 
+    is_card: bool
+
     def put(self, array: Any) -> Any:
-        """A NumPy array, there."""
+        """An array, there; itself where it lies there already."""
+
+    def stream(self) -> Any:
+        """The stream of a card that the work is queued on."""
 
     def room_bytes(self) -> int | None:
         """How much memory the work should take there; None where nothing is known to limit it."""
@@ -37,8 +43,13 @@ class Place(Protocol):
 class _Host:
     """The memory of this process."""
 
+    is_card = False
+
     def put(self, array: Any) -> Any:
-        return np.asarray(array)
+        return np.asarray(on_host(array))
+
+    def stream(self) -> Any:
+        raise NotImplementedError("the host has no streams")
 
     def room_bytes(self) -> int | None:
         return None
@@ -47,17 +58,29 @@ class _Host:
 class _Card:
     """The memory of the current device."""
 
+    is_card = True
+
     def __init__(self, device: CupyDevice) -> None:
         self._device = device
 
     def put(self, array: Any) -> Any:
         return self._device.array(array)
 
+    def stream(self) -> Any:
+        return self._device.current_stream()
+
     def room_bytes(self) -> int | None:
         return int(_PLANNED * self._device.free_bytes() / n_sharing())
 
 
 Work = Callable[[Place], T]
+
+
+class Resident(Protocol):
+    """What keeps memory of the card from one work to the next."""
+
+    def leave(self) -> None:
+        """Brings it to the host; the card is no longer used."""
 
 
 class Processor:
@@ -75,6 +98,7 @@ class Processor:
         self._lock = threading.Lock()
         self._n_on_card = 0  # works that are at it there
         self._ran_out = False
+        self._residents: weakref.WeakSet[Resident] = weakref.WeakSet()
         if backend == "auto" and self.name == "cpu":
             from gsigpu.backends.device import why_device_is_unusable
 
@@ -105,6 +129,10 @@ class Processor:
                 )
         return work(_Host())
 
+    def tell_when_left(self, resident: Resident) -> None:
+        """It leaves the card before its memory goes back, if memory runs out."""
+        self._residents.add(resident)
+
     def _begins_on_card(self) -> bool:
         with self._lock:
             is_on_card = self.name == "gpu"
@@ -123,6 +151,8 @@ class Processor:
             if self._ran_out and not self._n_on_card:
                 from gsigpu.pipeline.map.stream_gpu import CupyDevice
 
+                for resident in self._residents:
+                    resident.leave()
                 CupyDevice().give_back()
 
 

@@ -23,8 +23,7 @@ from gsigpu.pipeline.map.program import MapProgram, compile_program, padding_ran
 from gsigpu.pipeline.measure.gather import Gathered, MorePlanes
 from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
 from gsigpu.pipeline.measure.pieces import (
-    FOR_VALUES,
-    bytes_per_voxel,
+    most_at_once,
     slices_in_pieces,
     statistics_in_pieces,
 )
@@ -114,13 +113,14 @@ class _Values:
         self._host_rows: dict[int, NDArray[np.float32]] = {}
         self._n_maps = 0 if measurand.plan is None else len(measurand.plan.definitions)
         n_channels, n_voxels = gathered.stored.shape
-        n_rows = self._n_maps + n_channels + measurand.n_more
+        n_rows = measurand.n_rows
         self._room = place.room_bytes()
         most = n_voxels
         if self._room is not None:
-            most = int(FOR_VALUES * self._room) // bytes_per_voxel(n_channels, n_rows)
+            most = most_at_once(n_channels, n_rows, self._room)
         self._is_whole = n_voxels <= most
-        stored = place.put(gathered.stored) if self._is_whole else gathered.stored
+        stored = gathered.stored.at(place)
+        stored = place.put(stored) if self._is_whole else stored
         xp = array_namespace(stored)
         self._array = xp.empty((n_rows, n_voxels), np.float32)
         if gathered.slices:
@@ -172,8 +172,7 @@ class _Values:
 
     def _part(self, stored: Any, columns: slice) -> Any:
         """Some voxels, where they are computed."""
-        part = array_namespace(stored).ascontiguousarray(stored[:, columns])
-        return part if self._is_whole else self._place.put(part)
+        return self._place.put(array_namespace(stored).ascontiguousarray(stored[:, columns]))
 
     def _where_rows_are(self, values: Any) -> Any:
         return values if self._is_whole else on_host(values)

@@ -96,21 +96,29 @@ def test_the_table_is_the_cpus_within_float32(study, truth, on_cpu, monkeypatch,
     assert json.loads((tmp_path / "t.json").read_text())["backend"] == "gpu"
 
 
-def test_only_the_voxels_of_regions_go_to_the_card_and_no_values_come_back(
-    study, truth, on_cpu, monkeypatch
+def test_only_rows_that_regions_touch_go_to_the_card_and_no_values_come_back(
+    study, truth, monkeypatch
 ):
+    """Voxels are taken there, by indices; what comes back of them is one series, which tells what is air."""
     cupy = host_cupy.install(monkeypatch, delay_s=0)
     settings = MeasureSettings(ParameterSettings(maps=()))
     measurement = measure_study(study, masks(truth), settings=settings, backend="gpu")
-    n_channels, n_voxels = measurement.gathered.stored.shape
+    in_any = np.zeros(STUDY.shape, bool)
+    for region in measurement.layout.regions:
+        in_any[region.mask.box] |= region.mask.voxels
+    n_voxels, n_channels = int(in_any.sum()), len(measurement.measurand.series)
+    touched = [np.flatnonzero(plane.any(axis=1)) for plane in in_any if plane.any()]
+    n_rows = sum(int(rows[-1] - rows[0]) + 1 for rows in touched)
+    assert cupy.card.launches.count("gather_voxels") == n_channels * len(touched)
     n_in_regions = sum(region.mask.n_voxels for region in measurement.layout.regions)
     copied = {
         direction: sum(n for d, n, _ in cupy.card.copies if d == direction)
         for direction in ("in", "out")
     }
-    assert copied["in"] < 2 * n_channels * n_voxels + 8 * n_in_regions * 2 + 2e5
-    assert copied["out"] < 500 * len(measurement.rows)
-    assert max(n for direction, n, _ in cupy.card.copies if direction == "out") < 4 * n_voxels
+    planes = 2 * n_channels * n_rows * STUDY.shape[2]
+    assert copied["in"] < planes + 4 * n_voxels + 8 * n_in_regions * 2 + 2e5
+    assert copied["out"] < 500 * len(measurement.rows) + 2 * n_voxels
+    assert max(n for direction, n, _ in cupy.card.copies if direction == "out") == 2 * n_voxels
 
 
 @pytest.mark.parametrize("room", [2_000, 200_000])

@@ -1,6 +1,7 @@
 """Measuring on a double of CuPy: no injected fault survives, memory may run out anywhere, and a share of a card is kept."""
 
 import itertools
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -13,7 +14,7 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import DeviceOutOfMemory
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map import chunk_size, stream_gpu
-from gsigpu.pipeline.measure import map_companion, processor, region_numbers
+from gsigpu.pipeline.measure import map_companion, processor, region_numbers, stored_voxels
 from gsigpu.pipeline.measure import measure_study as measuring
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import MeasureSettings
@@ -119,7 +120,7 @@ def _in_pieces(patch, case, fault):
     assert card.launches.count("linear_maps") > 10
 
 
-def _memory_runs_out(patch, case, fault):
+def _memory_runs_out(patch, case, fault, number=150):
     """In the middle; as memory goes back nothing holds it, and the CPU finishes."""
     held = []
     with patch.context() as inner:
@@ -132,7 +133,7 @@ def _memory_runs_out(patch, case, fault):
             held.append(self.total_bytes())
 
         inner.setattr(pool, "free_all_blocks", release)
-        _, measurement = measured(inner, case, fault, backend="auto", fail_at={150})
+        _, measurement = measured(inner, case, fault, backend="auto", fail_at={number})
     require_right(measurement, case, "cpu")
     assert held == [0], "bytes that the pool still holds"
     (note,) = [warning for warning in measurement.warnings if "no room" in warning]
@@ -145,8 +146,10 @@ def _one_pass(patch, case, fault):
     patch.setattr(
         chunk_size, "_CHUNK_BYTES", 1
     )  # two slices at a time, so that reading goes on beside the card
-    for seed in range(2):
+    for seed, gathers_there in enumerate((False, True)):
         with patch.context() as inner:
+            if not gathers_there:
+                inner.setattr(stored_voxels, "fits_at_once", lambda *_sizes: False)
             cupy = host_cupy.install(inner, delayed_share=0.5, delay_s=0.004, seed=seed)
             if fault is not None:
                 inject(inner, *fault)
@@ -182,6 +185,7 @@ SCENARIOS = {
     "all": _all_at_once,
     "pieces": _in_pieces,
     "memory": _memory_runs_out,
+    "memory for distances": partial(_memory_runs_out, number=6),
     "one pass": _one_pass,
 }
 
@@ -236,7 +240,7 @@ MUTATIONS = {
     ),
     "the exception keeps the memory": ("memory", "processor", "        return [], (str(error)", "        _attempt.kept = error\n        return [], (str(error)"),
     "memory is not given back": ("memory", "processor", "CupyDevice().give_back()", "CupyDevice()"),
-    "memory goes back while it is used": ("memory", "device", "        stream.synchronize()\n        self._cupy.get", "        self._cupy.get"),
+    "memory goes back while it is used": ("memory for distances", "device", "        stream.synchronize()\n        self._cupy.get", "        self._cupy.get"),
     "memory goes back while others are at work": ("one pass", "processor", "if self._ran_out and not self._n_on_card:", "if self._ran_out:"),
     "memory of other streams goes back": ("one pass", "device", "free_all_blocks(stream=stream)", "free_all_blocks()"),
     "the card is tried again": (

@@ -29,6 +29,7 @@ from gsigpu.errors import (
 from gsigpu.masks.roles import Role, parse_roles
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure.gather import Gatherer, gather
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import MeasureSettings
@@ -652,7 +653,9 @@ def test_volumes_read_back_as_they_were_gathered(study, measurement):
     """The voxels of a region are those of the whole volume under its mask, in its order."""
     series = measurement.measurand.series[0]
     volume = read_volume(series)
-    for i, region in enumerate(measurement.layout.regions):
-        np.testing.assert_array_equal(
-            measurement.gathered.values(i, 0), volume[region.mask.box][region.mask.voxels]
-        )
+    masks = [region.mask for region in measurement.layout.regions]
+    gathered = gather(Gatherer([series], masks))
+    assert gathered.slices == measurement.slices
+    assert len(repr(gathered)) < 60
+    for i, mask in enumerate(masks):
+        np.testing.assert_array_equal(gathered.values(i, 0), volume[mask.box][mask.voxels])

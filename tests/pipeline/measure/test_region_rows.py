@@ -213,7 +213,6 @@ def test_reprs_are_short_and_without_identity(tmp_path):
         measurement,
         measurement.labels,
         measurement.layout,
-        measurement.gathered,
         measurement.rows[0],
     )
     for text in (page, *map(repr, parts), repr(measurement.layout.regions[0])):
