@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from gsigpu.tables.observation_checks import MISSING_TEXT
+from gsigpu.tables.observation_checks import MISSING_TEXT, several_spellings
 
 KEY = ("patient_id", "lesion_id", "phase")
 # The lesion's longest axial diameter, which no column need repeat.
@@ -39,7 +39,7 @@ def lesion_columns(
         where neither has such a column
     sizes : patient_id, lesion_id, diameter_mm
     Returns KEY and names; numbers as float64 (NaN where missing), text as str ("" where missing). Problems: a column
-    that nobody has, and lesions with two values of one.
+    that nobody has, lesions with two values of one, and classes that differ by case or blanks alone.
 
     >>> lesion = pd.DataFrame({"patient_id": ["a"], "lesion_id": ["1"], "phase": ["AP"]})
     >>> frame, _ = lesion_columns(lesion, ["age"], cells=lesion.assign(age="61"), patients=None, sizes=lesion)
@@ -70,6 +70,10 @@ def lesion_columns(
             problems += wrong
             text = text.mask(text == "", matched)
         frame[name] = _typed(text)
+        problems += [
+            f"{name} is spelled in several ways: {', '.join(map(repr, spellings))}"
+            for spellings in several_spellings(text)
+        ]
     return frame, problems
 
 

@@ -117,12 +117,22 @@ def _sentinels(used: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:
 def _spellings(cells: pd.DataFrame) -> Iterator[str]:
     """Labels that differ by case or blanks alone."""
     for name in _LABELS:
-        labels = cells[name].drop_duplicates()
-        plain = labels.str.casefold().str.split().str.join(" ")
-        for _, spellings in labels.groupby(plain, sort=False):
-            if len(spellings) > 1:
-                where = ", ".join(f"{label!r} (row {row})" for row, label in spellings.items())
-                yield f"{name} is spelled in several ways: {where}"
+        for spellings in several_spellings(cells[name]):
+            where = ", ".join(f"{label!r} (row {row})" for row, label in spellings.items())
+            yield f"{name} is spelled in several ways: {where}"
+
+
+def several_spellings(labels: pd.Series) -> Iterator[pd.Series]:
+    """The spellings of each label that is written in several ways, with the index of the first row of each.
+
+    >>> [list(spellings) for spellings in several_spellings(pd.Series(["North", "South", "north "]))]
+    [['North', 'north ']]
+    """
+    first = labels.drop_duplicates()
+    plain = first.str.casefold().str.split().str.join(" ")
+    for _, spellings in first.groupby(plain, sort=False):
+        if len(spellings) > 1:
+            yield spellings
 
 
 def _unknown(

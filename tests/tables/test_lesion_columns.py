@@ -59,6 +59,13 @@ def test_two_values_of_one_patient_and_unknown_columns_are_named():
     ]
 
 
+def test_classes_that_differ_by_case_or_blanks_are_refused():
+    """A site of two spellings was two sites."""
+    cells = LESIONS.assign(site=["North", "North", "north  west", "North West"])
+    _, problems = looked_up(["site"], cells)
+    assert problems == ["site is spelled in several ways: 'north  west', 'North West'"]
+
+
 @pytest.mark.parametrize("name", ["patient_id", "group", "phase", "value", "reader"])
 def test_what_tells_values_apart_is_no_covariate(name):
     _, problems = looked_up([name])
