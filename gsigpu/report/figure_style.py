@@ -182,9 +182,12 @@ def save(
     plain_fonts = _fonts_without_layout() if "pdf" in kinds else nullcontext()
     with fonts_for(drawing.figure), plain_fonts:
         # Laid out once, not at each of the three writings; a figure of fixed places not at all.
-        if drawing.figure.get_layout_engine() is not None:
-            drawing.figure.draw_without_rendering()
-            drawing.figure.set_layout_engine("none")
+        engine = drawing.figure.get_layout_engine()
+        if engine is not None:
+            if drawing.figure.axes:
+                engine.execute(drawing.figure)
+            # None, for any engine, also one that does nothing, makes matplotlib draw twice at each writing.
+            drawing.figure.set_layout_engine(None)
         for kind in kinds:
             path = folder / f"{drawing.name}.{kind}"
             drawing.figure.savefig(path, format=kind, dpi=dpi, metadata=about[kind])

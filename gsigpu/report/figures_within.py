@@ -29,6 +29,11 @@ from gsigpu.tables.counting import LESION, STUDY_REGIONS, WITHIN_REGIONS
 from gsigpu.tables.observations import Observations
 
 _COLUMNS = 6
+# More lines than this in a panel cover each other: some of them and bands stand for all.
+MOST_LINES = 300
+_SHOWN_LINES = 60
+# Outer and inner band, in percent of the lesions, and how strong.
+_BANDS = ((5.0, 95.0, 0.16), (25.0, 75.0, 0.28))
 _KEY = list(LESION)
 
 
@@ -74,6 +79,7 @@ def _figure(
     for axis in axes.flat:
         axis.set_visible(False)
     means = {}
+    most = 0
     for i, phase in enumerate(phases):
         wide = by_lesion(rows[rows["phase"] == phase], regions)
         for k, group in enumerate(groups):
@@ -81,6 +87,7 @@ def _figure(
             axis.set_visible(True)
             is_group = wide.index.get_level_values("group") == group
             values = wide[is_group].to_numpy(np.float64)
+            most = max(most, len(values))
             means[phase, group] = _panel(
                 axis, values, colour_of(k), is_many=len(wide) > MOST_VECTOR_MARKS
             )
@@ -95,7 +102,7 @@ def _figure(
         title=f"{parameter_name(parameter)} within lesions",
         caption=(
             f"A thin line is a lesion, from {listed(regions)}; the thick line is the mean of the lesions with every region, whose number "
-            "stands above. A value of the patient is drawn at each of the lesions."
+            "stands above. A value of the patient is drawn at each of the lesions." + _band_words(most)
         ),
         figure=figure,
         alt=_seen(means, regions, parameter, observations.units.get(parameter, "")),
@@ -105,20 +112,71 @@ def _figure(
 def _panel(
     axis: Any, values: NDArray[np.float64], colour: str, *, is_many: bool
 ) -> NDArray[np.float64]:
-    """Draws the lesions and their mean; returns the mean per region, NaN where no lesion has all."""
+    """Draws the lesions and their mean; returns the mean per region, NaN where no lesion has all.
+
+    values : (lesions, regions)
+    is_many : whether the figure's lines are an image
+    """
     n, n_regions = values.shape
     at = np.arange(n_regions)
-    if n:
-        # More lines are paler, so that the mean stays the first thing seen.
-        strength = float(np.clip(6.0 / np.sqrt(n), 0.12, 0.7))
-        axis.plot(at, values.T, color=colour, lw=0.7, alpha=strength, rasterized=is_many)
     complete = values[np.isfinite(values).all(axis=1)]
+    if n > MOST_LINES:
+        _bands(axis, at, values, colour)
+        order = np.argsort(complete.mean(axis=1), kind="stable")
+        chosen = np.unique(np.linspace(0, len(order) - 1, _SHOWN_LINES).round().astype(int))
+        _line_each(axis, at, complete[order[chosen]], colour, is_image=False)
+    elif n:
+        _line_each(axis, at, values, colour, is_image=is_many)
     mean = complete.mean(axis=0) if len(complete) else np.full(n_regions, np.nan)
     axis.plot(at, mean, color=INK, lw=2.0, marker="o", ms=4, zorder=4)
     axis.set_xlim(-0.25, n_regions - 0.75)
     axis.grid(visible=True, axis="y")
     axis.set_axisbelow(True)
     return np.asarray(mean, np.float64)
+
+
+def _line_each(
+    axis: Any, at: NDArray[Any], values: NDArray[np.float64], colour: str, *, is_image: bool
+) -> None:
+    """A line per lesion, all of them one artist: an artist each costs a millisecond at every writing."""
+    from matplotlib.collections import LineCollection
+
+    # More lines are paler, so that the mean stays the first thing seen.
+    strength = float(np.clip(6.0 / np.sqrt(max(len(values), 1)), 0.12, 0.7))
+    lines = np.stack([np.broadcast_to(at, values.shape), values], axis=-1)
+    axis.add_collection(
+        LineCollection(
+            list(lines), colors=colour, linewidths=0.7, alpha=strength, rasterized=is_image,
+            capstyle="projecting", joinstyle="round", zorder=2,
+        ),
+        autolim=False,
+    )  # fmt: skip
+    known = values[np.isfinite(values)]
+    if known.size:
+        axis.update_datalim([(0, known.min()), (len(at) - 1, known.max())])
+        axis.autoscale_view()
+
+
+def _bands(axis: Any, at: NDArray[Any], values: NDArray[np.float64], colour: str) -> None:
+    """Where the middle of the lesions lies, region by region; nothing at a region without values."""
+    measured = np.isfinite(values).any(axis=0)
+    if not measured.any():
+        return
+    for low, high, strength in _BANDS:
+        ends = np.nanpercentile(values[:, measured], (low, high), axis=0)
+        axis.fill_between(at[measured], *ends, color=colour, alpha=strength, lw=0, zorder=1.5)
+
+
+def _band_words(most: int) -> str:
+    """How to read bands, where a panel has any. most : lesions of a panel"""
+    if most <= MOST_LINES:
+        return ""
+    (low, high, _), (inner_low, inner_high, _) = _BANDS
+    return (
+        f" Where a group has more than {MOST_LINES} lesions, {_SHOWN_LINES} of them are drawn, evenly spaced in the order of "
+        f"their means over the regions, and the bands hold the middle {inner_high - inner_low:.0f} and {high - low:.0f} % of all, "
+        "region by region."
+    )
 
 
 def _n_complete(values: NDArray[np.float64]) -> int:
