@@ -62,7 +62,7 @@ def cohort_stats(
         typer.Option(
             "--direction",
             metavar="PARAM=WAY",
-            help="Fixed before the data are seen: higher or lower (the first group of a pair), or an order of groups, 'iodine=breast>lung'; repeatable.",
+            help="Fixed before the data are seen: higher or lower (the first group of a pair), or an order of groups, 'iodine=breast>lung'; by comma, or repeated.",
         ),
     ] = None,
     apply: Annotated[

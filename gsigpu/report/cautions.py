@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.paper_tables import areas_of
@@ -32,10 +33,12 @@ def remedies_of(observations: Observations, results: Results) -> list[str]:
     remedies = []
     if (observations.table["reader"] == "mean").any():  # nobody has chosen one
         remedies.append(f"one reader alone: --reader {observations.readers[0] or 'NAME'}")
-    if next(_undeclared(observations, results), ""):
+    below = _below_and_undeclared(observations, results)
+    if len(below):
+        parameter = below["parameter"].iloc[0]
         remedies.append(
             "declare a direction before the data are seen, the highest group first: --direction "
-            + shlex.quote(f"{observations.parameters[0]}={'>'.join(observations.groups)}")
+            + shlex.quote(f"{parameter}={'>'.join(observations.groups)}")
         )
     return remedies
 
@@ -93,25 +96,35 @@ def _few_patients(observations: Observations) -> Iterator[str]:
 
 def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
     """Curves below the diagonal whose direction nobody declared."""
+    below = _below_and_undeclared(observations, results)
+    if not len(below):
+        return
+    n_areas = areas_of(results.frames.roc, "recommended")["parameter"].value_counts()
+    counts = [
+        f"{parameter_name(parameter)} ({len(rows)} of {n_areas[parameter]})"
+        for parameter, rows in below.groupby("parameter", sort=False)
+    ]
+    uncut = int(below["cutoff"].isna().sum())
+    without = f"; {plural(uncut, 'of them has', 'of them have')} no cut-off" if uncut else ""
+    yield (
+        f"No direction was declared for {listed(counts)}: these areas lie below .5 because the first group lies below the "
+        f"second, and say as much as one minus them{without}."
+    )
+
+
+def _below_and_undeclared(observations: Observations, results: Results) -> pd.DataFrame:
+    """Areas of the recommended track below .5 of parameters without a declared direction, parameters in their order."""
     named = {
         *results.settings.directions,
         *(parameter for parameter, _, _ in results.settings.pair_directions),
     }
     areas = areas_of(results.frames.roc, "recommended")
-    below = [
-        f"{parameter_name(parameter)} ({n} of {len(of_parameter)})"
+    rows = [
+        areas[(areas["parameter"] == parameter) & (areas["auc"] < 0.5)]
         for parameter in observations.parameters
         if parameter not in named
-        for of_parameter in [areas[areas["parameter"] == parameter]]
-        for n in [int((of_parameter["auc"] < 0.5).sum())]
-        if n
     ]
-    uncut = int(areas.loc[areas["auc"] < 0.5, "cutoff"].isna().sum())
-    if below:
-        yield (
-            f"No direction was declared for {listed(below)}: these areas lie below .5 because the first group lies below the "
-            f"second, and say as much as one minus them; {plural(uncut, 'of them has', 'of them have')} no cut-off."
-        )
+    return pd.concat(rows) if rows else areas.iloc[:0]
 
 
 def roc_notes(observations: Observations, results: Results) -> list[str]:

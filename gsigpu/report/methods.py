@@ -25,6 +25,7 @@ _REFERENCES = {
     "rubin": "Rubin, Multiple Imputation for Nonresponse in Surveys, Wiley 1987",
     "janes-pepe": "Janes & Pepe, Biometrika 2009; 96: 371-382",
     "combat": "Johnson, Li & Rabinovic, Biostatistics 2007; 8: 118-127",
+    "orlhac": "Orlhac, Eertink, Cottereau et al., J Nucl Med 2022; 63: 172-179 (what ComBat assumes)",
     "nygaard": "Nygaard, Rødland & Hovig, Biostatistics 2016; 17: 29-39",
     "icc": "Shrout & Fleiss, Psychol Bull 1979; 86: 420-428",
 }
@@ -169,7 +170,7 @@ def _further(results: Results, cite: Cite) -> Iterator[str]:
         yield f"Each {settings.site.replace('_', ' ')} was judged by the cut-offs of all others."
     if frames.sensitivity["analysis"].eq(WITHOUT_SITES).any():
         yield (
-            f"The primary test was repeated on values from which ComBat {cite('combat')} had taken the effects of "
+            f"The primary test was repeated on values from which ComBat {cite('combat')}, {cite('orlhac')} had taken the effects of "
             f"{settings.site.replace('_', ' ')}, groups kept; such a test does not know that they were estimated {cite('nygaard')}."
         )
     if len(frames.sensitivity):

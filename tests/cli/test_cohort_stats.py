@@ -63,7 +63,13 @@ def test_directions():
         ("lambda_hu[60-100]", "breast", "gastric"),
         ("lambda_hu[60-100]", "lung", "gastric"),
     }
-    for text in ("iodine", "iodine=", "=higher", "iodine=up"):
+    together = ["iodine=lower,lambda_hu[60-100]=breast > lung > gastric"]
+    assert parse_directions(together) == (whole, of_pairs)
+    assert parse_directions(["iodine=lung, small cell>breast"]) == (
+        {},
+        {("iodine", "lung, small cell", "breast"): "higher"},
+    )
+    for text in ("iodine", "iodine=", "=higher", "iodine=up", "iodine=lower,iodine=higher"):
         with pytest.raises(SettingsError, match="--direction"):
             parse_directions([text])
 

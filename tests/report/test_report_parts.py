@@ -10,7 +10,7 @@ import pytest
 
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
-from gsigpu.report.cautions import roc_notes, warnings_of
+from gsigpu.report.cautions import remedies_of, roc_notes, warnings_of
 from gsigpu.report.checklist import MUST_STATE, PROOFS, checklist_tables
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.report.sentences import summary
@@ -67,11 +67,14 @@ def test_an_order_of_groups_is_printed_as_one(compared):
     assert not [line for line in warnings_of(*compared) if "No direction" in line]
 
 
-def test_undeclared_directions_are_told(compared):
-    observations, results = compared
-    undeclared = analyse(
-        observations, StatisticsSettings(replicates=100), n_workers=1, progress=lambda *_: None
-    )
+@pytest.fixture(scope="module")
+def undeclared(compared):
+    settings = StatisticsSettings(replicates=100)
+    return analyse(compared[0], settings, n_workers=1, progress=lambda *_: None)
+
+
+def test_undeclared_directions_are_told(compared, undeclared):
+    observations = compared[0]
     n = int((undeclared.frames.roc.query("method == 'obuchowski'")["auc"] < 0.5).sum())
     assert n
     told = [
@@ -80,6 +83,25 @@ def test_undeclared_directions_are_told(compared):
         if "No direction was declared" in line
     ]
     assert f"iodine ({n} of 3)" in told[0]
+    assert remedies_of(observations, undeclared)[0].endswith("'iodine=lung>breast>gastric'")
+
+
+def test_what_is_told_of_directions_is_of_parameters_without_any(compared, undeclared):
+    """The remedy named the first parameter, declared or not, and cut-offs of declared ones were counted."""
+    slope = undeclared.frames.roc.assign(parameter="lambda_hu")
+    turned = compared[1].frames.roc.assign(auc=0.1, cutoff=np.nan)
+    frames = replace(compared[1].frames, roc=pd.concat([turned, slope], ignore_index=True))
+    results = replace(compared[1], frames=frames)
+    observations = replace(compared[0], parameters=("iodine", "lambda_hu"))
+    (line,) = (text for text in warnings_of(observations, results) if "No direction" in text)
+    assert "iodine" not in line
+    below = results.frames.roc.query(
+        "method == 'obuchowski' and parameter == 'lambda_hu' and auc < 0.5"
+    )
+    uncut = int(below["cutoff"].isna().sum())
+    assert (f"{uncut} of them ha" in line) == (uncut > 0)
+    (remedy,) = (text for text in remedies_of(observations, results) if "direction" in text)
+    assert "--direction 'lambda_hu=" in remedy
     assert len(results.frames.roc)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -25,15 +26,16 @@ from gsigpu.tables.plan_file import EXPLORATORY, FILES, Plan, PlannedFamily
 def parse_directions(
     texts: Sequence[str],
 ) -> tuple[dict[str, Direction], dict[tuple[str, str, str], Direction]]:
-    """Directions of parameters, and of single pairs of groups.
+    """Directions of parameters, and of single pairs of groups; several in one text stand apart by commas.
 
-    >>> parse_directions(["iodine=lower", "lambda_hu=breast>lung"])
-    ({'iodine': 'lower'}, {('lambda_hu', 'breast', 'lung'): 'higher'})
+    >>> parse_directions(["iodine=lower,ct_value=higher", "lambda_hu=breast>lung"])
+    ({'iodine': 'lower', 'ct_value': 'higher'}, {('lambda_hu', 'breast', 'lung'): 'higher'})
     """
     whole: dict[str, Direction] = {}
     of_pairs: dict[tuple[str, str, str], Direction] = {}
-    for text in texts:
-        parameter, equals, way = text.partition("=")
+    # A comma inside a group's name is followed by no "=".
+    for text in (part for several in texts for part in re.split(r",(?=[^,=>]*=)", several)):
+        parameter, equals, way = (part.strip() for part in text.partition("="))
         order = [group.strip() for group in way.split(">") if group.strip()]
         if not equals or not parameter or not order:
             raise SettingsError(
@@ -56,10 +58,12 @@ def parse_directions(
                         remedy="declare each pair of groups once",
                     )
                 of_pairs[parameter, high, low] = "higher"
-        elif way == "higher":
-            whole[parameter] = "higher"
-        elif way == "lower":
-            whole[parameter] = "lower"
+        elif way in ("higher", "lower"):
+            if whole.setdefault(parameter, way) != way:
+                raise SettingsError(
+                    f"--direction {text!r}: another says {whole[parameter]}",
+                    remedy="declare each parameter once",
+                )
         else:
             raise SettingsError(
                 f"--direction {text!r}: {way!r} is neither higher nor lower, nor an order of groups",
