@@ -101,7 +101,7 @@ def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
         return
     n_areas = areas_of(results.frames.roc, "recommended")["parameter"].value_counts()
     counts = [
-        f"{parameter_name(parameter)} ({len(rows)} of {n_areas[parameter]})"
+        f"{parameter_name(str(parameter))} ({len(rows)} of {n_areas[parameter]})"
         for parameter, rows in below.groupby("parameter", sort=False)
     ]
     uncut = int(below["cutoff"].isna().sum())

@@ -59,7 +59,8 @@ def parse_directions(
                     )
                 of_pairs[parameter, high, low] = "higher"
         elif way in ("higher", "lower"):
-            if whole.setdefault(parameter, way) != way:
+            declared: Direction = "higher" if way == "higher" else "lower"
+            if whole.setdefault(parameter, declared) != way:
                 raise SettingsError(
                     f"--direction {text!r}: another says {whole[parameter]}",
                     remedy="declare each parameter once",
