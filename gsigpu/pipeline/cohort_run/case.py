@@ -15,7 +15,7 @@ from gsigpu.caution import Caution
 from gsigpu.dicom.model import Study
 from gsigpu.dicom.study.patterns import load_patterns
 from gsigpu.dicom.study.read_study import read_study
-from gsigpu.errors import GsigpuError, InputError
+from gsigpu.errors import GsigpuError, InputError, OutputError
 from gsigpu.masks.read_files import unpacked_digest
 from gsigpu.masks.roles import RoleMap, read_role_file
 from gsigpu.pipeline.cohort_run.cohort_task import (
@@ -170,8 +170,17 @@ class _Case:
 
     def _measure(self, row: ManifestRow, study: Study, attempt: _Attempt, *, is_last: bool) -> None:
         task, settings, clock, files = self._task, self._task.settings, attempt.clock, attempt.files
-        files.folder.mkdir(parents=True, exist_ok=True)
-        sweep(files.folder)
+        try:
+            files.folder.mkdir(parents=True, exist_ok=True)
+            sweep(files.folder)
+        except OSError as error:
+            if is_disk_full(error) or kind_of(error) == PASSING:
+                raise
+            raise OutputError(
+                f"cannot be written ({error.strerror})",
+                where=files.folder,
+                remedy="correct its permissions, and run again with --retry-failed",
+            ) from error
         clock.stage("measure")
         redact, told = attempt.redact, list[Caution]()
         assert redact is not None

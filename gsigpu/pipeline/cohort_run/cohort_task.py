@@ -57,6 +57,17 @@ class CohortSettings:
             object.__setattr__(self, "review", True)
 
     @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of what a measured row leaves beside its table and the state of its study, see `row_files`."""
+        wished = {
+            ".png": self.pictures,
+            ".maps": bool(self.maps),
+            ".cards": self.review,
+            ".page": self.study_pages,
+        }
+        return (".json", *(suffix for suffix, is_wished in wished.items() if is_wished))
+
+    @property
     def key(self) -> str:
         """Changes when a setting does."""
         patterns = None if self.patterns is None else file_digest(self.patterns)

@@ -340,6 +340,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
     Raises DamagedRecord if it cannot be understood, OSError if it cannot be read.
     """
+    if not path.is_file():
+        if os.path.lexists(path):  # a pipe would be waited for
+            raise DamagedRecord(path)
+        return None
     try:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -386,6 +390,8 @@ class DamagedRecord(Exception):
 def set_aside(out: Path, path: Path) -> str:
     """Moves a damaged file of a run out of the way; returns what to tell a person."""
     folder = out / DAMAGED_FOLDER
+    if os.path.lexists(folder) and not folder.is_dir():
+        folder.rename(out / f"{DAMAGED_FOLDER}.{secrets.token_hex(3)}")
     folder.mkdir(exist_ok=True)
     inner = path.relative_to(out)
     target = folder / f"{'~'.join(inner.parts[-2:])}.{secrets.token_hex(3)}"

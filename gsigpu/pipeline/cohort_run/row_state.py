@@ -32,6 +32,7 @@ from gsigpu.pipeline.cohort_run.row_files import (
     study_fingerprint,
     whole_parquet,
 )
+from gsigpu.pipeline.cohort_run.wrong_kinds import set_aside_wrong_kinds_of_row
 from gsigpu.tables.manifest import ManifestRow
 
 
@@ -128,7 +129,7 @@ class RowLookup:
 
     def known(self, files: RowFiles, row: ManifestRow) -> tuple[RowOutcome | None, tuple[str, ...]]:
         """The outcome that is on disk, None where the row must be measured; and what was damaged."""
-        damaged: list[str] = []
+        damaged = set_aside_wrong_kinds_of_row(self._task.out, files)
         outcome = self._measured(files, row, damaged)
         if outcome is None and not files.table.exists():
             outcome = self._adopted(files, row, damaged)
@@ -148,6 +149,14 @@ class RowLookup:
         record = self._record(files.study, damaged)
         if record is None or not self._state.is_that_of(record):
             return None
+        if not self._task.survey_only:
+            gone = [name for name in self._task.settings.suffixes if _is_gone(files.named(name))]
+            if gone:
+                place = files.table.relative_to(self._task.out).with_suffix(gone[0])
+                damaged.append(
+                    f"{place.as_posix()} was gone or empty, and its row is measured again"
+                )
+                return None
         lesions = self._record(files.lesions, damaged)
         if lesions is not None and not self._task.survey_only:
             is_passing = any(entry["kind"] == PASSING for entry in lesions["failures"])
@@ -194,6 +203,14 @@ class RowLookup:
                 _link(other, files)
                 return outcome
         return None
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether a file or folder is not there, or a file is empty, as a power cut leaves one."""
+    try:
+        return path.stat().st_size == 0 and not path.is_dir()
+    except FileNotFoundError:
+        return True
 
 
 STRAYS_FILE = "strays.json"

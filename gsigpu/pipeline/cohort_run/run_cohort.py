@@ -49,6 +49,7 @@ from gsigpu.pipeline.cohort_run.run_record import end_call
 from gsigpu.pipeline.cohort_run.run_state import RunState, telling
 from gsigpu.pipeline.cohort_run.run_token import forget_cases, take_over
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables
+from gsigpu.pipeline.cohort_run.wrong_kinds import set_aside_wrong_kinds
 from gsigpu.tables.manifest import ManifestRow
 
 Watch = Callable[[RunState], None]
@@ -117,6 +118,8 @@ def _run_plan(plan: CohortPlan, watch: Watch) -> CohortResult:
             f"cannot be written ({error.strerror})", where=out, remedy="write elsewhere"
         ) from error
     with locked(out, plan.part) as warnings, clear_when_full(out):
+        wrong = set_aside_wrong_kinds(out)
+        plan = replace(plan, damaged=[*plan.damaged, *wrong])
         sweep(out)
         plan, call = record_call(plan)
         (out / "cases").mkdir(exist_ok=True)

@@ -49,7 +49,10 @@ def locked(out: Path, shard: str = "") -> Iterator[list[str]]:
 
 def _lock_file(out: Path, name: str) -> IO[str]:
     try:
-        return (out / name).open("a")
+        # A pipe would be waited for without O_NONBLOCK, and with it is refused where nobody reads it.
+        return os.fdopen(
+            os.open(out / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666), "a"
+        )
     except OSError as error:
         raise OutputError(
             f"cannot be opened as a lock ({error.strerror})",
@@ -100,14 +103,20 @@ def _owned(out: Path, shard: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def _text(path: Path) -> str:
+    """Of a file, and none of a pipe, which would be waited for."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:
+        return file.read()
+
+
 def _require_dead(path: Path, out: Path) -> None:
     """Removes the file of a run that is no more. Raises OutputError if it may be at work."""
     try:
-        owner = json.loads(path.read_text("utf-8"))
+        owner = json.loads(_text(path))
         host, process = str(owner["host"]), int(owner["process"])
     except FileNotFoundError:
         return
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         host, process = "", 0
     if host == socket.gethostname() and not psutil.pid_exists(process):
         # By renaming, so that of two runs that come at once only one takes it away.

@@ -217,7 +217,7 @@ def read_status(out: Path) -> dict[str, Any]:
         if (status := _read_one(path)) is not None
     ]
     if not told:
-        damaged = (out / STATUS_FILE).exists()
+        damaged = os.path.lexists(out / STATUS_FILE)
         raise InputError(
             "its status cannot be read" if damaged else "holds no cohort run",
             where=out,
@@ -233,6 +233,8 @@ def read_status(out: Path) -> dict[str, Any]:
 
 
 def _read_one(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         status: dict[str, Any] = json.loads(path.read_text("utf-8"))
         updated = datetime.fromisoformat(status["updated"])

@@ -1,14 +1,17 @@
 """What was damaged on disk is named, set aside and made again; what is whole is left alone."""
 
 import errno
+import os
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from gsigpu.errors import OutputError
+from gsigpu.errors import InputError, OutputError
 from gsigpu.pipeline.cohort_run import row_results
 from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, run_cohort
+from gsigpu.pipeline.cohort_run.run_state import read_status
 from gsigpu.tables.measurement_table import read_table
 
 ONE = CohortOptions(workers=1)
@@ -182,15 +185,79 @@ def test_a_disk_that_is_full_when_tables_are_made(cohort, out, inline, monkeypat
     assert run_cohort(cohort.manifest, out, options=ONE).is_complete
 
 
-def test_a_folder_that_cannot_be_written_fails_alone(cohort, inline, tmp_path):
-    out = tmp_path / "out"
+def test_a_folder_that_cannot_be_written_fails_alone(cohort, inline, monkeypatch, tmp_path):
+    out, real = tmp_path / "out", Path.mkdir
     run_cohort(cohort.manifest, out, options=CohortOptions(limit=1))
-    (out / "cases" / "C02~PVP~A").write_text("no folder")
+
+    def mkdir(path, *more, **named):
+        if path.name.startswith("C02"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        real(path, *more, **named)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
     result = run_cohort(cohort.manifest, out)
     assert (result.n_done, result.n_skipped, result.n_failed) == (1, 1, 1)
     failures = pd.read_csv(out / "failures.csv")
     assert failures.case_id.tolist() == ["C02"]
-    assert "cannot be written" in failures.reason[0]
+    assert "cannot be written (Permission denied); correct its permissions" in failures.reason[0]
+
+
+def folder(path):
+    path.mkdir()
+    (path / "inner").write_text("x")
+
+
+def link_to_nowhere(path):
+    path.symlink_to(path.parent / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "kind", [folder, os.mkfifo, link_to_nowhere], ids=lambda kind: kind.__name__
+)
+def test_what_lies_in_the_place_of_a_file_is_set_aside(cohort, finished, out, inline, kind):
+    """All at once: nothing waits for a pipe, nothing is renamed over a folder, and the run is as it was."""
+    table = next(finished.glob("cases/C01*/*.parquet")).relative_to(finished)
+    taken = [
+        path.name for path in finished.iterdir() if path.is_file() and not path.name.startswith(".lock")
+    ] + [str(table), str(table.parent / f"{table.stem}.json")]  # fmt: skip
+    taken.remove("run.copy.json")  # the settings are known by one of the two
+    if kind is not folder:
+        taken += ["measurements", "cases/C02~PVP~A"]
+    for name in taken:
+        remove(out / name)
+        kind(out / name)
+    result = run_cohort(cohort.manifest, out)
+    assert (result.n_done + result.n_skipped, result.n_failed) == (3, 0)
+    assert len(result.damaged) == len(taken)
+    assert all("is set aside as damaged/" in told for told in result.damaged)
+    for name in ("measurements.csv", "failures.csv", "warnings.csv", "flow.csv"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+    assert (out / "measurements/phase=PVP/part-00000.parquet").is_file()
+    again = run_cohort(cohort.manifest, out)
+    assert (again.n_skipped, again.damaged, again.tables.is_new) == (3, (), False)
+
+
+def test_a_pipe_in_the_place_of_lock_or_status_is_told(cohort, out, inline):
+    remove(out / ".lock")
+    os.mkfifo(out / ".lock")
+    with pytest.raises(OutputError, match="cannot be opened as a lock"):
+        run_cohort(cohort.manifest, out)
+    remove(out / "status.json")
+    os.mkfifo(out / "status.json")
+    with pytest.raises(InputError, match="its status cannot be read"):
+        read_status(out)
+
+
+@pytest.mark.parametrize("damage", [empty, remove], ids=lambda damage: damage.__name__)
+def test_a_row_without_its_record_is_measured_again(cohort, finished, out, inline, damage):
+    """How it came about, which nothing else tells."""
+    record = next(path for path in out.glob("cases/C03*/*.json"))
+    damage(record)
+    assert run_cohort(cohort.manifest, out, options=CohortOptions(join=True)).n_skipped == 3
+    result = run_cohort(cohort.manifest, out)
+    assert (result.n_done, result.n_skipped) == (1, 2)
+    assert "was gone or empty, and its row is measured again" in result.damaged[0]
+    assert record.read_bytes() == (finished / record.relative_to(out)).read_bytes()
 
 
 @pytest.mark.parametrize("damage", [cut, empty, remove])
