@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.measure.write_measurement import write_measurement
     from gsigpu.pipeline.review.review_study import review_study as review
     from gsigpu.pipeline.scanned_study import scan
+    from gsigpu.pipeline.scanned_study import scan_volumes as read_volumes
     from gsigpu.regions.region_layout import RegionSettings
     from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observations import Choice
@@ -152,6 +153,7 @@ __all__ = [
     "map",
     "measure",
     "measure_phases",
+    "read_volumes",
     "review",
     "scan",
     "write_measurement",
@@ -173,6 +175,7 @@ _HOMES = {
     "PhantomCohortSettings": ("gsigpu.phantom", "PhantomCohortSettings"),
     "write_phantom_cohort": ("gsigpu.phantom", "write_phantom_cohort"),
     "SeriesOverrides": ("gsigpu.pipeline.map.prepare_maps", "SeriesOverrides"),
+    "read_volumes": ("gsigpu.pipeline.scanned_study", "scan_volumes"),
     "scan": ("gsigpu.pipeline.scanned_study", "scan"),
     "map": ("gsigpu.pipeline.map.map_volumes", "map_or_volumes"),
     "compute": ("gsigpu.pipeline.compute_arrays", "compute_arrays"),

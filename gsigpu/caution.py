@@ -17,7 +17,7 @@ Kind = Literal[
     "phase", "copied-files", "damaged-files", "uneven-slices", "left-out-series", "label-check",
     "reading-series",
     # of parameters and maps
-    "vendor-unit", "not-calibrated", "clipped",
+    "rounded-values", "no-negative-values", "vendor-unit", "not-calibrated", "clipped",
     # of the machine
     "backend",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ LAYERS = (
         "registration",
         "tables",
         "user_toml",
+        "vmi_volumes",
         "phantom",
         "pictures",
         "figure_fonts",

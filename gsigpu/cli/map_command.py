@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsigpu.choices import COMPRESSIONS, DEFAULT_MAPS, DEFAULT_SLOPE
-from gsigpu.cli import measure_command, measure_options, options
+from gsigpu.cli import measure_command, measure_options, options, volume_options
 from gsigpu.cli.console import TerminalWatcher, split_numbers, table
 from gsigpu.cli.messages import warn
 from gsigpu.errors import SettingsError
@@ -36,8 +36,9 @@ class Format(StrEnum):
 
 
 def map_command(
-    folder: options.StudyFolder,
+    folder: volume_options.StudyOrVolumes = None,
     *,
+    nifti: volume_options.Volumes = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -143,8 +144,15 @@ def map_command(
     )
     companions = [measuring()]
     watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
-    study = options.read_folder(
-        folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
+    study = volume_options.read_images(
+        folder,
+        nifti,
+        watcher,
+        phase=phase,
+        energy=energy,
+        phase_of=phase_of,
+        kind=kind,
+        patterns=patterns,
     )
     warn(study.warnings)  # now: they may be the reason of what fails below
     request: dict[str, Any] = {
@@ -217,7 +225,7 @@ def _told(
 
 
 def _companion(
-    folder: Path,
+    folder: Path | None,
     *,
     maps: list[str],
     slope: str,
@@ -242,7 +250,7 @@ def _companion(
     return MeasureCompanion(
         measure_options.mask_files(**masks),
         settings=settings_of_maps(MeasureSettings(), maps=maps, slope=slope),
-        labels=CaseLabels(case_id=archive_stem(folder.resolve())),
+        labels=CaseLabels(case_id="" if folder is None else archive_stem(folder.resolve())),
         backend=backend,
         with_dicom=with_dicom,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsigpu.cli import measure_options, options
+from gsigpu.cli import measure_options, options, volume_options
 from gsigpu.cli.console import TerminalWatcher, split_numbers, table
 from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 
 def measure_command(
-    folder: options.StudyFolder,
+    folder: volume_options.StudyOrVolumes = None,
     *,
+    nifti: volume_options.Volumes = None,
     mask: measure_options.LesionMasks = None,
     out: Annotated[
         Path,
@@ -162,13 +163,20 @@ def measure_command(
         position=mask_position,
     )
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
-    study = options.read_folder(
-        folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
+    study = volume_options.read_images(
+        folder,
+        nifti,
+        watcher,
+        phase=phase,
+        energy=energy,
+        phase_of=phase_of,
+        kind=kind,
+        patterns=patterns,
     )
     request: dict[str, Any] = {
         "settings": settings,
         "labels": CaseLabels(
-            case_id=case or study_name(folder.resolve()),
+            case_id=case or ("" if folder is None else study_name(folder.resolve())),
             patient_id=patient,
             group=group,
             reader=reader,

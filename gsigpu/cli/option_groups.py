@@ -7,7 +7,7 @@ from typing import Any
 # Group -> its options, by their long names, in the order of the help. An option of no group is in the last one.
 GROUPS: dict[str, tuple[str, ...]] = {
     "What to read": (
-        "--phase", "--series", "--energies", "--energy", "--phase-of", "--kind", "--patterns",
+        "--nifti", "--phase", "--series", "--energies", "--energy", "--phase-of", "--kind", "--patterns",
     ),
     "Masks": (
         "--mask", "--liver-mask", "--vessel-mask", "--aorta-mask", "--normal-mask", "--role", "--roles", "--name",

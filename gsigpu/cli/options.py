@@ -179,13 +179,18 @@ def _energies_given(pairs: list[str]) -> dict[str, float]:
 
     energies = {}
     for series, value in split_pairs(pairs, "--energy", "300=70").items():
-        try:
-            energies[series] = float(value)
-        except ValueError:
-            energies[series] = math.nan
+        energies[series] = number_in(value)
         if not LOWEST_KEV <= energies[series] <= HIGHEST_KEV:
             raise SettingsError(
                 f"--energy {series}={value} names no energy in {LOWEST_KEV:g}-{HIGHEST_KEV:g} keV",
                 remedy=f"write --energy {series}=70",
             )
     return energies
+
+
+def number_in(text: str) -> float:
+    """The number that a text is; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -19,6 +19,9 @@ from enum import StrEnum
 from html import escape
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gsigpu.caution import Caution
 from gsigpu.errors import GsigpuError
 from gsigpu.file_state import FileState
@@ -134,6 +137,7 @@ class Plane:
     pixel_offset, pixel_length : where an uncompressed plane's bytes lie in the file;
         offset -1: only a general reader can find them
     state : of the file when its header was read; None where nobody read one, and nothing is checked
+    values : the delivered values, where they are in memory and the file is not read again
     """
 
     path: Path
@@ -153,6 +157,7 @@ class Plane:
     instance_number: int | None = None
     odd_padding: OddPadding | None = None
     state: FileState | None = None
+    values: NDArray[np.int16] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         """Without identity."""

@@ -38,7 +38,7 @@ def read_volume_masks(
     """
     header = read_volume_header(path)
     require_whole_volume(path, header)
-    image = _image(path)
+    image = read_image(path)
     keys = set(image.GetMetaDataKeys())
     segments = _slicer_segments(image, keys)
     if image.GetNumberOfComponentsPerPixel() > 1 and not segments.names:
@@ -51,7 +51,7 @@ def read_volume_masks(
 
     values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
     if values.any():
-        grid, note = located(path, header, _grid(image), geometry, position)
+        grid, note = located(path, header, read_grid(image), geometry, position)
         phases = _phases_of_grid(grid, geometry, owner)
         _require_phase_of_grid(path, phases, owner)
     else:  # nothing lies nowhere: no question of its place
@@ -72,10 +72,11 @@ def read_volume_masks(
 
 def position_doubt(path: Path, geometry: VolumeGeometry) -> tuple[str, tuple[PositionChoice, ...]]:
     """Why the position of a label volume is doubtful, and which choices there are; "" and none where it is not."""
-    return doubt(read_volume_header(path), _grid(_image(path)), geometry)
+    return doubt(read_volume_header(path), read_grid(read_image(path)), geometry)
 
 
-def _image(path: Path) -> Any:
+def read_image(path: Path) -> Any:
+    """A file's three-dimensional image by SimpleITK; MaskError where it is none."""
     import SimpleITK
 
     try:
@@ -94,7 +95,8 @@ def _image(path: Path) -> Any:
     return image
 
 
-def _grid(image: Any) -> VolumeGeometry:
+def read_grid(image: Any) -> VolumeGeometry:
+    """Where an image of SimpleITK lies."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()

@@ -12,7 +12,7 @@ from gsigpu.caution import Caution
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
-from gsigpu.errors import TooFewEnergies
+from gsigpu.errors import SettingsError, TooFewEnergies
 from gsigpu.maps.definitions import nearest
 from gsigpu.pipeline.progress import SILENT, Watcher
 
@@ -76,6 +76,16 @@ def choose_stack(
         left_aside=() if energies_kev else tuple(left_aside(study, stack)),
         scan_seconds=scan_seconds,
     )
+
+
+def require_dicom(stack: SpectralStack, what: str, remedy: str) -> None:
+    """Raises SettingsError where `what` needs DICOM headers, and the images come from other files."""
+    evidence = stack.series[0].evidence
+    if not evidence.sop_class_uid:
+        raise SettingsError(
+            f"{what} needs the study's DICOM files, and the images were read from {evidence.series_description}",
+            remedy=remedy,
+        )
 
 
 def phases_of(study: Study) -> list[str | None]:

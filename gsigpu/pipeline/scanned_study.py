@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.image_volume import ImageVolume
 from gsigpu.pipeline.choose_stack import choose_stack
+from gsigpu.vmi_volumes import read_volumes
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,5 +47,17 @@ def scan(root: Path | str, **options: Any) -> ScannedStudy:
         patterns, progress
     Raises InputError if the folder cannot be read, SettingsError if an override names no series.
     """
-    study = read_study(root, **options)
+    return _scanned(read_study(root, **options))
+
+
+def scan_volumes(files: Mapping[float, Path | str], *, phase: str = "") -> ScannedStudy:
+    """A study of monoenergetic images in NIfTI, NRRD or MetaImage files.
+
+    files : keV -> file; see `gsigpu.vmi_volumes.read_volumes`
+    phase : of all of them
+    """
+    return _scanned(read_volumes(files, phase=phase))
+
+
+def _scanned(study: Study) -> ScannedStudy:
     return ScannedStudy(**{field.name: getattr(study, field.name) for field in fields(Study)})

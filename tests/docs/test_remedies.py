@@ -29,6 +29,8 @@ PRINTED_BY = (
     ("cli/phantom", ("gsigpu phantom",)),
     ("cli/review_command", ("gsigpu review",)),
     ("cli/options", STUDY[:3]),
+    ("cli/volume_options", STUDY[:2]),
+    ("vmi_volumes", STUDY[:2]),
     ("backends", ("gsigpu map",)),
     ("dicom/writing", ("gsigpu map",)),
     ("dicom/study/stack", STUDY),

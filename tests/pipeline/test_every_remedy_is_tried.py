@@ -38,8 +38,11 @@ IN_COHORT = (
 )
 # tests/pipeline/measure/test_dicom_results.py asks for an energy that is there.
 OF_REFERENCES = "SEG, SR and presentation state refer to the series at 60 keV: the stack has none at 70 keV; their energy is chosen with --ct-value"
+# tests/test_vmi_volumes.py writes the table without it.
+OF_VOLUMES = "--dicom needs the study's DICOM files, and the images were read from vmi_40.nii.gz; leave --dicom out"
 LINES = [
     OF_REFERENCES,
+    OF_VOLUMES,
     *PRINTED.values(),
     *(problem.line for problem in of_settings.PROBLEMS.values()),
     *(line for _, line, _ in of_settings.OF_PYTHON.values()),

@@ -72,6 +72,9 @@ class PlaneReader:
                 where=plane.path,
                 remedy="read planes of one size at a time",
             )
+        if plane.values is not None:
+            out[...] = plane.values
+            return
         try:
             if _is_plain(plane):
                 self._read_native(plane, out)

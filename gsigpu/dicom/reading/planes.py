@@ -71,7 +71,7 @@ _VALUE_TAGS = _tags("slope", "intercept", "padding", "padding_limit", "rescale_t
 # Scanners fill what lies outside the reconstruction circle with -2000, -3024, -8192 and the like, and
 # some do not say so, or name another value. Air is -1000 HU, and no noise of an abdomen's surroundings
 # reaches this.
-_NO_TISSUE_HU = -1500.0
+NO_TISSUE_HU = -1500.0
 # A declared padding value that does not fit the stored width may mean this: not without more evidence.
 _TISSUE_HU = (-200.0, 400.0)
 _EVIDENCE_TAGS = tuple(
@@ -322,7 +322,7 @@ def _undeclared_padding(
     """Delivered values so low that they are no HU; None where the unit is another."""
     if _ascii(rescale_type) not in ("", "HU") or slope <= 0.0:
         return None
-    highest = (_NO_TISSUE_HU - intercept) / slope
+    highest = (NO_TISSUE_HU - intercept) / slope
     return _representable(-32768, math.floor(highest)) if abs(highest) < 2**31 else None
 
 

@@ -18,6 +18,7 @@ from gsigpu.errors import SettingsError
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
 from gsigpu.output.staging import staged_folder
+from gsigpu.pipeline.choose_stack import require_dicom
 from gsigpu.pipeline.map.blended_states import require_series, write_states
 from gsigpu.pipeline.map.companion import Companion
 from gsigpu.pipeline.map.outside_body import BlankOutside, Outside, told_blank
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.measure.measurement import Measurement
 
 _PROVENANCE = "provenance.json"
+# Written with the headers of the images that maps are made of.
+_OF_DICOM = ("ct", "pm", "rgb")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -161,8 +164,10 @@ def map_study(
         watcher=watcher,
     )
     stack, planes, definitions = prepared.stack, prepared.planes, prepared.definitions
+    if output_format in _OF_DICOM:
+        require_dicom(stack, f"--format {output_format}", "use --format nifti, or nrrd")
     warnings = list(prepared.warnings)
-    protected = [prepared.chosen.study.root]
+    protected = [prepared.chosen.study.root, *{series.planes[0].path for series in stack.series}]
     if companion is not None:
         protected += companion.begin(prepared.chosen, prepared.source.store)
     n_bytes = _output_bytes(stack, len(definitions), output_format)

@@ -15,6 +15,7 @@ from gsigpu.caution import Caution
 from gsigpu.errors import OutputError
 from gsigpu.masks.read_files import content_digest
 from gsigpu.output.staging import staged_files
+from gsigpu.pipeline.choose_stack import require_dicom
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.tables.measurement_table import require_suffix, wide, write_table
@@ -152,6 +153,7 @@ def write_beside(
     """
     notes: list[Caution] = []
     if with_dicom:
+        require_dicom(measurement.stack, "--dicom", "leave --dicom out")
         from gsigpu.pipeline.measure.dicom_results import (
             dicom_notes,
             has_presentation,

@@ -139,7 +139,7 @@ def test_a_mask_that_changes_while_it_is_read_is_an_error(truth, study, monkeypa
     """What is hashed is what was measured."""
     from gsigpu.masks import volume_masks
 
-    original = volume_masks._image
+    original = volume_masks.read_image
 
     def touched(path):
         image = original(path)
@@ -147,7 +147,7 @@ def test_a_mask_that_changes_while_it_is_read_is_an_error(truth, study, monkeypa
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
         return image
 
-    monkeypatch.setattr(volume_masks, "_image", touched)
+    monkeypatch.setattr(volume_masks, "read_image", touched)
     with pytest.raises(FileChanged, match="was changed"):
         read_masks(truth.lesion_mask, study.series[0].geometry)
 
