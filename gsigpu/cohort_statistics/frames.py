@@ -29,6 +29,9 @@ TRACK_AND_UNIT = {
     "mixed-interaction": ("recommended", "patient"),
 }
 
+# Of areas: `method` of their rows.
+METHODS = ("delong", "obuchowski", "bootstrap")
+
 _NESTED = "random intercepts per patient and lesion: REML means, cluster-robust variances (CR2)"
 # What each test is, in words.
 COMPUTATION = {

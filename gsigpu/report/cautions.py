@@ -112,12 +112,15 @@ def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
     )
 
 
+def _declared(results: Results) -> set[str]:
+    """Parameters whose direction somebody fixed."""
+    of_pairs = (parameter for parameter, _, _ in results.settings.pair_directions)
+    return {*results.settings.directions, *of_pairs}
+
+
 def _below_and_undeclared(observations: Observations, results: Results) -> pd.DataFrame:
     """Areas of the recommended track below .5 of parameters without a declared direction, parameters in their order."""
-    named = {
-        *results.settings.directions,
-        *(parameter for parameter, _, _ in results.settings.pair_directions),
-    }
+    named = _declared(results)
     areas = areas_of(results.frames.roc, "recommended")
     rows = [
         areas[(areas["parameter"] == parameter) & (areas["auc"] < 0.5)]
@@ -130,7 +133,7 @@ def _below_and_undeclared(observations: Observations, results: Results) -> pd.Da
 def roc_notes(observations: Observations, results: Results) -> list[str]:
     """Above the curves."""
     fixed = (
-        f"Direction, fixed beforehand. {directions(observations, results)}. The recommended track never turns a curve "
+        f"Direction. {directions(observations, results)}. The recommended track never turns a curve "
         "over; an area below .5 means the opposite of what was declared."
     )
     return [fixed]
@@ -139,10 +142,12 @@ def roc_notes(observations: Observations, results: Results) -> list[str]:
 def directions(observations: Observations, results: Results) -> str:
     """Which way each parameter was declared to go."""
     ways: dict[str, list[str]] = {}
+    declared = _declared(results)
     for parameter in observations.parameters:
-        ways.setdefault(_way(observations, results, parameter), []).append(
-            parameter_name(parameter)
-        )
+        way = _way(observations, results, parameter)
+        if parameter not in declared:
+            way += " (not declared: the order of the groups)"
+        ways.setdefault(way, []).append(parameter_name(parameter))
     return "; ".join(f"{listed(names)}: {way}" for way, names in ways.items())
 
 

@@ -48,6 +48,7 @@ def table_one(observations: Observations) -> Table:
             rename=_LABELS,
             pval=len(observations.groups) > 1,
             missing=True,
+            include_null=False,  # an unknown sex is counted as missing, and is no third one
         ).tableone
     made.columns = [str(label[-1]) for label in made.columns]
     ordered = ["Overall", *observations.groups]

@@ -29,12 +29,14 @@ class Decided:
     whole : patients and lesions before
     excluded : decision (`rejected`, `redraw`) -> what it took out
     left : what each took, one after the other, so that whole less left is the table
+    warnings : lesions on which it could not be decided
     """
 
     table: RawTable
     whole: Count
     excluded: dict[str, Exclusion]
     left: tuple[Loss, ...]
+    warnings: tuple[str, ...] = ()
 
     def counted(self, flow: Flow) -> Flow:
         """The flow of the table, begun before the decisions."""

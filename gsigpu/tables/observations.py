@@ -166,7 +166,8 @@ def read_observations(
         flow = decided.counted(flow)
     flow = with_steps_of_run(flow, raw)
     told = [text for text in flow.warnings if text not in observations.warnings]
-    return replace(observations, flow=flow, warnings=(*told, *observations.warnings))
+    undecided = () if planned is None else planned.warnings
+    return replace(observations, flow=flow, warnings=(*told, *undecided, *observations.warnings))
 
 
 def observations_of(raw: RawTable, choice: Choice, extra: RawTable | None = None) -> Observations:

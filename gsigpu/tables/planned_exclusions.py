@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from gsigpu.errors import InputError
 from gsigpu.tables.counting import LESION, count, lesion_rows
 from gsigpu.tables.decided_lesions import Decided
 from gsigpu.tables.flow_counts import Exclusion
@@ -14,18 +15,22 @@ from gsigpu.tables.plan_file import Plan
 from gsigpu.tables.raw_table import RawTable
 
 _DIAMETER = "longest_axial_diameter"
+_SHOWN = 3
 
 
 def without_planned(raw: RawTable, plan: Plan) -> Decided:
     """Takes lesions out that carry a flag of the plan in any row, or are smaller or larger than it allows.
 
-    A lesion whose diameter is not in the table stays, and a rule that fits no lesion counts none.
+    A lesion whose diameter is not in the table stays, which is told, and a rule that fits no lesion counts none.
+    Raises InputError where the table cannot say of any lesion whether a rule fits.
     """
     cells = raw.cells
     rows = lesion_rows(cells)
     excluded: dict[str, Exclusion] = {}
     left: list[Loss] = []
     still = cells
+    unknown = _without_diameter(rows, plan)
+    _require_what_rules_ask(raw, plan, len(unknown) == len(rows[list(LESION)].drop_duplicates()))
     out = pd.MultiIndex.from_tuples([], names=list(LESION))
     for rule, mine in _rules(rows, plan).items():
         named = pd.MultiIndex.from_frame(rows.loc[mine, list(LESION)].drop_duplicates())
@@ -40,6 +45,40 @@ def without_planned(raw: RawTable, plan: Plan) -> Decided:
         whole=members_of(cells).count,
         excluded=excluded,
         left=tuple(left),
+        warnings=_stayed(unknown, plan),
+    )
+
+
+def _require_what_rules_ask(raw: RawTable, plan: Plan, no_diameter: bool) -> None:
+    by_size = plan.min_diameter_mm is not None or plan.max_diameter_mm is not None
+    lacks = "flags" if plan.flags and "flags" not in raw.columns else ""
+    if by_size and no_diameter:
+        lacks = _DIAMETER
+    if lacks:
+        raise InputError(
+            f"the plan leaves lesions out by {lacks}, which the table does not have",
+            where=raw.source,
+            remedy="give the table of `gsigpu measure` or `gsigpu cohort run`, or a plan without this rule",
+        )
+
+
+def _without_diameter(rows: pd.DataFrame, plan: Plan) -> list[tuple[str, ...]]:
+    """Lesions whose size the plan asks for and the table does not have."""
+    if plan.min_diameter_mm is None and plan.max_diameter_mm is None:
+        return []
+    measured = rows[(rows["parameter"] == _DIAMETER) & (rows["value"] != "")]
+    known = set(measured[list(LESION)].itertuples(index=False, name=None))
+    every = rows[list(LESION)].drop_duplicates().itertuples(index=False, name=None)
+    return [lesion for lesion in every if lesion not in known]
+
+
+def _stayed(unknown: list[tuple[str, ...]], plan: Plan) -> tuple[str, ...]:
+    if not unknown:
+        return ()
+    shown = ", ".join(" ".join(lesion) for lesion in unknown[:_SHOWN])
+    more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+    return (
+        f"{plan.name} leaves lesions out by diameter, which {shown}{more} lack: they stay in the tests",
     )
 
 

@@ -231,3 +231,19 @@ def test_names_may_hold_anything(table, tmp_path):
     assert "<b>$x$</b>" not in page
     assert "&lt;b&gt;$x$&lt;/b&gt;" in page
     assert (run.out / "figures" / "forest_AP_late.svg").is_file()
+
+
+def test_an_unknown_sex_is_missing_and_no_third_one(compared):
+    """A row `sex: None` was counted and tested with the others."""
+    observations = compared[0]
+    sexes = ["F", "M"] * len(observations.patients)
+    patients = observations.patients.assign(sex=sexes[: len(observations.patients)])
+    known = table_one(replace(observations, patients=patients.iloc[1:])).rows
+    patients.loc[patients.index[0], "sex"] = ""
+    table = table_one(replace(observations, patients=patients))
+    labels = [row[0].text for row in table.rows]
+    assert labels[1:3] == ["sex, n (%): F", "sex, n (%): M"]
+    assert not any("None" in cell.text for row in table.rows for cell in row)
+    missing = [cell.text for cell in table.header[0]].index("missing")
+    assert table.rows[1][missing].text == "1"
+    assert table.rows[1][-1].text == known[1][-1].text  # p of those whose sex is known

@@ -82,3 +82,19 @@ def test_lesions_that_the_plan_leaves_out(tmp_path):
         "plan: above 30 mm": (1, 1),
     }
     assert kept.whole.lesions == 3
+    assert kept.warnings == (
+        f"{plan.name} leaves lesions out by diameter, which p 2, q 1 lack: they stay in the tests",
+    )
+
+
+@pytest.mark.parametrize("lacks", ["flags", "longest_axial_diameter"])
+def test_a_rule_that_no_lesion_can_be_judged_by_is_refused(tmp_path, lacks):
+    """It left nobody out, and said nothing."""
+    cells = pd.DataFrame(
+        [("p", "1", "core", "iodine", "1.0", ""), ("p", "1", "lesion", "longest_axial_diameter", "31", "")],
+        columns=["patient_id", "lesion_id", "region", "parameter", "value", "flags"],
+    )  # fmt: skip
+    columns = [name for name in cells if name != lacks]
+    raw = RawTable(cells[cells["parameter"] != lacks], tuple(columns), tmp_path / "t.csv", "")
+    with pytest.raises(InputError, match=f"by {lacks}, which the table does not have"):
+        without_planned(raw, read_plan(written(tmp_path, PLAN)))

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from gsigpu.cohort_statistics.frames import METHODS, TRACK_AND_UNIT
 from gsigpu.cohort_statistics.multiplicity import holm
 from gsigpu.cohort_statistics.roc.curve import Direction
 from gsigpu.errors import SettingsError
@@ -132,7 +133,14 @@ def _chosen(
 
 
 def require_planned(observations: Observations, plan: Plan) -> None:
-    """Raises SettingsError where the table lacks what the plan tests: a planned test is done or told."""
+    """Raises SettingsError where the table or gsigpu lacks what the plan tests: a planned test is done or told."""
+    known = (*TRACK_AND_UNIT, *METHODS)
+    strange = [name for name in plan.all_of("tests") if name not in known]
+    if strange:
+        raise SettingsError(
+            f"the plan has tests {', '.join(strange)}, which do not exist",
+            remedy=f"tests are {', '.join(known)}",
+        )
     for name in ("phases", "regions", "parameters"):
         absent = [value for value in plan.all_of(name) if value not in getattr(observations, name)]
         if absent:
@@ -152,6 +160,7 @@ def require_planned(observations: Observations, plan: Plan) -> None:
 def marked(frames: Mapping[str, pd.DataFrame], plan: Plan) -> dict[str, pd.DataFrame]:
     """Every frame with `planned`: the families that a row belongs to, or `exploratory`.
 
+    Raises SettingsError for a family, or a test of it, that no row belongs to.
     Rows of a family have `p_holm_planned`: Holm over the family's rows in all its files together, each file's p before
     other corrections. A row in two families keeps the larger.
     """
@@ -164,6 +173,7 @@ def marked(frames: Mapping[str, pd.DataFrame], plan: Plan) -> dict[str, pd.DataF
             for name in FILES
             if not family.files or name in family.files
         }
+        _require_members(family, result, members)
         p = pd.concat([_raw_p(result[name])[mine] for name, mine in members.items()])
         family_p = holm(p.reset_index(drop=True)).to_numpy()
         start = 0
@@ -185,13 +195,31 @@ def marked(frames: Mapping[str, pd.DataFrame], plan: Plan) -> dict[str, pd.DataF
     }
 
 
+def _require_members(
+    family: PlannedFamily, frames: Mapping[str, pd.DataFrame], members: Mapping[str, pd.Series]
+) -> None:
+    tested = {str(name) for file, mine in members.items() for name in _test(frames[file])[mine]}
+    absent = [name for name in family.tests if name not in tested]
+    if absent or not tested:
+        raise SettingsError(
+            f"the plan's family {family.name!r} has no result"
+            + (f" of {', '.join(absent)}" if absent else "")
+            + f" in {', '.join(members)}",
+            remedy="name the files, tests, parameters and pairs that belong together in a new plan",
+        )
+
+
+def _test(frame: pd.DataFrame) -> pd.Series:
+    return frame["test"] if "test" in frame else frame["method"]
+
+
 def _raw_p(frame: pd.DataFrame) -> pd.Series:
     return (frame["p_unadjusted"] if "p_unadjusted" in frame else frame["p"]).astype(float)
 
 
 def _members(family: PlannedFamily, frame: pd.DataFrame) -> pd.Series:
     """Which rows of a file the family tests, on the recommended track; on the paper's only where it names the test."""
-    test = frame["test"] if "test" in frame else frame["method"]
+    test = _test(frame)
     mine = test.isin(family.tests) if family.tests else frame["track"] == "recommended"
     for column, values in (("phase", family.phases), ("region", family.regions)):
         # Comparisons of phases have no phase of their own, of regions no region.

@@ -1,6 +1,7 @@
 """A plan says which rows are confirmatory, and nothing may contradict it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,12 +9,17 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from gsigpu.errors import InputError, SettingsError
-from gsigpu.pipeline.cohort_stats.declared_beforehand import parse_directions, with_plan
+from gsigpu.pipeline.cohort_stats.declared_beforehand import (
+    marked,
+    parse_directions,
+    require_planned,
+    with_plan,
+)
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.report.plan_words import EXPLORATORY_NOTE, NONE_PLANNED
 from gsigpu.tables.observations import Choice
-from gsigpu.tables.plan_file import read_plan
+from gsigpu.tables.plan_file import FILES, read_plan
 from tests.support.cohort_tables import measurement_table
 from tests.support.compared import without_figures
 
@@ -74,6 +80,27 @@ def test_rows_of_a_family_are_named_and_adjusted_together(run):
     expected = multipletests(raw, method="holm")[1]
     adjusted = np.concatenate([frame["p_holm_planned"] for frame in planned])
     assert adjusted == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tests": ("mixt",)}, None),
+        ({"tests": ("mixed", "kruskal")}, "has no result of kruskal in pairwise, roc"),
+        ({"files": ("omnibus",), "tests": ()}, "'primary' has no result in omnibus"),
+    ],
+)
+def test_a_family_without_results_is_refused(run, plan, changes, words):
+    """It was planned, and everything was called exploratory."""
+    family = replace(plan.families[0], **changes)
+    wrong = replace(plan, families=(family, plan.families[1]))
+    if words is None:
+        with pytest.raises(SettingsError, match="tests mixt, which do not exist"):
+            require_planned(run.observations, wrong)
+        return
+    frames = {name: run.frame(name) for name in FILES}
+    with pytest.raises(SettingsError, match=words):
+        marked(frames, wrong)
 
 
 def test_everything_else_is_exploratory(run):
