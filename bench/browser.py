@@ -1,22 +1,17 @@
-"""The system's Chromium without a window, for pages that gsigpu writes; drawing is done by the processor."""
+"""The browser of the tests, for benchmarks of pages that gsigpu writes; drawing is done by the processor."""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-# Chromium's own traffic is refused on closed networks, many times a second.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from tests.support.browser import launched
 
 
 def why_there_is_none() -> str:
@@ -31,11 +26,5 @@ def why_there_is_none() -> str:
 @contextmanager
 def browser_page(width: int = 1500, height: int = 1000) -> Iterator[Any]:
     """A page of a browser that has just started."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=ARGUMENTS
-        )
+    with launched() as browser:
         yield browser.new_page(viewport={"width": width, "height": height})
-        browser.close()

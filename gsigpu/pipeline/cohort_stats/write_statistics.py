@@ -42,8 +42,7 @@ from gsigpu.tables.summary_table import is_summary, read_summary
 from gsigpu.version import __version__
 
 _LIBRARIES = (
-    "numpy", "scipy", "pandas", "statsmodels", "scikit-learn", "scikit-posthocs", "tableone",
-    "matplotlib",
+    "numpy", "scipy", "pandas", "statsmodels", "scikit-learn", "tableone", "matplotlib",
 )  # fmt: skip
 _PROVENANCE = "provenance.json"
 _NEEDED_BYTES = 100 * 2**20
