@@ -25,21 +25,26 @@ from tests.support.places import ROOT
 # Installed with every environment, or the package itself.
 ALWAYS = {"gsigpu", "pip"}
 HIDING = """
-import importlib.abc, importlib.metadata, json, re, sys
+import importlib.metadata, json, re, sys
 from pathlib import Path
 
 _hidden = json.loads(Path(__file__).with_name("hidden.json").read_text("utf-8"))
 _modules, _names = set(_hidden["modules"]), set(_hidden["distributions"])
 
 
-class _Hidden(importlib.abc.MetaPathFinder):
+class _Shown:
+    def __init__(self, finder):
+        self._finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
+
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in _modules:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return None
+        hidden = name.partition(".")[0] in _modules
+        return None if hidden else self._finder.find_spec(name, path, target)
 
 
-sys.meta_path.insert(0, _Hidden())
+sys.meta_path[:] = [_Shown(finder) for finder in sys.meta_path]
 _from_name = importlib.metadata.Distribution.from_name.__func__
 
 
