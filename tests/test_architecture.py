@@ -33,7 +33,16 @@ LAYERS = (
     ),
     ("maps", "physics", "regions", "cohort_statistics"),
     ("backends",),
-    ("caution", "choices", "elam_tables", "errors", "volume", "version", "kernels"),
+    (
+        "attenuation_file",
+        "caution",
+        "choices",
+        "elam_tables",
+        "errors",
+        "volume",
+        "version",
+        "kernels",
+    ),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # A core function may call no I/O library.

@@ -49,7 +49,7 @@ def map_command(
         list[str],
         options.list_option(
             "--maps",
-            text="lambda-hu, lambda-hu[A-B], iodine, water, vnc, mono-E, electron-density, zeff, residual, sigma-lambda-hu, sigma-iodine",
+            text="lambda-hu, lambda-hu[A-B], iodine, water, vnc, mono-E, electron-density, zeff, residual, sigma-lambda-hu, sigma-iodine, fat-fraction, MATERIAL[A-B] (calcium[water-calcium])",
             default=",".join(DEFAULT_MAPS),
         ),
     ],

@@ -46,6 +46,7 @@ HU = Unit("[hnsf'U]", "HU")
 HU_PER_KEV = Unit("[hnsf'U]/keV", "HU/keV")
 MG_PER_ML = Unit("mg/mL", "mg/mL")
 NO_UNIT = Unit("1", "")
+PERCENT = Unit("%", "%")
 
 
 @dataclass(frozen=True, slots=True)

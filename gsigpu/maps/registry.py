@@ -1,8 +1,8 @@
 """The maps by name.
 
 `lambda-hu`, `iodine`, `water`, `vnc`, `mono-E`, `electron-density`, `zeff`, `residual`,
-`sigma-lambda-hu`, `sigma-iodine`. A λHU map may name its definition, `lambda-hu[40-100]`;
-the plain name takes the run's default slope.
+`sigma-lambda-hu`, `sigma-iodine`, `fat-fraction`. A λHU map may name its definition, `lambda-hu[40-100]`;
+the plain name takes the run's default slope. `calcium[water-calcium]` is a material of other basis materials (`basis`).
 
 Formulas and their sources stand in the modules that the definitions come from (`slope`, `water_iodine`, `nonlinear`,
 `local_noise`). Tested against mixtures of known content, NumPy's `lstsq` and `polyfit`, the figures that the NIST
@@ -25,11 +25,13 @@ from numpy.typing import NDArray
 from gsigpu.choices import DEFAULT_SLOPE
 from gsigpu.errors import SettingsError
 from gsigpu.maps import local_noise, nonlinear, water_iodine
+from gsigpu.maps.basis import MATERIALS, Basis, Material, named_basis
 from gsigpu.maps.definitions import (
     HU,
     HU_PER_KEV,
     MG_PER_ML,
     NO_UNIT,
+    PERCENT,
     Code,
     Energies,
     LinearRows,
@@ -261,9 +263,61 @@ _SIGMA_IODINE = _sigma(
     code=Code("SDIODINE", OWN_SCHEME, "Standard deviation of iodine concentration"),
 )
 
+
+def _of_basis(material: Material, basis: Basis) -> MapDefinition:
+    """A material of two or three basis materials, mg/mL."""
+    names = " + ".join(f"c_{m.name} r_{m.name}(E)" for m in basis.materials)
+    shares = f", volumes of {' + '.join(m.name for m in basis.materials)} = 1"
+    is_shared = len(basis.materials) == 3
+    return _basis_map(
+        _IODINE,
+        f"{material.name}[{basis.name}]",
+        f"{material.name} of {basis.name}",
+        f"c_{material.name} of the fit 1000 + HU(E) = {names}{shares if is_shared else ''}, nothing else in the voxel",
+        lambda energies: basis.concentration_rows(energies, material),
+        quantity=Code("BASISCONC", OWN_SCHEME, "Concentration of basis material"),
+        step=0.1,
+        window=(500.0, 1000.0),
+    )
+
+
+def _fat_fraction() -> MapDefinition:
+    """Share of the volume that is fat, in liver with iodine."""
+    fat, liver, iodine = MATERIALS["fat"], MATERIALS["liver"], MATERIALS["iodine"]
+    basis = Basis((fat, liver, iodine))
+    return _basis_map(
+        _IODINE,
+        "fat-fraction",
+        "Fat fraction",
+        "volume of triglyceride (0.91 g/mL) / whole, 1000 + HU(E) = sum 1000 v rho r(E) of fat, liver (ICRU 44, 1.06 g/mL) and"
+        " iodine, sum of v = 1; assumes liver tissue of that density and nothing else",
+        lambda energies: _percent(basis.volume_rows(energies, fat)),
+        unit=PERCENT,
+        quantity=Code("FATVOLUME", OWN_SCHEME, "Volume fraction of fat in liver"),
+        rescale_type="US",
+        step=0.01,
+        window=(20.0, 60.0),
+    )
+
+
+def _percent(rows: LinearRows) -> LinearRows:
+    return LinearRows(100.0 * rows.weights, 100.0 * rows.offsets)
+
+
+_FAT_FRACTION = _fat_fraction()
+
 _FIXED = {
     definition.name: definition
-    for definition in (_IODINE, _WATER, _VNC, _ELECTRON_DENSITY, _ZEFF, _RESIDUAL, _SIGMA_IODINE)
+    for definition in (
+        _IODINE,
+        _WATER,
+        _VNC,
+        _ELECTRON_DENSITY,
+        _ZEFF,
+        _RESIDUAL,
+        _SIGMA_IODINE,
+        _FAT_FRACTION,
+    )
 }
 
 _LAMBDA_HU = re.compile(r"(?P<sigma>sigma-)?lambda-hu(?:\[(?P<slope>[^\]]+)\])?")
@@ -308,6 +362,8 @@ def define(name: str, *, slope: str = DEFAULT_SLOPE) -> MapDefinition:
         )
     if stripped in _FIXED:
         return _FIXED[stripped]
+    if (named := named_basis(stripped)) is not None:
+        return _of_basis(*named)
     close = difflib.get_close_matches(stripped, KNOWN_NAMES, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(KNOWN_NAMES)}"
     raise SettingsError(f"unknown map {name!r}", remedy=hint)

@@ -13,6 +13,7 @@ BENCH = ROOT / "bench"
 LONG = {
     "bench_cohort.py",
     "bench_gallery.py",
+    "bench_registration.py",
     "bench_review.py",
     "bench_cohort_stats.py",
     "bench_cohort_tables.py",
