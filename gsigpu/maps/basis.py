@@ -148,7 +148,7 @@ class Basis:
                 f"{self.name} cannot be told apart at these energies",
                 remedy="choose materials that differ more, or export energies farther apart",
             )
-        inverse: NDArray[np.float64] = np.linalg.pinv(design)
+        inverse: NDArray[np.float64] = np.asarray(np.linalg.pinv(design), np.float64)
         return inverse
 
 
