@@ -6,6 +6,7 @@ import warnings
 
 import pandas as pd
 
+from gsigpu.cohort_statistics.groups.rank_reach import kruskal_reach, unreachable
 from gsigpu.report.table_cells import MINUS, Cell, Table, head, text
 from gsigpu.tables.observations import Observations
 
@@ -34,6 +35,7 @@ def table_one(observations: Observations) -> Table:
     data = patients[["group", *known]].copy()
     if "sex" in known:
         data["sex"] = data["sex"].astype(object).where(data["sex"] != "", None)
+    few = _too_few(observations)
     with warnings.catch_warnings():
         # The library has not followed pandas 3 yet, and tells small expected counts, which Fisher's
         # test in the table already answers.
@@ -46,7 +48,7 @@ def table_one(observations: Observations) -> Table:
             groupby="group",
             order={"group": list(observations.groups)},
             rename=_LABELS,
-            pval=len(observations.groups) > 1,
+            pval=len(observations.groups) > 1 and not few,
             missing=True,
             include_null=False,  # an unknown sex is counted as missing, and is no third one
         ).tableone
@@ -58,13 +60,35 @@ def table_one(observations: Observations) -> Table:
     ):
         ordered.remove("Missing")
     rows = [_row(name, made.loc[[name]], ordered) for name in made.index]
+    _without_spread_of_one(rows, ordered, data)
     absent = [_LABELS[name] for name in ("sex", "age", "diameter_mm") if name not in known]
     notes = ["Patients are the units."]
+    if few:
+        notes.append(f"No tests: {few}.")
     if absent:
         notes.append(f"Not in the table: {', '.join(absent)}.")
     titles = {"P-Value": "p", "Missing": "missing", "Overall": "all"}
     header = [head("patients"), *(head(titles.get(column, column)) for column in ordered)]
     return Table(name="table_one", caption="Patients", header=[header], rows=rows, notes=notes)
+
+
+def _too_few(observations: Observations) -> str:
+    """Why no test of so few patients could show anything, or nothing."""
+    sizes = observations.patients["group"].value_counts().reindex(list(observations.groups))
+    known = [int(n) for n in sizes.fillna(0) if n > 0]
+    return unreachable(known, kruskal_reach(known)) if len(known) > 1 else ""
+
+
+def _without_spread_of_one(rows: list[list[Cell]], columns: list[str], data: pd.DataFrame) -> None:
+    """The library gives one age an SD of 0."""
+    if "age" not in data:
+        return
+    n_ages = data.groupby("group")["age"].count().to_dict() | {"Overall": data["age"].count()}
+    for row in rows:
+        if row[0].text.startswith(_LABELS["age"]):
+            for place, column in enumerate(columns, start=1):
+                if n_ages.get(column) == 1:
+                    row[place] = Cell(f"{row[place].text.split(' ')[0]} (–)")
 
 
 def _row(name: object, line: pd.DataFrame, columns: list[str]) -> list[Cell]:

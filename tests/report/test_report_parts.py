@@ -247,3 +247,16 @@ def test_an_unknown_sex_is_missing_and_no_third_one(compared):
     missing = [cell.text for cell in table.header[0]].index("missing")
     assert table.rows[1][missing].text == "1"
     assert table.rows[1][-1].text == known[1][-1].text  # p of those whose sex is known
+
+
+def test_one_patient_a_group_has_no_spread_and_no_test_in_table_one(compared):
+    """The library gave an age of one patient an SD of 0, and χ² a p of three."""
+    observations = compared[0]
+    patients = observations.patients.drop_duplicates("group").assign(sex=["F", "M", "F"])
+    patients["age"] = [50.0, 61.0, 72.0]
+    table = table_one(replace(observations, patients=patients))
+    (age,) = (row for row in table.rows if row[0].text.startswith("age"))
+    assert [cell.text for cell in age[2:5]] == ["50.0 (–)", "61.0 (–)", "72.0 (–)"]
+    assert age[1].text == "61.0 (11.0)"
+    assert "p" not in [cell.text for cell in table.header[0]]
+    assert any(note.startswith("No tests: 1 against 1 against 1") for note in table.notes)
