@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gsigpu.report.cohort_results import Results
-from gsigpu.report.paper_tables import Row, rows_of
+from gsigpu.report.paper_tables import Row, opposite_note, rows_of
 from gsigpu.report.row_tables import (
     LESIONS_OF_BOTH,
     PAIR,
@@ -114,6 +114,7 @@ def reader_comparisons_table(results: Results) -> Table | None:
         caption="Parameters compared, readers and lesions random",
         notes=[
             "Areas are means over readers (Obuchowski and Rockette, Hillis’ degrees of freedom). Left out: lesions that a reader did not measure.",
+            *opposite_note(results.frames.reader_comparisons),
             INTERVAL_NOTE,
         ],
         answer="p",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gsigpu.report.cohort_results import ALPHA, Results
-from gsigpu.report.paper_tables import rows_of
+from gsigpu.report.paper_tables import opposite_note, rows_of
 from gsigpu.report.plan_words import PlanColumn
 from gsigpu.report.table_cells import (
     INTERVAL_NOTE,
@@ -152,7 +152,12 @@ def comparison_table(results: Results) -> Table | None:
         caption="Does one parameter tell two groups apart better than another?",
         header=header,
         rows=rows,
-        notes=["On the same lesions, patients as units.", INTERVAL_NOTE, *plan.notes],
+        notes=[
+            "On the same lesions, patients as units.",
+            *opposite_note(shown),
+            INTERVAL_NOTE,
+            *plan.notes,
+        ],
     )
 
 

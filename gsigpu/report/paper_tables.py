@@ -23,6 +23,7 @@ from gsigpu.report.table_cells import (
     num,
     p_cell,
     place,
+    plural,
     text,
     whole,
     with_unit,
@@ -53,6 +54,15 @@ AREA_METHODS = {
 def test_name(test: str) -> str:
     """As a person calls it."""
     return _TEST_NAMES.get(test, test)
+
+
+def opposite_note(frame: pd.DataFrame) -> list[str]:
+    """Under a table of two areas compared, where some lie on different sides of .5."""
+    n = int(((frame["auc_a"] - 0.5) * (frame["auc_b"] - 0.5) < 0).sum())
+    if not n:
+        return []
+    why = "the parameters point different ways, and the difference does not say which of them separates better"
+    return [f"In {plural(n, 'row')} one area lies below .5 and the other above: {why}."]
 
 
 def rows_of(frame: pd.DataFrame, **where: str) -> pd.DataFrame:

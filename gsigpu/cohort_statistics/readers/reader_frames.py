@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from gsigpu.cohort_statistics.frames import KAPPA_COLUMNS, READER_COMPARISON_COLUMNS
-from gsigpu.cohort_statistics.inference import cannot_be_tested
+from gsigpu.cohort_statistics.inference import cannot_be_tested, joined
 from gsigpu.cohort_statistics.multiplicity import within_families
 from gsigpu.cohort_statistics.readers.agreement import wide_ratings
 from gsigpu.cohort_statistics.readers.kappa import decision_kappa
 from gsigpu.cohort_statistics.readers.multireader import compare_over_readers
+from gsigpu.cohort_statistics.roc.area_estimate import opposite_sides
 from gsigpu.cohort_statistics.roc.curve import Direction, oriented
 from gsigpu.cohort_statistics.roc.roc_settings import RocSettings, pairs
 from gsigpu.errors import InputError
@@ -152,7 +153,7 @@ def _compared(
         "df1": 1.0 if np.isfinite(compared.f) else np.nan,
         "df2": compared.df2,
         "p": compared.p,
-        "note": compared.note,
+        "note": joined(compared.note, opposite_sides(compared.auc_a, compared.auc_b)),
     }
 
 

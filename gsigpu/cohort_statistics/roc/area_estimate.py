@@ -199,6 +199,19 @@ def difference(
     )
 
 
+def opposite_sides(auc_a: float, auc_b: float) -> str:
+    """A caution where the difference of two areas is one of their directions, else nothing.
+
+    >>> opposite_sides(0.7, 0.2)
+    'one area lies below .5: they point different ways, and the difference is not in how well they separate'
+    >>> opposite_sides(0.7, 0.5)
+    ''
+    """
+    if not (auc_a - 0.5) * (auc_b - 0.5) < 0:
+        return ""
+    return "one area lies below .5: they point different ways, and the difference is not in how well they separate"
+
+
 def newcombe(
     auc: float, n_positive: int, n_negative: int, *, confidence: float = 0.95
 ) -> tuple[float, float]:

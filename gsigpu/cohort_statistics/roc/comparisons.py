@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from gsigpu.cohort_statistics.frames import COMPARISON_COLUMNS
-from gsigpu.cohort_statistics.inference import cannot_be_tested
+from gsigpu.cohort_statistics.inference import cannot_be_tested, joined
 from gsigpu.cohort_statistics.multiplicity import within_families
-from gsigpu.cohort_statistics.roc.area_estimate import AucDifference
+from gsigpu.cohort_statistics.roc.area_estimate import AucDifference, opposite_sides
 from gsigpu.cohort_statistics.roc.clustered import obuchowski_paired
 from gsigpu.cohort_statistics.roc.curve import Array, Direction, area, oriented
 from gsigpu.cohort_statistics.roc.delong import delong_paired
@@ -128,7 +128,7 @@ def _compared(
             "z": result.z,
             "p": result.p,
             "df": result.df,
-            "note": result.note,
+            "note": joined(result.note, opposite_sides(result.auc_a, result.auc_b)),
         }
         | _equivalent(result, margin)
         for track, method, directions, result in results

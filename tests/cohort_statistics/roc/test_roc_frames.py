@@ -13,6 +13,7 @@ from gsigpu.cohort_statistics.roc.delong import delong, delong_paired
 from gsigpu.cohort_statistics.roc.roc_frames import AGAINST, FROM_THE_DATA, roc_tables, thinned
 from gsigpu.cohort_statistics.roc.roc_settings import RocSettings, seed_of
 from gsigpu.errors import InputError, SettingsError
+from gsigpu.report.paper_tables import opposite_note
 
 ORDER = ("colorectal", "gastric", "breast")
 QUICK = RocSettings(n_replicates=200, n_grid=11)
@@ -256,3 +257,18 @@ def test_several_parameters_are_refused_where_one_is_taken():
     ):
         with pytest.raises(InputError, match="one parameter"):
             call()
+
+
+def test_two_parameters_that_point_different_ways_say_so(lesions):
+    """One of .8 and one of .2 separate alike; their difference had p < .001, and no word."""
+    values, groups, patients = lesions
+    rng = np.random.default_rng(3)
+    noise = rng.normal(scale=0.05 * np.nanstd(values), size=(2, values.size))
+    table = np.stack([values + noise[0], -values + noise[1]], axis=1)
+    frame = roc_comparisons(table, ["a", "b"], groups, patients, order=ORDER)
+    told = frame["note"].str.contains("one area lies below .5")
+    assert told.tolist() == ((frame["auc_a"] - 0.5) * (frame["auc_b"] - 0.5) < 0).tolist()
+    assert told[frame["track"] == "recommended"].all()
+    assert not told[frame["track"] == "paper"].any()  # it turns its curves over
+    assert opposite_note(frame)[0].startswith(f"In {told.sum()} rows one area lies below .5")
+    assert opposite_note(frame[frame["track"] == "paper"]) == []
