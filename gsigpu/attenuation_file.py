@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gsigpu.errors import InputError
 
 _DENSITY = re.compile(r"#\s*density\s*[:=]?\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # XCOM prints MeV: a table that ends below this is one in MeV, and no table for CT.
 _LEAST_KEV = 10.0
 _REMEDY = "write lines of energy in keV and cm2/g, such as `40 0.2683`"
@@ -89,5 +90,11 @@ def read_attenuation(name: str) -> AttenuationTable:
     if energies[-1] < _LEAST_KEV:
         raise InputError(
             f"ends at {energies[-1]:g} keV, as a table in MeV would", where=path, remedy=_REMEDY
+        )
+    if not _NAME.fullmatch(path.stem):
+        raise InputError(
+            "its name, which the map bears, has signs that not every file takes",
+            where=path,
+            remedy="call it by letters, digits, _ and - alone",
         )
     return AttenuationTable(path.stem, tuple(energies), tuple(value for _, value in rows), density)

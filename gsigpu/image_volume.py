@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import MissingDependency
-from gsigpu.volume import VolumeGeometry
+from gsigpu.volume import Vector, VolumeGeometry
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -59,13 +59,7 @@ class ImageVolume:
         Raises MissingDependency.
         """
         sitk = _library("SimpleITK", "to_sitk()")
-        grid = self.geometry
-        image = sitk.GetImageFromArray(self.array)
-        image.SetSpacing(grid.spacing_mm[::-1])
-        image.SetOrigin(grid.origin_mm)
-        axes = np.array([grid.row_direction, grid.column_direction, grid.slice_direction])
-        image.SetDirection(axes.T.ravel().tolist())
-        return image
+        return placed_sitk(sitk.GetImageFromArray(self.array), self.geometry)
 
     def to_nibabel(self) -> Any:
         """A NIfTI image of nibabel, axes (x, y, z), RAS mm; a view of the values.
@@ -94,6 +88,15 @@ class ImageVolume:
             name=self.name,
             attrs={"units": self.unit, "affine_ras": self.affine},
         )
+
+
+def placed_sitk(image: Any, grid: VolumeGeometry, low: Vector = (0.0, 0.0, 0.0)) -> Any:
+    """An image of SimpleITK laid on a grid, with its first voxel at index `low` (z, y, x)."""
+    image.SetSpacing(grid.spacing_mm[::-1])
+    image.SetOrigin(grid.position_mm(*low))
+    axes = np.array([grid.row_direction, grid.column_direction, grid.slice_direction])
+    image.SetDirection(axes.T.ravel().tolist())
+    return image
 
 
 def _library(name: str, what: str) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
+from gsigpu.image_volume import placed_sitk
 from gsigpu.volume import Vector, VolumeGeometry
 
 sitk: Any = SimpleITK  # it publishes no types
@@ -15,14 +16,14 @@ sitk: Any = SimpleITK  # it publishes no types
 
 def image_of(values: NDArray[Any], grid: VolumeGeometry, low: Vector) -> Any:
     """Values (z, y, x) as an image whose first voxel is that of index `low` (z, y, x) in a grid."""
-    return _placed(sitk.GetImageFromArray(np.ascontiguousarray(values)), grid, low)
+    return placed_sitk(sitk.GetImageFromArray(np.ascontiguousarray(values)), grid, low)
 
 
 def empty_image(box: tuple[slice, slice, slice], grid: VolumeGeometry) -> Any:
     """A box of a grid as an image without content, uint8."""
     z, y, x = (float(side.start) for side in box)
     size = [side.stop - side.start for side in reversed(box)]
-    return _placed(sitk.Image(size, sitk.sitkUInt8), grid, (z, y, x))
+    return placed_sitk(sitk.Image(size, sitk.sitkUInt8), grid, (z, y, x))
 
 
 def displacement(transform: Any, image: Any) -> Any:
@@ -31,11 +32,3 @@ def displacement(transform: Any, image: Any) -> Any:
         transform, sitk.sitkVectorFloat64, image.GetSize(), image.GetOrigin(), image.GetSpacing(),
         image.GetDirection(),
     )  # fmt: skip
-
-
-def _placed(image: Any, grid: VolumeGeometry, low: Vector) -> Any:
-    image.SetSpacing(grid.spacing_mm[::-1])
-    image.SetOrigin(grid.position_mm(*low))
-    axes = np.array([grid.row_direction, grid.column_direction, grid.slice_direction])
-    image.SetDirection(axes.T.ravel().tolist())
-    return image

@@ -182,6 +182,15 @@ def test_a_file_that_is_no_table(tmp_path, content, what):
     assert read_attenuation(str(path)).name == "m"
 
 
+def test_a_name_that_no_file_of_a_map_could_bear(tmp_path):
+    path = tmp_path / "Jod µ.txt"
+    path.write_text("40 0.2683\n100 0.1707\n")
+    with pytest.raises(InputError, match="call it by letters, digits, _ and - alone"):
+        define(f"Jod µ[water+{path}]")
+    path = path.rename(tmp_path / "Jod.txt")
+    assert define(f"Jod[water+{path}]").name == "Jod[water-Jod]"
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="cannot be read as a table of mass attenuation"):
         define(f"m[water+{tmp_path / 'm.txt'}]")

@@ -27,6 +27,7 @@ class MaskFiles:
     called : what to call a region in tables and messages, where its name may be that of a person
     drawn_on : the phase that the masks were drawn on, "" for the one that is measured
     register : carry the masks from there to the phase that is measured
+    Every path may be a string, and one file of lesions may stand alone.
     Raises SettingsError where they are to be carried from nowhere.
     """
 
@@ -46,7 +47,14 @@ class MaskFiles:
     register: bool = False
 
     def __post_init__(self) -> None:
-        """Raises SettingsError."""
+        """Strings become paths. Raises SettingsError."""
+        lesions: object = self.lesions
+        alone = isinstance(lesions, str | Path)
+        paths = tuple(Path(path) for path in ((lesions,) if alone else self.lesions))  # type: ignore[arg-type]
+        object.__setattr__(self, "lesions", paths)
+        for name in ("liver", "vessels", "aorta", "normal"):
+            path = getattr(self, name)
+            object.__setattr__(self, name, None if path is None else Path(path))
         if self.register and not self.drawn_on:
             raise SettingsError(
                 "--register without the phase that the masks were drawn on",

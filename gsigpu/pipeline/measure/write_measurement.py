@@ -93,7 +93,7 @@ def replaced(out: Path, *, keep: Collection[Path], overwrite: bool) -> Iterator[
 
 def write_measurement(
     measurement: Measurement,
-    out: Path,
+    out: Path | str,
     *,
     masks: MaskFiles,
     with_wide: bool = False,
@@ -108,6 +108,7 @@ def write_measurement(
     overwrite : replace an earlier measurement of that name; what went with it and is not written now goes too
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
+    out = Path(out)
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
     finals = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
     read = require_no_mask(finals, measurement)

@@ -15,6 +15,7 @@ from gsigpu.regions.region_mask import region_mask
 from gsigpu.registration import register as registering
 from gsigpu.registration.images import sitk
 from gsigpu.registration.offset import offset_left
+from tests.support.true_motion import true_registration
 
 SETTINGS = gsigpu.PhantomSettings(
     shape=(44, 60, 76), spacing_mm=(4.0, 4.0, 4.0), energies_kev=(60.0, 70.0, 100.0), n_lesions=3,
@@ -175,6 +176,30 @@ def test_in_the_phase_that_it_was_drawn_on_nothing_is_registered(phantom, files,
     monkeypatch.setattr(registering, "register", None)
     as_drawn = gsigpu.measure(phantom.dicom_folder, files, phase="PVP", settings=MEASURED)
     assert as_drawn.masks.carried == ()
+
+
+def test_without_a_liver_the_surroundings_of_the_lesions_are_registered(
+    phantom, truly, kept, carried, monkeypatch
+):
+    regions = []
+
+    def register(fixed, moving, region):
+        regions.append(region)
+        return true_registration(SETTINGS.motion_mm)(fixed, moving, region)
+
+    monkeypatch.setattr(registering, "register", register)
+    masks = gsigpu.MaskFiles(str(phantom.lesion_mask), drawn_on="PVP", register=True)
+    measured = gsigpu.measure(str(phantom.dicom_folder), masks, phase="AP", settings=MEASURED)
+    (region,) = regions
+    drawn = labels(phantom.lesion_mask) > 0
+    inside = np.zeros(drawn.shape, bool)
+    inside[region.box] = region.voxels
+    assert (drawn & ~inside).sum() == 0  # all lesions, and not the whole body
+    assert inside.mean() < 0.9
+    for lesion in ("1", "2", "3"):
+        assert value(measured, lesion, "iodine") == pytest.approx(
+            value(truly, lesion, "iodine"), abs=0.1
+        )
 
 
 def test_options(phantom, tmp_path):
