@@ -41,7 +41,12 @@ def test_every_kernel_has_a_test_here():
     names = {
         source.name for source in files("gsigpu.kernels").iterdir() if source.name.endswith(".cu")
     }
-    assert names == {"distance_transform.cu", "linear_maps.cu", "segment_moments.cu"}
+    assert names == {
+        "distance_transform.cu",
+        "gather_voxels.cu",
+        "linear_maps.cu",
+        "segment_moments.cu",
+    }
 
 
 @pytest.mark.parametrize(
