@@ -27,6 +27,8 @@ _SHOWN_RUNNING = 8
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
+# Options that are fields of the run's settings by the same name.
+_BY_THEIR_NAME = ["split_lesions", "any_mask_phase", "fill_between", "threshold", "mask_position", "mask_phase", "register", "allow_overlap", "maps", "map_format", "pictures", "review", "study_pages"]
 # Option -> the field of the run's settings or rules that it sets.
 _FIELDS = {
     "slope": "measure.parameters.slopes",
@@ -38,18 +40,7 @@ _FIELDS = {
     "regions": "measure.regions.regions",
     "perilesional": "measure.regions.perilesional_mm",
     "se": "measure.with_se",
-    "split_lesions": "split_lesions",
-    "any_mask_phase": "any_mask_phase",
-    "fill_between": "fill_between",
-    "mask_position": "mask_position",
-    "mask_phase": "mask_phase",
-    "register": "register",
-    "allow_overlap": "allow_overlap",
-    "maps": "maps",
-    "map_format": "map_format",
-    "pictures": "pictures",
-    "review": "review",
-    "study_pages": "study_pages",
+    **{name: name for name in _BY_THEIR_NAME},
     "exclusions": "rules.decisions",
     "patterns": "patterns",
     "confirmed_only": "rules.confirmed_only",
@@ -167,6 +158,7 @@ def cohort_run(
     split_lesions: measure_options.SplitLesions = False,
     any_mask_phase: measure_options.AnyMaskPhase = False,
     fill_between: measure_options.FillBetween = False,
+    threshold: measure_options.Threshold = None,
     mask_position: measure_options.MaskPosition = "",
     mask_phase: measure_options.MaskPhase = "",
     register: measure_options.Register = False,
@@ -273,6 +265,7 @@ def cohort_run(
         split_lesions=split_lesions,
         any_mask_phase=any_mask_phase,
         fill_between=fill_between,
+        threshold=threshold,
         mask_position=measure_options.position_choice(mask_position),
         mask_phase=mask_phase,
         register=register,

@@ -111,6 +111,14 @@ Register = Annotated[
         help="Carry the masks from --mask-phase to the phase that is measured, by registration.",
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        metavar="P",
+        help="From which value on a voxel of a mask of probabilities is inside, e.g. 0.5.",
+    ),
+]
 FillBetween = Annotated[
     bool,
     typer.Option(
@@ -152,6 +160,7 @@ def mask_files(
     split: bool,
     any_phase: bool,
     fill_between: bool,
+    threshold: float | None,
     position: str,
     drawn_on: str,
     register: bool,
@@ -172,6 +181,7 @@ def mask_files(
         split=split,
         any_phase=any_phase,
         fill_between=fill_between,
+        threshold=threshold,
         position=position_choice(position),
         drawn_on=drawn_on,
         register=register,

@@ -11,7 +11,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Masks": (
         "--mask", "--liver-mask", "--vessel-mask", "--aorta-mask", "--normal-mask", "--role", "--roles", "--name",
-        "--split-lesions", "--any-mask-phase", "--mask-position", "--fill-between", "--mask-phase", "--register",
+        "--split-lesions", "--any-mask-phase", "--mask-position", "--fill-between", "--threshold", "--mask-phase", "--register",
         "--allow-overlap",
     ),
     "What to compute": (

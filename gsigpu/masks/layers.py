@@ -55,11 +55,13 @@ class ReadLayers:
 
     phases : of the images that it was drawn on, as far as it says; empty where it says none
     note : on its position, where that was chosen
+    is_of_probabilities : it says how far a voxel is inside, and a threshold made regions of it
     """
 
     layers: Sequence[Layer]
     phases: frozenset[str] = frozenset()
     note: str = ""
+    is_of_probabilities: bool = False
 
 
 @dataclass(frozen=True, slots=True)

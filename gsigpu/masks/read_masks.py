@@ -64,6 +64,7 @@ class MaskSet:
     files : that were read
     is_positioned_by_choice : its place was doubtful, and was taken from what the option says
     phases : of the images that it was drawn on, as far as it says; empty where it says none
+    is_of_probabilities : see `ReadLayers`
     """
 
     masks: tuple[RegionMask, ...]
@@ -74,6 +75,7 @@ class MaskSet:
     files: tuple[Path, ...] = ()
     is_positioned_by_choice: bool = False
     phases: frozenset[str] = frozenset()
+    is_of_probabilities: bool = False
 
     @property
     def warnings(self) -> tuple[Caution, ...]:
@@ -88,6 +90,7 @@ def read_masks(
     owner: Owner | None = None,
     fill_between: bool = False,
     position: PositionChoice | None = None,
+    threshold: float | None = None,
 ) -> MaskSet:
     """The regions of a mask file on a study's grid.
 
@@ -95,6 +98,7 @@ def read_masks(
     owner : whom a mask must belong to
     fill_between : fill what lies between the drawn slices of a region
     position : what to take a doubtful position from
+    threshold : from which probability on a voxel is inside, of files that hold probabilities
     Raises MaskError if the file is missing, empty, not of a known format or not of labels; DamagedMask if
     it is not whole; FileChanged if it is written to meanwhile; GridMismatch if it has another frame of
     reference; WrongPatient and WrongPhase; UnclearPosition; OutsideStudy if nothing in it overlaps the study.
@@ -110,7 +114,12 @@ def read_masks(
         files = tuple(part for part in files_of(path) if part.is_file())
         with unchanged(*files):
             read = _layers(
-                path, geometry, owner or Owner(), fill_between=fill_between, position=position
+                path,
+                geometry,
+                owner or Owner(),
+                fill_between=fill_between,
+                position=position,
+                threshold=threshold,
             )
             digest = content_digest(path)
     except (MaskError, GeometryError) as error:
@@ -151,6 +160,7 @@ def read_masks(
         files=files,
         is_positioned_by_choice=bool(read.note),
         phases=read.phases,
+        is_of_probabilities=read.is_of_probabilities,
     )
 
 
@@ -161,10 +171,11 @@ def _layers(
     *,
     fill_between: bool,
     position: PositionChoice | None,
+    threshold: float | None,
 ) -> ReadLayers:
     """The layers of a file."""
     if is_volume(path):
-        return read_volume_masks(path, geometry, owner, position=position)
+        return read_volume_masks(path, geometry, owner, position=position, threshold=threshold)
     if not _is_dicom(path):
         raise MaskError(
             "is no mask that can be read",
@@ -177,7 +188,14 @@ def _layers(
     header = dcmread(path)
     if header.get("SOPClassUID") == _RT_STRUCTURE_SET:
         return read_structures(path, header, geometry, owner, fill_between=fill_between)
-    return read_segmentation(path, header, geometry, owner, fill_between=fill_between)
+    return read_segmentation(
+        path,
+        header,
+        geometry,
+        owner,
+        fill_between=fill_between,
+        least_fraction=threshold if threshold is not None and threshold <= 1 else None,
+    )
 
 
 def masks_in(folder: Path) -> list[Path]:

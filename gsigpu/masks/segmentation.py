@@ -35,12 +35,19 @@ _SCHEMES = {"99SDM": "SRT", "SNM3": "SRT"}
 
 
 def read_segmentation(
-    path: Path, seg: Any, geometry: VolumeGeometry, owner: Owner, *, fill_between: bool = False
+    path: Path,
+    seg: Any,
+    geometry: VolumeGeometry,
+    owner: Owner,
+    *,
+    fill_between: bool = False,
+    least_fraction: float | None = None,
 ) -> ReadLayers:
     """One layer per segment of a DICOM SEG; one layer for a label map.
 
     seg : the dataset, with pixels
     fill_between : the caller fills what lies between the frames
+    least_fraction : of its full value from which on a voxel of a fractional segment is inside; a half if None
     Raises MaskError if it cannot be read, and what `require_owner` raises.
     """
     if seg.get("SOPClassUID") not in SEGMENTATIONS:
@@ -53,8 +60,20 @@ def read_segmentation(
     series_uids = _series_referred(seg)
     require_owner(seg, series_uids, {frame_uid} - {""}, geometry, owner)
     try:
-        frames = _Frames(path, seg, geometry, owner, series_uids, fill_between=fill_between)
-        return ReadLayers(frames.layers(), owner.phases_of(series_uids))
+        frames = _Frames(
+            path,
+            seg,
+            geometry,
+            owner,
+            series_uids,
+            fill_between=fill_between,
+            least_fraction=_FRACTION_INSIDE if least_fraction is None else least_fraction,
+        )
+        return ReadLayers(
+            frames.layers(),
+            owner.phases_of(series_uids),
+            is_of_probabilities=seg.get("SegmentationType") == "FRACTIONAL",
+        )
     except MaskError:
         raise
     except Exception as error:  # pydicom and its decoders raise many types on what is no SEG
@@ -77,7 +96,9 @@ class _Frames:
         series_uids: set[str],
         *,
         fill_between: bool,
+        least_fraction: float,
     ) -> None:
+        self._least_fraction = least_fraction
         self._path, self._seg, self._geometry = path, seg, geometry
         self._fill_between = fill_between
         self._groups = list(seg.PerFrameFunctionalGroupsSequence)
@@ -147,7 +168,9 @@ class _Frames:
 
         seg = self._seg
         kind = seg.get("SegmentationType")
-        least = _FRACTION_INSIDE * int(seg.MaximumFractionalValue) if kind == "FRACTIONAL" else 1
+        least = (
+            self._least_fraction * int(seg.MaximumFractionalValue) if kind == "FRACTIONAL" else 1
+        )
         self._require_length()
         for frame in iter_pixels(seg):
             yield frame if kind == "LABELMAP" else frame >= least

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.errors import MaskError, WrongPhase
+from gsigpu.errors import EmptyMask, MaskError, WrongPhase
 from gsigpu.masks.integrity import require_whole_volume
 from gsigpu.masks.label_names import names_beside
 from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner, ReadLayers, phase_remedy
@@ -28,20 +28,27 @@ class _SlicerSegments:
 
 
 def read_volume_masks(
-    path: Path, geometry: VolumeGeometry, owner: Owner, *, position: PositionChoice | None = None
+    path: Path,
+    geometry: VolumeGeometry,
+    owner: Owner,
+    *,
+    position: PositionChoice | None = None,
+    threshold: float | None = None,
 ) -> ReadLayers:
     """The layers of a label volume; 3D Slicer's overlapping segments are channels of one.
 
     position : what to take a doubtful position from
+    threshold : from which value on a voxel of a map of probabilities is inside: each of its channels is a region, labelled
+        from 1. A file of whole numbers is one of labels, unless the threshold is above 1
     Raises MaskError if it cannot be read, or does not hold
     labels, DamagedMask, UnclearPosition, and WrongPhase if it lies on the grid of another phase.
     """
     header = read_volume_header(path)
     require_whole_volume(path, header)
-    image = read_image(path)
+    image, more_channels = _with_channels(path, threshold)
     keys = set(image.GetMetaDataKeys())
     segments = _slicer_segments(image, keys)
-    if image.GetNumberOfComponentsPerPixel() > 1 and not segments.names:
+    if image.GetNumberOfComponentsPerPixel() > 1 and not segments.names and threshold is None:
         raise MaskError(
             f"has {image.GetNumberOfComponentsPerPixel()} values per voxel",
             where=path,
@@ -50,6 +57,15 @@ def read_volume_masks(
     import SimpleITK
 
     values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
+    if more_channels:
+        values = np.stack(
+            [values, *(SimpleITK.GetArrayFromImage(channel) for channel in more_channels)], axis=-1
+        )
+    is_of_probabilities = (
+        threshold is not None and not segments.names and not _are_labels(values, threshold)
+    )
+    if threshold is not None and is_of_probabilities:
+        values = _from_threshold(values, threshold, path)
     if values.any():
         grid, note = located(path, header, read_grid(image), geometry, position)
         phases = _phases_of_grid(grid, geometry, owner)
@@ -67,7 +83,7 @@ def read_volume_masks(
             present = set(np.flatnonzero(np.bincount(volume.labels.ravel())).tolist())
             names = {label: name for label, name in unnamed.items() if label in present}
         layers.append(Layer((volume,), names, segments.codes.get(layer, {})))
-    return ReadLayers(layers, phases, note)
+    return ReadLayers(layers, phases, note, is_of_probabilities=is_of_probabilities)
 
 
 def position_doubt(path: Path, geometry: VolumeGeometry) -> tuple[str, tuple[PositionChoice, ...]]:
@@ -75,8 +91,52 @@ def position_doubt(path: Path, geometry: VolumeGeometry) -> tuple[str, tuple[Pos
     return doubt(read_volume_header(path), read_grid(read_image(path)), geometry)
 
 
-def read_image(path: Path) -> Any:
-    """A file's three-dimensional image by SimpleITK; MaskError where it is none."""
+def _with_channels(path: Path, threshold: float | None) -> tuple[Any, list[Any]]:
+    """A file's first three-dimensional image, and those behind it: of probabilities there may be several."""
+    if threshold is None:
+        return read_image(path), []
+    image = _read(path)
+    if image.GetDimension() != 4:
+        return read_image(path), []
+    channels = [image[:, :, :, number] for number in range(image.GetSize()[3])]
+    return channels[0], channels[1:]
+
+
+def _are_labels(values: NDArray[Any], threshold: float) -> bool:
+    """Whether a file holds labels in spite of a threshold: whole numbers are no probabilities from 0 to 1."""
+    is_whole = values.dtype.kind != "f" or np.array_equal(values, np.rint(values))
+    return is_whole and threshold <= 1
+
+
+def _from_threshold(values: NDArray[Any], threshold: float, path: Path) -> NDArray[Any]:
+    """Labels of a map of probabilities: a region for each channel, where it reaches the threshold.
+
+    values : (z, y, x) or (z, y, x, channels)
+    """
+    if not np.isfinite(values).all():
+        raise MaskError(
+            "holds probabilities that are no numbers", where=path, remedy="write the map again"
+        )
+    largest = float(values.max(initial=0.0))
+    if threshold <= 1 < largest:
+        raise MaskError(
+            f"holds values up to {largest:g}, which are no probabilities from 0 to 1",
+            where=path,
+            remedy=f"give the threshold in the file's unit, e.g. --threshold {largest / 2:g}",
+        )
+    if largest < threshold:
+        raise EmptyMask(
+            f"no value reaches the threshold of {threshold:g}; the largest is {largest:g}",
+            where=path,
+            remedy="lower --threshold",
+        )
+    channels = values[..., None] if values.ndim == 3 else values
+    numbers = np.arange(1, channels.shape[-1] + 1, dtype=np.int32)
+    labels = (channels >= threshold) * numbers
+    return labels[..., 0] if values.ndim == 3 else labels
+
+
+def _read(path: Path) -> Any:
     import SimpleITK
 
     try:
@@ -86,6 +146,12 @@ def read_image(path: Path) -> Any:
         raise MaskError(
             f"cannot be read ({reason})", where=path, remedy="save the mask again, as .nii.gz"
         ) from error
+    return image
+
+
+def read_image(path: Path) -> Any:
+    """A file's three-dimensional image by SimpleITK; MaskError where it is none."""
+    image = _read(path)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     if image.GetDimension() != 3:
@@ -160,7 +226,9 @@ def _labels(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
         raise MaskError(
             "holds values that are no labels",
             where=path,
-            remedy="save a label map, not an image",
+            remedy=(
+                "save a label map, not an image; for probabilities say from which on with --threshold 0.5"
+            ),
         )
     if values.size and (values.min() < 0 or values.max() > LARGEST_LABEL):
         raise MaskError(

@@ -380,6 +380,7 @@ def _mask_files(row: ManifestRow, task: StudyTask, redact: Redactor) -> MaskFile
         split=task.settings.split_lesions,
         any_phase=task.settings.any_mask_phase,
         fill_between=task.settings.fill_between,
+        threshold=task.settings.threshold,
         position=task.settings.mask_position,
         drawn_on=drawn_on,
         register=task.settings.register and bool(drawn_on),

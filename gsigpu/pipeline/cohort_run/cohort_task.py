@@ -28,7 +28,7 @@ class CohortSettings:
     pictures : of each row
     review : a card of every lesion, and the gallery of all
     study_pages : the study page of every row, which its cards lead to; there is no page without cards
-    split_lesions, any_mask_phase, fill_between, mask_position, mask_phase, register : as of `gsigpu measure`; a row may
+    split_lesions, any_mask_phase, fill_between, threshold, mask_position, mask_phase, register : as of `gsigpu measure`; a row may
         name the phase of its masks itself, and where none is named nothing is carried
     allow_overlap : measure lesions that lie almost wholly in another, which are refused otherwise
     patterns : a file of patterns for series descriptions
@@ -44,6 +44,7 @@ class CohortSettings:
     split_lesions: bool = False
     any_mask_phase: bool = False
     fill_between: bool = False
+    threshold: float | None = None
     mask_position: PositionChoice | None = None
     mask_phase: str = ""
     register: bool = False

@@ -23,6 +23,7 @@ class MaskFiles:
     any_phase : accept masks that were drawn on another phase
     fill_between : fill what lies between the drawn slices of regions
     position : what to take a doubtful position from
+    threshold : from which probability on a voxel is inside, of files that hold probabilities
     maps_in_file : the user maps roles by a file alone, which messages must know
     called : what to call a region in tables and messages, where its name may be that of a person
     drawn_on : the phase that the masks were drawn on, "" for the one that is measured
@@ -41,6 +42,7 @@ class MaskFiles:
     any_phase: bool = False
     fill_between: bool = False
     position: PositionChoice | None = None
+    threshold: float | None = None
     maps_in_file: bool = False
     called: Callable[[str], str] = str
     drawn_on: str = ""
@@ -55,6 +57,11 @@ class MaskFiles:
         for name in ("liver", "vessels", "aorta", "normal"):
             path = getattr(self, name)
             object.__setattr__(self, name, None if path is None else Path(path))
+        if self.threshold is not None and not 0.0 < self.threshold < float("inf"):
+            raise SettingsError(
+                f"a threshold of {self.threshold:g} lets every voxel in, or none",
+                remedy="give a probability, as --threshold 0.5",
+            )
         if self.register and not self.drawn_on:
             raise SettingsError(
                 "--register without the phase that the masks were drawn on",

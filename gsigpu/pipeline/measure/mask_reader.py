@@ -26,10 +26,12 @@ class MaskReader:
         *,
         fill_between: bool,
         position: PositionChoice | None,
+        threshold: float | None = None,
         n_workers: int,
     ) -> None:
         self._geometry, self._owner = geometry, owner
         self._fill_between, self._position = fill_between, position
+        self._threshold = threshold
         self._pool = ThreadPoolExecutor(n_workers, "gsigpu-masks") if n_workers > 1 else None
         self._begun: dict[Path, Future[MaskSet]] = {}
 
@@ -68,4 +70,5 @@ class MaskReader:
             owner=self._owner,
             fill_between=self._fill_between,
             position=self._position,
+            threshold=self._threshold,
         )

@@ -51,19 +51,23 @@ def with_overlaps(
     stack: SpectralStack,
     owner: Owner,
     liver: Path | None,
+    threshold: float | None = None,
 ) -> UnclearPosition:
     """The same error, telling how much of the mask lies in the body and in the liver under each choice.
 
     A choice under which the mask cannot be used is no remedy.
 
     liver : mask file of the liver, where there is one
+    threshold : of masks of probabilities
     """
     told, usable = [], []
     _, choices = position_doubt(path, stack.geometry)
-    whole_liver = _liver(liver, stack, owner)
+    whole_liver = _liver(liver, stack, owner, threshold)
     for choice in choices:
         try:
-            mask_set = read_masks(path, stack.geometry, owner=owner, position=choice)
+            mask_set = read_masks(
+                path, stack.geometry, owner=owner, position=choice, threshold=threshold
+            )
         except GsigpuError as reason:
             told.append(f"by {choice} it cannot be used ({reason.what})")
             continue
@@ -76,11 +80,13 @@ def with_overlaps(
     )
 
 
-def _liver(path: Path | None, stack: SpectralStack, owner: Owner) -> Sequence[RegionMask]:
+def _liver(
+    path: Path | None, stack: SpectralStack, owner: Owner, threshold: float | None
+) -> Sequence[RegionMask]:
     if path is None:
         return ()
     try:
-        return read_masks(path, stack.geometry, owner=owner).masks
+        return read_masks(path, stack.geometry, owner=owner, threshold=threshold).masks
     except GsigpuError:
         return ()
 

@@ -65,6 +65,7 @@ def collect_masks(
         owner,
         fill_between=files.fill_between,
         position=files.position,
+        threshold=files.threshold,
         n_workers=n_workers,
     ) as reader:
         reader.read_ahead(
@@ -101,7 +102,7 @@ class _Collector:
         self._parts: list[Path] = []
         self._digests: dict[Path, str] = {}
         self._phases: list[frozenset[str]] = []
-        self._is_position_used = False
+        self._is_position_used = self._is_threshold_used = False
 
     def read_lesions(self, path: Path, argument: int) -> None:
         """A file of lesions, and perhaps of organs too, or a folder of such files."""
@@ -217,11 +218,14 @@ class _Collector:
             remedy = error.remedy.replace("use --phase", "write in the manifest's column phase")
             raise WrongPhase(error.what, where=error.where, remedy=remedy) from error
         except UnclearPosition as error:
-            raise with_overlaps(error, path, self._stack, self._owner, self._files.liver) from error
+            raise with_overlaps(
+                error, path, self._stack, self._owner, self._files.liver, self._files.threshold
+            ) from error
         self._parts += mask_set.files
         self._digests[path] = mask_set.digest
         self._phases += [mask_set.phases] if mask_set.phases else []
         self._is_position_used |= mask_set.is_positioned_by_choice
+        self._is_threshold_used |= mask_set.is_of_probabilities
         return mask_set
 
     def _keys(self) -> RoleKeys:
@@ -339,6 +343,12 @@ class _Collector:
                 self._warn("absent-structure", f"{path}: holds no region and is taken as absent")
         else:
             self._failures += [failure for _, failure in self._empty_files]
+        is_of_nothing = self._files.threshold is not None and not self._is_threshold_used
+        if is_of_nothing and not self._failures and not self._files.maps_in_file:
+            raise SettingsError(
+                "--threshold is for masks of probabilities, and none is",
+                remedy="leave --threshold out",
+            )
         is_moot = self._files.position is not None and not self._is_position_used
         # A cohort has one option for masks of all kinds.
         if is_moot and not self._failures and not self._files.maps_in_file:

@@ -232,6 +232,7 @@ def provenance(
         "split_lesions": masks.split,
         "any_mask_phase": masks.any_phase,
         "fill_between": masks.fill_between,
+        "threshold": masks.threshold,
         "mask_position": masks.position,
         "mask_phase": measurement.masks.drawn_on,
         "carried": [asdict(lesion) for lesion in measurement.masks.carried],

@@ -83,6 +83,12 @@ def image(place, array, name):
     SimpleITK.WriteImage(itk_image(array, place.geometry["PVP"]), str(place.file(name)))
 
 
+def probable(place, largest):
+    """Probabilities: the largest in the lesion, a tenth of it around."""
+    values = np.where(place.labels({1: FIRST}) == 1, largest, 0.1 * largest)
+    image(place, values.astype(np.float64), "m.nrrd")
+
+
 def tilted(place):
     grid = place.geometry["PVP"]
     corners = np.array([[20, 20, 1], [20, 30, 1], [20, 30, 5], [20, 20, 5]], float)
@@ -204,6 +210,19 @@ SCENARIOS = {
     ),
     "an image": Scenario(
         lambda p: image(p, np.full(SHAPE, 0.5, np.float32), "m.nrrd"), "values that are no labels", f"{M}.nrrd", right, RIGHT
+    ),
+    "probabilities": Scenario(lambda p: probable(p, 0.9), "values that are no labels", f"{M}.nrrd"),
+    "percentages": Scenario(
+        lambda p: probable(p, 99.5), "no probabilities from 0 to 1", f"{M}.nrrd --threshold 0.5", replaces=("--threshold",)
+    ),
+    "a threshold that nothing reaches": Scenario(
+        lambda p: probable(p, 0.9), "no value reaches", f"{M}.nrrd --threshold 0.95", lambda p: None, f"{M}.nrrd --threshold 0.9"
+    ),
+    "probabilities that are none": Scenario(
+        lambda p: probable(p, np.nan), "are no numbers", f"{M}.nrrd --threshold 0.5", right, RIGHT
+    ),
+    "a threshold for labels": Scenario(
+        right, "none is", f"{RIGHT} --threshold 0.5", mend=right, mended=RIGHT, replaces=("--threshold",)
     ),
     "negative labels": Scenario(
         lambda p: image(p, np.full(SHAPE, -1, np.int16), "m.nrrd"), "labels outside 0-65535", f"{M}.nrrd", right, RIGHT

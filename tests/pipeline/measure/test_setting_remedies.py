@@ -26,6 +26,7 @@ from gsigpu.regions.boundary import chosen_dimensions
 from gsigpu.regions.region_layout import RegionSettings
 from gsigpu.regions.region_mask import RegionMask, region_mask
 from gsigpu.regions.segment_statistics import segments_of, statistics_of_segments
+from tests.pipeline.measure.test_remedies import probable
 from tests.support.dicom_files import ct_dataset, save
 from tests.support.mask_places import FIRST, SECOND, SHAPE, WIDE
 
@@ -75,6 +76,11 @@ PROBLEMS = {
     "a rim that is more than all": Problem(
         {"--rim": "200%", "--regions": "lesion,rim"}, "rim '200%' is more than the lesion; use 1-100 %",
         [{"--rim": "1%"}, {"--rim": "100%"}],
+    ),
+    "a threshold": Problem(
+        {"--threshold": "0", "--mask": "{here}/m.nrrd"},
+        "a threshold of 0 lets every voxel in, or none; give a probability, as --threshold 0.5",
+        [{"--threshold": "0.5"}], more=lambda place: probable(place, 0.9),
     ),
     "a region": Problem(
         {"--regions": "edge"}, "unknown region 'edge'; use lesion, rim, core, perilesional, parenchyma, aorta, profile",
