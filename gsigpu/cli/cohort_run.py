@@ -28,21 +28,10 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 # Options that are fields of the run's settings by the same name.
-_BY_THEIR_NAME = [
-    "split_lesions",
-    "any_mask_phase",
-    "fill_between",
-    "threshold",
-    "mask_position",
-    "mask_phase",
-    "register",
-    "allow_overlap",
-    "maps",
-    "map_format",
-    "pictures",
-    "review",
-    "study_pages",
-]
+_BY_THEIR_NAME = (
+    "split_lesions", "any_mask_phase", "fill_between", "threshold", "mask_position", "mask_phase", "register",
+    "allow_overlap", "maps", "map_format", "pictures", "review", "study_pages",
+)  # fmt: skip
 # Option -> the field of the run's settings or rules that it sets.
 _FIELDS = {
     "slope": "measure.parameters.slopes",
