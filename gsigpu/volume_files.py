@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,20 +16,25 @@ from gsigpu.map_files import MapFiles, PlaneFile, map_names
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.volume import VolumeGeometry
 
+# Of gzip: noise of float32 gets no smaller by trying harder, 0.893 of the bytes with 6 for 0.898 with 1.
+_LEVEL = 1
+_BLOCK_BYTES = 1 << 20
+
 
 def volume_sink(
     folder: Path,
     definitions: Sequence[MapDefinition],
     geometry: VolumeGeometry,
     *,
-    suffix: Literal[".nii", ".nrrd"],
+    suffix: Literal[".nii", ".nii.gz", ".nrrd"],
 ) -> MapFiles:
     """Files in `folder`, one float32 volume per map; NaN where there is no value."""
-    make_header = {".nii": map_nifti_header, ".nrrd": nrrd_header}[suffix]
+    make_header = nrrd_header if suffix == ".nrrd" else map_nifti_header
+    planes_in = GzipPlaneFile if suffix == ".nii.gz" else PlaneFile
     _, rows, columns = geometry.shape
     names = map_names(definitions, suffix=suffix)
     writers = [
-        PlaneFile(
+        planes_in(
             folder / names[definition.name],
             make_header(definition, geometry),
             n_plane_bytes=rows * columns * 4,
@@ -35,6 +42,32 @@ def volume_sink(
         for definition in definitions
     ]
     return MapFiles(definitions, writers, suffix=suffix)
+
+
+class GzipPlaneFile(PlaneFile):
+    """A file that is compressed once all of its planes are there: they come in any order, and gzip has but one.
+
+    The same planes give the same bytes: no time and no name is in the file.
+    """
+
+    def __init__(self, path: Path, header: bytes, *, n_plane_bytes: int) -> None:
+        """Creates what will be compressed, beside `path`."""
+        self._final, self._plain = path, path.with_suffix(".part")
+        super().__init__(self._plain, header, n_plane_bytes=n_plane_bytes)
+
+    def finish(self) -> None:
+        """Compresses."""
+        with (
+            self._plain.open("rb") as plain,
+            self._final.open("xb") as file,
+            gzip.GzipFile("", "wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as compressed,
+        ):
+            shutil.copyfileobj(plain, compressed, _BLOCK_BYTES)
+
+    def close(self) -> None:
+        """After the last plane."""
+        super().close()
+        self._plain.unlink(missing_ok=True)
 
 
 def map_nifti_header(definition: MapDefinition, geometry: VolumeGeometry) -> bytes:

@@ -1,5 +1,6 @@
 """NIfTI and NRRD, read back by SimpleITK and nibabel."""
 
+import gzip
 from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
@@ -31,7 +32,7 @@ def grid(request):
     return GRIDS[request.param]
 
 
-@pytest.fixture(params=[".nii", ".nrrd"])
+@pytest.fixture(params=[".nii", ".nii.gz", ".nrrd"])
 def suffix(request):
     return request.param
 
@@ -56,7 +57,7 @@ def test_simpleitk_reads_the_same_volume(tmp_path, grid, suffix):
     for path, values in zip(write(tmp_path, grid, suffix, maps), maps, strict=True):
         image = SimpleITK.ReadImage(str(path))
         # ITK's NIfTI library turns NaN into 0 as it reads; nibabel shows below that they are there.
-        expected = np.nan_to_num(values) if suffix == ".nii" else values
+        expected = np.nan_to_num(values) if suffix != ".nrrd" else values
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), expected)
         for index in ((0, 0, 0), (24, 0, 0), (0, 15, 0), (24, 15, 4)):
             point = image.TransformIndexToPhysicalPoint(index)
@@ -81,3 +82,16 @@ def test_nrrd_says_unit_and_formula(tmp_path, grid):
     image = SimpleITK.ReadImage(str(write(tmp_path, grid, ".nrrd", some_maps(grid))[1]))
     assert image.GetMetaData("unit") == "mg/mL"
     assert image.GetMetaData("formula") == DEFINITIONS[1].formula
+
+
+def test_what_is_compressed_is_the_plain_file_and_the_same_each_time(tmp_path):
+    grid, maps = GRIDS["axial"], some_maps(GRIDS["axial"])
+    for name in ("plain", "packed", "again"):
+        (tmp_path / name).mkdir()
+    plain = write(tmp_path / "plain", grid, ".nii", maps)
+    packed = write(tmp_path / "packed", grid, ".nii.gz", maps)
+    again = write(tmp_path / "again", grid, ".nii.gz", maps)
+    for before, path, other in zip(plain, packed, again, strict=True):
+        assert gzip.decompress(path.read_bytes()) == before.read_bytes()
+        assert path.read_bytes() == other.read_bytes()
+    assert {path.name for path in (tmp_path / "packed").iterdir()} == {p.name for p in packed}

@@ -179,7 +179,7 @@ def cohort_run(
         str,
         typer.Option(
             "--map-format",
-            help="nifti, nrrd; or ct, pm, rgb, which carry the patient's identity as a PACS needs it.",
+            help="nifti, nii.gz, nrrd; or ct, pm, rgb, which carry the patient's identity as a PACS needs it.",
         ),
     ] = "nifti",
     backend: Annotated[

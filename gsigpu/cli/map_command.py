@@ -31,6 +31,7 @@ class Format(StrEnum):
     ct = "ct"
     pm = "pm"
     nifti = "nifti"
+    nii_gz = "nii.gz"
     nrrd = "nrrd"
     rgb = "rgb"
 
@@ -63,7 +64,7 @@ def map_command(
         Format,
         typer.Option(
             "--format",
-            help="ct: CT series; pm: Parametric Map; rgb: colour overlay as secondary capture.",
+            help="ct: CT series; pm: Parametric Map; nii.gz: NIfTI, compressed; rgb: colour overlay as secondary capture.",
         ),
     ] = Format.ct,
     mask: measure_options.LesionMasks = None,
@@ -109,6 +110,7 @@ def map_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT, once the new is complete.")
     ] = False,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Compute λHU, iodine and other maps of a spectral study, and write them.
@@ -150,13 +152,31 @@ def map_command(
         folder,
         nifti,
         watcher,
-        phase=phase,
+        phase=None if phase == options.ALL_PHASES else phase,
         energy=energy,
         phase_of=phase_of,
         kind=kind,
         patterns=patterns,
     )
     warn(study.warnings)  # now: they may be the reason of what fails below
+    if dry_run:
+        from gsigpu.pipeline.dry_run import dry_map
+
+        planned = dry_map(
+            study,
+            out,
+            maps=maps,
+            slope=slope,
+            phase=phase,
+            all_phases=phase == options.ALL_PHASES,
+            series=series,
+            energies_kev=split_numbers(energies, "--energies"),
+            output_format=output_format.value,
+            overwrite=overwrite,
+            with_table=companions[0] is not None,
+        )
+        options.tell_plan(planned, as_json=as_json)
+        return
     request: dict[str, Any] = {
         "maps": maps,
         "slope": slope,

@@ -106,6 +106,7 @@ def measure_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT and what goes with it.")
     ] = False,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure lesions, rim, core and surroundings from masks, into a table.
@@ -114,6 +115,7 @@ def measure_command(
     """
     from gsigpu.dicom.reading.directory_records import study_name
     from gsigpu.output.staging import require_free
+    from gsigpu.pipeline.choose_stack import phases_of
     from gsigpu.pipeline.measure.measure_phases import measure_phases, write_phases
     from gsigpu.pipeline.measure.measure_study import measure_study
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
@@ -169,7 +171,7 @@ def measure_command(
         folder,
         nifti,
         watcher,
-        phase=phase,
+        phase=None if phase == options.ALL_PHASES else phase,
         energy=energy,
         phase_of=phase_of,
         kind=kind,
@@ -189,6 +191,24 @@ def measure_command(
         "n_workers": workers,
         "watcher": watcher,
     }
+    if dry_run:
+        from gsigpu.pipeline.dry_run import dry_measure
+        from gsigpu.pipeline.measure.measure_phases import phase_files
+
+        which = {"with_wide": wide, "with_dicom": dicom, "with_plot": plot}
+        known = [name or "" for name in phases_of(study)]
+        planned = dry_measure(
+            study,
+            masks,
+            phase_files(out, known, **which) if is_all else files_beside(out, **which),
+            settings=settings,
+            phase=phase,
+            all_phases=is_all,
+            series=series,
+            energies_kev=request["energies_kev"],
+        )
+        options.tell_plan(planned, as_json=as_json)
+        return
     beside = {"with_wide": wide, "with_dicom": dicom, "with_plot": plot, "overwrite": overwrite}
     if is_all:
         measured = measure_phases(study, masks, haematocrit=haematocrit, **request)

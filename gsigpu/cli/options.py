@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +17,7 @@ from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
     from gsigpu.dicom.model import Study
+    from gsigpu.pipeline.dry_run import WouldDo
 
 
 def list_option(
@@ -130,7 +133,20 @@ BackendChoice = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--workers", min=1, help="Threads; all processors if not given.")
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check everything, tell what would be read and written, stop."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def tell_plan(planned: Sequence[WouldDo], *, as_json: bool) -> None:
+    """What a call with --dry-run would do."""
+    if as_json:
+        typer.echo(json.dumps({"phases": [phase.as_dict() for phase in planned]}, indent=2))
+    else:
+        lines = [str(phase) for phase in planned]
+        typer.echo("\n".join([*lines, "nothing was done (--dry-run)"]))
 
 
 def read_folder(

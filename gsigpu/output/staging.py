@@ -51,6 +51,18 @@ def staged_folder(
 
     Raises OutputError if the place is taken, or cannot be written to, or the disk is or gets full.
     """
+    final, before = require_place(final, command=command, overwrite=overwrite, protected=protected)
+    with _staged_beside(final, n_bytes) as staged:
+        yield staged
+        if command:
+            write_mark(staged, command)
+        _take_place(staged, final, before)
+
+
+def require_place(
+    final: Path, *, command: str = "", overwrite: bool = False, protected: Iterable[Path] = ()
+) -> tuple[Path, _Occupant | None]:
+    """The place itself, behind its links, and what is there; raises OutputError as `staged_folder` does."""
     final = _behind_links(final)
     before = _Occupant.at(final)
     if before is not None:
@@ -58,11 +70,13 @@ def staged_folder(
             raise OutputError("is there already", where=final, remedy=_TAKEN)
         _require_unprotected(final, [*protected, Path.cwd(), Path.home()])
         _require_mark(final, command)
-    with _staged_beside(final, n_bytes) as staged:
-        yield staged
-        if command:
-            write_mark(staged, command)
-        _take_place(staged, final, before)
+    return final, before
+
+
+def require_free_bytes(final: Path, needed: int) -> None:
+    """Raises OutputError if the disk that a place lies on has not that much room. Writes nothing."""
+    there = next(folder for folder in final.absolute().parents if folder.exists())
+    _require_room(there, needed)
 
 
 @contextmanager

@@ -10,8 +10,14 @@ from gsigpu.dicom.model import SpectralStack
 from gsigpu.map_files import MapFiles
 from gsigpu.maps.definitions import MapDefinition
 
-FormatName = Literal["ct", "pm", "nifti", "nrrd", "rgb"]
+FormatName = Literal["ct", "pm", "nifti", "nii.gz", "nrrd", "rgb"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
+# Formats that are one file per map; the others are folders, or have endings of their own.
+VOLUME_SUFFIXES: dict[str, Literal[".nii", ".nii.gz", ".nrrd"]] = {
+    "nifti": ".nii",
+    "nii.gz": ".nii.gz",
+    "nrrd": ".nrrd",
+}
 
 
 def planes_for(
@@ -32,6 +38,13 @@ def planes_for(
     return tuple(definitions)
 
 
+def output_bytes(stack: SpectralStack, n_maps: int, output_format: FormatName) -> int:
+    """About how many bytes the maps of a stack take on disk."""
+    per_voxel = {"ct": 2, "rgb": 3}.get(output_format, 4)
+    n_slices, rows, columns = stack.geometry.shape
+    return n_maps * n_slices * (rows * columns * per_voxel + 8192)
+
+
 def open_sink(
     name: FormatName,
     folder: Path,
@@ -47,11 +60,10 @@ def open_sink(
     compress : of CT series, one of gsigpu.choices.COMPRESSIONS
     """
     match name:
-        case "nifti" | "nrrd":
+        case "nifti" | "nii.gz" | "nrrd":
             from gsigpu.volume_files import volume_sink
 
-            suffix: Literal[".nii", ".nrrd"] = ".nii" if name == "nifti" else ".nrrd"
-            return volume_sink(folder, definitions, stack.geometry, suffix=suffix)
+            return volume_sink(folder, definitions, stack.geometry, suffix=VOLUME_SUFFIXES[name])
         case "pm":
             from gsigpu.dicom.writing.pm import parametric_map_sink
 

@@ -13,7 +13,13 @@ from gsigpu.backends import BackendName, choose
 from gsigpu.caution import Caution
 from gsigpu.choices import COMPRESSIONS, DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.dicom.model import SpectralStack, Study
-from gsigpu.dicom.writing.formats import FORMATS, FormatName, open_sink, planes_for
+from gsigpu.dicom.writing.formats import (
+    FORMATS,
+    FormatName,
+    open_sink,
+    output_bytes,
+    planes_for,
+)
 from gsigpu.errors import SettingsError
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
@@ -170,7 +176,7 @@ def map_study(
     protected = [prepared.chosen.study.root, *{series.planes[0].path for series in stack.series}]
     if companion is not None:
         protected += companion.begin(prepared.chosen, prepared.source.store)
-    n_bytes = _output_bytes(stack, len(definitions), output_format)
+    n_bytes = output_bytes(stack, len(definitions), output_format)
     with staged_folder(
         out,
         command="map",
@@ -252,12 +258,6 @@ def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -
         for definition, n in zip(definitions, report.n_clipped, strict=True)
         if n
     ]
-
-
-def _output_bytes(stack: SpectralStack, n_maps: int, output_format: FormatName) -> int:
-    per_voxel = {"ct": 2, "rgb": 3}.get(output_format, 4)
-    n_slices, rows, columns = stack.geometry.shape
-    return n_maps * n_slices * (rows * columns * per_voxel + 8192)
 
 
 def _write_provenance(
