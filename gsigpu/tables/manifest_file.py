@@ -51,7 +51,13 @@ def _read(path: Path) -> Cells:
                     records.append((line, [cell.strip() for cell in cells]))
                 line = reader.line_num + 1
             return header, records
-    except (ValueError, OSError, csv.Error, pa.ArrowException) as error:
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror or error})",
+            where=path,
+            remedy="check the file, its permissions and its disk",
+        ) from error
+    except (ValueError, csv.Error, pa.ArrowException) as error:
         raise InputError(
             f"cannot be read ({' '.join(str(error).split())})",
             where=path,

@@ -126,11 +126,15 @@ def file_digest(path: Path) -> str:
     for part in parts:
         if len(parts) > 1:
             digest.update(f"\0{part.name}\n".encode("utf-8", "surrogateescape"))
-        with part.open("rb") as file:
-            block = file.read(_READ_BYTES)
-            digest.update(block[_gzip_header_length(block) :])
-            while block := file.read(_READ_BYTES):
-                digest.update(block)
+        try:
+            with part.open("rb") as file:
+                block = file.read(_READ_BYTES)
+                digest.update(block[_gzip_header_length(block) :])
+                while block := file.read(_READ_BYTES):
+                    digest.update(block)
+        except OSError as error:
+            error.filename = str(part)  # which an error in the middle of a file does not say
+            raise
     return digest.hexdigest()
 
 

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gsigpu.errors import InputError, OutputError
@@ -285,6 +287,25 @@ def test_what_rows_say_of_themselves_is_remembered(
     assert memory.exists()
     for name in ("measurements.csv", "warnings.csv", "failures.csv", "flow.csv"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_what_a_row_says_of_itself_is_found_as_the_library_finds_it(finished, tmp_path):
+    from gsigpu.pipeline.cohort_run import row_footers
+
+    (table,) = finished.glob("cases/C01*/*.parquet")
+    assert row_footers._footer_in_tail(table) == row_footers._footer_by_library(table)
+    content, schema = table.read_bytes(), pq.read_schema(table)
+    # Of any length, also where the mark stands in a text and where the footer is longer than the tail that is read.
+    for text in ('{"a": 1}', '{"é": "' + "x" * 200 + '"}', '{"a": "' + "y" * 70_000 + '"}'):
+        other = tmp_path / "other.parquet"
+        metadata = {"more": "gsigpu", row_footers.FOOTER: text}
+        pq.write_table(pq.read_table(table).cast(schema.with_metadata(metadata)), other)
+        assert row_footers._footer_text(other) == text
+    table_of_mark = pa.table({"x": [row_footers._MARK.decode("latin-1")]})
+    pq.write_table(table_of_mark, tmp_path / "none.parquet", compression="none")
+    with pytest.raises(KeyError):
+        row_footers._footer_text(tmp_path / "none.parquet")
+    assert table.read_bytes() == content
 
 
 def test_a_broken_token_is_that_of_no_run(cohort, finished, out, inline):

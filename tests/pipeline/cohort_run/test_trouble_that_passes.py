@@ -1,7 +1,9 @@
 """What the disk would not give is tried again; what is wrong with an input is not."""
 
 import errno
+import io
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -62,6 +64,27 @@ def test_and_at_the_next_run(make_cohort, inline, flaky, tmp_path):
     assert (out / "measurements.csv").read_bytes() == (
         tmp_path / "reference/measurements.csv"
     ).read_bytes()
+
+
+def test_an_error_in_the_middle_of_a_mask_says_which(make_cohort, inline, monkeypatch, tmp_path):
+    """An error of reading names no file, as one of opening does."""
+    monkeypatch.setattr(case, "_WAITS_S", (0.0, 0.0))
+    cohort, out, real = make_cohort(1), tmp_path / "out", Path.open
+
+    class Torn(io.BytesIO):
+        def read(self, *_):
+            raise OSError(errno.EIO, "Input/output error")
+
+    def opened(path, *more, **named):
+        return Torn() if path.name == "liver.nii.gz" else real(path, *more, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        assert run_cohort(cohort.manifest, out).n_failed == 1
+    failures = pd.read_csv(out / "failures.csv")
+    assert failures.reason[0].startswith("liver_mask: cannot be read (Input/output error)")
+    assert failures.kind.tolist() == ["passing"]
+    assert run_cohort(cohort.manifest, out).n_done == 1
 
 
 def test_a_header_that_could_not_be_read_is_no_missing_slice(
