@@ -37,6 +37,7 @@ from gsigpu.cohort_statistics.roc.area_estimate import AucEstimate, of_several_g
 from gsigpu.cohort_statistics.roc.clustered import clustered_areas, obuchowski
 from gsigpu.cohort_statistics.roc.curve import Array, area
 from gsigpu.cohort_statistics.roc.multiclass import multiclass_frame
+from gsigpu.cohort_statistics.roc.patient_folds import Codes, Folds, Lesions, folds_possible
 from gsigpu.cohort_statistics.roc.roc_settings import (
     ModelResult,
     OutOfFold,
@@ -51,28 +52,6 @@ CLIP = 1e-6  # probabilities are kept this far from 0 and 1 for their log odds
 N_CALIBRATION_BINS = 10
 MIN_LESIONS_PER_BIN = 10
 _TOO_FEW_IN_A_FOLD = "a fold left too few groups to fit: no cross-validation"
-
-Codes = NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class Lesions:
-    """Complete lesions: parameters (n, K), group and patient codes."""
-
-    values: Array
-    groups: Codes
-    patients: Codes
-
-    def of(self, codes: Sequence[int]) -> Lesions:
-        """Those of some groups, which are numbered anew in the order given."""
-        kept = np.isin(self.groups, codes)
-        number = {code: k for k, code in enumerate(codes)}
-        groups = np.array([number[int(code)] for code in self.groups[kept]], np.intp)
-        return Lesions(self.values[kept], groups, self.patients[kept])
-
-    def patients_of(self, code: int) -> int:
-        """How many patients a group has."""
-        return int(np.unique(self.patients[self.groups == code]).size)
 
 
 def combined_models(
@@ -247,14 +226,6 @@ def _multinomial(
     fitted.multiclass.append(multiclass.assign(n_missing=incomplete, note=note))
 
 
-def folds_possible(lesions: Lesions, n_folds: int) -> int:
-    """No more folds than the smallest group has patients."""
-    codes = np.unique(lesions.groups)
-    return (
-        min(n_folds, *(lesions.patients_of(int(code)) for code in codes)) if codes.size > 1 else 0
-    )
-
-
 def _model() -> Any:
     """Standardise, then ridge logistic regression; multinomial for more than two groups."""
     from sklearn.linear_model import LogisticRegression
@@ -262,34 +233,6 @@ def _model() -> Any:
     from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY_C, max_iter=2000))
-
-
-class Folds:
-    """Which fold each patient is in, by the number of folds; computed once, used by every model."""
-
-    def __init__(self, lesions: Lesions, seed: int) -> None:
-        """`lesions` of all groups; `seed` of the shuffling."""
-        self._lesions = lesions
-        self._seed = seed
-        self._by_number: dict[int, Codes] = {}
-
-    def of(self, patients: Codes, n_folds: int) -> Codes:
-        """Fold of each lesion, by its patient."""
-        if n_folds not in self._by_number:
-            self._by_number[n_folds] = self._assigned(n_folds)
-        return self._by_number[n_folds][patients]
-
-    def _assigned(self, n_folds: int) -> Codes:
-        from sklearn.model_selection import StratifiedGroupKFold
-
-        everyone = self._lesions
-        large = [int(g) for g in np.unique(everyone.groups) if everyone.patients_of(g) >= n_folds]
-        mine = everyone.of(large)
-        splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=self._seed)
-        fold = np.zeros(int(everyone.patients.max()) + 1, np.intp)
-        for k, (_, test) in enumerate(splitter.split(mine.values, mine.groups, mine.patients)):
-            fold[mine.patients[test]] = k
-        return fold
 
 
 def predictions(lesions: Lesions, folds: Folds, n_folds: int) -> Array | None:

@@ -5,14 +5,16 @@ A figure's bytes follow from the observations and results alone, so it is the sa
 
 from __future__ import annotations
 
+import pickle
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import lru_cache
 from pathlib import Path
 
-from gsigpu.pipeline.cohort_stats.statistics_task import WORTH_A_PROCESS, one_thread
+from gsigpu.pipeline.cohort_stats.processes import Processes
 from gsigpu.report import figures_roc, figures_values, figures_within
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.figure_style import Drawing, Drawn, house_style, save
@@ -71,42 +73,35 @@ def draw(kind: str, sheets: Sheets) -> list[Drawn]:
 
 
 @contextmanager
-def drawing(sheets: Sheets, *, n_workers: int) -> Iterator[Callable[[str], list[Drawn]]]:
+def drawing(sheets: Sheets, processes: Processes) -> Iterator[Callable[[str], list[Drawn]]]:
     """Inside, what gives the figures of a kind: other processes have begun with them where that is worth it.
 
     The caller can write tables meanwhile. Where the table is small, or there is one processor, a kind is drawn when it is
     called for.
     """
-    if n_workers < 2 or len(sheets.observations.table) < WORTH_A_PROCESS:
+    if not processes.worth(len(sheets.observations.table)):
         yield lambda kind: draw(kind, sheets)
         return
-    pool = ProcessPoolExecutor(
-        min(n_workers, len(KINDS)),
-        mp_context=get_context("spawn"),
-        initializer=_begin,
-        initargs=(sheets,),
-    )
-    with pool:
+    # Once into a file, and not once for each kind through a pipe: a large cohort is tens of megabytes.
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / "sheets"
+        stored.write_bytes(pickle.dumps(sheets, pickle.HIGHEST_PROTOCOL))
         futures: dict[str, Future[list[Drawn]]] = {
-            kind: pool.submit(_draw_here, kind)
+            kind: processes.pool.submit(_draw_there, kind, stored)
             for kind in sorted(KINDS, key=lambda kind: kind not in _SLOW)
         }
-        try:
-            yield lambda kind: futures[kind].result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        yield lambda kind: futures[kind].result()
 
 
 # Drawn first, so that the last process to end is not alone for long.
 _SLOW = ("roc", "distributions", "paired lines", "forest")
-_HERE: list[Sheets] = []
 
 
-def _begin(sheets: Sheets) -> None:
-    one_thread()
-    _HERE.append(sheets)
+def _draw_there(kind: str, stored: Path) -> list[Drawn]:
+    return draw(kind, _sheets_of(stored))
 
 
-def _draw_here(kind: str) -> list[Drawn]:
-    return draw(kind, _HERE[0])
+@lru_cache(maxsize=1)
+def _sheets_of(stored: Path) -> Sheets:
+    sheets: Sheets = pickle.loads(stored.read_bytes())  # noqa: S301  # from our own process
+    return sheets

@@ -7,10 +7,9 @@ that neither the order of the tasks nor the number of processes changes a result
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import fields, replace
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,8 @@ from gsigpu.pipeline.cohort_stats.declared_beforehand import marked
 from gsigpu.pipeline.cohort_stats.family_tasks import COLUMNS, KINDS, WITHOUT_PARAMETER, run_task
 from gsigpu.pipeline.cohort_stats.further_tasks import further_of_member, kappa_frame
 from gsigpu.pipeline.cohort_stats.harmonise import HarmonisedSites, harmonised_sites
-from gsigpu.pipeline.cohort_stats.statistics_task import (
-    WORTH_A_PROCESS,
-    NamedFrames,
-    Task,
-    one_thread,
-)
+from gsigpu.pipeline.cohort_stats.processes import Processes
+from gsigpu.pipeline.cohort_stats.statistics_task import NamedFrames, Task
 from gsigpu.report.cohort_results import Disagreement, Frames, Results, StatisticsSettings
 from gsigpu.tables.counting import WITHIN_REGIONS
 from gsigpu.tables.observations import Observations
@@ -159,7 +154,7 @@ def analyse(
     observations: Observations,
     settings: StatisticsSettings,
     *,
-    n_workers: int,
+    processes: Processes,
     progress: Callable[[int, int], None],
     applied: pd.DataFrame | None = None,
 ) -> Results:
@@ -171,7 +166,7 @@ def analyse(
     tasks = tasks_of(observations, settings, harmonised)
     if applied is not None:
         tasks = [_with_cutoffs(task, applied) if task.kind == "roc" else task for task in tasks]
-    results = _run(tasks, n_workers=n_workers, progress=progress)
+    results = _run(tasks, processes, progress)
     frames = {name: _concatenated(name, results) for name in COLUMNS}
     if harmonised is not None:
         frames["combat"] = harmonised.frame
@@ -190,28 +185,21 @@ def _with_cutoffs(task: Task, applied: pd.DataFrame) -> Task:
 
 
 def _run(
-    tasks: Sequence[Task], *, n_workers: int, progress: Callable[[int, int], None]
+    tasks: Sequence[Task], processes: Processes, progress: Callable[[int, int], None]
 ) -> list[NamedFrames]:
     results: list[NamedFrames] = [{} for _ in tasks]
     kinds = list(KINDS)
     order = sorted(range(len(tasks)), key=lambda i: (kinds.index(tasks[i].kind), i))
     progress(0, len(tasks))
-    if n_workers < 2 or sum(task.values.size for task in tasks) < WORTH_A_PROCESS:
+    if not processes.worth(sum(task.values.size for task in tasks)):
         for done, i in enumerate(order, start=1):
             results[i] = run_task(tasks[i])
             progress(done, len(tasks))
         return results
-    # A fresh interpreter each: a copy of one with threads may wait for a lock that nobody holds.
-    pool = ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=one_thread)
-    with pool:
-        futures = {pool.submit(run_task, tasks[i]): i for i in order}
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                results[futures[future]] = future.result()
-                progress(done, len(tasks))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    futures = {processes.pool.submit(run_task, tasks[i]): i for i in order}
+    for done, future in enumerate(as_completed(futures), start=1):
+        results[futures[future]] = future.result()
+        progress(done, len(tasks))
     return results
 
 

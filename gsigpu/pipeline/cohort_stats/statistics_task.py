@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from gsigpu.report.cohort_results import StatisticsSettings
 
 NamedFrames = dict[str, pd.DataFrame]
-# Fewer values than this are done before another process has started.
-WORTH_A_PROCESS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +52,3 @@ class Task:
         return np.random.SeedSequence(
             [self.settings.seed, *(int(number) for number in np.frombuffer(digest, np.uint32))]
         )
-
-
-def one_thread() -> None:
-    """Processes already use the processors; threads of BLAS on top would fight for them."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)

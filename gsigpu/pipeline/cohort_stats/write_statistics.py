@@ -22,6 +22,7 @@ from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, wi
 from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Sheets, drawing
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
+from gsigpu.pipeline.cohort_stats.processes import Processes
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.report.cautions import directions, remedies_of, warnings_of
@@ -109,13 +110,16 @@ def cohort_stats(
         table,
         *(Path(given) for given in (patients, cutoffs, exclusions) if given is not None),
     ]
-    with staged_folder(
-        out,
-        overwrite=overwrite,
-        command="cohort stats",
-        n_bytes=_NEEDED_BYTES,
-        protected=protected,
-    ) as folder:
+    with (
+        staged_folder(
+            out,
+            overwrite=overwrite,
+            command="cohort stats",
+            n_bytes=_NEEDED_BYTES,
+            protected=protected,
+        ) as folder,
+        Processes(n_workers or default_workers()) as processes,
+    ):
         with watcher.stage("read") as progress:
             progress(0, 1)
             summary = is_summary(table)
@@ -153,7 +157,7 @@ def cohort_stats(
                 results = analyse(
                     observations,
                     settings,
-                    n_workers=n_workers or default_workers(),
+                    processes=processes,
                     progress=progress,
                     applied=applied,
                 )
@@ -166,7 +170,7 @@ def cohort_stats(
                 title or DEFAULT_TITLE,
                 gallery,
                 progress,
-                n_workers=n_workers or default_workers(),
+                processes=processes,
             )
     return CohortStatistics(
         out=out,
@@ -236,14 +240,14 @@ def _write(
     gallery: str,
     progress: Callable[[int, int], None],
     *,
-    n_workers: int,
+    processes: Processes,
 ) -> Tables:
     frames = {name: in_file_order(name, frame) for name, frame in results.frames.named().items()}
     frames["flow"] = frame_of_flow(observations)
     frames["missing"] = observations.missing
     kinds = KINDS if results.has_values else {}
     sheets = Sheets(observations, results, gallery, folder / "figures")
-    with drawing(sheets, n_workers=n_workers if kinds else 1) as drawn_of:
+    with drawing(sheets, processes if kinds else Processes(1)) as drawn_of:
         write_frames(folder, frames)
         tables = tables_of(observations, results)
         write_tables(folder / "tables", tables.files())

@@ -8,12 +8,11 @@ import pytest
 from gsigpu.cohort_statistics.frames import CALIBRATION_COLUMNS, MODEL_COLUMNS
 from gsigpu.cohort_statistics.roc.clustered import obuchowski
 from gsigpu.cohort_statistics.roc.combined_models import (
-    Folds,
-    Lesions,
     calibration,
     combined_models,
     predictions,
 )
+from gsigpu.cohort_statistics.roc.patient_folds import Folds, Lesions
 from gsigpu.errors import InputError
 from tests.support.places import GOLDEN as GOLDEN_FOLDER
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from gsigpu.pipeline.cohort_stats import draw_figures
+from gsigpu.pipeline.cohort_stats import draw_figures, processes
 from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Sheets, draw, drawing
+from gsigpu.pipeline.cohort_stats.processes import Processes
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
 
@@ -28,15 +29,15 @@ def test_another_process_draws_the_same_bytes(sheets, monkeypatch):
     assert len(files) == 3 * len(here) == 3
     for name in files:
         (sheets.folder / name).unlink()
-    monkeypatch.setattr(draw_figures, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(processes, "WORTH_A_PROCESS", 0)
     monkeypatch.setattr(draw_figures, "KINDS", {"distributions": KINDS["distributions"]})
-    with drawing(sheets, n_workers=2) as drawn_of:
+    with Processes(2) as workers, drawing(sheets, workers) as drawn_of:
         elsewhere = drawn_of("distributions")
     assert elsewhere == here
     assert {path.name: path.read_bytes() for path in sheets.folder.iterdir()} == files
 
 
 def test_a_small_table_is_drawn_when_it_is_called_for(sheets, monkeypatch):
-    monkeypatch.setattr(draw_figures, "ProcessPoolExecutor", None)
-    with drawing(sheets, n_workers=2) as drawn_of:
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", None)
+    with Processes(2) as workers, drawing(sheets, workers) as drawn_of:
         assert drawn_of("profiles") == []

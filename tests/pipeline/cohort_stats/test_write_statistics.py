@@ -18,7 +18,8 @@ from sklearn.metrics import roc_auc_score
 from gsigpu.cohort_statistics.frames import INTERVALS
 from gsigpu.errors import InputError, OutputError, SettingsError
 from gsigpu.output.marks import MARK_FILE
-from gsigpu.pipeline.cohort_stats import family_members
+from gsigpu.pipeline.cohort_stats import family_members, processes
+from gsigpu.pipeline.cohort_stats.processes import Processes
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report import figures_roc
 from gsigpu.report.cohort_results import StatisticsSettings
@@ -172,7 +173,7 @@ class Listener:
 
 
 def test_same_bytes_in_any_order_of_rows_and_number_of_processes(run, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(family_members, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(processes, "WORTH_A_PROCESS", 0)
     listener = Listener()
     shuffled = table.sample(frac=1, random_state=1)
     (tmp_path / "run").mkdir()
@@ -365,7 +366,7 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
     observations = read_observations(tmp_path / "t.csv", CHOICE)
     results = family_members.analyse(
-        observations, SETTINGS, n_workers=1, progress=lambda _done, _total: None
+        observations, SETTINGS, processes=Processes(1), progress=lambda _done, _total: None
     )
     mixed = results.frames.omnibus.query("test == 'mixed'")
     assert len(mixed) == 4
