@@ -31,9 +31,10 @@ from gsigpu.tables.observations import Observations
 _COLUMNS = 6
 # More lines than this in a panel cover each other: some of them and bands stand for all.
 MOST_LINES = 300
-_SHOWN_LINES = 60
+_SHOWN_LINES = 25
+_SHOWN_STRENGTH = 0.45
 # Outer and inner band, in percent of the lesions, and how strong.
-_BANDS = ((5.0, 95.0, 0.16), (25.0, 75.0, 0.28))
+_BANDS = ((5.0, 95.0, 0.20), (25.0, 75.0, 0.40))
 _KEY = list(LESION)
 
 
@@ -124,9 +125,11 @@ def _panel(
         _bands(axis, at, values, colour)
         order = np.argsort(complete.mean(axis=1), kind="stable")
         chosen = np.unique(np.linspace(0, len(order) - 1, _SHOWN_LINES).round().astype(int))
-        _line_each(axis, at, complete[order[chosen]], colour, is_image=False)
+        _line_each(axis, at, complete[order[chosen]], colour, _SHOWN_STRENGTH)
     elif n:
-        _line_each(axis, at, values, colour, is_image=is_many)
+        # More lines are paler, so that the mean stays the first thing seen.
+        strength = float(np.clip(6.0 / np.sqrt(n), 0.12, 0.7))
+        _line_each(axis, at, values, colour, strength, is_image=is_many)
     mean = complete.mean(axis=0) if len(complete) else np.full(n_regions, np.nan)
     axis.plot(at, mean, color=INK, lw=2.0, marker="o", ms=4, zorder=4)
     axis.set_xlim(-0.25, n_regions - 0.75)
@@ -136,13 +139,17 @@ def _panel(
 
 
 def _line_each(
-    axis: Any, at: NDArray[Any], values: NDArray[np.float64], colour: str, *, is_image: bool
+    axis: Any,
+    at: NDArray[Any],
+    values: NDArray[np.float64],
+    colour: str,
+    strength: float,
+    *,
+    is_image: bool = False,
 ) -> None:
     """A line per lesion, all of them one artist: an artist each costs a millisecond at every writing."""
     from matplotlib.collections import LineCollection
 
-    # More lines are paler, so that the mean stays the first thing seen.
-    strength = float(np.clip(6.0 / np.sqrt(max(len(values), 1)), 0.12, 0.7))
     lines = np.stack([np.broadcast_to(at, values.shape), values], axis=-1)
     axis.add_collection(
         LineCollection(
