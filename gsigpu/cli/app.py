@@ -28,12 +28,13 @@ from gsigpu.cli import (
 )
 from gsigpu.cli.config_file import config_path, read_config
 from gsigpu.cli.messages import Tone, fail, note, speak, warn
-from gsigpu.cli.once import OnceCommand
+from gsigpu.cli.once import OnceCommand, QuickGroup, decided
 from gsigpu.errors import GsigpuError, GsigpuWarning
 from gsigpu.version import __version__
 
 app = typer.Typer(
     name="gsigpu",
+    cls=QuickGroup,
     help="Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -127,6 +128,9 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
 def _run_program() -> None:
     """The command, with what a configuration file gives it."""
     program = typer.main.get_command(app)
+    for parameter in program.params:
+        if getattr(parameter, "is_flag", False):
+            decided(parameter)
     path = config_path()
     if path is None:
         program()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import typer
 
 from gsigpu.cli import cohort_init, cohort_run, cohort_stats, cohort_status
-from gsigpu.cli.once import OnceCommand
+from gsigpu.cli.once import OnceCommand, QuickGroup
 
 cohort = typer.Typer(
     name="cohort",
+    cls=QuickGroup,
     help="Thousands of studies: measure them, watch it, compare the groups.",
     no_args_is_help=True,
     rich_markup_mode=None,

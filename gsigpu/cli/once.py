@@ -7,14 +7,37 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from gsigpu.cli.option_groups import grouped
 from gsigpu.errors import SettingsError
 
 
+def decided(switch: Any) -> Any:
+    """A switch that is off where it is neither on nor off.
+
+    Typer reads a switch without a state, as its own for help and completion are, with pydantic, whose import takes
+    longer than all else that a command needs to begin.
+    """
+    if switch is not None and switch.default is None:
+        switch.default = False
+    return switch
+
+
+class QuickGroup(TyperGroup):
+    """A group of commands whose `--help` is a switch that is off."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Of the group."""
+        return decided(super().get_help_option(ctx))
+
+
 class OnceCommand(TyperCommand):
     """A command whose options of a single value can be given once, and stand in groups in its help."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Of the command."""
+        return decided(super().get_help_option(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the options into the help."""

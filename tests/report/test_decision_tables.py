@@ -19,7 +19,7 @@ def results(tmp_path_factory):
     table[table["parameter"] == "iodine"].to_csv(path, index=False)
     observations = read_observations(path, Choice(regions=("core", "rim")))
     settings = StatisticsSettings(replicates=100, prevalence=0.25)
-    return analyse(observations, settings, n_workers=1, progress=lambda _done, _total: None)
+    return analyse(observations, settings, progress=lambda _done, _total: None)
 
 
 def test_the_cross_table_gives_the_shares_beside_it(results):

@@ -25,9 +25,7 @@ SETTINGS = StatisticsSettings(replicates=100)
 def compared(table, folder, **choice):
     table.to_csv(folder / "t.csv", index=False)
     observations = read_observations(folder / "t.csv", Choice(regions=("rim",), **choice))
-    return observations, analyse(
-        observations, SETTINGS, n_workers=1, progress=lambda _done, _total: None
-    )
+    return observations, analyse(observations, SETTINGS, progress=lambda _done, _total: None)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def read(table, folder, **choice):
 @pytest.fixture(scope="module")
 def compared(table, tmp_path_factory):
     observations = read(table, tmp_path_factory.mktemp("parts"))
-    results = analyse(observations, SETTINGS, n_workers=1, progress=lambda _done, _total: None)
+    results = analyse(observations, SETTINGS, progress=lambda _done, _total: None)
     return observations, results
 
 
@@ -70,7 +70,7 @@ def test_an_order_of_groups_is_printed_as_one(compared):
 @pytest.fixture(scope="module")
 def undeclared(compared):
     settings = StatisticsSettings(replicates=100)
-    return analyse(compared[0], settings, n_workers=1, progress=lambda *_: None)
+    return analyse(compared[0], settings, progress=lambda *_: None)
 
 
 def test_undeclared_directions_are_told(compared, undeclared):

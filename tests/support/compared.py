@@ -47,7 +47,7 @@ def compared(table, folder, *, choice=None, settings=None) -> Compared:
     )
     if settings.plan is not None:
         require_planned(observations, settings.plan)
-    results = analyse(observations, settings, n_workers=1, progress=lambda _done, _total: None)
+    results = analyse(observations, settings, progress=lambda _done, _total: None)
     return Compared(observations, results)
 
 

@@ -154,19 +154,20 @@ def analyse(
     observations: Observations,
     settings: StatisticsSettings,
     *,
-    processes: Processes,
     progress: Callable[[int, int], None],
+    processes: Processes | None = None,
     applied: pd.DataFrame | None = None,
 ) -> Results:
     """All tests of a cohort; the same for any number of workers.
 
+    processes : that may be used; this one alone where none are given
     applied : cut-offs of another study (`tables.cutoff_table`), judged beside those of this one
     """
     harmonised = harmonised_sites(observations, settings)
     tasks = tasks_of(observations, settings, harmonised)
     if applied is not None:
         tasks = [_with_cutoffs(task, applied) if task.kind == "roc" else task for task in tasks]
-    results = _run(tasks, processes, progress)
+    results = _run(tasks, processes or Processes(1), progress)
     frames = {name: _concatenated(name, results) for name in COLUMNS}
     if harmonised is not None:
         frames["combat"] = harmonised.frame
