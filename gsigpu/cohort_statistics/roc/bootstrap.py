@@ -151,8 +151,9 @@ def patient_weights(
         for mine in members:
             if mine.size > 1:
                 draws = rng.integers(0, mine.size, (width, mine.size - 1), dtype=np.int32)
-                draws += np.arange(width, dtype=np.int32)[:, None] * mine.size
-                counts = np.bincount(draws.ravel(), minlength=width * mine.size)
+                # Made wide in the same step: `bincount` copies all that is no index.
+                places = draws + np.arange(0, width * mine.size, mine.size, dtype=np.intp)[:, None]
+                counts = np.bincount(places.ravel(), minlength=width * mine.size)
                 weights[mine] = counts.reshape(width, mine.size).T
         yield weights
 
@@ -237,12 +238,13 @@ def on_grid(fpr: NDArray[np.float32], tpr: NDArray[np.float32], n_grid: int) -> 
     k, n = fpr.shape
     step = n_grid - 1
     # The first grid point at or beyond each point of the curve; the slack forgives rounding.
-    at = np.ceil(np.nan_to_num(fpr) * step - 1e-3).astype(np.int64)
-    flat = (at + np.arange(n) * n_grid).ravel()
+    first = np.ceil(np.nan_to_num(fpr) * step - 1e-3).astype(np.int64)
+    flat = (first + np.arange(n) * n_grid).ravel()
     reached = np.bincount(flat, minlength=n * n_grid).reshape(n, n_grid).cumsum(axis=1).T - 1
     following = np.minimum(reached + 1, k - 1)
-    f0, f1 = (np.take_along_axis(fpr, index, axis=0) for index in (reached, following))
-    t0, t1 = (np.take_along_axis(tpr, index, axis=0) for index in (reached, following))
+    at = [index * n + np.arange(n) for index in (reached, following)]
+    f0, f1 = (fpr.take(index) for index in at)
+    t0, t1 = (tpr.take(index) for index in at)
     grid = np.linspace(0.0, 1.0, n_grid, dtype=np.float32)[:, None]
     width = np.where(f1 > f0, f1 - f0, 1.0)
     share = np.clip((grid - f0) / width, 0.0, 1.0)
