@@ -11,14 +11,22 @@ from gsigpu.tables.observations import Observations
 from gsigpu.version import __version__
 
 Cite = Callable[[str], str]
+_TEST_NAMES = {
+    "mixed": "the mixed model", "welch": "Welch's ANOVA", "games-howell": "Games-Howell tests",
+    "kruskal": "the Kruskal-Wallis test", "dunn": "Dunn tests",
+}  # fmt: skip
 
-# Volume and pages of each were looked up, at the publisher or in what two packages or papers cite (November 2026).
+# Volume and pages of each were looked up, at the publisher or in what two packages or papers cite (November 2026);
+# of `binormal`, `rockette` and `hillis` no stored page could be found that says them.
 _REFERENCES = {
     "mixed": "Pustejovsky & Tipton, J Bus Econ Stat 2018; 36: 672-683 (CR2, Satterthwaite)",
     "games-howell": "Games & Howell, J Educ Stat 1976; 1: 113-125",
     "dunn": "Dunn, Technometrics 1964; 6: 241-252",
     "obuchowski": "Obuchowski, Biometrics 1997; 53: 567-578",
     "delong": "DeLong, DeLong & Clarke-Pearson, Biometrics 1988; 44: 837-845",
+    "binormal": "Reiser & Guttman, Technometrics 1986; 28: 253-257",
+    "rockette": "Obuchowski & Rockette, Commun Stat Simul Comput 1995; 24: 285-308",
+    "hillis": "Hillis, Stat Med 2007; 26: 596-619",
     "holm": "Holm, Scand J Stat 1979; 6: 65-70",
     "youden": "Youden, Cancer 1950; 3: 32-35",
     "hand-till": "Hand & Till, Mach Learn 2001; 45: 171-186",
@@ -67,13 +75,37 @@ def _data(observations: Observations, results: Results) -> Iterator[str]:
     yield f"{plural(n_lesions, 'lesion')}{of_whom} of {len(observations.groups)} groups ({listed(list(observations.groups))}) were analysed."
     phases = [phase for phase in observations.phases if phase]
     when = f" in the {listed(phases)} phase{'s' if len(phases) > 1 else ''}" if phases else ""
-    yield f"{listed(names)} were compared in {listed(list(observations.regions))}{when}."
-    if len(observations.readers) > 1:
-        yield f"Values are of {plural(len(observations.readers), 'reader')}; the means of what all of them measured were tested."
+    regions = [region for region in observations.regions if region]
+    where = f" in {listed(regions)}" if regions else ""
+    verb = "were" if len(names) > 1 else "was"
+    compared = listed(names)
+    yield f"{compared[0].upper() if compared[0].isascii() else compared[0]}{compared[1:]} {verb} compared{where}{when}."
+    yield from _whose(observations)
+
+
+def _whose(observations: Observations) -> Iterator[str]:
+    if len(observations.readers) < 2:
+        return
+    tested, of = observations.readers_tested, plural(len(observations.readers), "reader")
+    if len(tested) == 1:
+        yield f"Of {of}, the values of {tested[0]} were tested."
+    elif len(tested) < len(observations.readers):
+        yield f"Of {of}, the means of {listed(list(tested))}, who measured all or nearly all, were tested."
+    else:
+        yield f"Values are of {of}; the means of what all of them measured were tested."
 
 
 def _tests(results: Results) -> set[str]:
-    return {*results.frames.omnibus["test"], *results.frames.pairwise["test"]}
+    """Those that gave a p anywhere: what could not be tested was not done."""
+    frames = results.frames.omnibus, results.frames.pairwise
+    return {str(test) for frame in frames for test in frame.loc[frame["p"].notna(), "test"]}
+
+
+def _impossible(results: Results, tests: set[str]) -> Iterator[str]:
+    present = {*results.frames.omnibus["test"], *results.frames.pairwise["test"]}
+    names = [name for test, name in _TEST_NAMES.items() if test in present - tests]
+    if names:
+        yield f"Too few patients were there for {listed(names)}."
 
 
 def _groups(results: Results, cite: Cite) -> Iterator[str]:
@@ -83,31 +115,41 @@ def _groups(results: Results, cite: Cite) -> Iterator[str]:
             "Groups were compared by a linear mixed model with a random intercept per patient: means by restricted maximum "
             f"likelihood, cluster-robust variances (CR2) and Satterthwaite degrees of freedom {cite('mixed')}."
         )
-    if "welch" in tests:
+    if "welch" in tests or "games-howell" in tests:
         unit = "patients' means" if results.has_values else "the published means"
-        yield f"Welch's ANOVA and Games-Howell tests {cite('games-howell')} of {unit} stand beside it."
-    if "kruskal" in tests:
+        beside = "stand beside it" if "mixed" in tests else "were made"
+        yield f"Welch's ANOVA and Games-Howell tests {cite('games-howell')} of {unit} {beside}."
+    if "kruskal" in tests or "dunn" in tests:
         yield f"Kruskal-Wallis and Dunn tests {cite('dunn')} of patients' means were added."
     if {"anova", "lsd"} & tests:
         yield (
             "For comparison with earlier work, lesions were also compared as if independent, by one-way ANOVA, least significant "
             "differences and Bonferroni's correction; these results are labelled paper-compatible."
         )
+    yield from _impossible(results, tests)
     if tests:
         yield f"P values were adjusted after Holm {cite('holm')}, within each family of pairs and over all tests of a track."
 
 
 def _areas(results: Results, cite: Cite) -> Iterator[str]:
-    methods_used = set(results.frames.roc["method"]) if len(results.frames.roc) else set()
+    roc = results.frames.roc
+    methods_used = set(roc.loc[roc["ci_low"].notna(), "method"]) if len(roc) else set()
     if "obuchowski" in methods_used:
         yield f"Areas under ROC curves were estimated with variances for lesions clustered in patients {cite('obuchowski')}."
-    if "delong" in methods_used:
-        yield f"Areas with independent lesions follow DeLong {cite('delong')}."
-    if len(results.frames.roc) and results.frames.roc["cutoff"].notna().any():
-        yield (
-            f"Cut-offs maximise Youden's index {cite('youden')}; their intervals and the optimism of sensitivity and specificity come from "
-            f"{results.settings.replicates:,} bootstrap samples of patients (seed {results.settings.seed})."
-        )
+    elif len(roc) and roc["auc"].notna().any() and "binormal" not in methods_used:
+        yield "Areas under ROC curves have no interval: a group has one patient."
+    if "delong" in set(roc.loc[roc["track"] == "paper", "method"]) & methods_used:
+        yield f"For comparison, areas were also estimated as if lesions were independent {cite('delong')}."
+    if "binormal" in methods_used:
+        yield f"Areas under ROC curves follow from the means and standard deviations of normal distributions {cite('binormal')}."
+    if len(roc) and roc["cutoff"].notna().any():
+        yield f"Cut-offs maximise Youden's index {cite('youden')}."
+        if roc["cutoff_low"].notna().any():
+            yield (
+                "Their intervals and the optimism of sensitivity and specificity come from "
+                f"{results.settings.replicates:,} bootstrap samples of patients (seed {results.settings.seed})."
+            )
+    yield from _uses_of_cutoffs(results)
     declared = {
         *results.settings.directions,
         *(parameter for parameter, _, _ in results.settings.pair_directions),
@@ -120,17 +162,44 @@ def _areas(results: Results, cite: Cite) -> Iterator[str]:
         )
 
 
+def _uses_of_cutoffs(results: Results) -> Iterator[str]:
+    settings, frames = results.settings, results.frames
+    if len(frames.against_rest):
+        yield "Each group was also compared with all others together."
+    sources = set(frames.decisions["source"]) - {"same lesions"} if len(frames.decisions) else set()
+    if sources:
+        yield f"Cut-offs of another study ({listed(sorted(map(str, sources)))}) were applied as they are."
+    if settings.prevalence is not None and len(frames.decisions):
+        yield f"Predictive values are for a prevalence of {settings.prevalence:g}."
+    if settings.equivalence_margin is not None and len(frames.roc_comparisons):
+        yield (
+            "Areas of two parameters were tested for equivalence by two one-sided tests with a margin of "
+            f"{settings.equivalence_margin:g}."
+        )
+
+
 def _readers(observations: Observations, results: Results, cite: Cite) -> Iterator[str]:
     if len(results.frames.icc):
         yield f"Agreement of {plural(len(observations.readers), 'reader')} is given as intraclass correlation {cite('icc')} and limits of agreement."
+    if len(results.frames.kappa):
+        yield "Agreement of decisions at a cut-off is Cohen's kappa, patients as units."
+    if results.frames.reader_comparisons["p"].notna().any():
+        yield f"Areas of two parameters were compared over readers and lesions {cite('rockette')}, {cite('hillis')}."
+    if len(results.frames.repeatability):
+        yield "Readers who measured again entered the tests with their first reading; all readings gave the repeatability."
 
 
 def _within(results: Results) -> Iterator[str]:
     frame = results.frames.within
-    tests = set(frame["test"]) if len(frame) else set()
+    if not len(frame):
+        return
+    tested = frame[frame["p"].notna()]
+    tests, what = set(tested["test"]), set(tested["comparison"])
+    compared = {"region": "Regions of one lesion", "phase": "phases of one region"}
+    named = " and ".join(words for name, words in compared.items() if name in what)
     if any(str(test).startswith("mixed") for test in tests):
         yield (
-            "Regions of one lesion, and phases of one region, were compared within lesions by a linear mixed model with random "
+            f"{named[0].upper()}{named[1:]} were compared within lesions by a linear mixed model with random "
             "intercepts of patients and lesions and cluster-robust variances."
         )
     if {"paired-t", "rm-anova"} & tests:
@@ -139,12 +208,16 @@ def _within(results: Results) -> Iterator[str]:
 
 def _models(results: Results, cite: Cite) -> Iterator[str]:
     frame = results.frames.models
-    if len(frame):
+    if frame["auc"].notna().any():
         names = {
             "multinomial": "multinomial models of all groups",
             "logistic": "logistic models of pairs of groups",
         }
-        used = [words for model, words in names.items() if model in set(frame["model"])]
+        used = [
+            words
+            for model, words in names.items()
+            if model in set(frame.loc[frame["auc"].notna(), "model"])
+        ]
         yield (
             f"Parameters were combined in {listed(used)}, judged on patients whom they had not seen, by "
             "cross-validation in whole patients."

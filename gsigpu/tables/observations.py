@@ -100,6 +100,7 @@ class Observations:
     summary : n, mean and SD of groups where that is all there is (gsigpu.tables.summary_table); the frames
         are then empty
     warnings : for a person to read
+    readers_tested : whose values the tests take
     """
 
     source: Path
@@ -124,6 +125,7 @@ class Observations:
     flow: Flow
     summary: pd.DataFrame | None = None
     warnings: tuple[str, ...] = field(default=())
+    readers_tested: tuple[str, ...] = field(default=())
 
     @property
     def units(self) -> dict[str, str]:
@@ -285,6 +287,7 @@ def _assembled(
     if len(readers) > 1 and not choice.reader:
         warnings += about_readers(readers, taken, frames["chosen"], table, rejected)
     return Observations(
+        readers_tested=taken,
         source=raw.source,
         sha256=raw.sha256,
         groups=groups,

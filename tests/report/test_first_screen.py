@@ -1,6 +1,7 @@
 """The first screen: which pairs are told apart; and what is said where nothing can be."""
 
 import zipfile
+from dataclasses import replace
 
 import docx
 import numpy as np
@@ -140,7 +141,8 @@ def test_a_unit_the_table_does_not_have_is_not_printed(tmp_path):
     table = table[table["parameter"].isin(["iodine"])].assign(unit="")
     observations, results = compared(table, tmp_path)
     assert any(
-        "iodine (unit not stated)" in paragraph for paragraph in methods(observations, results)
+        "Iodine (unit not stated) was compared" in paragraph
+        for paragraph in methods(observations, results)
     )
     assert not any("mg/mL" in paragraph for paragraph in methods(observations, results))
 
@@ -162,6 +164,81 @@ def test_methods_name_what_was_done_and_nothing_else(strong):
     ]
     assert numbers == list(range(1, len(numbers) + 1))
     assert all(f"[{k}]" in text_ for k in numbers)
+
+
+def test_methods_do_not_claim_what_could_not_be_done(strong):
+    """With one patient a group they named every test, its variances and its bootstrap."""
+    observations, results = strong
+    frames = results.frames
+    nothing = {
+        name: getattr(frames, name).assign(p=np.nan, ci_low=np.nan)
+        for name in ("omnibus", "pairwise", "roc")
+    }
+    nothing["roc"] = nothing["roc"].assign(cutoff_low=np.nan)
+    for name in ("omnibus", "pairwise"):
+        paper = (
+            frames.omnibus["track"] == "paper"
+            if name == "omnibus"
+            else frames.pairwise["track"] == "paper"
+        )
+        nothing[name].loc[paper, "p"] = 0.5
+    models = frames.models.assign(auc=np.nan)
+    without = replace(results, frames=replace(frames, **nothing, models=models))
+    text_ = " ".join(methods(observations, without))
+    assert "CR2" not in text_
+    assert "bootstrap samples" not in text_
+    assert "Obuchowski" not in text_
+    assert "cross-validation" not in text_
+    assert (
+        "Too few patients were there for the mixed model, Welch's ANOVA, Games-Howell tests"
+        in text_
+    )
+    assert "one-way ANOVA" in text_
+
+
+def test_methods_name_the_readers_who_were_tested(strong):
+    observations, results = strong
+    three = replace(observations, readers=("A", "B", "C"))
+
+    def said(*tested):
+        return methods(replace(three, readers_tested=tested), results)[0]
+
+    assert "Of 3 readers, the values of B were tested." in said("B")
+    assert (
+        "Of 3 readers, the means of A and C, who measured all or nearly all, were tested."
+        in said("A", "C")
+    )
+    assert "the means of what all of them measured were tested" in said("A", "B", "C")
+
+
+def test_methods_name_the_phases_of_a_lesion_only_where_they_were_compared(strong):
+    observations, results = strong
+    within = results.frames.within
+    assert "phase" not in set(within["comparison"])
+    said = " ".join(methods(observations, results))
+    assert "phases of one region" not in said
+    both = pd.concat([within, within.assign(comparison="phase")])
+    more = replace(results, frames=replace(results.frames, within=both))
+    assert "Regions of one lesion and phases of one region were compared" in " ".join(
+        methods(observations, more)
+    )
+
+
+def test_methods_say_how_cut_offs_were_used(strong):
+    observations, results = strong
+    settings = replace(results.settings, prevalence=0.2, equivalence_margin=0.1)
+    decisions = results.frames.decisions.assign(source="roc.csv")
+    said = " ".join(
+        methods(
+            observations,
+            replace(
+                results, settings=settings, frames=replace(results.frames, decisions=decisions)
+            ),
+        )
+    )
+    assert "Cut-offs of another study (roc.csv) were applied as they are." in said
+    assert "Predictive values are for a prevalence of 0.2." in said
+    assert "Cut-offs of another study" not in " ".join(methods(observations, results))
 
 
 TABLE = Table(

@@ -38,6 +38,10 @@ def test_what_can_be_computed(run):
     assert "What a table of n, mean and SD cannot give" in page
     assert "Neither fully" in page
     assert len(list((run.out / "tables").glob("table_1_*"))) == 2
+    methods = page.split('<h2 id="methods">')[1]
+    assert "Value (unit not stated) was compared." in methods
+    assert "Reiser &amp; Guttman" in methods
+    assert "of the published means were made" in methods
 
 
 def test_all_problems_of_a_summary_at_once(tmp_path):
