@@ -200,23 +200,23 @@ def test_methods_name_the_readers_who_were_tested(strong):
     observations, results = strong
     three = replace(observations, readers=("A", "B", "C"))
 
-    def said(*tested):
+    def first_paragraph(*tested):
         return methods(replace(three, readers_tested=tested), results)[0]
 
-    assert "Of 3 readers, the values of B were tested." in said("B")
+    assert "Of 3 readers, the values of B were tested." in first_paragraph("B")
     assert (
         "Of 3 readers, the means of A and C, who measured all or nearly all, were tested."
-        in said("A", "C")
+        in first_paragraph("A", "C")
     )
-    assert "the means of what all of them measured were tested" in said("A", "B", "C")
+    assert "the means of what all of them measured were tested" in first_paragraph("A", "B", "C")
 
 
 def test_methods_name_the_phases_of_a_lesion_only_where_they_were_compared(strong):
     observations, results = strong
     within = results.frames.within
     assert "phase" not in set(within["comparison"])
-    said = " ".join(methods(observations, results))
-    assert "phases of one region" not in said
+    written = " ".join(methods(observations, results))
+    assert "phases of one region" not in written
     both = pd.concat([within, within.assign(comparison="phase")])
     more = replace(results, frames=replace(results.frames, within=both))
     assert "Regions of one lesion and phases of one region were compared" in " ".join(
@@ -228,7 +228,7 @@ def test_methods_say_how_cut_offs_were_used(strong):
     observations, results = strong
     settings = replace(results.settings, prevalence=0.2, equivalence_margin=0.1)
     decisions = results.frames.decisions.assign(source="roc.csv")
-    said = " ".join(
+    written = " ".join(
         methods(
             observations,
             replace(
@@ -236,8 +236,8 @@ def test_methods_say_how_cut_offs_were_used(strong):
             ),
         )
     )
-    assert "Cut-offs of another study (roc.csv) were applied as they are." in said
-    assert "Predictive values are for a prevalence of 0.2." in said
+    assert "Cut-offs of another study (roc.csv) were applied as they are." in written
+    assert "Predictive values are for a prevalence of 0.2." in written
     assert "Cut-offs of another study" not in " ".join(methods(observations, results))
 
 
