@@ -65,6 +65,7 @@ def measure_command(
     mask_phase: measure_options.MaskPhase = "",
     register: measure_options.Register = False,
     mask_position: measure_options.MaskPosition = "",
+    region: measure_options.NamedRegions = None,
     regions: measure_options.Regions,
     perilesional: measure_options.Perilesional = "0-5",
     maps: Annotated[
@@ -165,7 +166,13 @@ def measure_command(
         drawn_on=mask_phase,
         register=register,
         position=mask_position,
+        regions=named_regions(region),
     )
+    if dicom and masks.regions:
+        raise SettingsError(
+            "regions of --region have no code for SEG and SR",
+            remedy="leave --dicom out, or --region",
+        )
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
     study = volume_options.read_images(
         folder,
@@ -237,6 +244,22 @@ def measure_command(
     else:
         typer.echo("\n\n".join(summary(measurement, written) for measurement in measurements))
     fail_if_any([failure for measurement in measurements for failure in measurement.failures])
+
+
+def named_regions(texts: Sequence[str] | None) -> tuple[tuple[str, Path], ...]:
+    """The pairs of --region.
+
+    Raises SettingsError for one that is none.
+    """
+    pairs = []
+    for text in texts or ():
+        name, sign, file = text.partition("=")
+        if not (sign and name.strip() and file.strip()):
+            raise SettingsError(
+                f"--region {text!r} names no region and file", remedy="write --region spleen=FILE"
+            )
+        pairs.append((name.strip(), Path(file.strip())))
+    return tuple(pairs)
 
 
 def ids_to_read_as_text(table: pd.DataFrame, out: Path) -> list[str]:
@@ -346,7 +369,7 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
             "",
             "",
         ]
-        for region in ("parenchyma", "aorta")
+        for region in dict.fromkeys(row.region for row in rows if not row.lesion_id)
         if ("", region, "lambda_hu") in value
     ]
     header = ["lesion", "diameter mm", "mL", "λHU core", "rim", "iodine core", "rim", "flags"]

@@ -100,6 +100,14 @@ NameOptions = Annotated[
     list[str] | None,
     typer.Option("--name", metavar="LABEL=NAME", help="What to call a lesion; repeatable."),
 ]
+NamedRegions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="NAME=FILE",
+        help="A further region of the study, measured as it is: spleen=spleen.nii.gz; repeatable. No lesion is needed.",
+    ),
+]
 MaskPhase = Annotated[
     str,
     typer.Option("--mask-phase", metavar="PHASE", help="The phase that the masks were drawn on."),
@@ -164,6 +172,7 @@ def mask_files(
     position: str,
     drawn_on: str,
     register: bool,
+    regions: Sequence[tuple[str, Path]] = (),
 ) -> MaskFiles:
     """The masks that the options name.
 
@@ -185,6 +194,7 @@ def mask_files(
         position=position_choice(position),
         drawn_on=drawn_on,
         register=register,
+        regions=tuple(regions),
     )
 
 

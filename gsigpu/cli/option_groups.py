@@ -10,7 +10,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "--nifti", "--phase", "--series", "--energies", "--energy", "--phase-of", "--kind", "--patterns",
     ),
     "Masks": (
-        "--mask", "--liver-mask", "--vessel-mask", "--aorta-mask", "--normal-mask", "--role", "--roles", "--name",
+        "--mask", "--region", "--liver-mask", "--vessel-mask", "--aorta-mask", "--normal-mask", "--role", "--roles", "--name",
         "--split-lesions", "--any-mask-phase", "--mask-position", "--fill-between", "--threshold", "--mask-phase", "--register",
         "--allow-overlap",
     ),

@@ -87,13 +87,17 @@ class Lesion:
 
 @dataclass(frozen=True, slots=True)
 class StudyMasks:
-    """Masks of one study by role; liver and the like are None where none is given."""
+    """Masks of one study by role; liver and the like are None where none is given.
+
+    named : (name, mask) of further regions of the study, measured as they are
+    """
 
     lesions: tuple[Lesion, ...]
     liver: RegionMask | None = None
     vessels: RegionMask | None = None
     aorta: RegionMask | None = None
     normal: RegionMask | None = None
+    named: tuple[tuple[str, RegionMask], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -197,6 +201,7 @@ def lay_out(
     reference, why_absent = _reference_regions(
         masks, spacing_mm, grid_shape, settings, around, signed
     )
+    reference += [MeasuredRegion("", name, mask, flags=_few(mask)) for name, mask in masks.named]
     if not (regions or missing or reference):
         ways = ", or ".join(
             way for name, (_, way) in why_absent.items() if name in settings.regions

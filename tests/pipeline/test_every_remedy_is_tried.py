@@ -8,6 +8,7 @@ from gsigpu import errors
 from tests.pipeline.cohort_run import test_setting_remedies as of_cohort
 from tests.pipeline.measure import test_carried_masks as of_carried
 from tests.pipeline.measure import test_measure_phases as of_phases
+from tests.pipeline.measure import test_named_regions as of_named
 from tests.pipeline.measure import test_remedies as of_masks
 from tests.pipeline.measure import test_setting_remedies as of_settings
 from tests.pipeline.measure.printed_lines import PRINTED
@@ -50,6 +51,7 @@ LINES = [
     *IN_COHORT,
     *of_carried.LINES,
     *of_phases.LINES,
+    *of_named.LINES,
 ]
 REMEDIES = {
     place: pattern

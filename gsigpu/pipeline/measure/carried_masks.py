@@ -64,9 +64,7 @@ def _carried(
 
     there, here = drawn.geometry, stack.geometry
     masks = collected.masks
-    registration = register(
-        _water(stack), _water(drawn), masks.liver or _around(masks.lesions, there)
-    )
+    registration = register(_water(stack), _water(drawn), masks.liver or _around(masks, there))
     lesions: list[Lesion] = []
     told: list[CarriedLesion] = []
     failures: list[Failure] = []
@@ -122,6 +120,9 @@ def _carried(
         vessels=organ(masks.vessels),
         aorta=organ(masks.aorta),
         normal=organ(masks.normal),
+        named=tuple(
+            (name, region) for name, mask in masks.named if (region := organ(mask)) is not None
+        ),
     )
     return replace(
         collected,
@@ -148,9 +149,10 @@ def _water(stack: SpectralStack) -> ImageVolume:
     return ImageVolume(values, geometry=stack.geometry, name="vnc", unit="HU")
 
 
-def _around(lesions: tuple[Lesion, ...], grid: VolumeGeometry) -> RegionMask:
-    """The box around all lesions."""
-    whole = union("around", [lesion.mask for lesion in lesions])
+def _around(masks: StudyMasks, grid: VolumeGeometry) -> RegionMask:
+    """The box around all lesions and regions."""
+    members = [*(lesion.mask for lesion in masks.lesions), *(mask for _, mask in masks.named)]
+    whole = union("around", members)
     room = [int(np.ceil(_AROUND_LESIONS_MM / mm)) for mm in grid.spacing_mm]
     low = [max(0, side.start - n) for side, n in zip(whole.box, room, strict=True)]
     high = [

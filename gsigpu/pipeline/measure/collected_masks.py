@@ -63,6 +63,7 @@ class CollectedMasks:
     parts : the files that these consist of, voxels and label names beside them included
     digests : SHA-256 of what was read of each of `files`
     phases : of each of `files` that says them, those of the images that it was drawn on
+    named_files : (name, file) of regions that the user named
     drawn_on, carried : the phase that masks were carried over from, and how each lesion was; "" where none was
     """
 
@@ -83,3 +84,4 @@ class CollectedMasks:
     phases: tuple[frozenset[str], ...] = ()
     drawn_on: str = ""
     carried: tuple[CarriedLesion, ...] = ()
+    named_files: tuple[tuple[str, Path], ...] = ()

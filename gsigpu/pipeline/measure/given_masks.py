@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gsigpu.choices import REGIONS
 from gsigpu.errors import SettingsError
 from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.roles import RoleMap
@@ -28,6 +29,7 @@ class MaskFiles:
     called : what to call a region in tables and messages, where its name may be that of a person
     drawn_on : the phase that the masks were drawn on, "" for the one that is measured
     register : carry the masks from there to the phase that is measured
+    regions : (name, file) of further regions of the study, whose statistics are told as they are: no lesion is needed
     Every path may be a string, and one file of lesions may stand alone.
     Raises SettingsError where they are to be carried from nowhere.
     """
@@ -47,6 +49,7 @@ class MaskFiles:
     called: Callable[[str], str] = str
     drawn_on: str = ""
     register: bool = False
+    regions: tuple[tuple[str, Path], ...] = ()
 
     def __post_init__(self) -> None:
         """Strings become paths. Raises SettingsError."""
@@ -54,6 +57,15 @@ class MaskFiles:
         alone = isinstance(lesions, str | Path)
         paths = tuple(Path(path) for path in ((lesions,) if alone else self.lesions))  # type: ignore[arg-type]
         object.__setattr__(self, "lesions", paths)
+        regions = tuple((name, Path(path)) for name, path in self.regions)
+        object.__setattr__(self, "regions", regions)
+        names = [name for name, _ in regions]
+        for name in names:
+            if name in REGIONS or not name.strip() or names.count(name) > 1:
+                raise SettingsError(
+                    f"a region cannot be called {name!r}: the name is taken or empty",
+                    remedy="write another name",
+                )
         for name in ("liver", "vessels", "aorta", "normal"):
             path = getattr(self, name)
             object.__setattr__(self, name, None if path is None else Path(path))
@@ -78,4 +90,5 @@ class MaskFiles:
             "normal_mask": self.normal,
         }
         lesions = [(path, f"mask-{i}") for i, path in enumerate(self.lesions, start=1)]
-        return lesions + [(path, name) for name, path in organs.items() if path is not None]
+        named = [(path, f"region-{i}") for i, (_, path) in enumerate(self.regions, start=1)]
+        return named + lesions + [(path, name) for name, path in organs.items() if path is not None]

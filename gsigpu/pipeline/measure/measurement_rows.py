@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.choices import REFERENCE_REGIONS
 from gsigpu.errors import NoValidVoxels, SettingsError
 from gsigpu.pipeline.measure.carried_rows import carried_rows
 from gsigpu.pipeline.measure.collected_masks import CarriedLesion, Failure
@@ -139,7 +138,7 @@ def measurement_rows(
         )
         row = replace(
             blank,
-            lesion_id="" if failure.region in REFERENCE_REGIONS else failure.lesion_id,
+            lesion_id="" if failure.lesion_id == failure.region else failure.lesion_id,
             region=failure.region,
             n_voxels=failure.n_voxels,
             flags=flag,

@@ -46,7 +46,7 @@ def collect_masks(
     Raises SettingsError if no mask is given or an option matches nothing, the error of a liver, vessel, aorta
     or normal mask, and that of the lesion masks where no lesion is left to measure.
     """
-    if not files.lesions:
+    if not (files.lesions or files.regions):
         raise SettingsError("no mask of lesions", remedy="name one with --mask")
     organ_files = {
         Role.LIVER: files.liver,
@@ -56,7 +56,7 @@ def collect_masks(
     }
     lesion_files = tuple(dict.fromkeys(files.lesions))
     named = [(role, path) for role, path in organ_files.items() if path is not None]
-    for path in (*lesion_files, *(organ_file for _, organ_file in named)):
+    for path in (*lesion_files, *(at for _, at in named), *(at for _, at in files.regions)):
         if not (path.is_file() or (path in lesion_files and path.is_dir())):
             raise no_mask_file(path)
     owner = owner_of(study, stack, any_phase=files.any_phase)
@@ -76,6 +76,8 @@ def collect_masks(
             collector.read_lesions(path, argument)
         for role, path in named:
             collector.read_whole(path, role)
+        for name, path in files.regions:
+            collector.read_named(path, name)
     return collector.result()
 
 
@@ -93,6 +95,8 @@ class _Collector:
         self._regions: list[FileRegion] = []
         self._notes: dict[int, list[Caution]] = {}  # of regions by their place in `_regions`
         self._lesions: list[Lesion] = []
+        self._named: list[tuple[str, RegionMask]] = []
+        self._named_files: list[tuple[str, Path]] = []
         self._others: dict[Role, list[RegionMask]] = {}
         self._roles: list[RegionRole] = []
         self._failures: list[Failure] = []
@@ -196,6 +200,17 @@ class _Collector:
                     error=error,
                 )
             )
+
+    def read_named(self, path: Path, name: str) -> None:
+        """A file all of whose regions, together, are one that the user named."""
+        mask_set = self._masks(path)
+        if not mask_set.masks:
+            raise mask_set.problems[0].error
+        self._warnings += mask_set.warnings
+        for problem in mask_set.problems:
+            self._warn("unusable-region", str(problem.error))
+        self._named.append((name, union(name, mask_set.masks)))
+        self._named_files.append((name, path))
 
     def read_whole(self, path: Path, role: Role) -> None:
         """A file all of whose regions have one role."""
@@ -356,7 +371,7 @@ class _Collector:
                 f"--mask-position {self._files.position} is for masks whose position is doubtful, and none is",
                 remedy="leave --mask-position out",
             )
-        if not self._lesions:
+        if not self._lesions and self._files.lesions:
             if self._failures:
                 raise self._failures[0].error
             raise EmptyMask(
@@ -370,6 +385,7 @@ class _Collector:
             vessels=self._joined(Role.VESSELS),
             aorta=self._joined(Role.AORTA),
             normal=self._joined(Role.NORMAL),
+            named=tuple(self._named),
         )
         return CollectedMasks(
             masks=masks,
@@ -377,6 +393,7 @@ class _Collector:
             failures=tuple(self._failures),
             warnings=tuple(dict.fromkeys(self._warnings)),
             files=tuple(self._read),
+            named_files=tuple(self._named_files),
             parts=tuple(dict.fromkeys(self._parts)),
             digests=self._digests,
             phases=tuple(self._phases),

@@ -135,7 +135,11 @@ def write_measurement(
 
 def require_no_mask(finals: Sequence[Path], measurement: Measurement) -> set[Path]:
     """The mask files that were read; raises OutputError where an output would be written over one of them."""
-    masks_read = [*(path for _, path in measurement.masks.files), *measurement.masks.parts]
+    masks_read = [
+        *(path for _, path in measurement.masks.files),
+        *(path for _, path in measurement.masks.named_files),
+        *measurement.masks.parts,
+    ]
     read = {path.resolve() for path in masks_read}
     for path in finals:
         if path.resolve() in read:
@@ -228,6 +232,14 @@ def provenance(
                 "sha256": measurement.masks.digests.get(path) or content_digest(path),
             }
             for role, path in measurement.masks.files
+        ],
+        "region_masks": [
+            {
+                "file": path.name,
+                "region": name,
+                "sha256": measurement.masks.digests.get(path) or content_digest(path),
+            }
+            for name, path in measurement.masks.named_files
         ],
         "split_lesions": masks.split,
         "any_mask_phase": masks.any_phase,
