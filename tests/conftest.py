@@ -30,6 +30,7 @@ LONG = (
     "test_isolation.py::test_each_fails_alone_and_can_be_tried_again",
     "test_planted_identity.py::test_in_no_log_of_dask",
     "test_engines.py::test_snakemake_runs_its_example",
+    "test_engines.py::test_the_nextflow_example_runs_as_groovy",
     "test_cluster.py::test_a_cluster_that_grows_with_the_work_and_shrinks_in_mid_run",
     "test_restart.py::test_killed_at_random_moments",
     "test_cli.py::test_phantom_on_a_real_ct",
