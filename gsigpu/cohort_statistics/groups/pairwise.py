@@ -146,7 +146,8 @@ def games_howell(
             effect = hedges_g_unequal(
                 mean[[a, b]], variance[[a, b]], n[[a, b]], confidence=confidence
             )
-            p = float(np.clip(studentized_range.sf(q, n_means, df), 0.0, 1.0))
+            # SciPy's sf is 1 - cdf, 0 below 1e-16; simultaneous p are never below that of the pair alone.
+            p = float(np.clip(studentized_range.sf(q, n_means, df), single.p, 1.0))
             note = "" if min(variance[a], variance[b]) > 0 else "a group has variance 0"
             tests.append(
                 replace(
