@@ -132,11 +132,11 @@ class StoredVoxels:
 
     def _take_on_host(self, z: int, planes: Mapping[int, NDArray[np.int16]]) -> None:
         stored = self._on_host()
-        ends = self.starts[z : z + 2]
+        gather_voxels = backend_for(stored).gather_voxels
+        columns = slice(self.starts[z], self.starts[z + 1])
+        in_plane, ends = self.indices[columns], np.array([0, columns.stop - columns.start])
         for series, plane in planes.items():
-            backend_for(plane).gather_voxels(
-                plane.reshape(1, -1), ends, self.indices, stored[series]
-            )
+            gather_voxels(plane.reshape(1, -1), ends, in_plane, stored[series, columns])
             self._is_on_host[series, z] = True
 
     def _on_host(self) -> NDArray[np.int16]:
