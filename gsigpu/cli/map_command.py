@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsigpu.choices import COMPRESSIONS, DEFAULT_MAPS, DEFAULT_SLOPE
-from gsigpu.cli import measure_command, measure_options, options, volume_options
+from gsigpu.cli import measure_command, measure_options, options, several_studies, volume_options
 from gsigpu.cli.console import TerminalWatcher, split_numbers, table
-from gsigpu.cli.messages import warn
+from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Format(StrEnum):
 
 
 def map_command(
-    folder: volume_options.StudyOrVolumes = None,
+    folders: several_studies.StudiesOrVolumes = None,
     *,
     nifti: volume_options.Volumes = None,
     out: Annotated[
@@ -118,114 +118,131 @@ def map_command(
     With --mask, regions are measured in the same reading, into OUT/measurements.csv: the maps, the CT value and the
     curve, as `gsigpu measure` does with the same --slope and --maps.
 
+    Several studies go to OUT/NAME each; `ls -d /data/* | gsigpu map - -o maps` reads their names from standard input.
+
     Example: gsigpu map /data/study-0042 -o maps --phase PVP --slope 40-100
     """
     from gsigpu.pipeline.map.map_phases import map_phases
     from gsigpu.pipeline.map.map_study import map_study
 
-    measuring = partial(
-        _companion,
-        folder,
-        maps=maps,
-        slope=slope,
-        backend=backend.value,
-        with_dicom=dicom,
-        lesions=mask,
-        liver=liver_mask,
-        vessels=vessel_mask,
-        aorta=aorta_mask,
-        normal=normal_mask,
-        role=role,
-        role_file=roles,
-        name=name,
-        split=split_lesions,
-        any_phase=any_mask_phase,
-        fill_between=fill_between,
-        threshold=threshold,
-        drawn_on=mask_phase,
-        register=register,
-        position=mask_position,
-    )
-    companions = [measuring()]
-    watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
-    study = volume_options.read_images(
-        folder,
-        nifti,
-        watcher,
-        phase=None if phase == options.ALL_PHASES else phase,
-        energy=energy,
-        phase_of=phase_of,
-        kind=kind,
-        patterns=patterns,
-    )
-    warn(study.warnings)  # now: they may be the reason of what fails below
-    if dry_run:
-        from gsigpu.pipeline.dry_run import dry_map
-
-        planned = dry_map(
-            study,
-            out,
+    def maps_of(folder: Path | None, out: Path) -> several_studies.Outcome:
+        measuring = partial(
+            _companion,
+            folder,
             maps=maps,
             slope=slope,
-            phase=phase,
-            all_phases=phase == options.ALL_PHASES,
-            series=series,
-            energies_kev=split_numbers(energies, "--energies"),
-            output_format=output_format.value,
-            overwrite=overwrite,
-            with_table=companions[0] is not None,
+            backend=backend.value,
+            with_dicom=dicom,
+            lesions=mask,
+            liver=liver_mask,
+            vessels=vessel_mask,
+            aorta=aorta_mask,
+            normal=normal_mask,
+            role=role,
+            role_file=roles,
+            name=name,
+            split=split_lesions,
+            any_phase=any_mask_phase,
+            fill_between=fill_between,
+            threshold=threshold,
+            drawn_on=mask_phase,
+            register=register,
+            position=mask_position,
         )
-        options.tell_plan(planned, as_json=as_json)
-        return
-    request: dict[str, Any] = {
-        "maps": maps,
-        "slope": slope,
-        "series": series,
-        "energies_kev": split_numbers(energies, "--energies"),
-        "output_format": output_format.value,
-        "outside": None if outside is None else outside.value,
-        "with_dicom": dicom,
-        "compress": None if compress is None else compress.value,
-        "backend": backend.value,
-        "n_workers": workers,
-        "overwrite": overwrite,
-        "watcher": watcher,
-    }
-    if phase == options.ALL_PHASES:
-        first, companions = companions[0], []
+        companions = [measuring()]
+        watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
+        study = volume_options.read_images(
+            folder,
+            nifti,
+            watcher,
+            phase=None if phase == options.ALL_PHASES else phase,
+            energy=energy,
+            phase_of=phase_of,
+            kind=kind,
+            patterns=patterns,
+        )
+        warn(study.warnings)  # now: they may be the reason of what fails below
+        if dry_run:
+            from gsigpu.pipeline.dry_run import dry_map
 
-        def next_companion() -> MeasureCompanion | None:
-            companions.append(measuring() if companions else first)
-            return companions[-1]
+            planned = dry_map(
+                study,
+                out,
+                maps=maps,
+                slope=slope,
+                phase=phase,
+                all_phases=phase == options.ALL_PHASES,
+                series=series,
+                energies_kev=split_numbers(energies, "--energies"),
+                output_format=output_format.value,
+                overwrite=overwrite,
+                with_table=companions[0] is not None,
+            )
+            return several_studies.Outcome(*options.told_plan(planned))
+        request: dict[str, Any] = {
+            "maps": maps,
+            "slope": slope,
+            "series": series,
+            "energies_kev": split_numbers(energies, "--energies"),
+            "output_format": output_format.value,
+            "outside": None if outside is None else outside.value,
+            "with_dicom": dicom,
+            "compress": None if compress is None else compress.value,
+            "backend": backend.value,
+            "n_workers": workers,
+            "overwrite": overwrite,
+            "watcher": watcher,
+        }
+        if phase == options.ALL_PHASES:
+            first, companions = companions[0], []
 
-        masks = [
-            path
-            for path in (*(mask or ()), liver_mask, vessel_mask, aorta_mask, normal_mask)
-            if path
+            def next_companion() -> MeasureCompanion | None:
+                companions.append(measuring() if companions else first)
+                return companions[-1]
+
+            masks = [
+                path
+                for path in (*(mask or ()), liver_mask, vessel_mask, aorta_mask, normal_mask)
+                if path
+            ]
+            results = list(
+                map_phases(
+                    study, out, companion_of=next_companion, protected=masks, **request
+                ).values()
+            )
+        else:
+            results = [map_study(study, out, phase=phase, companion=companions[0], **request)]
+        told = [
+            _told(result, companion, n_known=len(study.warnings))
+            for result, companion in zip(results, companions, strict=True)
         ]
-        results = list(
-            map_phases(study, out, companion_of=next_companion, protected=masks, **request).values()
-        )
-    else:
-        results = [map_study(study, out, phase=phase, companion=companions[0], **request)]
-    told = [
-        _told(result, companion, n_known=len(study.warnings))
-        for result, companion in zip(results, companions, strict=True)
-    ]
-    records = [record for record, _ in told]
-    if as_json:
-        of_all = {"out": str(out), "phases": records}
-        typer.echo(json.dumps(of_all if phase == options.ALL_PHASES else records[0], indent=2))
-    else:
-        typer.echo("\n\n".join(text for _, text in told))
-    measure_command.fail_if_any(
-        [
+        records = [record for record, _ in told]
+        failed = [
             failure
             for companion in companions
             if companion is not None and companion.measurement is not None
             for failure in companion.measurement.failures
         ]
-    )
+        of_all = {"out": str(out), "phases": records}
+        return several_studies.Outcome(
+            record=of_all if phase == options.ALL_PHASES else records[0],
+            text="\n\n".join(text for _, text in told),
+            failures=list(dict.fromkeys(str(failure.error) for failure in failed)),
+        )
+
+    studies = several_studies.named_studies(folders)
+    if len(studies) > 1:
+        if mask:
+            raise SettingsError(
+                "masks are those of one study, and several are given",
+                remedy="measure them with gsigpu cohort run",
+            )
+        several_studies.each_into_its_folder(studies, out, maps_of, as_json=as_json)
+        return
+    outcome = maps_of(studies[0] if studies else None, out)
+    typer.echo(json.dumps(outcome.record, indent=2) if as_json else outcome.text)
+    if outcome.failures:
+        fail(outcome.failures)
 
 
 def _told(

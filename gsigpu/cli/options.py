@@ -142,11 +142,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def tell_plan(planned: Sequence[WouldDo], *, as_json: bool) -> None:
     """What a call with --dry-run would do."""
-    if as_json:
-        typer.echo(json.dumps({"phases": [phase.as_dict() for phase in planned]}, indent=2))
-    else:
-        lines = [str(phase) for phase in planned]
-        typer.echo("\n".join([*lines, "nothing was done (--dry-run)"]))
+    record, text = told_plan(planned)
+    typer.echo(json.dumps(record, indent=2) if as_json else text)
+
+
+def told_plan(planned: Sequence[WouldDo]) -> tuple[dict[str, Any], str]:
+    """The same for `--json`, and for a person."""
+    lines = [str(phase) for phase in planned]
+    record = {"phases": [phase.as_dict() for phase in planned]}
+    return record, "\n".join([*lines, "nothing was done (--dry-run)"])
 
 
 def read_folder(

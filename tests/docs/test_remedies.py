@@ -30,6 +30,7 @@ PRINTED_BY = (
     ("cli/review_command", ("gsigpu review",)),
     ("cli/options", STUDY[:3]),
     ("cli/volume_options", STUDY[:2]),
+    ("cli/several_studies", STUDY[:1]),
     ("vmi_volumes", STUDY[:2]),
     ("backends", ("gsigpu map",)),
     ("dicom/writing", ("gsigpu map",)),

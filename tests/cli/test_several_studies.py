@@ -1,0 +1,79 @@
+"""`map` of several studies: each is what a call for it alone gives, and a failure keeps to itself."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from gsigpu.phantom import PhantomSettings, write_phantom
+from tests.support.warm_program import warm
+
+REQUEST = ("--maps", "lambda-hu", "--format", "nifti", "--backend", "cpu")
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    """Two studies, and a folder that is none."""
+    folder = tmp_path_factory.mktemp("several")
+    for number in (1, 2):
+        settings = PhantomSettings(
+            shape=(6, 40, 48), spacing_mm=(8.0, 5.0, 5.0), n_lesions=1, diameter_mm=(26.0, 30.0),
+            phases=("PVP",), energies_kev=(60.0, 100.0), extras=(), seed=number,
+        )  # fmt: skip
+        write_phantom(folder / f"made{number}", settings).dicom_folder.rename(folder / f"P{number}")
+    (folder / "P3").mkdir()
+    return folder
+
+
+def run(*words):
+    return warm(*map(str, words))
+
+
+def map_bytes(folder):
+    return (folder / "lambda-hu.nii").read_bytes()
+
+
+def test_each_study_goes_to_its_folder_and_a_failure_keeps_to_itself(studies, tmp_path):
+    names = [studies / name for name in ("P1", "P3", "P2")]
+    done = run("map", *names, *REQUEST, "-o", tmp_path / "maps")
+    assert done.returncode == 1
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["P1", "P2"]
+    assert "gsigpu: error: P3: " in done.stderr
+    for name in ("P1", "P2"):
+        assert run("map", studies / name, *REQUEST, "-o", tmp_path / name).returncode == 0
+        assert map_bytes(tmp_path / "maps" / name) == map_bytes(tmp_path / name)
+        assert f"{name}\n" in done.stdout
+
+
+def test_a_list_from_standard_input_and_json(studies, tmp_path):
+    words = ["map", "-", *REQUEST, "--json", "-o", str(tmp_path / "maps")]
+    listed = f"{studies / 'P1'}\n\n{studies / 'P2'}\r\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "gsigpu", *words], input=listed, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert list(record["studies"]) == ["P1", "P2"]
+    assert record["failures"] == []
+    assert record["studies"]["P2"]["out"] == str(tmp_path / "maps" / "P2")
+
+
+def test_what_cannot_be_is_told(studies, tmp_path):
+    other = tmp_path / "sub" / "P1"
+    other.mkdir(parents=True)
+    first = studies / "P1"
+    for words, line in (
+        ((first, other), f"would both go to {tmp_path / 'm' / 'P1'}; compute them in two calls, with another -o"),
+        ((first, studies / "P2", "--mask", "m.nii"), "several are given; measure them with gsigpu cohort run"),
+        (("-", "-"), "- is there twice; name standard input once"),
+    ):  # fmt: skip
+        done = run("map", *words, *REQUEST, "-o", tmp_path / "m")
+        assert done.returncode != 0
+        assert line in done.stderr
+    assert not (tmp_path / "m").exists()
+    empty = subprocess.run(
+        [sys.executable, "-m", "gsigpu", "map", "-", "-o", str(tmp_path / "m")],
+        input="\n", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "standard input lists no study; write one name a line" in empty.stderr
