@@ -1,4 +1,4 @@
-"""The benchmarks of reading, maps, writing and the whole of `map`, one after the other: `make bench`.
+"""The benchmarks of start-up, maps, reading, writing, the whole of `map`, `measure` and `cohort stats`, one after the other: `make bench`.
 
 Results stand in results/, one file per question and processor. Takes under a quarter of an hour on two cores.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 HERE = Path(__file__).parent
-QUESTIONS = ("maps", "reading", "writing", "map_study")
+QUESTIONS = ("start_up", "maps", "reading", "writing", "map_study", "measure", "cohort_stats")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,8 +78,10 @@ class MapFiles:
         """Completes the files, unless there was an error, and closes them."""
         try:
             if error is None:
-                for writer in self.writers:
-                    writer.finish()
+                # Side by side: a series writes its names into each of its files.
+                with ThreadPoolExecutor(max(1, len(self.writers)), "gsigpu-finish") as pool:
+                    for finished in [pool.submit(writer.finish) for writer in self.writers]:
+                        finished.result()
         finally:
             for writer in self.writers:
                 writer.close()
