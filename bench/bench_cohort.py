@@ -321,7 +321,7 @@ def memory(folder: Path, n_cases: int) -> list[str]:
 def disk(manifest: Path, out: Path) -> list[str]:
     """What was predicted, and what was written."""
     rows = read_manifest(manifest)
-    predicted, written = predicted_bytes(rows, CohortSettings()), written_bytes(out)
+    predicted, written = predicted_bytes(rows, CohortSettings()), written_bytes([out])
     return [
         (
             f"Disk use predicted {predicted / len(rows) / 1e3:.0f} kB per case, written {written / len(rows) / 1e3:.0f} kB"
