@@ -14,10 +14,12 @@ from gsigpu.report.cautions import remedies_of, roc_notes, warnings_of
 from gsigpu.report.checklist import MUST_STATE, PROOFS, checklist_tables
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.report.sentences import summary
+from gsigpu.report.source_study import CITATION, DOI, SHORT, TITLE_OR_SUBJECT
 from gsigpu.report.table_one import table_one
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
 from tests.support.compared import figures_of_the_page_alone
+from tests.support.places import ROOT
 
 ORDER = {
     ("iodine", a, b): "higher"
@@ -260,3 +262,9 @@ def test_one_patient_a_group_has_no_spread_and_no_test_in_table_one(compared):
     assert age[1].text == "61.0 (11.0)"
     assert "p" not in [cell.text for cell in table.header[0]]
     assert any(note.startswith("No tests: 1 against 1 against 1") for note in table.notes)
+
+
+def test_the_source_study_is_named_alike_everywhere():
+    page = (ROOT / "docs" / "explanation" / "source-study.md").read_text("utf-8")
+    assert all(DOI in words for words in (CITATION, SHORT, page))
+    assert CITATION.startswith(TITLE_OR_SUBJECT)
