@@ -42,6 +42,7 @@ LAYERS = (
         "volume",
         "version",
         "kernels",
+        "plug_ins",
     ),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -39,6 +39,7 @@ from gsigpu.maps.definitions import (
 )
 from gsigpu.maps.slope import Slope, parse_slope
 from gsigpu.physics import HIGH_KEV, LOW_KEV, iodine_hu_per_mg_per_ml
+from gsigpu.plug_ins import MAPS, plug_in, plug_in_names
 
 OWN_SCHEME = "99GSIGPU"
 HOUNSFIELD = Code("112031", "DCM", "Attenuation Coefficient")
@@ -364,9 +365,23 @@ def define(name: str, *, slope: str = DEFAULT_SLOPE) -> MapDefinition:
         return _FIXED[stripped]
     if (named := named_basis(stripped)) is not None:
         return _of_basis(*named)
-    close = difflib.get_close_matches(stripped, KNOWN_NAMES, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(KNOWN_NAMES)}"
+    if (added := plug_in(MAPS, stripped)) is not None:
+        return _added(stripped, added)
+    known = (*KNOWN_NAMES, *plug_in_names(MAPS))
+    close = difflib.get_close_matches(stripped, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
     raise SettingsError(f"unknown map {name!r}", remedy=hint)
+
+
+def _added(name: str, added: object) -> MapDefinition:
+    """A map that another package adds."""
+    definition = added() if callable(added) else added
+    if not isinstance(definition, MapDefinition) or definition.name != name:
+        raise SettingsError(
+            f"the package that adds {name!r} gives {definition!r}",
+            remedy=f"let it give a MapDefinition whose name is {name!r}",
+        )
+    return definition
 
 
 def define_all(names: Iterable[str], *, slope: str = DEFAULT_SLOPE) -> tuple[MapDefinition, ...]:
