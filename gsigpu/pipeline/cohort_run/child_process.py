@@ -309,6 +309,12 @@ def end_children() -> None:
             child.process.kill()
 
 
+def allow_children() -> None:
+    """After a pool has ended: what else measures in this process, as a Dask worker in it, may have children again."""
+    with CHILDREN.lock:
+        CHILDREN.stopping = False
+
+
 def release_idle() -> None:
     """Ends the children that wait for a task; also what is left on a cluster's workers after a run."""
     while True:

@@ -19,6 +19,7 @@ import psutil
 
 from gsigpu.errors import BackendError, InputError, MissingDependency, OutputError
 from gsigpu.pipeline.cohort_run.child_process import (
+    allow_children,
     begin_children,
     call_isolated,
     end_children,
@@ -132,6 +133,7 @@ def local_pool(n_workers: int, devices: tuple[str, ...]) -> Iterator[Pool]:
         end_children()
         executor.shutdown(wait=True, cancel_futures=True)
         release_idle()
+        allow_children()
 
 
 @contextlib.contextmanager

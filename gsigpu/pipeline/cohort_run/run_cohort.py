@@ -41,7 +41,7 @@ from gsigpu.pipeline.cohort_run.pool import Pool, dask_pool, gpus, local_pool, p
 from gsigpu.pipeline.cohort_run.prune import prune
 from gsigpu.pipeline.cohort_run.row_conflicts import without_foreign_masks
 from gsigpu.pipeline.cohort_run.row_failure import record_failure
-from gsigpu.pipeline.cohort_run.row_files import row_files, set_aside, sweep
+from gsigpu.pipeline.cohort_run.row_files import NO_KEY, row_files, set_aside, sweep
 from gsigpu.pipeline.cohort_run.row_state import write_strays
 from gsigpu.pipeline.cohort_run.run_gallery import write_gallery_of
 from gsigpu.pipeline.cohort_run.run_lock import locked
@@ -328,7 +328,7 @@ def _work(
 def _settled(future: Future[list[RowOutcome]], task: StudyTask) -> list[RowOutcome]:
     """The outcomes of a task, also where the cluster's worker that ran it died again and again."""
     try:
-        return future.result()
+        return _with_every_row(future.result(), task)
     except CancelledError as error:
         raise BackendError(
             "the Dask scheduler is gone", remedy="start it, and run again to go on"
@@ -342,15 +342,25 @@ def _settled(future: Future[list[RowOutcome]], task: StudyTask) -> list[RowOutco
         return [
             outcome
             if outcome.status != LEFT
-            else record_failure(
-                row_files(task.out, outcome.row, outcome.key),
-                outcome.row,
-                stage="worker",
-                reason=reason,
-                kind=PASSING,
-            )
+            else _not_done(task, outcome.row, reason, key=outcome.key)
             for outcome in outcomes
         ]
+
+
+def _with_every_row(outcomes: list[RowOutcome], task: StudyTask) -> list[RowOutcome]:
+    """What a worker told, and a failure for each row of which it told nothing: no row is lost without a word."""
+    told = {outcome.row.line for outcome in outcomes}
+    reason = "its worker was stopped before the row was done"
+    return [
+        *outcomes,
+        *(_not_done(task, row, reason) for row in task.rows if row.line not in told),
+    ]
+
+
+def _not_done(task: StudyTask, row: ManifestRow, reason: str, *, key: str = NO_KEY) -> RowOutcome:
+    """The failure of a row that the next run tries again."""
+    files = row_files(task.out, row, key)
+    return record_failure(files, row, stage="worker", reason=reason, kind=PASSING)
 
 
 def _require_some_room(out: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import nibabel
 import numpy as np
+import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -213,3 +214,20 @@ def test_what_changed_is_done_anew_and_nothing_else(copied, inline):
     of_case = definitions.groupby("case_id").definition.first()
     assert "100 keV" in of_case["C01"]
     assert "100 keV" not in of_case["C03"]
+
+
+def test_no_row_is_lost_where_a_worker_tells_nothing(make_cohort, inline, monkeypatch, tmp_path):
+    """As one does that was stopped on its way; and after a pool has ended, another in the same process measures."""
+    from gsigpu.pipeline.cohort_run import run_cohort as running
+    from gsigpu.pipeline.cohort_run.child_process import CHILDREN
+
+    cohort, out = make_cohort(2), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "run_isolated", lambda task, tell: [])
+        result = run_cohort(cohort.manifest, out)
+    assert (result.n_failed, result.is_complete) == (2, False)
+    failures = pd.read_csv(out / "failures.csv")
+    assert set(failures.kind) == {"passing"}
+    assert set(failures.reason) == {"its worker was stopped before the row was done"}
+    assert not CHILDREN.stopping
+    assert run_cohort(cohort.manifest, out).n_done == 2
