@@ -8,13 +8,14 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from typer.testing import CliRunner
 
 import gsigpu
+from gsigpu.cli.app import app
 from gsigpu.cli.volume_options import volumes_named
-from gsigpu.errors import GridMismatch, PixelDataError, SettingsError
+from gsigpu.errors import GridMismatch, GsigpuError, PixelDataError, SettingsError
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.vmi_volumes import is_of_volumes, read_volumes
-from tests.support.warm_program import warm
 
 STUDY = PhantomSettings(
     shape=(8, 64, 72),
@@ -54,9 +55,11 @@ def files(truth, study):
     return paths
 
 
-def run(*arguments):
-    result = warm(*map(str, arguments))
-    return result.returncode, result.stdout, result.stderr
+def run(*words):
+    """In this process: exit code, output, and what is told on the way or at the end."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    told = done.stderr + (str(done.exception) if isinstance(done.exception, GsigpuError) else "")
+    return done.exit_code, done.stdout, told
 
 
 def named(files):

@@ -1,13 +1,17 @@
 """`map` of several studies: each is what a call for it alone gives, and a failure keeps to itself."""
 
+import io
 import json
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from gsigpu.cli.app import app
+from gsigpu.cli.several_studies import named_studies
+from gsigpu.errors import GsigpuError, SettingsError
 from gsigpu.phantom import PhantomSettings, write_phantom
-from tests.support.warm_program import warm
 
 REQUEST = ("--maps", "lambda-hu", "--format", "nifti", "--backend", "cpu")
 
@@ -27,7 +31,10 @@ def studies(tmp_path_factory):
 
 
 def run(*words):
-    return warm(*map(str, words))
+    """In this process: exit code, output, and what is told on the way or at the end."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    told = done.stderr + (str(done.exception) if isinstance(done.exception, GsigpuError) else "")
+    return done.exit_code, done.stdout, told
 
 
 def map_bytes(folder):
@@ -36,30 +43,30 @@ def map_bytes(folder):
 
 def test_each_study_goes_to_its_folder_and_a_failure_keeps_to_itself(studies, tmp_path):
     names = [studies / name for name in ("P1", "P3", "P2")]
-    done = run("map", *names, *REQUEST, "-o", tmp_path / "maps")
-    assert done.returncode == 1
+    code, output, errors = run("map", *names, *REQUEST, "-o", tmp_path / "maps")
+    assert code == 1
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["P1", "P2"]
-    assert "gsigpu: error: P3: " in done.stderr
+    assert "gsigpu: error: P3: " in errors
     for name in ("P1", "P2"):
-        assert run("map", studies / name, *REQUEST, "-o", tmp_path / name).returncode == 0
+        assert run("map", studies / name, *REQUEST, "-o", tmp_path / name)[0] == 0
         assert map_bytes(tmp_path / "maps" / name) == map_bytes(tmp_path / name)
-        assert f"{name}\n" in done.stdout
+        assert f"{name}\n" in output
 
 
-def test_a_list_from_standard_input_and_json(studies, tmp_path):
-    words = ["map", "-", *REQUEST, "--json", "-o", str(tmp_path / "maps")]
+def test_a_list_from_standard_input_and_json(studies, tmp_path, monkeypatch):
     listed = f"{studies / 'P1'}\n\n{studies / 'P2'}\r\n"
-    done = subprocess.run(
-        [sys.executable, "-m", "gsigpu", *words], input=listed, capture_output=True, text=True, check=False
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
+    names = named_studies([Path("-")])
+    assert names == [studies / "P1", studies / "P2"]
+    code, output, errors = run("map", *names, *REQUEST, "--json", "-o", tmp_path / "maps")
+    assert code == 0, errors
+    record = json.loads(output)
     assert list(record["studies"]) == ["P1", "P2"]
     assert record["failures"] == []
     assert record["studies"]["P2"]["out"] == str(tmp_path / "maps" / "P2")
 
 
-def test_what_cannot_be_is_told(studies, tmp_path):
+def test_what_cannot_be_is_told(studies, tmp_path, monkeypatch):
     other = tmp_path / "sub" / "P1"
     other.mkdir(parents=True)
     first = studies / "P1"
@@ -68,12 +75,10 @@ def test_what_cannot_be_is_told(studies, tmp_path):
         ((first, studies / "P2", "--mask", "m.nii"), "several are given; measure them with gsigpu cohort run"),
         (("-", "-"), "- is there twice; name standard input once"),
     ):  # fmt: skip
-        done = run("map", *words, *REQUEST, "-o", tmp_path / "m")
-        assert done.returncode != 0
-        assert line in done.stderr
+        code, _, errors = run("map", *words, *REQUEST, "-o", tmp_path / "m")
+        assert code != 0
+        assert line in errors
     assert not (tmp_path / "m").exists()
-    empty = subprocess.run(
-        [sys.executable, "-m", "gsigpu", "map", "-", "-o", str(tmp_path / "m")],
-        input="\n", capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "standard input lists no study; write one name a line" in empty.stderr
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    with pytest.raises(SettingsError, match="standard input lists no study; write one name a line"):
+        named_studies([Path("-")])
