@@ -6,6 +6,7 @@ SIGTERM, by which a scheduler or `timeout` ends a job, and SIGHUP, by which a cl
 alike: nothing half-written stays.
 """
 
+import io
 import os
 import signal
 import sys
@@ -35,8 +36,19 @@ class _Interrupt:
             raise KeyboardInterrupt
 
 
+def print_what_the_stream_takes() -> None:
+    """Signs that the standard streams have no code for, as λ in the code page of a Windows pipe, become `?`.
+
+    A command whose work is done must not fail because it tells of it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Entry point of the `gsigpu` program; its exit codes are told in `gsigpu.cli.app`."""
+    print_what_the_stream_takes()
     interrupt = _Interrupt()
     for signal_number in _SIGNALS:
         if (
