@@ -19,7 +19,7 @@ from tests.pipeline.measure.test_remedies import SCENARIOS, ways_out, without
 BY_OPTIONS = [
     name
     for name, scenario in SCENARIOS.items()
-    if scenario.mend is None and "--role" not in scenario.words
+    if scenario.mend is None and not {"--role", "--threshold"} & set(scenario.words.split())
 ]
 IN_REVIEW = [
     "another phase", "two positions", "contours on every second slice", "an unknown name among known ones",
