@@ -86,11 +86,13 @@ class Redactor:
         place = split_at_archive(study)
         above = place[0] if place else study.parent if is_dicomdir(study) else study
         self._roots = tuple(dict.fromkeys((*_spellings(study), *_spellings(above))))
-        self._named = [
+        spellings = [
             (spelling, called)
             for path, called in named
             for spelling in (*_spellings(path), path.name)
         ]
+        # A file before the folder that it lies in.
+        self._named = sorted(spellings, key=lambda pair: -len(pair[0]))
         self._pseudonymous = pseudonymous
         self._bare_names: re.Pattern[str] | None = None
         self._region_key = region_key
