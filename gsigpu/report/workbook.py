@@ -209,7 +209,7 @@ class _Cells:
                 cell.number_format = shown_as
             if is_bold:
                 cell.font = self._bold
-            self._styles[key] = f' s="{cell.style_id}"'
+            self._styles[key] = f' s="{cell.style_id}"' if cell.has_style else ""
         return self._styles[key]
 
     def xml_of(self, content: _Content) -> Iterator[bytes]:

@@ -71,12 +71,21 @@ def test_numbers_of_tables_keep_how_they_are_shown(tmp_path):
         name="t",
         caption="",
         header=((Cell("group"), Cell("n"), Cell("mean")),),
-        rows=((Cell("lung"), Cell("3"), Cell("1.25", values=(1.25,), number_format="0.00")),),
+        rows=(
+            (
+                Cell("lung"),
+                Cell("3", values=(3,)),
+                Cell("1.25", values=(1.25,), number_format="0.00"),
+            ),
+        ),
         notes=("a note",),
     )
     sheet = _written(tmp_path / "a.xlsx", frames={}, tables=[table])["t"]
     assert [[cell.value for cell in row] for row in sheet.iter_rows()][1][2] == 1.25
     assert sheet["C2"].number_format == "0.00"
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as archive:
+        # A number that is shown as any other needs no style.
+        assert b'<c r="B2" t="n"><v>3</v></c>' in archive.read("xl/worksheets/sheet1.xml")
     assert sheet["A1"].font.bold
     assert sheet.freeze_panes == "A2"
 
