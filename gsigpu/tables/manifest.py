@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ OPTIONAL = (
     "sex", "age", "confirmed", "slope", "mask_phase",
 )  # fmt: skip
 _PATHS = ("liver_mask", "vessel_mask", "aorta_mask", "normal_mask", "roles")
+# On disk a name is what its bytes say. Elsewhere "ü" in one character or in two is one letter: programs write either, nobody
+# sees which, and it would make two groups or patients of one.
+_OF_FILES = {"study", "mask", *_PATHS}
 _YES_NO = {
     "yes": True, "true": True, "1": True, "y": True,
     "no": False, "false": False, "0": False, "n": False, "": None,
@@ -147,7 +151,10 @@ def read_manifest(path: Path, *, skip_missing: bool = False, case: str = "") -> 
         if len(cells) != len(header):
             problems.append(f"line {line}: {len(cells)} cells under {len(header)} columns")
             continue
-        by_name = dict(zip(header, cells, strict=True))
+        by_name = {
+            name: cell if name in _OF_FILES else unicodedata.normalize("NFC", cell)
+            for name, cell in zip(header, cells, strict=True)
+        }
         row, row_problems = _row(line, by_name, path.parent, skip_missing=skip_missing, case=case)
         problems += [f"line {line}: {text}" for text in row_problems]
         if row is not None:

@@ -29,6 +29,17 @@ def problems(folder, *lines, header=HEADER):
     return error.value.problems
 
 
+def test_a_letter_is_one_however_it_is_composed(folder):
+    """But for names of files, which are what the disk says."""
+    path, composed, apart = folder / "manifest.csv", "M\u00fcller", "Mu\u0308ller"
+    (folder / apart).mkdir()
+    lines = [HEADER, f"c1,{composed},{composed},PVP,s1,m1.nii,,,,", f"c2,{apart},{apart},PVP,{apart},m2.nii,,,,"]  # fmt: skip
+    path.write_text("\n".join(lines), "utf-8")
+    first, second = read_manifest(path)
+    assert (second.patient_id, second.group) == (first.patient_id, first.group) == (composed,) * 2
+    assert second.study.name == apart
+
+
 def test_what_a_row_says(folder):
     path = folder / "manifest.csv"
     lines = (
