@@ -33,6 +33,7 @@ LONG = (
     "test_engines.py::test_the_nextflow_example_runs_as_groovy",
     "test_cluster.py::test_a_cluster_that_grows_with_the_work_and_shrinks_in_mid_run",
     "test_restart.py::test_killed_at_random_moments",
+    "test_withdrawal.py::test_nothing_is_left_of_rows_that_left",
     "test_cli.py::test_phantom_on_a_real_ct",
     "test_cohort.py::test_interrupt_leaves_what_is_done",
     "test_cohort.py::test_shards_are_joined_and_what_is_missing_fails_its_row",

@@ -12,6 +12,8 @@ BENCH = ROOT / "bench"
 # Together two minutes of a suite that has twenty: they run where CI is not set, and before a release.
 LONG = {
     "bench_cohort.py",
+    "bench_measure.py",
+    "bench_writing.py",
     "bench_gallery.py",
     "bench_registration.py",
     "bench_review.py",

@@ -139,7 +139,7 @@ def omnibus_tests(
     0        paper    anova   lesion  1.0  3.000
     1  recommended    mixed  patient  1.0  1.226
     2  recommended    welch  patient  1.0  1.220
-    3  recommended  kruskal  patient  1.0    NaN
+    3  recommended  kruskal  patient  NaN    NaN
     """
     return _omnibus(clean_sample(values, groups, patients, order), confidence)
 
