@@ -17,7 +17,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "house")
 TOOLS = ("dciodvfy", "dcmdump", "plastimatch")
 
 
-# Together some minutes of a suite that has twenty; `make test` runs them where CI is not set.
+# Together several minutes of a suite that has twenty; `make test` runs them where CI is not set.
 LONG = (
     "test_site.py::test_links_and_anchors",
     "test_site.py::test_nothing_is_loaded_from_elsewhere",
@@ -33,6 +33,7 @@ LONG = (
     "test_engines.py::test_the_nextflow_example_runs_as_groovy",
     "test_cluster.py::test_a_cluster_that_grows_with_the_work_and_shrinks_in_mid_run",
     "test_restart.py::test_killed_at_random_moments",
+    "test_tutorials.py::test_the_page_shows_what_is_printed_today[cohort]",
     "test_withdrawal.py::test_nothing_is_left_of_rows_that_left",
     "test_cli.py::test_phantom_on_a_real_ct",
     "test_cohort.py::test_interrupt_leaves_what_is_done",

@@ -12,7 +12,9 @@ BENCH = ROOT / "bench"
 # Together two minutes of a suite that has twenty: they run where CI is not set, and before a release.
 LONG = {
     "bench_cohort.py",
+    "bench_map_study.py",
     "bench_measure.py",
+    "bench_measure_shapes.py",
     "bench_writing.py",
     "bench_gallery.py",
     "bench_registration.py",
