@@ -178,7 +178,7 @@ def measure_command(
         folder,
         nifti,
         watcher,
-        phase=None if phase == options.ALL_PHASES else phase,
+        phase=phase,
         energy=energy,
         phase_of=phase_of,
         kind=kind,

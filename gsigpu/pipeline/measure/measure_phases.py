@@ -136,7 +136,7 @@ def write_phases(
     """
     out = Path(out)
     of_phase = [
-        (measurement, out.with_suffix(f".{phase_word(measurement.stack.phase)}{out.suffix}"))
+        (measurement, _name_of_phase(out, measurement.stack.phase))
         for measurement in measured.phases
     ]
     finals = phase_files(
@@ -192,6 +192,11 @@ def phase_files(
     """The files of a table of several phases, the table last. Raises SettingsError if `out` is no .csv or .parquet."""
     *shared, table = files_beside(out, with_wide=with_wide)
     for phase in phases:
-        path = out.with_suffix(f".{phase_word(phase)}{out.suffix}")
+        path = _name_of_phase(out, phase)
         shared += files_beside(path, with_dicom=with_dicom, with_plot=with_plot)[1:-1]
     return [*shared, table]
+
+
+def _name_of_phase(out: Path, phase: str) -> Path:
+    """The name from which those of a phase's files beside the table are made."""
+    return out.with_suffix(f".{phase_word(phase)}{out.suffix}")
