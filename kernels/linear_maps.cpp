@@ -159,8 +159,8 @@ struct Slice {
 
 extern "C" {
 
-// Changes with the arguments of the functions here, so that a library of another version is not called.
-int gsigpu_interface() { return 1; }
+// Changes with the arguments of the functions of this library, so that a library of another version is not called.
+int gsigpu_interface() { return 2; }
 
 // Whether the processor, and its operating system, have a set.
 int gsigpu_has_set(int set) {

@@ -1,4 +1,4 @@
-"""The compiled loop of the CPU backend (kernels/linear_maps.cpp), where it was built.
+"""The compiled loops of the CPU backend, where they were built: maps (kernels/linear_maps.cpp) and `compiled_bootstrap`.
 
 It is called through ctypes, without the GIL. Which set of instructions it uses is decided here, once: the widest
 that the processor has, or the one that the environment variable GSIGPU_CPU_LOOP names. `numpy` there, or no library,
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
 VARIABLE = "GSIGPU_CPU_LOOP"
 _LIBRARY = Path(__file__).with_name("_loops.so")
-_INTERFACE = 1  # gsigpu_interface() in kernels/linear_maps.cpp
+_INTERFACE = 2  # gsigpu_interface() in kernels/linear_maps.cpp
 # Numbers of the sets in kernels/linear_maps.cpp, the best first.
 _SETS = {"avx512": 2, "avx2": 1, "neon": 3, "sse2": 0}
 
 
 class Loop:
-    """A loaded library and the set of instructions to use."""
+    """A loaded library and the set of instructions to use for maps."""
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
         """`name` : of a set that `sets_of` gives."""
         self.name = name
+        self.functions = library
         self._set = _SETS[name]
         self._run = library.gsigpu_linear_maps
         self._run.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_int]

@@ -6,7 +6,8 @@ patients). A replicate is a vector of weights, so that everything below is arith
 
     at_or_above (cut-offs, replicates) = cumulated  lesions (cut-offs, patients) @ weights (patients, replicates)
 
-one product per group, shared by all pairs. Where a cohort has more distinct values than
+one product per group, shared by all pairs. `compiled_bootstrap` counts the same without the product, where it was
+built. Where a cohort has more distinct values than
 `N_CUTOFFS`, replicates look at that many cut-offs, spread evenly over the ranks; values between two of
 them count as ties. Point estimates never come from here. Tested against a loop over copies of lesions,
 each replicate drawn out and measured by `curve`; its standard error against Obuchowski's.
@@ -16,12 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from gsigpu.backends import compiled_bootstrap
+from gsigpu.backends.compiled_bootstrap import FIELDS, Counted, Drawing
 from gsigpu.cohort_statistics.roc.curve import Array, Direction, midway, oriented
 
 N_CUTOFFS = 1000  # distinct values above which neighbours share a bin: a thousandth of the ranks
@@ -74,23 +77,48 @@ def bootstrap_pairs(
     fpr_grid : (n_grid,) from 0 to 1, evenly spaced
     """
     bins = bin_values(values)
-    n_patients = int(patients.max()) + 1
+    strata = home_groups(groups, patients)
+    drawing = Drawing(
+        of_bin=bins.of_value,
+        groups=groups,
+        patients=patients,
+        strata=strata,
+        pairs=[(pair.positive, pair.negative, pair.direction == "lower") for pair in pairs],
+        n_bins=bins.top.size,
+        n_grid=fpr_grid.size,
+        n_replicates=n_replicates,
+        chunk=CHUNK,
+    )
+    counted = compiled_bootstrap.replicates(drawing, rng) or in_numpy(drawing, rng)
+    n_values = np.zeros((int(groups.max()) + 1, bins.top.size + 1), np.int64)
+    np.add.at(n_values, (groups, bins.of_value + 1), 1)
+    return [
+        _of_pair(pair, dict(zip(FIELDS, counts.T, strict=True)), curves.T, n_values.cumsum(1), bins)
+        for pair, counts, curves in zip(pairs, counted.counts, counted.curves, strict=True)
+    ]
+
+
+def in_numpy(drawing: Drawing, rng: np.random.Generator) -> Counted:
+    """The truth that the compiled loop is tested against."""
     lesions = [
         csr_array(
-            (np.ones(mine.size, np.float32), (bins.of_value[mine], patients[mine])),
-            shape=(bins.top.size, n_patients),
+            (np.ones(mine.size, np.float32), (drawing.of_bin[mine], drawing.patients[mine])),
+            shape=(drawing.n_bins, drawing.strata.size),
         )
-        for mine in (np.flatnonzero(groups == code) for code in range(int(groups.max()) + 1))
+        for mine in (
+            np.flatnonzero(drawing.groups == code) for code in range(int(drawing.groups.max()) + 1)
+        )
     ]
-    ones = np.ones((n_patients, 1), np.float32)
-    original = [_at_or_above(group_lesions, ones) for group_lesions in lesions]
-    strata = home_groups(groups, patients)
-    parts: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in pairs]
-    for weights in patient_weights(strata, n_replicates, rng):
+    parts: list[list[Counted]] = [[] for _ in drawing.pairs]
+    for weights in patient_weights(drawing.strata, drawing.n_replicates, rng):
         drawn = [_at_or_above(group_lesions, weights) for group_lesions in lesions]
-        for chunks, pair in zip(parts, pairs, strict=True):
-            chunks.append(_chunk(pair, drawn, original, bins, fpr_grid.size))
-    return [_joined(chunks) for chunks in parts]
+        for chunks, (positive, negative, is_lower) in zip(parts, drawing.pairs, strict=True):
+            true, false = (_strictest_first(drawn[code], is_lower) for code in (positive, negative))
+            chunks.append(_counted(true, false, drawing.n_grid))
+    return Counted(
+        np.stack([np.concatenate([chunk.counts for chunk in chunks]) for chunks in parts]),
+        np.stack([np.concatenate([chunk.curves for chunk in chunks]) for chunks in parts]),
+    )
 
 
 class Bins(NamedTuple):
@@ -165,64 +193,66 @@ def _at_or_above(lesions: csr_array, weights: NDArray[np.float32]) -> Counts:
     return counts
 
 
-def _strictest_first(counts: Counts, direction: Direction) -> Counts:
+def _strictest_first(counts: Counts, is_lower: bool) -> Counts:
     """Lesions called positive at each cut-off, from none to all."""
-    return counts if direction == "higher" else counts[-1:] - counts[::-1]
+    return counts[-1:] - counts[::-1] if is_lower else counts
 
 
-def _chunk(
-    pair: Pair, drawn: list[Counts], original: list[Counts], bins: Bins, n_grid: int
-) -> tuple[NDArray[Any], ...]:
-    """AUC, cut-off, both optimisms and the curve on the grid, of one chunk of replicates."""
-    true, false = (
-        _strictest_first(drawn[code], pair.direction) for code in (pair.positive, pair.negative)
-    )
-    true0, false0 = (
-        _strictest_first(original[code], pair.direction)[:, 0]
-        for code in (pair.positive, pair.negative)
-    )
-    with np.errstate(invalid="ignore"):
-        tpr, fpr = true / true[-1:], false / false[-1:]
-    best, cutoff = _best_cutoffs(true, false, bins, pair.direction)
-    column = np.arange(best.size)
-    # The original lesions between the drawn neighbours of a cut-off lie on either side of it.
-    _, bottom = bins.oriented(pair.direction)
-    n_above = bottom.size - np.searchsorted(bottom[::-1], cutoff, side="right")
-    return (
-        trapezoid(fpr, tpr),
-        oriented(cutoff, pair.direction),
-        tpr[best, column] - true0[n_above] / true0[-1],
-        false0[n_above] / false0[-1] - fpr[best, column],
-        on_grid(fpr, tpr, n_grid),
-    )
-
-
-def _best_cutoffs(
-    true: Counts, false: Counts, bins: Bins, direction: Direction
-) -> tuple[Codes, Array]:
-    """Youden's cut-off of each replicate, by the rule of `curve.youden`.
+def _counted(true: Counts, false: Counts, n_grid: int) -> Counted:
+    """Of one chunk and pair: twice the area, Youden's cut-off by the rule of `curve.youden`, the curve on the grid.
 
     true, false (n_bins + 1, R) : lesions called positive, the strictest cut-off first
-    Returns the place in these arrays, and the cut-off on the oriented scale: midway between the
-    neighbouring values that the replicate drew; inf where none beats chance.
     """
     # In whole lesions, so that equal cut-offs are equal and the strictest of them is taken.
     n_true, n_false = true[-1:].astype(np.float64), false[-1:].astype(np.float64)
-    gain = true * n_false - false * n_true
-    best = np.argmax(gain, axis=0)
+    best = np.argmax(true * n_false - false * n_true, axis=0)
     column = np.arange(best.size)
-    useful = gain[best, column] > 0.0
     called = true + false
     following = (called <= called[best, column]).sum(axis=0) - 1  # the next bin that was drawn
-    top, bottom = bins.oriented(direction)
-    last = top.size - 1
-    middle = midway(bottom[np.maximum(best - 1, 0)], top[np.minimum(following, last)])
-    return best, np.where(useful, middle, np.inf)
+    twice_area = np.einsum(
+        "kr,kr->r", np.diff(false, axis=0), true[1:] + true[:-1], dtype=np.float64
+    )
+    fields = (
+        twice_area, best, following, true[best, column], false[best, column], n_true[0], n_false[0],
+    )  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        curves = on_grid(false / false[-1:], true / true[-1:], n_grid)
+    return Counted(np.stack(fields, axis=1).astype(np.int64), curves.T)
 
 
-def trapezoid(fpr: NDArray[np.float32], tpr: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Area under each column's curve, ties as one half."""
-    return np.asarray(np.einsum("kr,kr->r", np.diff(fpr, axis=0), tpr[1:] + tpr[:-1]) / 2)
+def _of_pair(
+    pair: Pair,
+    counts: dict[str, NDArray[np.int64]],
+    curves: NDArray[np.float32],
+    n_values: NDArray[np.int64],
+    bins: Bins,
+) -> Replicates:
+    """Areas, cut-offs and optimisms from counts.
+
+    The cut-off is midway between the neighbouring values that the replicate drew; inf where none beats chance.
+    counts : (R,) of each of FIELDS; n_values (groups, n_bins + 1) : the original lesions, cumulated
+    """
+    true0, false0 = (n_values[code] for code in (pair.positive, pair.negative))
+    if pair.direction == "lower":
+        true0, false0 = true0[-1] - true0[::-1], false0[-1] - false0[::-1]
+    n_true, n_false = counts["n_true"], counts["n_false"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        auc = counts["area"] / 2.0 / (n_true * n_false)
+        tpr, fpr = counts["n_true_at_best"] / n_true, counts["n_false_at_best"] / n_false
+    top, bottom = bins.oriented(pair.direction)
+    above = bottom[np.maximum(counts["best"] - 1, 0)]
+    beneath = top[np.minimum(counts["following"], top.size - 1)]
+    useful = counts["n_true_at_best"] * n_false > counts["n_false_at_best"] * n_true
+    cutoff = np.where(useful, midway(above, beneath), np.inf)
+    # The original lesions between the drawn neighbours of a cut-off lie on either side of it.
+    n_above = bottom.size - np.searchsorted(bottom[::-1], cutoff, side="right")
+    return Replicates(
+        auc=auc,
+        cutoff=oriented(cutoff, pair.direction),
+        sensitivity_optimism=float(np.nanmean(tpr - true0[n_above] / true0[-1])),
+        specificity_optimism=float(np.nanmean(false0[n_above] / false0[-1] - fpr)),
+        tpr=curves,
+    )
 
 
 def on_grid(fpr: NDArray[np.float32], tpr: NDArray[np.float32], n_grid: int) -> NDArray[np.float32]:
@@ -259,17 +289,3 @@ def interpolated(fpr: Array, tpr: Array, n_grid: int) -> Array:
     """
     x, y = fpr.astype(np.float32), tpr.astype(np.float32)
     return on_grid(x[:, None], y[:, None], n_grid)[:, 0].astype(np.float64)
-
-
-def _joined(chunks: list[tuple[NDArray[Any], ...]]) -> Replicates:
-    """All chunks of a pair."""
-    auc, cutoff, sensitivity, specificity = (
-        np.concatenate([chunk[k] for chunk in chunks]).astype(np.float64) for k in range(4)
-    )
-    return Replicates(
-        auc=auc,
-        cutoff=cutoff,
-        sensitivity_optimism=float(np.nanmean(sensitivity)),
-        specificity_optimism=float(np.nanmean(specificity)),
-        tpr=np.concatenate([chunk[4] for chunk in chunks], axis=1),
-    )
