@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from gsigpu.maps.definitions import MapDefinition
 
+# Of a Parametric Map, which is one file.
+PARAMETRIC_MAP_SUFFIX = ".dcm"
+
 
 def file_name(map_name: str) -> str:
     """A map's name as the name of a file or folder on any system.

@@ -149,7 +149,13 @@ def map_command(
             register=register,
             position=mask_position,
         )
-        companions = [measuring()]
+        companions: list[MeasureCompanion | None] = []
+
+        def next_companion() -> MeasureCompanion | None:
+            companions.append(measuring())
+            return companions[-1]
+
+        measuring()  # what is wrong with the masks' options is told before a header is read
         watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
         study = volume_options.read_images(
             folder,
@@ -162,23 +168,6 @@ def map_command(
             patterns=patterns,
         )
         warn(study.warnings)  # now: they may be the reason of what fails below
-        if dry_run:
-            from gsigpu.pipeline.dry_run import dry_map
-
-            planned = dry_map(
-                study,
-                out,
-                maps=maps,
-                slope=slope,
-                phase=phase,
-                all_phases=phase == options.ALL_PHASES,
-                series=series,
-                energies_kev=split_numbers(energies, "--energies"),
-                output_format=output_format.value,
-                overwrite=overwrite,
-                with_table=companions[0] is not None,
-            )
-            return several_studies.Outcome(*options.told_plan(planned))
         request: dict[str, Any] = {
             "maps": maps,
             "slope": slope,
@@ -189,17 +178,23 @@ def map_command(
             "with_dicom": dicom,
             "compress": None if compress is None else compress.value,
             "backend": backend.value,
-            "n_workers": workers,
-            "overwrite": overwrite,
             "watcher": watcher,
         }
+        if dry_run:
+            from gsigpu.pipeline.dry_run import dry_map
+
+            planned = dry_map(
+                study,
+                out,
+                phase=phase,
+                all_phases=phase == options.ALL_PHASES,
+                overwrite=overwrite,
+                companion_of=next_companion,
+                **request,
+            )
+            return several_studies.Outcome(*options.told_plan(planned, told=study.warnings))
+        request |= {"n_workers": workers, "overwrite": overwrite}
         if phase == options.ALL_PHASES:
-            first, companions = companions[0], []
-
-            def next_companion() -> MeasureCompanion | None:
-                companions.append(measuring() if companions else first)
-                return companions[-1]
-
             masks = [
                 path
                 for path in (*(mask or ()), liver_mask, vessel_mask, aorta_mask, normal_mask)
@@ -211,7 +206,7 @@ def map_command(
                 ).values()
             )
         else:
-            results = [map_study(study, out, phase=phase, companion=companions[0], **request)]
+            results = [map_study(study, out, phase=phase, companion=next_companion(), **request)]
         told = [
             _told(result, companion, n_known=len(study.warnings))
             for result, companion in zip(results, companions, strict=True)
@@ -256,7 +251,7 @@ def _told(
     record, text = result.as_dict(), summary(result)
     measurement = None if companion is None else companion.measurement
     if companion is not None and measurement is not None:
-        tables = [result.out / name for name in companion.files]
+        tables = [result.out / name for name in companion.written]
         warn(measure_command.ids_to_read_as_text(measurement.table, tables[0]))
         record["measurement"] = measure_command.as_record(measurement, tables)
         text += f"\n\n{measure_command.summary(measurement, tables)}"

@@ -116,7 +116,6 @@ def measure_command(
     """
     from gsigpu.dicom.reading.directory_records import study_name
     from gsigpu.output.staging import require_free
-    from gsigpu.pipeline.choose_stack import phases_of
     from gsigpu.pipeline.measure.measure_phases import measure_phases, write_phases
     from gsigpu.pipeline.measure.measure_study import measure_study
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
@@ -198,25 +197,23 @@ def measure_command(
         "n_workers": workers,
         "watcher": watcher,
     }
+    beside = {"with_wide": wide, "with_dicom": dicom, "with_plot": plot}
     if dry_run:
         from gsigpu.pipeline.dry_run import dry_measure
-        from gsigpu.pipeline.measure.measure_phases import phase_files
 
-        which = {"with_wide": wide, "with_dicom": dicom, "with_plot": plot}
-        known = [name or "" for name in phases_of(study)]
         planned = dry_measure(
             study,
             masks,
-            phase_files(out, known, **which) if is_all else files_beside(out, **which),
-            settings=settings,
+            out,
             phase=phase,
             all_phases=is_all,
-            series=series,
-            energies_kev=request["energies_kev"],
+            haematocrit=haematocrit,
+            beside=beside,
+            **request,
         )
         options.tell_plan(planned, as_json=as_json)
         return
-    beside = {"with_wide": wide, "with_dicom": dicom, "with_plot": plot, "overwrite": overwrite}
+    beside["overwrite"] = overwrite
     if is_all:
         measured = measure_phases(study, masks, haematocrit=haematocrit, **request)
         written = write_phases(measured, out, masks=masks, **beside)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsigpu.cli.console import TerminalWatcher, split_list, split_pairs
+from gsigpu.cli.messages import warn
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -141,13 +142,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def tell_plan(planned: Sequence[WouldDo], *, as_json: bool) -> None:
-    """What a call with --dry-run would do."""
+    """What a call with --dry-run would do, and its warnings."""
     record, text = told_plan(planned)
     typer.echo(json.dumps(record, indent=2) if as_json else text)
 
 
-def told_plan(planned: Sequence[WouldDo]) -> tuple[dict[str, Any], str]:
-    """The same for `--json`, and for a person."""
+def told_plan(
+    planned: Sequence[WouldDo], *, told: Sequence[str] = ()
+) -> tuple[dict[str, Any], str]:
+    """The same for `--json`, and for a person; warnings are printed, but those that are told already."""
+    warnings = dict.fromkeys(line for phase in planned for line in phase.warnings)
+    warn(line for line in warnings if line not in told)
     lines = [str(phase) for phase in planned]
     record = {"phases": [phase.as_dict() for phase in planned]}
     return record, "\n".join([*lines, "nothing was done (--dry-run)"])

@@ -1,24 +1,26 @@
-"""What `map` and `measure` would read and write, without doing it: `--dry-run`."""
+"""What `map` and `measure` would read and write, without doing it: `--dry-run`.
+
+Both begin the very run that they would do, and stop before the pass over its slices.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from gsigpu.dicom.model import Series, SpectralStack, Study
-from gsigpu.dicom.study.stack import select_stack
-from gsigpu.dicom.writing.formats import VOLUME_SUFFIXES, FormatName, output_bytes, planes_for
-from gsigpu.map_files import map_names
-from gsigpu.maps.registry import define_all
+from gsigpu.caution import Caution
+from gsigpu.dicom.model import Plane, SpectralStack, Study
 from gsigpu.output.staging import require_free_bytes, require_place
-from gsigpu.pipeline.choose_stack import only_energies, phase_word, phases_of
-from gsigpu.pipeline.map.prepare_maps import plan_for
+from gsigpu.pipeline.choose_stack import phase_word, phases_of, require_dicom
+from gsigpu.pipeline.map.companion import Companion
+from gsigpu.pipeline.map.plan_map import plan_map
 from gsigpu.pipeline.measure.given_masks import MaskFiles
-from gsigpu.pipeline.measure.measurement import MeasureSettings
-from gsigpu.pipeline.measure.parameters import Measurand
-from gsigpu.pipeline.measure.shared_regions import SharedRegions
-from gsigpu.pipeline.stack_source import PlaneStore
+from gsigpu.pipeline.measure.measure_phases import phase_files, phase_jobs
+from gsigpu.pipeline.measure.measure_study import measure_job
+from gsigpu.pipeline.measure.write_measurement import files_of, require_no_mask
+from gsigpu.tables.phase_pairs import require_extracellular
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +29,23 @@ class WouldDo:
 
     phase : "" where the study has one without a name
     energies_kev : of the series that would be read
-    n_planes, read_bytes : of them; as they lie uncompressed in memory
+    n_planes, read_bytes : of these and of other series; as they lie uncompressed in memory
+    masks : files that are read beside
     written : what would be there afterwards
     written_bytes : about so much, 0 where it is little
+    is_at_most : it is less, for it is compressed
+    warnings : that the run would tell before its pass over the slices
     """
 
     phase: str
     energies_kev: tuple[float, ...]
     n_planes: int
     read_bytes: int
+    masks: tuple[Path, ...]
     written: tuple[Path, ...]
     written_bytes: int = 0
+    is_at_most: bool = False
+    warnings: tuple[Caution, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for `--json`."""
@@ -46,122 +54,146 @@ class WouldDo:
             "energies_kev": list(self.energies_kev),
             "n_planes": self.n_planes,
             "read_bytes": self.read_bytes,
+            "masks": [str(path) for path in self.masks],
             "written": [str(path) for path in self.written],
             "written_bytes": self.written_bytes,
+            "is_at_most": self.is_at_most,
+            "warnings": list(self.warnings),
         }
 
     def __str__(self) -> str:
-        """For a person, in three lines."""
+        """For a person, a file a line."""
         kev = ", ".join(f"{kev:g}" for kev in self.energies_kev)
-        size = f", about {self.written_bytes / 2**20:.1f} MiB" if self.written_bytes else ""
-        return "\n".join(
-            [
-                f"phase  {self.phase or '(none)'}: {kev} keV",
-                f"read   {self.n_planes} planes, {self.read_bytes / 2**20:.1f} MiB",
-                f"write  {', '.join(str(path) for path in self.written)}{size}",
-            ]
-        )
+        lines = [
+            f"phase  {self.phase or '(none)'}: {kev} keV",
+            f"read   {self.n_planes} planes, {self.read_bytes / 2**20:.1f} MiB",
+            *(f"       {path}" for path in self.masks),
+            *(f"{'' if i else 'write':<7}{path}" for i, path in enumerate(self.written)),
+        ]
+        if self.written_bytes:
+            about = "at most" if self.is_at_most else "about"
+            lines.append(f"size   {about} {self.written_bytes / 2**20:.1f} MiB")
+        return "\n".join(lines)
 
 
 def dry_map(
     study: Study,
     out: Path,
     *,
-    maps: Sequence[str],
-    slope: str,
     phase: str | None,
     all_phases: bool,
-    series: Sequence[str],
-    energies_kev: Sequence[float],
-    output_format: FormatName,
     overwrite: bool,
-    with_table: bool,
+    companion_of: Callable[[], Companion | None] = lambda: None,
+    **options: Any,
 ) -> list[WouldDo]:
-    """What `map` would do, phase by phase; the arguments are those of `map_study`.
+    """What `map` would do, phase by phase.
 
-    with_table : regions are measured along
-    Raises what `map_study` raises before it reads an image: an unknown map, a missing energy, a place that is taken, a
-    disk that is too full.
+    companion_of : makes what shares the reading of a phase
+    options : those of `plan_map`
+    Raises what `map_study` raises before its pass over the slices.
     """
-    definitions = define_all(maps, slope=slope)
     require_place(out, command="map", overwrite=overwrite, protected=[study.root])
-    planned = []
-    for stack in _stacks(study, phase, series, energies_kev, all_phases=all_phases):
-        planes = planes_for(output_format, definitions)
-        _, read, _ = plan_for(planes, stack)
+    told, protected, n_bytes = [], [study.root], 0
+    for name in phases_of(study) if all_phases else [phase]:
+        planned = plan_map(study, phase=name, companion=companion_of(), **options)
+        stack = planned.prepared.stack
         folder = out / phase_word(stack.phase) if all_phases else out
-        names = map_names(definitions, suffix=VOLUME_SUFFIXES.get(output_format, ""))
-        written = [folder / name for name in names.values()]
-        written += [folder / "measurements.csv"] if with_table else []
-        planned.append(
+        protected += planned.protected
+        n_bytes += planned.n_bytes
+        told.append(
             _would_do(
-                stack.phase,
-                read.series,
-                range(stack.geometry.shape[0]),
-                written,
-                written_bytes=output_bytes(read, len(definitions), output_format),
+                stack,
+                planned.planes,
+                masks=planned.masks,
+                written=[folder / file for file in planned.files],
+                written_bytes=planned.n_bytes,
+                is_at_most=planned.is_compressed,
+                warnings=planned.warnings,
             )
         )
-    n_bytes = sum(phase.written_bytes for phase in planned)
+    require_place(out, command="map", overwrite=overwrite, protected=protected)
     require_free_bytes(out, n_bytes)
-    return planned
+    return told
 
 
 def dry_measure(
     study: Study,
     masks: MaskFiles,
-    written: Sequence[Path],
+    out: Path,
     *,
-    settings: MeasureSettings,
     phase: str | None,
     all_phases: bool,
-    series: Sequence[str],
-    energies_kev: Sequence[float],
+    haematocrit: float | None,
+    beside: dict[str, bool],
+    **options: Any,
 ) -> list[WouldDo]:
-    """What `measure` would do, phase by phase; masks are read, and carried over where asked, images are not.
+    """What `measure` would do, phase by phase; masks are read, and carried over where asked.
 
-    written : the files of the measurement
-    Raises what `measure_study` raises before it reads the slices.
+    haematocrit : as of `measure_phases`
+    beside : with_wide, with_dicom and with_plot, as of `write_measurement`
+    options : those of `measure_study`
+    Raises what `measure_study` raises before it reads the slices, and what keeps the files from being written.
     """
-    shared = SharedRegions(masks, settings.regions)
-    planned = []
-    for stack in _stacks(study, phase, series, energies_kev, all_phases=all_phases):
-        measurand = Measurand(study, stack, settings.parameters, PlaneStore())
-        _, layout = shared.of(study, stack)
-        slices = {z for region in layout.regions for z in range(region.mask.box[0].start, region.mask.box[0].stop)}  # fmt: skip
-        planned.append(_would_do(stack.phase, measurand.series, slices, written))
-    return planned
-
-
-def _stacks(
-    study: Study,
-    phase: str | None,
-    series: Sequence[str],
-    energies_kev: Sequence[float],
-    *,
-    all_phases: bool,
-) -> list[SpectralStack]:
-    phases = phases_of(study) if all_phases else [phase]
+    jobs = (
+        list(phase_jobs(study, masks, **options))
+        if all_phases
+        else [measure_job(study, masks, phase=phase, **options)]
+    )
+    written = (
+        phase_files(out, {job.stack.phase: job.measurand for job in jobs}, **beside)
+        if all_phases
+        else files_of(jobs[0].measurand, out, **beside)
+    )
+    if haematocrit is not None:
+        require_extracellular(
+            job.stack.phase
+            for job in jobs
+            if any(region.region == "aorta" for region in job.layout.regions)
+            and any(parameter.name == "iodine" for parameter in job.measurand.rows())
+        )
+    for job in jobs:
+        job.gatherer.close()
+        require_no_mask(written, job.collected)
+        if beside["with_dicom"]:
+            require_dicom(job.stack, "--dicom", "leave --dicom out")
     return [
-        only_energies(select_stack(study, phase=name, series=series), energies_kev)
-        for name in phases
+        _would_do(
+            job.stack,
+            job.planes,
+            masks=job.collected.paths,
+            written=written,
+            warnings=[*study.warnings, *job.warnings],
+        )
+        for job in jobs
     ]
 
 
 def _would_do(
-    phase: str,
-    series: Sequence[Series],
-    slices: Iterable[int],
-    written: Sequence[Path],
+    stack: SpectralStack,
+    planes: Iterable[Plane],
     *,
+    masks: Sequence[Path],
+    written: Sequence[Path],
     written_bytes: int = 0,
+    is_at_most: bool = False,
+    warnings: Sequence[Caution] = (),
 ) -> WouldDo:
-    planes = [member.planes[z] for z in slices for member in series]
+    planes = list(planes)
+    read = {(plane.path, plane.frame) for plane in planes}
+    kev = [
+        series.energy_kev
+        for series in stack.series
+        if series.energy_kev is not None
+        and any((plane.path, plane.frame) in read for plane in series.planes)
+    ]
     return WouldDo(
-        phase=phase,
-        energies_kev=tuple(member.energy_kev for member in series if member.energy_kev is not None),
+        phase=stack.phase,
+        energies_kev=tuple(kev),
         n_planes=len(planes),
         read_bytes=sum(2 * plane.format.rows * plane.format.columns for plane in planes),
+        masks=tuple(masks),
         written=tuple(written),
         written_bytes=written_bytes,
+        is_at_most=is_at_most,
+        warnings=tuple(warnings),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -79,6 +79,19 @@ def between_phases(table: pd.DataFrame, *, haematocrit: float | None = None) -> 
     return pd.DataFrame(rows, columns=list(table.columns)).astype(table.dtypes.to_dict())
 
 
+def require_extracellular(phases: Iterable[str]) -> None:
+    """Raises SettingsError unless one of some phases, in which iodine of the aorta is measured, is delayed."""
+    if not any(_name(phase) == _DELAYED for phase in phases):
+        raise _no_extracellular()
+
+
+def _no_extracellular() -> SettingsError:
+    return SettingsError(
+        "the extracellular volume needs iodine of a delayed phase, and of the aorta in it",
+        remedy="measure it with --aorta-mask, or leave --haematocrit out",
+    )
+
+
 _Cells = dict[tuple[str, str], dict[Hashable, Any]]
 
 
@@ -126,10 +139,7 @@ def _extracellular(delayed: pd.DataFrame, haematocrit: float) -> list[dict[Hasha
         if (blood := aorta.get(tuple(row[name] for name in by_case))) is not None
     ]  # fmt: skip
     if not rows:
-        raise SettingsError(
-            "the extracellular volume needs iodine of a delayed phase, and of the aorta in it",
-            remedy="measure it with --aorta-mask, or leave --haematocrit out",
-        )
+        raise _no_extracellular()
     return rows
 
 

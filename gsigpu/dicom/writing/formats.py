@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from gsigpu.dicom.model import SpectralStack
-from gsigpu.map_files import MapFiles
+from gsigpu.map_files import PARAMETRIC_MAP_SUFFIX, MapFiles, map_names
 from gsigpu.maps.definitions import MapDefinition
 
 FormatName = Literal["ct", "pm", "nifti", "nii.gz", "nrrd", "rgb"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
-# Formats that are one file per map; the others are folders, or have endings of their own.
+# Formats that are one volume file per map.
 VOLUME_SUFFIXES: dict[str, Literal[".nii", ".nii.gz", ".nrrd"]] = {
     "nifti": ".nii",
     "nii.gz": ".nii.gz",
@@ -36,6 +36,17 @@ def planes_for(
 
         return (*definitions, ANATOMY)
     return tuple(definitions)
+
+
+def names_in(name: FormatName, definitions: Sequence[MapDefinition]) -> dict[str, str]:
+    """Map name -> the name of its file, or of the folder of its series, in a format.
+
+    >>> from gsigpu.maps.registry import define_all
+    >>> names_in("pm", define_all(["iodine"])), names_in("ct", define_all(["iodine"]))
+    ({'iodine': 'iodine.dcm'}, {'iodine': 'iodine'})
+    """
+    suffixes: dict[str, str] = {**VOLUME_SUFFIXES, "pm": PARAMETRIC_MAP_SUFFIX}
+    return map_names(definitions, suffix=suffixes.get(name, ""))
 
 
 def output_bytes(stack: SpectralStack, n_maps: int, output_format: FormatName) -> int:

@@ -52,7 +52,7 @@ from gsigpu.dicom.writing.template import (
 )
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.errors import OutputError
-from gsigpu.map_files import MapFiles, PlaneFile, map_names, plane_bytes
+from gsigpu.map_files import PARAMETRIC_MAP_SUFFIX, MapFiles, PlaneFile, map_names, plane_bytes
 from gsigpu.maps.definitions import Code, MapDefinition
 from gsigpu.version import __version__
 
@@ -78,7 +78,7 @@ def parametric_map_sink(
             where=folder,
             remedy="write --format ct",
         )
-    names = map_names(definitions, suffix=".dcm")
+    names = map_names(definitions, suffix=PARAMETRIC_MAP_SUFFIX)
     writers = []
     for derived in derive(definitions, stack, sop_class_uid=ParametricMapStorage):
         header, frame_of_slice = _encoded(derived)
@@ -90,7 +90,7 @@ def parametric_map_sink(
                 order=frame_of_slice,
             )
         )
-    return MapFiles(definitions, writers, suffix=".dcm")
+    return MapFiles(definitions, writers, suffix=PARAMETRIC_MAP_SUFFIX)
 
 
 class _ParametricMapFile(PlaneFile):

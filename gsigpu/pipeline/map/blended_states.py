@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gsigpu.caution import Caution
@@ -29,30 +29,45 @@ def require_series(output_format: FormatName) -> None:
         )
 
 
+def state_names(definitions: Sequence[MapDefinition], stack: SpectralStack) -> dict[str, str]:
+    """Map name -> the name of its state, for every map that has colours; none where map and image may not fit."""
+    if not _names_a_frame(stack):
+        return {}
+    return {
+        definition.name: file_name(definition.name) + _SUFFIX
+        for definition in definitions
+        if has_colours(definition)
+    }
+
+
 def write_states(
     folder: Path,
     sink: MapFiles,
+    names: Mapping[str, str],
     definitions: Sequence[MapDefinition],
     stack: SpectralStack,
     regions: Sequence[OutlinedRegion],
-) -> tuple[dict[str, str], list[Caution]]:
-    """Writes `MAP.pr.dcm` for every map that has colours.
+) -> list[Caution]:
+    """Writes the states that `state_names` named.
 
     sink : of CT series, all written and named
     stack : all energies of the study, of which one is the anatomy
     regions : to outline in each state
-    Returns map name -> file name, and what to know of them.
+    Returns what to know of them.
     """
-    anatomy = reading_series(stack)
-    if not anatomy.evidence.frame_of_reference_uid:
+    if not _names_a_frame(stack):
         line = "no presentation states with --dicom: the study names no frame of reference, so nothing says that map and image fit"
-        return {}, [Caution("reading-series", line)]
-    paths, names = {}, {}
+        return [Caution("reading-series", line)]
+    paths = {}
     for definition, writer in zip(definitions, sink.writers, strict=True):
-        if has_colours(definition):
+        if definition.name in names:
             assert isinstance(writer, SliceFiles)
             images = WrittenImages(writer.series_uid, writer.sop_class_uid, writer.image_uids)
-            names[definition.name] = file_name(definition.name) + _SUFFIX
             paths[folder / names[definition.name]] = (definition, images)
+    anatomy = reading_series(stack)
     write_blendings(paths, anatomy, stack.geometry, anatomy_window=ANATOMY_WINDOW, regions=regions)
-    return names, other_energy(stack, "presentation states") if paths else []
+    return other_energy(stack, "presentation states") if paths else []
+
+
+def _names_a_frame(stack: SpectralStack) -> bool:
+    return bool(reading_series(stack).evidence.frame_of_reference_uid)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.caution import Caution
-from gsigpu.dicom.model import Series
+from gsigpu.dicom.model import Plane, Series
 from gsigpu.dicom.writing.presentation import OutlinedRegion
 from gsigpu.pipeline.choose_stack import ChosenStack
 from gsigpu.pipeline.map.stream import Source
@@ -25,6 +25,18 @@ class Companion(Protocol):
 
         Returns files that are read and so must not be replaced by the output.
         """
+
+    @property
+    def planes(self) -> Sequence[Plane]:
+        """The planes that it takes, once it has begun; those of the maps may be among them."""
+
+    @property
+    def written(self) -> Sequence[str]:
+        """Names of the files that `finish` writes, once it has begun."""
+
+    @property
+    def warnings(self) -> Sequence[Caution]:
+        """What is to be known before the run, once it has begun; `finish` tells it too."""
 
     def take(
         self, z: int, planes: Mapping[int, NDArray[np.int16]], *, goes_up: bool = False

@@ -9,36 +9,26 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gsigpu.backends import BackendName, choose
+from gsigpu.backends import BackendName
 from gsigpu.caution import Caution
-from gsigpu.choices import COMPRESSIONS, DEFAULT_MAPS, DEFAULT_SLOPE
+from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.dicom.model import SpectralStack, Study
-from gsigpu.dicom.writing.formats import (
-    FORMATS,
-    FormatName,
-    open_sink,
-    output_bytes,
-    planes_for,
-)
-from gsigpu.errors import SettingsError
+from gsigpu.dicom.writing.formats import FormatName, open_sink, planes_for
+from gsigpu.map_files import MapFiles
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
 from gsigpu.output.staging import staged_folder
-from gsigpu.pipeline.choose_stack import require_dicom
-from gsigpu.pipeline.map.blended_states import require_series, write_states
+from gsigpu.pipeline.map.blended_states import write_states
 from gsigpu.pipeline.map.companion import Companion
-from gsigpu.pipeline.map.outside_body import BlankOutside, Outside, told_blank
-from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, prepare_maps, run_maps
+from gsigpu.pipeline.map.outside_body import BlankOutside, Outside
+from gsigpu.pipeline.map.plan_map import PROVENANCE, PlannedMaps, plan_map
+from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.version import __version__
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.measure.measurement import Measurement
-
-_PROVENANCE = "provenance.json"
-# Written with the headers of the images that maps are made of.
-_OF_DICOM = ("ct", "pm", "rgb")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -145,78 +135,46 @@ def map_study(
     Raises InputError and its kinds, SettingsError, OutputError, BackendError.
     """
     out = Path(out)
-    if output_format not in FORMATS:
-        raise SettingsError(f"unknown format {output_format!r}", remedy=f"use {', '.join(FORMATS)}")
-    if with_dicom:
-        require_series(output_format)
-    if compress is not None:
-        _require_compression(compress, output_format)
-    is_blank = (outside or ("blank" if output_format == "rgb" else "keep")) == "blank"
-
-    def planes_of(definitions: Sequence[MapDefinition]) -> Sequence[MapDefinition]:
-        told = [told_blank(definition) for definition in definitions] if is_blank else definitions
-        return planes_for(output_format, told, with_anatomy=is_blank)
-
-    processor = choose(backend)
-    prepared = prepare_maps(
+    planned = plan_map(
         study,
         maps=maps,
         slope=slope,
         phase=phase,
         series=series,
         energies_kev=energies_kev,
-        planes_of=planes_of,
+        output_format=output_format,
+        backend=backend,
+        outside=outside,
+        with_dicom=with_dicom,
+        compress=compress,
         overrides=SeriesOverrides(energy_overrides, phase_overrides, kind_overrides),
         watcher=watcher,
+        companion=companion,
     )
-    stack, planes, definitions = prepared.stack, prepared.planes, prepared.definitions
-    if output_format in _OF_DICOM:
-        require_dicom(stack, f"--format {output_format}", "use --format nifti, or nrrd")
-    warnings = list(prepared.warnings)
-    protected = [prepared.chosen.study.root, *{series.planes[0].path for series in stack.series}]
-    if companion is not None:
-        protected += companion.begin(prepared.chosen, prepared.source.store)
-    n_bytes = output_bytes(stack, len(definitions), output_format)
+    prepared = planned.prepared
     with staged_folder(
         out,
         command="map",
         overwrite=overwrite,
-        n_bytes=n_bytes,
-        protected=protected,
+        n_bytes=planned.n_bytes,
+        protected=planned.protected,
     ) as folder:
-        with_anatomy = len(planes_for(output_format, definitions)) > len(definitions)
-        written = planes if with_anatomy else definitions
-        with open_sink(output_format, folder, written, stack, compress=compress) as sink:
-            into = (
-                BlankOutside(sink, anatomy_step=planes[-1].step, with_anatomy=with_anatomy)
-                if is_blank
-                else sink
-            )
-            with watcher.stage("map") as progress:
-                report, notes = run_maps(
-                    prepared,
-                    into,
-                    dtype=sink.dtype,
-                    backend=backend,
-                    processor=processor,
-                    n_workers=n_workers,
-                    progress=progress,
-                    companion=companion,
-                )
-            names = sink.names
-        report.n_clipped = report.n_clipped[: len(definitions)]
-        warnings += [*notes, *_clip_warnings(definitions, report)]
+        sink, report, notes = _write_planes(
+            planned, folder, backend=backend, n_workers=n_workers, watcher=watcher
+        )
+        report.n_clipped = report.n_clipped[: len(prepared.definitions)]
+        notes += _clip_warnings(prepared.definitions, report)
         result = MapResult(
             out=out,
-            folders={map_name: out / name for map_name, name in names.items()},
-            definitions=definitions,
-            stack=stack,
+            folders={map_name: out / name for map_name, name in planned.names.items()},
+            definitions=prepared.definitions,
+            stack=prepared.stack,
             report=report,
             scan_seconds=prepared.chosen.scan_seconds,
-            warnings=tuple(warnings),
+            warnings=(*prepared.warnings, *notes),
         )
         _write_provenance(
-            folder / _PROVENANCE, result, prepared.plan, output_format, compress=compress
+            folder / PROVENANCE, result, prepared.plan, output_format, compress=compress
         )
         if companion is not None:
             # Warnings of the study, and of maps that are calibrated, are told already.
@@ -224,27 +182,48 @@ def map_study(
             result = replace(result, warnings=(*result.warnings, *more))
         if with_dicom:
             regions = () if companion is None else companion.outlined()
-            written_states, more = write_states(
-                folder, sink, definitions, prepared.chosen.stack, regions
+            more = write_states(
+                folder, sink, planned.states, prepared.definitions, prepared.chosen.stack, regions
             )
             result = replace(
                 result,
                 warnings=(*result.warnings, *more),
-                states={map_name: out / name for map_name, name in written_states.items()},
+                states={map_name: out / name for map_name, name in planned.states.items()},
             )
     return result
 
 
-def _require_compression(name: str, output_format: FormatName) -> None:
-    if name not in COMPRESSIONS:
-        raise SettingsError(
-            f"unknown compression {name!r}", remedy=f"use {', '.join(COMPRESSIONS)}"
+def _write_planes(
+    planned: PlannedMaps,
+    folder: Path,
+    *,
+    backend: BackendName,
+    n_workers: int | None,
+    watcher: Watcher,
+) -> tuple[MapFiles, StreamReport, list[Caution]]:
+    """Computes the maps into `folder`: what was written, the report of the stream, and what to know."""
+    prepared, output_format = planned.prepared, planned.output_format
+    planes, definitions, stack = prepared.planes, prepared.definitions, prepared.stack
+    with_anatomy = len(planes_for(output_format, definitions)) > len(definitions)
+    written = planes if with_anatomy else definitions
+    with open_sink(output_format, folder, written, stack, compress=planned.compress) as sink:
+        into = (
+            BlankOutside(sink, anatomy_step=planes[-1].step, with_anatomy=with_anatomy)
+            if planned.is_blank
+            else sink
         )
-    if output_format != "ct":
-        raise SettingsError(
-            f"--compress is for CT series, not for {output_format}",
-            remedy="use --format ct, or leave --compress out",
-        )
+        with watcher.stage("map") as progress:
+            report, notes = run_maps(
+                prepared,
+                into,
+                dtype=sink.dtype,
+                backend=backend,
+                processor=planned.processor,
+                n_workers=n_workers,
+                progress=progress,
+                companion=planned.companion,
+            )
+    return sink, report, notes
 
 
 def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[Caution]:

@@ -81,6 +81,12 @@ class CollectedMasks:
         names = {region.file for region in self.roles if region.role is Role.LESION}
         return [path for role, path in self.files if role is Role.LESION and path.name in names]
 
+    @property
+    def paths(self) -> list[Path]:
+        """Every file that was read, each once."""
+        files = [*(path for _, path in self.files), *(path for _, path in self.named_files)]
+        return list(dict.fromkeys([*files, *self.parts]))
+
     phases: tuple[frozenset[str], ...] = ()
     drawn_on: str = ""
     carried: tuple[CarriedLesion, ...] = ()

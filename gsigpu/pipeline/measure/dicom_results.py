@@ -75,7 +75,7 @@ _NO_UNIT = Code("1", "UCUM", "no units")
 def dicom_notes(measurement: Measurement) -> list[Caution]:
     """What to know of SEG, SR and presentation state, and of the images that they refer to."""
     notes = measurement.measurand.reference_notes()
-    if not has_presentation(measurement):
+    if not measurement.measurand.has_one_rescale:
         notes.append(
             Caution(
                 "reading-series",
@@ -83,12 +83,6 @@ def dicom_notes(measurement: Measurement) -> list[Caution]:
             )
         )
     return notes
-
-
-def has_presentation(measurement: Measurement) -> bool:
-    """Whether there can be a presentation state."""
-    planes = measurement.measurand.reference_series.planes
-    return len({(plane.slope, plane.intercept) for plane in planes}) == 1
 
 
 def write_dicom(

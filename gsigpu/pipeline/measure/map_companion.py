@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gsigpu.backends import BackendName
 from gsigpu.caution import Caution
 from gsigpu.choices import MEASUREMENTS
+from gsigpu.dicom.model import Plane
 from gsigpu.dicom.writing.presentation import OutlinedRegion
 from gsigpu.pipeline.choose_stack import ChosenStack
 from gsigpu.pipeline.measure.dicom_results import dicom_notes, outlined_regions
@@ -23,7 +24,7 @@ from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.processor import Processor
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
-from gsigpu.pipeline.measure.write_measurement import write_measurement
+from gsigpu.pipeline.measure.write_measurement import files_of, write_measurement
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_layout import Layout
 
@@ -34,7 +35,6 @@ class MeasureCompanion:
     """Measures regions in the slices that a run of maps reads; the result is that of `measure_study`.
 
     measurement : once the run is over
-    files : names of what was written into the folder of the maps, the table first
     """
 
     def __init__(
@@ -68,13 +68,33 @@ class MeasureCompanion:
         self._job: MeasureJob | None = None
         self._begun = perf_counter()
         self.measurement: Measurement | None = None
-        self.files: list[str] = []
 
     @property
     def layout(self) -> Layout:
         """The regions, once it has begun."""
         assert self._job is not None
         return self._job.layout
+
+    @property
+    def planes(self) -> list[Plane]:
+        """Of the slices that the regions touch, once it has begun."""
+        assert self._job is not None
+        return self._job.planes
+
+    @property
+    def warnings(self) -> list[Caution]:
+        """Of masks and regions, once it has begun."""
+        assert self._job is not None
+        return self._job.warnings
+
+    @property
+    def written(self) -> list[str]:
+        """Names of the files in the folder of the maps, the table first; once it has begun."""
+        assert self._job is not None
+        if not self._table:
+            return []
+        files = files_of(self._job.measurand, Path(self._table), with_dicom=self._with_dicom)
+        return [path.name for path in (files[-1], *files[:-1])]
 
     def begin(self, chosen: ChosenStack, store: PlaneStore) -> Sequence[Path]:
         """Makes the regions; what is wrong with the masks is raised before anything is written."""
@@ -92,7 +112,7 @@ class MeasureCompanion:
         }
         self._begun = perf_counter()
         self._tell_stage("maps")
-        return self._job.mask_files
+        return self._job.collected.paths
 
     def take(
         self, z: int, planes: Mapping[int, NDArray[np.int16]], *, goes_up: bool = False
@@ -123,10 +143,9 @@ class MeasureCompanion:
         self.measurement = self._accept(measurement)
         if not self._table:
             return self.measurement.warnings
-        written = write_measurement(
+        write_measurement(
             self.measurement, folder / self._table, masks=self._masks, with_dicom=self._with_dicom
         )
-        self.files = [path.name for path in written]
         notes = dicom_notes(self.measurement) if self._with_dicom else []
         return (*self.measurement.warnings, *notes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -17,16 +17,17 @@ from gsigpu.dicom.model import Study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.output.staging import staged_files
 from gsigpu.pipeline.choose_stack import ChosenStack, only_energies, phase_word, phases_of
-from gsigpu.pipeline.measure.gather import gather
 from gsigpu.pipeline.measure.given_masks import MaskFiles
-from gsigpu.pipeline.measure.measure_study import MeasureJob
+from gsigpu.pipeline.measure.measure_study import MeasureJob, measured
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+from gsigpu.pipeline.measure.parameters import Measurand
 from gsigpu.pipeline.measure.processor import Processor
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
 from gsigpu.pipeline.measure.write_measurement import (
     COMMAND,
     files_beside,
+    files_of,
     provenance,
     replaced,
     require_no_mask,
@@ -89,19 +90,48 @@ def measure_phases(
     Masks are read, and regions are made, once for all phases of one grid.
     Raises what `measure_study` raises, of the first phase that cannot be measured.
     """
+    n_workers = n_workers or default_workers()
+    jobs = phase_jobs(
+        study,
+        masks,
+        settings=settings,
+        labels=labels,
+        series=series,
+        energies_kev=energies_kev,
+        backend=backend,
+        n_workers=n_workers,
+        watcher=watcher,
+    )
+    measurements = [measured(job, n_workers=n_workers, watcher=watcher) for job in jobs]
+    made = PhaseMeasurements(tuple(measurements), haematocrit)
+    _ = made.table  # a haematocrit without a delayed phase is told before anything is written
+    return made
+
+
+def phase_jobs(
+    study: Path | str | Study,
+    masks: MaskFiles,
+    *,
+    settings: MeasureSettings | None = None,
+    labels: CaseLabels | None = None,
+    series: Sequence[str] = (),
+    energies_kev: Sequence[float] = (),
+    backend: BackendName = "auto",
+    n_workers: int | None = None,
+    watcher: Watcher = SILENT,
+) -> Iterator[MeasureJob]:
+    """What `measure_phases` does of each phase before it reads the slices, for it and for `--dry-run`; see there."""
     settings, processor = settings or MeasureSettings(), Processor(backend)
     begun = perf_counter()
     if not isinstance(study, Study):
         with watcher.stage("scan"):
             study = scan(study)
     scan_seconds = perf_counter() - begun
-    n_workers = n_workers or default_workers()
-    shared = SharedRegions(masks, settings.regions, n_workers=n_workers)
-    measurements = []
+    shared = SharedRegions(masks, settings.regions, n_workers=n_workers or default_workers())
     for phase in phases_of(study):
         stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
         aside = () if energies_kev else tuple(left_aside(study, stack))
-        job = MeasureJob(
+        yield MeasureJob(
             ChosenStack(study=study, stack=stack, left_aside=aside, scan_seconds=scan_seconds),
             masks,
             settings=settings,
@@ -109,13 +139,6 @@ def measure_phases(
             processor=processor,
             shared=shared,
         )
-        read_from = perf_counter()
-        with watcher.stage("measure") as progress:
-            gather(job.gatherer, n_workers=n_workers, progress=progress)
-        measurements.append(job.finish(seconds_of_reading=perf_counter() - read_from))
-    made = PhaseMeasurements(tuple(measurements), haematocrit)
-    _ = made.table  # a haematocrit without a delayed phase is told before anything is written
-    return made
 
 
 def write_phases(
@@ -141,13 +164,15 @@ def write_phases(
     ]
     finals = phase_files(
         out,
-        [measurement.stack.phase for measurement in measured.phases],
+        {measurement.stack.phase: measurement.measurand for measurement in measured.phases},
         with_wide=with_wide,
         with_dicom=with_dicom,
         with_plot=with_plot,
     )
     read = {
-        path for measurement in measured.phases for path in require_no_mask(finals, measurement)
+        path
+        for measurement in measured.phases
+        for path in require_no_mask(finals, measurement.masks)
     }
     with (
         replaced(out, keep=read, overwrite=overwrite) as written,
@@ -164,7 +189,6 @@ def write_phases(
             notes[measurement.stack.phase] = write_beside(
                 measurement, folder / path.name, with_dicom=with_dicom, with_plot=with_plot
             )
-        finals = [path for path in finals if path == out or path.suffix == ".json" or (folder / path.name).exists()]  # fmt: skip
         record: dict[str, Any] = {
             "software": f"gsigpu {__version__}",
             "command": COMMAND,
@@ -183,17 +207,21 @@ def write_phases(
 
 def phase_files(
     out: Path,
-    phases: Sequence[str],
+    phases: Mapping[str, Measurand],
     *,
     with_wide: bool = False,
     with_dicom: bool = False,
     with_plot: bool = False,
 ) -> list[Path]:
-    """The files of a table of several phases, the table last. Raises SettingsError if `out` is no .csv or .parquet."""
+    """The files of a table of several phases, the table last.
+
+    phases : phase -> what is measured in it
+    Raises SettingsError if `out` is no .csv or .parquet.
+    """
     *shared, table = files_beside(out, with_wide=with_wide)
-    for phase in phases:
+    for phase, measurand in phases.items():
         path = _name_of_phase(out, phase)
-        shared += files_beside(path, with_dicom=with_dicom, with_plot=with_plot)[1:-1]
+        shared += files_of(measurand, path, with_dicom=with_dicom, with_plot=with_plot)[1:-1]
     return [*shared, table]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gsigpu.backends import BackendName
 from gsigpu.caution import Caution
-from gsigpu.dicom.model import Study
+from gsigpu.dicom.model import Plane, SpectralStack, Study
 from gsigpu.dicom.reading import card_frames
 from gsigpu.pipeline.choose_stack import ChosenStack, choose_stack
 from gsigpu.pipeline.measure.air import lesions_in_air, without_air
@@ -62,23 +62,65 @@ def measure_study(
     Raises InputError and its kinds, SettingsError, BackendError. A lesion that cannot be measured is among `failures`
     and in the table; the first failure is raised where nothing is left to measure.
     """
+    n_workers = n_workers or default_workers()
+    job = measure_job(
+        study,
+        masks,
+        settings=settings,
+        labels=labels,
+        phase=phase,
+        series=series,
+        energies_kev=energies_kev,
+        overrides=(energy_overrides, phase_overrides, kind_overrides),
+        backend=backend,
+        n_workers=n_workers,
+        watcher=watcher,
+    )
+    return measured(job, n_workers=n_workers, watcher=watcher)
+
+
+def measure_job(
+    study: Path | str | Study,
+    masks: MaskFiles,
+    *,
+    settings: MeasureSettings | None = None,
+    labels: CaseLabels | None = None,
+    phase: str | None = None,
+    series: Sequence[str] = (),
+    energies_kev: Sequence[float] = (),
+    overrides: tuple[
+        Mapping[str, float] | None, Mapping[str, str] | None, Mapping[str, str] | None
+    ] = (None, None, None),
+    backend: BackendName = "auto",
+    n_workers: int | None = None,
+    watcher: Watcher = SILENT,
+) -> MeasureJob:
+    """What `measure_study` does before it reads the slices, for it and for `--dry-run`.
+
+    overrides : of energies, phases and kinds, by series
+    Raises what `measure_study` raises before it reads the slices.
+    """
     settings = settings or MeasureSettings()
     processor = Processor(backend)
+    energy, phase_of, kind = overrides
     chosen = choose_stack(
         study,
         phase=phase,
         series=series,
         energies_kev=energies_kev,
-        energy_overrides=energy_overrides,
-        phase_overrides=phase_overrides,
-        kind_overrides=kind_overrides,
+        energy_overrides=energy,
+        phase_overrides=phase_of,
+        kind_overrides=kind,
         watcher=watcher,
     )
-    n_workers = n_workers or default_workers()
-    shared = SharedRegions(masks, settings.regions, n_workers=n_workers)
-    job = MeasureJob(
+    shared = SharedRegions(masks, settings.regions, n_workers=n_workers or default_workers())
+    return MeasureJob(
         chosen, masks, settings=settings, labels=labels, processor=processor, shared=shared
     )
+
+
+def measured(job: MeasureJob, *, n_workers: int, watcher: Watcher) -> Measurement:
+    """Reads the slices of a job, and finishes it."""
     read_from = perf_counter()
     with watcher.stage("measure") as progress:
         gather(job.gatherer, n_workers=n_workers, progress=progress)
@@ -89,6 +131,7 @@ class MeasureJob:
     """A measurement of a stack: ready to take slices, which `gather` or the pass of `map` brings, then to be finished.
 
     gatherer : takes the voxels of slices
+    collected : the masks
     layout : the regions as they were made; what the voxels say of air is not in it yet
     """
 
@@ -119,7 +162,7 @@ class MeasureJob:
         )
         self.measurand = Measurand(chosen.study, stack, settings.parameters, store)
         shared = shared or SharedRegions(masks, settings.regions)
-        self._collected, self.layout = shared.of(
+        self.collected, self.layout = shared.of(
             chosen.study, stack, signed=signed_distances(processor)
         )
         self.gatherer = Gatherer(
@@ -134,9 +177,19 @@ class MeasureJob:
         self._mask_seconds = perf_counter() - begun
 
     @property
-    def mask_files(self) -> list[Path]:
-        """What was read of the masks."""
-        return [*(path for _, path in self._collected.files), *self._collected.parts]
+    def stack(self) -> SpectralStack:
+        """Of the phase that is measured."""
+        return self._chosen.stack
+
+    @property
+    def planes(self) -> list[Plane]:
+        """What is read: the slices that the regions touch."""
+        return [series.planes[z] for series in self.measurand.series for z in self.gatherer.slices]
+
+    @property
+    def warnings(self) -> list[Caution]:
+        """What is to be known before a slice is read, beside the warnings of the study."""
+        return [*self.measurand.warnings, *self.collected.warnings, *self.layout.warnings]
 
     def finish(self, *, seconds_of_reading: float) -> Measurement:
         """The measurement, once all slices that the regions touch were taken."""
@@ -148,7 +201,7 @@ class MeasureJob:
     def _finish(self, seconds_of_reading: float) -> Measurement:
         begun = perf_counter()
         chosen, stack, settings = self._chosen, self._chosen.stack, self._settings
-        measurand, collected = self.measurand, self._collected
+        measurand, collected = self.measurand, self.collected
         layout, gathered = without_air(self.layout, self.gatherer.result(), measurand.energies_kev)
         numbers = region_numbers(layout, gathered, measurand, self._processor)
         table = measurement_rows(

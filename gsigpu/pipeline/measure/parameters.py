@@ -152,6 +152,12 @@ class Measurand:
         """The series that stands for the measurement: that of the CT value, or the nearest to its energy."""
         return self._conventional or reading_series(self._stack, self._ct_value_kev)
 
+    @property
+    def has_one_rescale(self) -> bool:
+        """Whether `reference_series` has one rescale for all slices, which is all that a presentation state holds."""
+        planes = self.reference_series.planes
+        return len({(plane.slope, plane.intercept) for plane in planes}) == 1
+
     def reference_notes(self) -> list[Caution]:
         """That `reference_series` is not at the energy of the CT value, where the stack has none there."""
         if self._conventional is not None:

@@ -16,8 +16,10 @@ from gsigpu.errors import OutputError
 from gsigpu.masks.read_files import content_digest
 from gsigpu.output.staging import staged_files
 from gsigpu.pipeline.choose_stack import require_dicom
+from gsigpu.pipeline.measure.collected_masks import CollectedMasks
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.parameters import Measurand
 from gsigpu.tables.measurement_table import require_suffix, wide, write_table
 from gsigpu.version import __version__
 
@@ -54,6 +56,20 @@ def files_beside(
         *(out.with_suffix(_BESIDE[what]) for what, is_asked in is_asked_of.items() if is_asked),
         out,
     ]
+
+
+def files_of(
+    measurand: Measurand,
+    out: Path,
+    *,
+    with_wide: bool = False,
+    with_dicom: bool = False,
+    with_plot: bool = False,
+) -> list[Path]:
+    """The files that a measurement leaves, the table last: `files_beside`, where there can be a presentation state."""
+    files = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
+    presentation = out.with_suffix(_BESIDE["presentation"])
+    return [path for path in files if path != presentation or measurand.has_one_rescale]
 
 
 def was_measured(path: Path, out: Path) -> bool:
@@ -110,8 +126,10 @@ def write_measurement(
     """
     out = Path(out)
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
-    finals = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
-    read = require_no_mask(finals, measurement)
+    finals = files_of(
+        measurement.measurand, out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot
+    )
+    read = require_no_mask(finals, measurement.masks)
     with (
         replaced(out, keep=read, overwrite=overwrite) as written,
         staged_files(
@@ -124,8 +142,6 @@ def write_measurement(
         notes = write_beside(
             measurement, folder / out.name, with_dicom=with_dicom, with_plot=with_plot
         )
-        if not (folder / beside["presentation"].name).exists():
-            finals = [path for path in finals if path != beside["presentation"]]
         record = provenance(measurement, masks, files=[path.name for path in finals], notes=notes)
         text = json.dumps(record, indent=2)
         (folder / beside["json"].name).write_text(text + "\n", "utf-8")
@@ -133,14 +149,9 @@ def write_measurement(
     return [out, *finals[:-1]]
 
 
-def require_no_mask(finals: Sequence[Path], measurement: Measurement) -> set[Path]:
+def require_no_mask(finals: Sequence[Path], masks: CollectedMasks) -> set[Path]:
     """The mask files that were read; raises OutputError where an output would be written over one of them."""
-    masks_read = [
-        *(path for _, path in measurement.masks.files),
-        *(path for _, path in measurement.masks.named_files),
-        *measurement.masks.parts,
-    ]
-    read = {path.resolve() for path in masks_read}
+    read = {path.resolve() for path in masks.paths}
     for path in finals:
         if path.resolve() in read:
             raise OutputError(
@@ -161,7 +172,6 @@ def write_beside(
         require_dicom(measurement.stack, "--dicom", "leave --dicom out")
         from gsigpu.pipeline.measure.dicom_results import (
             dicom_notes,
-            has_presentation,
             write_dicom,
         )
 
@@ -171,7 +181,7 @@ def write_beside(
             measurement,
             table.with_suffix(_BESIDE["seg"]),
             table.with_suffix(_BESIDE["sr"]),
-            presentation if has_presentation(measurement) else None,
+            presentation if measurement.measurand.has_one_rescale else None,
         )
     if with_plot:
         from gsigpu.pipeline.measure.profile_plot import save_profiles
