@@ -13,6 +13,9 @@ COMPRESSIONS = ("htj2k", "jpeg-ls", "rle")
 # The table beside the maps of `map --mask`; the same name with .json tells how it was made.
 MEASUREMENTS = "measurements.csv"
 
+# What may draw masks that nobody gives.
+PROGRAMS = ("totalsegmentator",)
+
 # Regions: of each lesion, and those that lesions are compared with.
 LESION_REGIONS = ("lesion", "rim", "core", "perilesional")
 REFERENCE_REGIONS = ("parenchyma", "aorta")

@@ -35,6 +35,7 @@ GsigpuError
 ├── BackendError               the processor asked for
 │   ├── GpuUnavailable
 │   └── DeviceOutOfMemory
+├── ProgramFailed              a program of others that was called
 └── MissingDependency          an optional package is not installed
 """
 
@@ -202,6 +203,10 @@ class GpuUnavailable(BackendError):
 
 class DeviceOutOfMemory(BackendError):
     """Even one slice does not fit on the device."""
+
+
+class ProgramFailed(GsigpuError):
+    """A program of others was called, and failed or left something else than it should."""
 
 
 class MissingDependency(GsigpuError):

@@ -14,6 +14,7 @@ LAYERS = (
     ("pipeline",),
     (
         "archives",
+        "automatic_masks",
         "dicom",
         "masks",
         "registration",

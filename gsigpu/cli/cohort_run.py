@@ -30,7 +30,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 # Options that are fields of the run's settings by the same name.
 _BY_THEIR_NAME = (
     "split_lesions", "any_mask_phase", "fill_between", "threshold", "mask_position", "mask_phase", "register",
-    "allow_overlap", "maps", "map_format", "pictures", "review", "study_pages",
+    "segment", "allow_overlap", "maps", "map_format", "pictures", "review", "study_pages",
 )  # fmt: skip
 # Option -> the field of the run's settings or rules that it sets.
 _FIELDS = {
@@ -165,6 +165,7 @@ def cohort_run(
     mask_position: measure_options.MaskPosition = "",
     mask_phase: measure_options.MaskPhase = "",
     register: measure_options.Register = False,
+    segment: measure_options.Segment = "",
     allow_overlap: Annotated[
         bool,
         typer.Option(
@@ -272,6 +273,7 @@ def cohort_run(
         mask_position=measure_options.position_choice(mask_position),
         mask_phase=mask_phase,
         register=register,
+        segment=segment,
         allow_overlap=allow_overlap,
         patterns=patterns,
     )

@@ -82,6 +82,7 @@ def map_command(
     mask_phase: measure_options.MaskPhase = "",
     register: measure_options.Register = False,
     mask_position: measure_options.MaskPosition = "",
+    segment: measure_options.Segment = "",
     outside: Annotated[
         options.Outside | None,
         typer.Option(
@@ -148,6 +149,7 @@ def map_command(
             drawn_on=mask_phase,
             register=register,
             position=mask_position,
+            segment=segment,
         )
         companions: list[MeasureCompanion | None] = []
 
@@ -181,6 +183,7 @@ def map_command(
             "watcher": watcher,
         }
         if dry_run:
+            measure_options.require_drawn(segment)
             from gsigpu.pipeline.dry_run import dry_map
 
             planned = dry_map(
@@ -227,7 +230,7 @@ def map_command(
 
     studies = several_studies.named_studies(folders)
     if len(studies) > 1:
-        if mask:
+        if mask or segment:
             raise SettingsError(
                 "masks are those of one study, and several are given",
                 remedy="measure them with gsigpu cohort run",
@@ -272,7 +275,7 @@ def _companion(
     masks : as for `measure_options.mask_files`
     Raises SettingsError for what is said of masks where there is none.
     """
-    if not masks["lesions"]:
+    if not (masks["lesions"] or masks["segment"]):
         if any(masks.values()):
             raise SettingsError("no mask of lesions", remedy="name one with --mask")
         return None

@@ -65,6 +65,7 @@ def measure_command(
     mask_phase: measure_options.MaskPhase = "",
     register: measure_options.Register = False,
     mask_position: measure_options.MaskPosition = "",
+    segment: measure_options.Segment = "",
     region: measure_options.NamedRegions = None,
     regions: measure_options.Regions,
     perilesional: measure_options.Perilesional = "0-5",
@@ -166,6 +167,7 @@ def measure_command(
         register=register,
         position=mask_position,
         regions=named_regions(region),
+        segment=segment,
     )
     if dicom and masks.regions:
         raise SettingsError(
@@ -199,6 +201,7 @@ def measure_command(
     }
     beside = {"with_wide": wide, "with_dicom": dicom, "with_plot": plot}
     if dry_run:
+        measure_options.require_drawn(segment)
         from gsigpu.pipeline.dry_run import dry_measure
 
         planned = dry_measure(
@@ -289,6 +292,10 @@ def as_record(
         "phase": measurement.stack.phase,
         "n_rows": len(measurement.rows),
         "lesions": [layout.lesion.lesion_id for layout in measurement.layout.lesions],
+        "automatic_masks": [
+            {**mask.as_dict, "folder": None if mask.folder is None else str(mask.folder)}
+            for mask in measurement.masks.automatic
+        ],
         "roles": [asdict(region_role) for region_role in measurement.masks.roles],
         "n_slices_read": len(measurement.slices),
         "backend": measurement.backend,
@@ -309,6 +316,7 @@ def summary(measurement: Measurement, written: list[Path]) -> str:
         f"read     {len(measurement.slices)} of {stack.geometry.shape[0]} slices, {len(measurement.measurand.series)} series"
         + (f", phase {stack.phase}" if stack.phase else ""),
         f"regions  {_roles(measurement)}",
+        *_drawn_by_program(measurement),
         *(["backend  GPU"] if measurement.backend == "gpu" else []),
         *(
             f"vendor   {vendor.parameter} = {vendor.factor:.3f} x computed {vendor.offset_mg_per_ml:+.3f} mg/mL, correlation {vendor.correlation:.3f}"
@@ -328,6 +336,16 @@ def _roles(measurement: Measurement) -> str:
     ]
     n = len(masks.lesions)
     return ", ".join([f"{n} lesion{'s' if n != 1 else ''}", *others])
+
+
+def _drawn_by_program(measurement: Measurement) -> list[str]:
+    """A line per folder of masks that a program drew, and one of those that came by a file, unchanged."""
+    of: dict[str, list[str]] = {}
+    for mask in measurement.masks.automatic:
+        seen = "" if mask.energy_kev is None else f" on {mask.energy_kev:g} keV"
+        where = "given" if mask.folder is None else str(mask.folder)
+        of.setdefault(f"{mask.program} {mask.version} {mask.task}{seen}, unedited: {where}", []).append(mask.region)  # fmt: skip
+    return [f"drawn by {told} ({', '.join(regions)})" for told, regions in of.items()]
 
 
 def lesion_table(rows: Sequence[MeasurementRow]) -> str:

@@ -145,6 +145,14 @@ MaskPosition = Annotated[
 ]
 
 
+Segment = Annotated[
+    str,
+    typer.Option(
+        "--segment",
+        metavar="totalsegmentator",
+        help="The program, installed on its own, that draws what no mask is given of: lesions, liver, vessels, aorta.",
+    ),
+]
 LesionMasks = Annotated[
     list[Path] | None,
     typer.Option(
@@ -173,6 +181,7 @@ def mask_files(
     drawn_on: str,
     register: bool,
     regions: Sequence[tuple[str, Path]] = (),
+    segment: str = "",
 ) -> MaskFiles:
     """The masks that the options name.
 
@@ -195,7 +204,17 @@ def mask_files(
         drawn_on=drawn_on,
         register=register,
         regions=tuple(regions),
+        segment=segment,
     )
+
+
+def require_drawn(segment: str) -> None:
+    """Raises SettingsError for a dry run whose masks are yet to be drawn."""
+    if segment:
+        raise SettingsError(
+            "--dry-run has no masks drawn, and cannot tell which slices they will touch",
+            remedy="leave --segment out, or --dry-run",
+        )
 
 
 def role_map(

@@ -12,6 +12,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Masks": (
         "--mask", "--region", "--liver-mask", "--vessel-mask", "--aorta-mask", "--normal-mask", "--role", "--roles", "--name",
         "--split-lesions", "--any-mask-phase", "--mask-position", "--fill-between", "--threshold", "--mask-phase", "--register",
+        "--segment",
         "--allow-overlap",
     ),
     "What to compute": (

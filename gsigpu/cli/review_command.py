@@ -63,6 +63,7 @@ def review_command(
     mask_phase: measure_options.MaskPhase = "",
     register: measure_options.Register = False,
     mask_position: measure_options.MaskPosition = "",
+    segment: measure_options.Segment = "",
     case: Annotated[
         str, typer.Option("--case", help="The case's name on the page; the folder's if not given.")
     ] = "",
@@ -105,7 +106,7 @@ def review_command(
 
     if out is None and not serve:
         raise SettingsError("nothing says where the page goes", remedy="add -o OUT, or --serve")
-    has_masks = any((mask, liver_mask, vessel_mask, aorta_mask))
+    has_masks = any((mask, liver_mask, vessel_mask, aorta_mask, segment))
     masks = measure_options.mask_files(
         lesions=mask,
         liver=liver_mask,
@@ -122,6 +123,7 @@ def review_command(
         drawn_on=mask_phase,
         register=register,
         position=mask_position,
+        segment=segment,
     )
     watcher = TerminalWatcher(
         {

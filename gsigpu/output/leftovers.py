@@ -41,6 +41,12 @@ def is_unfinished_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a file or folder is unfinished output of a run that has ended."""
+    match = _NAME.fullmatch(path.name)
+    return match is not None and is_abandoned(path, match["host"], int(match["pid"]))
+
+
 def warn_of_leftovers(folder: Path) -> None:
     """Warns of what killed runs left in a folder, and how to remove it or get it back.
 
@@ -52,7 +58,7 @@ def warn_of_leftovers(folder: Path) -> None:
         return
     for path in paths:
         match = _NAME.fullmatch(path.name)
-        if match is None or not is_abandoned(path, match["host"], int(match["pid"])):
+        if match is None or not is_leftover(path):
             continue
         if match["what"] == "partial":
             text = f"{path} is partial output of a run that was killed; remove it with: {_remove(path)}"

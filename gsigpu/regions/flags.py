@@ -17,7 +17,7 @@ NO_LIVER_MASK = "no-liver-mask"
 AIR_LEFT_OUT = "air-left-out"
 NO_VALID = "no-valid-voxels"
 UNIT_UNKNOWN = "unit-unknown"
-_EMPTY, _FAILED = "-empty", "failed:"
+_EMPTY, _FAILED, _AUTOMATIC = "-empty", "failed:", "automatic:"
 
 MEANINGS = {
     FEW_VOXELS: "fewer than 10 voxels: noise of 12 HU leaves a standard error of 4 HU and more",
@@ -38,6 +38,7 @@ MEANINGS = {
     f"core{_EMPTY}": "the lesion has no voxel deeper than the rim",
     f"perilesional{_EMPTY}": "no voxel around the lesion is liver and no other lesion's",
     f"profile{_EMPTY}": "no shell has a voxel",
+    f"{_AUTOMATIC}PROGRAM-VERSION": "a mask that it rests on is as a program drew it: nobody has changed it",
     f"{_FAILED}REASON": "the lesion or region could not be measured; the reason is the error's name",
 }
 
@@ -58,3 +59,12 @@ def failed(code: str) -> str:
     'failed:empty-mask'
     """
     return f"{_FAILED}{code}"
+
+
+def automatic(program: str, version: str) -> str:
+    """The flag of what rests on a mask that a program drew and nobody changed.
+
+    >>> automatic("TotalSegmentator", "2.18.0")
+    'automatic:totalsegmentator-2.18.0'
+    """
+    return f"{_AUTOMATIC}{program.lower()}-{version}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gsigpu.caution import Caution
 from gsigpu.choices import LESION_REGIONS, REGIONS
@@ -75,10 +75,14 @@ class RegionSettings:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Lesion:
-    """A lesion as it is called in the tables, and its mask."""
+    """A lesion as it is called in the tables, and its mask.
+
+    flags : of where the mask is from
+    """
 
     lesion_id: str
     mask: RegionMask
+    flags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Without the lesion's id, which may name a person."""
@@ -90,6 +94,7 @@ class StudyMasks:
     """Masks of one study by role; liver and the like are None where none is given.
 
     named : (name, mask) of further regions of the study, measured as they are
+    organ_flags : name of a field -> flags of where its mask is from
     """
 
     lesions: tuple[Lesion, ...]
@@ -98,6 +103,12 @@ class StudyMasks:
     aorta: RegionMask | None = None
     normal: RegionMask | None = None
     named: tuple[tuple[str, RegionMask], ...] = ()
+    organ_flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def flags_of(self, *organs: str) -> tuple[str, ...]:
+        """The flags of what some of the organs' masks make, each once."""
+        present = [organ for organ in organs if getattr(self, organ) is not None]
+        return tuple(dict.fromkeys(f for organ in present for f in self.organ_flags.get(organ, ())))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -254,12 +265,15 @@ def _of_lesion(
         perilesional_mm=settings.perilesional_mm,
         field=field,
     )
-    of_lesion = tuple(
-        flag
-        for flag in parts.flags
-        if not flag.startswith(f"{flags.FEW_VOXELS}:") and flag != flags.THICK_SLICES
+    of_lesion = (
+        *lesion.flags,
+        *(
+            flag
+            for flag in parts.flags
+            if not flag.startswith(f"{flags.FEW_VOXELS}:") and flag != flags.THICK_SLICES
+        ),
     )
-    no_liver = () if masks.liver is not None else (flags.NO_LIVER_MASK,)
+    no_liver = masks.flags_of("liver") if masks.liver is not None else (flags.NO_LIVER_MASK,)
     made: list[MeasuredRegion] = []
     missing: list[MissingRegion] = []
     for name in LESION_REGIONS:
@@ -277,7 +291,7 @@ def _of_lesion(
                 lesion_id=lesion.lesion_id,
                 region=name,
                 mask=parts.regions[name],
-                flags=(*of_lesion, *few, *thick, *outward),
+                flags=_once(*of_lesion, *few, *thick, *outward),
             )
         )
     if has_profile:
@@ -298,7 +312,9 @@ def _of_lesion(
                 region="profile",
                 mask=shell,
                 distance_mm=distance_mm,
-                flags=(*in_plane, *_few(shell), *(no_liver if distance_mm > 0 else ())),
+                flags=_once(
+                    *lesion.flags, *in_plane, *_few(shell), *(no_liver if distance_mm > 0 else ())
+                ),
             )
             for distance_mm, shell in shells
         ]
@@ -339,11 +355,14 @@ def _reference_regions(
     elif liver.n_voxels == 0:
         absent["parenchyma"] = (_NONE_LEFT, "give --normal-mask (a column of a manifest)")
     else:
-        regions.append(MeasuredRegion("", "parenchyma", trimmed(liver), flags=_few(liver)))
+        organs = ("liver", "vessels", "aorta") if masks.normal is None else ("normal",)
+        marks = (*_few(liver), *masks.flags_of(*organs))
+        regions.append(MeasuredRegion("", "parenchyma", trimmed(liver), flags=marks))
     if masks.aorta is None:
         absent["aorta"] = ("no aorta is measured", "give --aorta-mask (a column of a manifest)")
     elif "aorta" in settings.regions:
-        regions.append(MeasuredRegion("", "aorta", masks.aorta, flags=_few(masks.aorta)))
+        marks = (*_few(masks.aorta), *masks.flags_of("aorta"))
+        regions.append(MeasuredRegion("", "aorta", masks.aorta, flags=marks))
     return regions, absent
 
 
@@ -384,3 +403,7 @@ def _parenchyma(
 
 def _few(mask: RegionMask) -> tuple[str, ...]:
     return (flags.FEW_VOXELS,) if mask.n_voxels < FEW_VOXELS else ()
+
+
+def _once(*words: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(words))

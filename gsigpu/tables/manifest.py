@@ -17,7 +17,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,15 +122,19 @@ class ManifestProblems(InputError):
         return type(self), (Path(self.where or ""), self.problems)
 
 
-def read_manifest(path: Path, *, skip_missing: bool = False, case: str = "") -> list[ManifestRow]:
+def read_manifest(
+    path: Path, *, skip_missing: bool = False, case: str = "", needs_masks: bool = True
+) -> list[ManifestRow]:
     """The rows of a manifest.
 
     case : whose files are looked for, so that a call for one of ten thousand cases does not look for all; "" for all
+    needs_masks : every row names a mask; else the column and its cells may be empty or absent
     skip_missing : a row whose study or mask is not there is no problem of the manifest; `missing` names them
     Raises ManifestProblems with everything that is wrong, InputError if the file cannot be read.
     """
     header, records = read_cells(path)
-    missing = [name for name in REQUIRED if name not in header]
+    required = [name for name in REQUIRED if needs_masks or name != "mask"]
+    missing = [name for name in required if name not in header]
     problems = [f"no column {name}" for name in missing]
     problems += [
         f"unknown column {name!r}: {likely!r} is meant? Rename it"
@@ -155,7 +159,10 @@ def read_manifest(path: Path, *, skip_missing: bool = False, case: str = "") -> 
             name: cell if name in _OF_FILES else unicodedata.normalize("NFC", cell)
             for name, cell in zip(header, cells, strict=True)
         }
-        row, row_problems = _row(line, by_name, path.parent, skip_missing=skip_missing, case=case)
+        by_name.setdefault("mask", "")
+        row, row_problems = _row(
+            line, by_name, path.parent, required, skip_missing=skip_missing, case=case
+        )
         problems += [f"line {line}: {text}" for text in row_problems]
         if row is not None:
             rows.append(row)
@@ -177,15 +184,23 @@ def _bare(name: str) -> str:
 
 
 def _row(
-    line: int, cells: dict[str, str], folder: Path, *, skip_missing: bool, case: str
+    line: int,
+    cells: dict[str, str],
+    folder: Path,
+    required: Sequence[str],
+    *,
+    skip_missing: bool,
+    case: str,
 ) -> tuple[ManifestRow | None, list[str]]:
     """A row, or None, and what is wrong with it."""
     problems = [
         f"{name} is empty"
-        for name in REQUIRED
+        for name in required
         if not cells[name] and not (skip_missing and name in ("study", "mask"))
     ]
-    missing = [name for name in ("study", "mask") if skip_missing and not cells[name]]
+    missing = [
+        name for name in ("study", "mask") if skip_missing and name in required and not cells[name]
+    ]
     is_looked_at = not case or cells["case_id"] == case
 
     def existing(name: str, text: str, is_there: Callable[[Path], bool]) -> Path:

@@ -32,6 +32,7 @@ PRINTED_BY = (
     ("cli/volume_options", STUDY[:2]),
     ("cli/several_studies", STUDY[:1]),
     ("vmi_volumes", STUDY[:2]),
+    ("automatic_masks", CARRYING),
     ("backends", ("gsigpu map",)),
     ("dicom/writing", ("gsigpu map",)),
     ("dicom/study/stack", STUDY),

@@ -6,6 +6,7 @@ import pytest
 
 from gsigpu import errors
 from tests.pipeline.cohort_run import test_setting_remedies as of_cohort
+from tests.pipeline.measure import test_automatic_regions as of_automatic
 from tests.pipeline.measure import test_carried_masks as of_carried
 from tests.pipeline.measure import test_measure_phases as of_phases
 from tests.pipeline.measure import test_named_regions as of_named
@@ -16,6 +17,7 @@ from tests.support.remedies import PACKAGE, errors_without_remedy, printed_remed
 
 SOURCES = [
     *sorted((PACKAGE / "masks").glob("*.py")),
+    *sorted((PACKAGE / "automatic_masks").glob("*.py")),
     *sorted((PACKAGE / "regions").glob("*.py")),
     *sorted((PACKAGE / "registration").glob("*.py")),
     # But for a GPU without room, which tests/pipeline/measure/test_backend.py has.
@@ -49,6 +51,7 @@ LINES = [
     *(line for _, line, _ in of_settings.OF_PYTHON.values()),
     *(problem.line for problem in of_cohort.PROBLEMS.values()),
     *IN_COHORT,
+    *of_automatic.LINES,
     *of_carried.LINES,
     *of_phases.LINES,
     *of_named.LINES,

@@ -384,6 +384,7 @@ def _mask_files(row: ManifestRow, task: StudyTask, redact: Redactor) -> MaskFile
         position=task.settings.mask_position,
         drawn_on=drawn_on,
         register=task.settings.register and bool(drawn_on),
+        segment=task.settings.segment,
         maps_in_file=True,
         called=redact.region,
     )

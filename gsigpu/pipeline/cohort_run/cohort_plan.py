@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gsigpu.errors import InputError, OutputError, SettingsError
+from gsigpu.errors import InputError, MissingDependency, OutputError, SettingsError
 from gsigpu.pipeline.cohort_run.checks import CohortOptions, check_settings
 from gsigpu.pipeline.cohort_run.child_process import call_isolated
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings, by_study
@@ -120,7 +120,13 @@ def plan_cohort(
     check_settings(settings, options, rules, is_pseudonymous=pseudonyms is not None)
     # In a child: a manifest, a study or a mask may lie on a mount that hangs.
     all_rows: list[ManifestRow] = call_isolated(
-        _looked_at, manifest, out, options.skip_missing, options.case, wait=wait
+        _looked_at,
+        manifest,
+        out,
+        options.skip_missing,
+        options.case,
+        not settings.segment,
+        wait=wait,
     )
     _require_phase_of_masks(all_rows, settings)
     lines = _lines_of_case(all_rows, options.case, manifest)
@@ -175,7 +181,11 @@ def settle(
     settings, rules, changes = settled(
         recorded, settings, rules, named=named, may_change=options.change_settings
     )
-    settings = replace(settings, pseudonymous=bool(pseudonyms))
+    settings = replace(
+        settings,
+        pseudonymous=bool(pseudonyms),
+        segment_version=_program_version(settings, recorded, options),
+    )
     if recorded is not None and options.retry_failed and settings.key != recorded.settings.key:
         raise SettingsError(
             f"with other settings every row is measured anew ({', '.join(changes)})",
@@ -184,10 +194,36 @@ def settle(
     return settings, rules, changes
 
 
+def _program_version(
+    settings: CohortSettings, recorded: RunRecord | None, options: CohortOptions
+) -> str:
+    """Of the program that draws masks, "" where none does.
+
+    Raises MissingDependency where it is not there at the first call, SettingsError where it is another than then.
+    """
+    if not settings.segment:
+        return ""
+    before = "" if recorded is None else recorded.settings.segment_version
+    from gsigpu.automatic_masks.totalsegmentator import PROGRAM, installed
+
+    try:
+        version = before if options.join and before else installed().version
+    except MissingDependency:
+        if not before:
+            raise
+        return before  # what is measured needs it no more, and what is not fails by itself
+    if before and version != before and not options.change_settings:
+        raise SettingsError(
+            f"the run was begun with {PROGRAM} {before}, and {version} is installed",
+            remedy="install that version, or add --change-settings",
+        )
+    return version
+
+
 def _looked_at(
-    manifest: Path, out: Path, skip_missing: bool, case: str
+    manifest: Path, out: Path, skip_missing: bool, case: str, needs_masks: bool
 ) -> list[ManifestRow]:  # called in a child
-    rows = read_manifest(manifest, skip_missing=skip_missing, case=case)
+    rows = read_manifest(manifest, skip_missing=skip_missing, case=case, needs_masks=needs_masks)
     require_outside(out, {row.study for row in rows if not case or row.case_id == case})
     return rows
 

@@ -28,6 +28,8 @@ class CohortSettings:
     pictures : of each row
     review : a card of every lesion, and the gallery of all
     study_pages : the study page of every row, which its cards lead to; there is no page without cards
+    segment : the program that draws what a row has no mask of; a row's cell of `mask` may then be empty
+    segment_version : of that program; it follows from what is installed, and masks of two versions are not mixed
     split_lesions, any_mask_phase, fill_between, threshold, mask_position, mask_phase, register : as of `gsigpu measure`; a row may
         name the phase of its masks itself, and where none is named nothing is carried
     allow_overlap : measure lesions that lie almost wholly in another, which are refused otherwise
@@ -48,6 +50,8 @@ class CohortSettings:
     mask_position: PositionChoice | None = None
     mask_phase: str = ""
     register: bool = False
+    segment: str = ""
+    segment_version: str = ""
     allow_overlap: bool = False
     patterns: Path | None = None
     pseudonymous: bool = False

@@ -187,7 +187,7 @@ def _shown(value: Any) -> str:
 
 
 def _leaves(settings: CohortSettings | None, rules: InclusionRules | None) -> dict[str, Any]:
-    """Dotted names of all fields and their values; `pseudonymous` is told by the key alone."""
+    """Dotted names of all fields and their values; what nobody chooses by name is told elsewhere."""
     leaves: dict[str, Any] = {}
 
     def walk(prefix: str, part: Any) -> None:
@@ -195,7 +195,7 @@ def _leaves(settings: CohortSettings | None, rules: InclusionRules | None) -> di
             value = getattr(part, field.name)
             if is_dataclass(value):
                 walk(f"{prefix}{field.name}.", value)
-            elif field.name != "pseudonymous":
+            elif field.name not in ("pseudonymous", "segment_version"):
                 leaves[f"{prefix}{field.name}"] = value
 
     if settings is not None:

@@ -115,7 +115,8 @@ def _carried(
         if lesion.possible_offset_mm > DOUBTFUL_MM
     ]
     laid_masks = StudyMasks(
-        tuple(lesions),
+        organ_flags=masks.organ_flags,
+        lesions=tuple(lesions),
         liver=organ(masks.liver),
         vessels=organ(masks.vessels),
         aorta=organ(masks.aorta),

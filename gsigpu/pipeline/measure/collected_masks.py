@@ -56,6 +56,35 @@ class CarriedLesion:
 
 
 @dataclass(frozen=True, slots=True)
+class AutomaticMask:
+    """A mask that is as a program drew it.
+
+    region : the lesion's id, or the role of an organ
+    task : the program's model
+    folder : where the program's masks are kept; None where it was found out from the mask alone
+    energy_kev : of the images that the program saw; None likewise
+    """
+
+    region: str
+    program: str
+    version: str
+    task: str
+    folder: Path | None = None
+    energy_kev: float | None = None
+
+    @property
+    def as_dict(self) -> dict[str, object]:
+        """Plain data without the place."""
+        return {
+            "region": self.region,
+            "program": self.program,
+            "version": self.version,
+            "task": self.task,
+            "energy_kev": self.energy_kev,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class CollectedMasks:
     """The masks of a study by role, and what could not be used.
 
@@ -64,6 +93,7 @@ class CollectedMasks:
     digests : SHA-256 of what was read of each of `files`
     phases : of each of `files` that says them, those of the images that it was drawn on
     named_files : (name, file) of regions that the user named
+    automatic : masks that are as a program drew them
     drawn_on, carried : the phase that masks were carried over from, and how each lesion was; "" where none was
     """
 
@@ -91,3 +121,4 @@ class CollectedMasks:
     drawn_on: str = ""
     carried: tuple[CarriedLesion, ...] = ()
     named_files: tuple[tuple[str, Path], ...] = ()
+    automatic: tuple[AutomaticMask, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gsigpu.choices import REGIONS
+from gsigpu.choices import PROGRAMS, REGIONS
 from gsigpu.errors import SettingsError
 from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.roles import RoleMap
@@ -30,6 +30,7 @@ class MaskFiles:
     drawn_on : the phase that the masks were drawn on, "" for the one that is measured
     register : carry the masks from there to the phase that is measured
     regions : (name, file) of further regions of the study, whose statistics are told as they are: no lesion is needed
+    segment : the program that draws what is not given of lesions, liver, vessels and aorta; "" for none
     Every path may be a string, and one file of lesions may stand alone.
     Raises SettingsError where they are to be carried from nowhere.
     """
@@ -50,6 +51,7 @@ class MaskFiles:
     drawn_on: str = ""
     register: bool = False
     regions: tuple[tuple[str, Path], ...] = ()
+    segment: str = ""
 
     def __post_init__(self) -> None:
         """Strings become paths. Raises SettingsError."""
@@ -73,6 +75,11 @@ class MaskFiles:
             raise SettingsError(
                 f"a threshold of {self.threshold:g} lets every voxel in, or none",
                 remedy="give a probability, as --threshold 0.5",
+            )
+        if self.segment not in ("", *PROGRAMS):
+            raise SettingsError(
+                f"unknown program {self.segment!r} to draw masks",
+                remedy=f"use --segment {', '.join(PROGRAMS)}",
             )
         if self.register and not self.drawn_on:
             raise SettingsError(

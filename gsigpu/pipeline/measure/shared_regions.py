@@ -70,7 +70,8 @@ class SharedRegions:
             collected.masks, grid.spacing_mm, grid.shape, self._settings, signed=signed
         )
         # A mask that was refused for this phase may be one of the next, and one that was carried here lies elsewhere there.
-        if not self._files.drawn_on and not any(
+        # And a program draws what it sees in each phase.
+        if not (self._files.drawn_on or self._files.segment) and not any(
             isinstance(failure.error, WrongPhase) for failure in collected.failures
         ):
             self._made.append(

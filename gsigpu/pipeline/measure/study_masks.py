@@ -28,6 +28,7 @@ from gsigpu.pipeline.measure.assign_roles import (
     liver_sized,
     way_to_a_lesion,
 )
+from gsigpu.pipeline.measure.automatic_regions import marked, with_automatic
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure, RegionRole
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.mask_reader import MaskReader
@@ -41,12 +42,12 @@ from gsigpu.tables.text_ids import free_id, text_id
 def collect_masks(
     files: MaskFiles, study: Study, stack: SpectralStack, *, n_workers: int = 1
 ) -> CollectedMasks:
-    """Reads all mask files onto the grid of a stack, so many at once.
+    """Reads all mask files onto the grid of a stack, so many at once, and has drawn what a program is to draw.
 
     Raises SettingsError if no mask is given or an option matches nothing, the error of a liver, vessel, aorta
     or normal mask, and that of the lesion masks where no lesion is left to measure.
     """
-    if not (files.lesions or files.regions):
+    if not (files.lesions or files.regions or files.segment):
         raise SettingsError("no mask of lesions", remedy="name one with --mask")
     organ_files = {
         Role.LIVER: files.liver,
@@ -78,7 +79,10 @@ def collect_masks(
             collector.read_whole(path, role)
         for name, path in files.regions:
             collector.read_named(path, name)
-    return collector.result()
+    collected = collector.result()
+    if files.segment:
+        collected = with_automatic(collected, files, stack, owner)
+    return marked(collected, stack.geometry)
 
 
 class _Collector:

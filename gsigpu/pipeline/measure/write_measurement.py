@@ -258,6 +258,7 @@ def provenance(
         "mask_position": masks.position,
         "mask_phase": measurement.masks.drawn_on,
         "carried": [asdict(lesion) for lesion in measurement.masks.carried],
+        "automatic_masks": [mask.as_dict for mask in measurement.masks.automatic],
         "regions": [asdict(role) for role in measurement.masks.roles],
         "definitions": {
             definition.parameter: {"formula": definition.formula, "ucum": definition.unit.ucum}
