@@ -16,6 +16,7 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients, between_patients
@@ -268,19 +269,22 @@ def group_codes(groups: ArrayLike, order: Sequence[str]) -> Codes:
         raise InputError(
             f"groups {', '.join(map(str, names))}: two or more different names are needed"
         )
-    place = {name: code for code, name in enumerate(names)}
     labels = _text(groups)
-    unknown = sorted(set(labels.tolist()) - set(names))
-    if unknown:
+    code = pd.Index(names, dtype=object).get_indexer(pd.Index(labels, dtype=object))
+    if (code < 0).any():
+        unknown = sorted(set(labels[code < 0].tolist()))
         raise InputError(
             f"unknown groups {', '.join(unknown)}",
             remedy=f"name them beside {', '.join(names)}, or leave their lesions out",
         )
-    return np.array([place[label] for label in labels], dtype=np.intp)
+    return np.asarray(code, np.intp)
 
 
 def _text(labels: ArrayLike) -> NDArray[np.object_]:
-    return np.array([str(label) for label in np.asarray(labels, dtype=object)], dtype=object)
+    array = np.asarray(labels, dtype=object)
+    if pd.api.types.infer_dtype(array, skipna=False) == "string":
+        return array
+    return np.array([str(label) for label in array], dtype=object)
 
 
 def dense(labels: NDArray[np.object_] | Codes) -> Codes:
@@ -289,4 +293,6 @@ def dense(labels: NDArray[np.object_] | Codes) -> Codes:
     >>> dense(np.array([7, 3, 7]))
     array([1, 0, 1])
     """
-    return np.unique(labels, return_inverse=True)[1].astype(np.intp)
+    # By hash, and only the distinct ones sorted: `np.unique` would sort all of them.
+    codes, _ = pd.factorize(labels, sort=True)
+    return np.asarray(codes, np.intp)

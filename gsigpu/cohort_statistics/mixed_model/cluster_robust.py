@@ -113,9 +113,9 @@ class ClusterRobust:
         """Whether the expectation of C V_R Cᵀ, Σ_j (u_jᵀ V_j u_j - v_jᵀ M v_j), falls short of CMCᵀ in any direction."""
         m = self.fit.covariance
         mc = contrasts @ m
-        v = np.einsum("jkl,sl->sjk", self.crossed, mc)
-        kept = np.einsum("sk,jkl,tl->st", mc, self.scores, mc)
-        kept -= np.einsum("sjk,kl,tjl->st", v, m, v)
+        v = np.tensordot(mc, self.crossed, axes=(1, 2))
+        kept = mc @ self.scores.sum(axis=0) @ mc.T
+        kept -= np.tensordot(v @ m, v, axes=((1, 2), (1, 2)))
         size, axes = np.linalg.eigh(mc @ contrasts.T)
         scaled = (axes / np.sqrt(size)).T
         return bool(np.linalg.eigvalsh(scaled @ kept @ scaled.T)[0] < 1.0 - _LOST_SHARE)
@@ -130,9 +130,9 @@ class ClusterRobust:
         q = contrasts.shape[0]
         mc = contrasts @ m
         norm = np.sqrt(np.einsum("sk,kl,sl->s", contrasts, m, contrasts))
-        a = np.einsum("sk,jkl,tl->stj", mc, self.scores, mc)
-        v = np.einsum("jkl,sl->sjk", self.crossed, mc)
-        h = np.einsum("sjk,kl,tjl->stj", v, m, v)
+        a = (np.tensordot(mc, self.scores, axes=(1, 1)) @ mc.T).transpose(0, 2, 1)
+        v = np.tensordot(mc, self.crossed, axes=(1, 2))
+        h = np.einsum("sjl,tjl->stj", v @ m, v)
         spread = np.empty((q, q))
         for s in range(q):
             for t in range(q):
@@ -180,9 +180,23 @@ def cluster_robust(fit: NestedFit) -> ClusterRobust:
 
 def _alike(rows_of: list[Codes], lesions: Codes) -> dict[tuple[int, ...], Codes]:
     """Which rows of a patient are of one lesion -> the patients of whom this holds."""
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for j, rows in enumerate(rows_of):
-        number: dict[int, int] = {}
-        pattern = tuple(number.setdefault(lesion, len(number)) for lesion in lesions[rows].tolist())
-        alike.setdefault(pattern, []).append(j)
-    return {pattern: np.array(patients) for pattern, patients in alike.items()}
+    sizes = np.array([rows.size for rows in rows_of])
+    patient = np.repeat(np.arange(sizes.size), sizes)
+    _, first, lesion = np.unique(
+        lesions[np.concatenate(rows_of)], return_index=True, return_inverse=True
+    )
+    # Lesions of a patient are numbered as they come.
+    by_row = np.argsort(first)
+    owner = patient[first[by_row]]
+    number = np.empty(first.size, np.intp)
+    number[by_row] = np.arange(first.size) - np.searchsorted(owner, owner)
+    numbers = np.split(number[lesion], np.cumsum(sizes)[:-1])
+    alike: dict[tuple[int, ...], Codes] = {}
+    for size in np.unique(sizes):
+        patients = np.flatnonzero(sizes == size)
+        patterns, kind = np.unique(
+            np.array([numbers[j] for j in patients]), axis=0, return_inverse=True
+        )
+        for k, pattern in enumerate(patterns.tolist()):
+            alike[tuple(pattern)] = patients[kind.ravel() == k]
+    return alike

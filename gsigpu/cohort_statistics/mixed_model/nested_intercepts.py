@@ -84,20 +84,24 @@ class _Sums:
         self.patient_grams = np.array(
             [_products(sums[patient_kind == k]) for k in range(self.n_patients.size)]
         )
+        # A row per product that a factor of θ weighs, flat, so that a Gram matrix at θ is one product.
+        size = columns.shape[1] ** 2
+        self._flat_lesions = self.lesion_grams.reshape(n_kinds, size)
+        self._flat_patients = self.patient_grams.reshape(-1, size)
+        self._rows_of = self.lesions_of * self.n_rows
         self.several_rows = bool(n_rows.max() > 1)
         self.several_lesions = bool(np.bincount(patient_of_lesion).max() > 1)
 
     def at(self, theta_patient: float, theta_lesion: float) -> tuple[Array, float]:
         """(columnsᵀ V⁻¹ columns, log|V|)."""
         damp = 1.0 / (1.0 + theta_lesion * self.n_rows)
-        width = self.lesions_of @ (self.n_rows * damp)
+        width = self._rows_of @ damp
         shrink = theta_patient / (1.0 + theta_patient * width)
-        inside = np.tensordot(theta_lesion * damp, self.lesion_grams, axes=1)
-        factors = shrink[:, None, None] * damp[:, None] * damp
-        between = np.tensordot(factors, self.patient_grams, axes=3)
-        log_det = -(self.n_lesions * np.log(damp)).sum()
-        log_det += (self.n_patients * np.log1p(theta_patient * width)).sum()
-        return np.asarray(self.gram - inside - between), float(log_det)
+        factors = shrink[:, None] * np.outer(damp, damp).ravel()
+        taken = (theta_lesion * damp) @ self._flat_lesions + factors.ravel() @ self._flat_patients
+        log_det = -float(self.n_lesions @ np.log(damp))
+        log_det += float(self.n_patients @ np.log1p(theta_patient * width))
+        return np.asarray(self.gram - taken.reshape(self.gram.shape)), log_det
 
 
 def _summed(columns: Array, codes: Codes, n: int = 0) -> Array:
@@ -157,10 +161,17 @@ def fit_nested_intercepts(
         return patient, lesion
 
     def deviance(roots: Array) -> float:
-        _, inner, squares, log_det = split(thetas(roots))
-        if squares <= 0.0:
+        # The last pivot of Cholesky's triangle is what the design leaves of the values, the others give its determinant.
+        gram, log_det = sums.at(*thetas(roots))
+        try:
+            pivots = np.linalg.cholesky(gram).diagonal()
+        except (
+            np.linalg.LinAlgError
+        ):  # no residue of the values, or no determinant, beyond rounding
             return np.inf
-        return float((n - k) * np.log(squares / (n - k)) + log_det + np.linalg.slogdet(inner)[1])
+        squares = pivots[k] ** 2
+        log_inner = 2.0 * np.log(pivots[:k]).sum()
+        return float((n - k) * np.log(squares / (n - k)) + log_det + log_inner)
 
     n_roots = int(several_rows) + int(several_lesions)
     roots = np.zeros(n_roots)

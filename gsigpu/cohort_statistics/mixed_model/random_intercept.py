@@ -134,7 +134,6 @@ class _Sums:
     """Deviance and its slope at any θ, from sums per patient."""
 
     def __init__(self, values: Array, groups: Codes, patients: Codes) -> None:
-        self.y, self.groups, self.patients = values, groups, patients
         n_groups, n_patients = int(groups.max()) + 1, int(patients.max()) + 1
         cells = np.bincount(patients * n_groups + groups, minlength=n_patients * n_groups)
         self.counts = cells.reshape(n_patients, n_groups).astype(np.float64)
@@ -142,17 +141,22 @@ class _Sums:
         self.sums = np.bincount(patients, weights=values, minlength=n_patients)
         self.group_sums = np.bincount(groups, weights=values, minlength=n_groups)
         self.df_residual = values.size - n_groups
+        self.n_lesions = self.counts.sum(axis=0)
+        self.group_means = self.group_sums / self.n_lesions
+        inside = values - self.group_means[groups]
+        self.squares_inside = float(inside @ inside)
 
     def at(self, theta: float) -> tuple[float, float, Array, Array, Array, float, float]:
         """Deviance, its slope, means, (XᵀV⁻¹X)⁻¹, its slope, rᵀV⁻¹r and its slope."""
         shrink = theta / (1.0 + theta * self.sizes)
         damp = 1.0 / (1.0 + theta * self.sizes)
-        information = np.diag(self.counts.sum(axis=0)) - (self.counts.T * shrink) @ self.counts
+        information = np.diag(self.n_lesions) - (self.counts.T * shrink) @ self.counts
         inverse = np.linalg.inv(information)
         mean = inverse @ (self.group_sums - self.counts.T @ (shrink * self.sums))
-        residual = self.y - mean[self.groups]
         per_patient = self.sums - self.counts @ mean
-        squares = float(residual @ residual - (shrink * per_patient) @ per_patient)
+        # Squares of residuals: inside the groups, and of the groups' means about those of the model.
+        squares = self.squares_inside + float(self.n_lesions @ (self.group_means - mean) ** 2)
+        squares -= float((shrink * per_patient) @ per_patient)
         # mean minimises `squares`, so its own slope does not enter.
         squares_slope = -float((damp * per_patient) @ (damp * per_patient))
         information_slope = -(self.counts.T * damp**2) @ self.counts
@@ -246,7 +250,7 @@ def _finish(
         covariance=inverse * residual * scale**2,
         between_variance=theta * residual * scale**2 if identified else np.nan,
         residual_variance=residual * scale**2,
-        n_lesions=sums.counts.sum(axis=0),
+        n_lesions=sums.n_lesions,
         df=df,
         log_variance_slope=inverse_slope * residual * scale**2,
         variance_theta=variance_theta,
