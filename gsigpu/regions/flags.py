@@ -68,3 +68,8 @@ def automatic(program: str, version: str) -> str:
     'automatic:totalsegmentator-2.18.0'
     """
     return f"{_AUTOMATIC}{program.lower()}-{version}"
+
+
+def is_automatic(flag: str) -> bool:
+    """Whether a flag is one of `automatic`."""
+    return flag.startswith(_AUTOMATIC)

@@ -293,6 +293,17 @@ def _ratio_rows(
         if row.statistic == "mean"
     }
     aorta = means.get(("", "aorta", "iodine"))
+    drawn = {
+        region.region: list(filter(flags.is_automatic, region.flags))
+        for region in layout.regions
+        if not region.lesion_id
+    }
+
+    def over(row: MeasurementRow, reference: str) -> MeasurementRow:
+        """A ratio rests on the mask of what it is divided by too."""
+        told = [*filter(None, row.flags.split(";")), *drawn[reference]]
+        return replace(row, flags=";".join(dict.fromkeys(told)))
+
     for region in layout.regions:
         lesion_id, name = region.lesion_id, region.region
         compared = {parameter: means.get((lesion_id, name, parameter)) for parameter in _COMPARED}
@@ -312,12 +323,19 @@ def _ratio_rows(
             )
             if parameter == "iodine" and aorta is not None and name != "aorta":
                 value, definition = ratio(mean, aorta), "iodine / mean iodine of the aorta"
-                yield replace(row, parameter="nic", value=value, definition=definition)
+                yield replace(
+                    over(row, "aorta"), parameter="nic", value=value, definition=definition
+                )
             normal = means.get(("", "parenchyma", parameter))
             if normal is not None and lesion_id:
                 definition = f"{parameter} / mean {parameter} of the parenchyma"
                 value = ratio(mean, normal)
-                yield replace(row, parameter=f"lnr_{parameter}", value=value, definition=definition)
+                yield replace(
+                    over(row, "parenchyma"),
+                    parameter=f"lnr_{parameter}",
+                    value=value,
+                    definition=definition,
+                )
             core = means.get((lesion_id, "core", parameter))
             if name == "rim" and core is not None:
                 yield replace(
