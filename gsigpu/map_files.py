@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.maps.definitions import MapDefinition
+from gsigpu.output.portable_names import portable_name
 
 # Of a Parametric Map, which is one file.
 PARAMETRIC_MAP_SUFFIX = ".dcm"
@@ -24,9 +25,8 @@ def file_name(map_name: str) -> str:
     >>> file_name("lambda-hu[fit:40-100]"), file_name("lambda-hu[60-100/60]")
     ('lambda-hu_fit-40-100', 'lambda-hu_60-100_60')
     """
-    return re.sub(
-        r"[^A-Za-z0-9.-]+", lambda match: "-" if match[0] == ":" else "_", map_name
-    ).strip("_")
+    plain = re.sub(r"[^A-Za-z0-9.-]+", lambda match: "-" if match[0] == ":" else "_", map_name)
+    return portable_name(plain.strip("_"))
 
 
 def plane_bytes(plane: NDArray[Any]) -> memoryview:

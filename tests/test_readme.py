@@ -8,6 +8,7 @@ import pytest
 
 from gsigpu.cli.app import app
 from gsigpu.maps.registry import KNOWN_NAMES
+from tests.support import plain_install, windows_like
 from tests.support.pages import (
     PAGES,
     is_shortened,
@@ -16,19 +17,18 @@ from tests.support.pages import (
     without_what_differs,
 )
 from tests.support.places import ROOT
-from tests.support.plain_install import environment
 
 README = (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """As a user without extras has it: what the tests alone need is hidden from it."""
-    folder = tmp_path_factory.mktemp("demo")
+    """As a user without extras has it, on Windows: what the tests alone need is hidden from it, and what POSIX alone has."""
+    folder, hook = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("hook")
     done = subprocess.run(
         [sys.executable, "-m", "gsigpu", "demo", "demo-output"],
         cwd=folder,
-        env=environment(tmp_path_factory.mktemp("plain")),
+        env=windows_like.environment(hook, plain_install.environment(hook)),
         capture_output=True,
         text=True,
         check=True,

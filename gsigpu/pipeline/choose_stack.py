@@ -14,6 +14,7 @@ from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import SettingsError, TooFewEnergies
 from gsigpu.maps.definitions import nearest
+from gsigpu.output.portable_names import portable_name
 from gsigpu.pipeline.progress import SILENT, Watcher
 
 
@@ -105,7 +106,7 @@ def phase_word(phase: str | None) -> str:
     >>> phase_word("PVP"), phase_word("late/venous"), phase_word(None)
     ('PVP', 'late-venous', 'phase')
     """
-    return re.sub(r"[^\w-]+", "-", phase or "") or "phase"
+    return portable_name(re.sub(r"[^\w-]+", "-", phase or "") or "phase")
 
 
 def only_energies(stack: SpectralStack, energies_kev: Sequence[float]) -> SpectralStack:

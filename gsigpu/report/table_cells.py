@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gsigpu.output.portable_names import portable_name
+
 _DECIMALS = {"ct_value": 1, "iodine": 2, "lambda_hu": 3}
 _NAMES = {"ct_value": "CT value", "iodine": "iodine", "lambda_hu": "λHU"}
 UNIT_NOT_STATED = "unit not stated"
@@ -219,7 +221,7 @@ def file_stem(*parts: str) -> str:
     ('roc_AP_late', 'table_1_lambda_hu_60-100_paper')
     """
     plain = (re.sub(r"[^\w.-]+", "_", part).strip("_") for part in parts)
-    return "_".join(part for part in plain if part)
+    return portable_name("_".join(part for part in plain if part))
 
 
 def unit_name(unit: str) -> str:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from gsigpu.output.portable_names import portable_name
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.measurement_table import COLUMNS
 
@@ -101,7 +102,7 @@ def make_block(
     parts = []
     phases = list(dict.fromkeys(member.row.phase for member in members))
     for phase in phases:
-        path = folder / f"phase={quote(phase, safe='')}" / part_name
+        path = folder / portable_name(f"phase={quote(phase, safe='')}") / part_name
         path.parent.mkdir(exist_ok=True)
         of_phase = table if len(phases) == 1 else table.filter(pc.equal(table["phase"], phase))
         pq.write_table(

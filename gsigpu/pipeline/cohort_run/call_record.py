@@ -6,11 +6,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from gsigpu.pipeline.cohort_run.cohort_plan import CohortPlan
+from gsigpu.pipeline.cohort_run.run_lock import record_locked
 from gsigpu.pipeline.cohort_run.run_record import (
     RunRecord,
     new_call,
     read_record,
-    record_locked,
     write_record,
 )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import os
-import select
 import signal
 import sys
 import threading
 from typing import Any
+
+import psutil
 
 from gsigpu.physics import iodine_water_hu
 from gsigpu.pipeline.cohort_run.case import run_study
@@ -20,22 +22,23 @@ _PR_SET_PDEATHSIG = 1  # of prctl(2): the system kills a process whose parent ha
 
 
 def _die_with_parent(parent: int) -> None:
-    """Ends this process when its parent dies, whatever it hangs in.
+    """Ends this process when its parent dies, whatever it hangs in: an orphan would finish what nobody waits for.
 
-    Linux kills it; elsewhere, and where the parent is gone already, a thread waits for the pipe's end.
+    Linux kills it. Elsewhere a thread waits for the parent's end: on Windows, between the two may be a launcher of the
+    environment, so that the parent is not the one that the system names.
     """
-    if sys.platform == "linux":
+    platform: str = sys.platform  # a type checker would call the other systems' lines unreachable
+    if platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+        if os.getppid() != parent:
+            os._exit(1)
+        return
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
-def _leave_with_parent() -> None:
-    """An orphan would hang for ever on what hangs, or finish what nobody waits for."""
-    poll = select.poll()
-    poll.register(0, 0)  # nothing is asked for but the hang-up, which is always told
-    poll.poll()
+def _leave_with(process: int) -> None:
+    with contextlib.suppress(psutil.Error):  # it is gone already
+        psutil.Process(process).wait()
     os._exit(1)
 
 

@@ -7,7 +7,6 @@ import os
 import pickle
 import queue
 import re
-import selectors
 import signal
 import struct
 import subprocess
@@ -17,6 +16,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -40,7 +40,14 @@ _BURIAL_S = 20.0  # for a killed process to disappear: one in a dead disk's queu
 GRACE_S = 60.0  # for imports on a cold disk, before a row's own time begins
 _LOW_MEMORY = 0.02  # of the machine's memory: below it, the system would choose a process to kill
 # Signals that come from outside, with the end of the run or a shortage that may be over.
-_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_FROM_OUTSIDE = tuple(
+    getattr(signal, name)
+    for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
+    if hasattr(signal, name)  # Windows has two of them, and ends a process without any
+)
+_KILLED = getattr(signal, "SIGKILL", None)
+# Ctrl-C is for the parent, which then ends its children: they are in another session, or group where there are none.
+_OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +92,41 @@ class Progress:
     inputs: dict[str, Any] = field(default_factory=dict)
 
 
+class ErrorFile:
+    """Where a child writes its standard error: a file without a name, or one that `close` removes on Windows.
+
+    It is opened twice, because a child shares its position in what it is given.
+    """
+
+    def __init__(self) -> None:
+        self.written, name = tempfile.mkstemp(prefix="gsigpu-", suffix=".err")
+        self._path = Path(name)
+        self._read = self._path.open("rb", buffering=0)
+        with contextlib.suppress(PermissionError):  # Windows removes no file that is open
+            self._path.unlink()
+
+    def size(self) -> int:
+        """Bytes written so far."""
+        return os.fstat(self._read.fileno()).st_size
+
+    def read(self, begin: int) -> str:
+        """The text from a byte to the end."""
+        self._read.seek(begin)
+        return (self._read.read() or b"").decode("utf-8", "replace")
+
+    def close(self) -> None:
+        os.close(self.written)
+        self._read.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
 class Child:
     """One process, and what it told last."""
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the child
+        self.errors = ErrorFile()
         # Threads of a BLAS in every child would stand in each other's way.
         environment = {
             "OMP_NUM_THREADS": "1",
@@ -105,11 +141,15 @@ class Child:
             [sys.executable, "-m", "gsigpu.pipeline.cohort_run.child_main", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.errors,
+            stderr=self.errors.written,
             env={**os.environ, **environment},
-            bufsize=0,  # a message that waits in a buffer would not wake the selector
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends its children
+            bufsize=0,  # a reader that waits in a buffer would hold its lock
+            start_new_session=True,
+            creationflags=_OWN_GROUP,
         ).result()
+        self.answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        # Windows cannot wait for a pipe with a limit, but a queue can be waited for everywhere.
+        threading.Thread(target=self._listen, name="answers of a child", daemon=True).start()
         self.at = Progress()
         self._errors_from = 0
 
@@ -140,6 +180,14 @@ class Child:
             raise answer
         return answer
 
+    def _listen(self) -> None:
+        """Puts each answer into the queue as it comes, and None at the end."""
+        assert self.process.stdout is not None
+        with self.process.stdout as stream, contextlib.suppress(EOFError, OSError):
+            while True:
+                self.answers.put(receive_bytes(stream))
+        self.answers.put(None)
+
     def _talk(
         self,
         message: object,
@@ -150,35 +198,34 @@ class Child:
     ) -> Death:
         """Sends a message and takes the answers up to the last, within limits."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.at = Progress()
-        self._errors_from = os.fstat(self.errors.fileno()).st_size
+        self._errors_from = self.errors.size()
         begun = monotonic() + GRACE_S  # a new child imports first, which is not its work
         try:
             send(self.process.stdin, message)
-            with selectors.DefaultSelector() as selector:
-                selector.register(self.process.stdout, selectors.EVENT_READ)
-                while True:
-                    if not selector.select(_LOOK_S):
-                        wait()
-                        if used_up := self._used_up(memory_limit):
-                            return used_up
-                        if timeout_s is not None and monotonic() - begun > timeout_s:
-                            return Death(
-                                f"took longer than {timeout_s:g} s and was stopped", PASSING
-                            )
-                        continue
-                    answer = receive(self.process.stdout)
-                    if answer is None:
-                        return Death()
-                    take(answer)
-                    is_new_row = isinstance(answer, RowOutcome) or self.at.stage == "inputs"
-                    # The time of a row begins with it, whatever a new child needed to start.
-                    begun = monotonic() if is_new_row else min(begun, monotonic())
-                    if self.at.stage == "start" and not isinstance(answer, RowOutcome):
-                        begun = monotonic() + GRACE_S
-        except (EOFError, BrokenPipeError):
+        except OSError:  # a broken pipe; Windows calls it an invalid argument
             return self._epitaph()
+        while True:
+            try:
+                content = self.answers.get(timeout=_LOOK_S)
+            except queue.Empty:
+                wait()
+                if used_up := self._used_up(memory_limit):
+                    return used_up
+                if timeout_s is not None and monotonic() - begun > timeout_s:
+                    return Death(f"took longer than {timeout_s:g} s and was stopped", PASSING)
+                continue
+            if content is None:
+                return self._epitaph()
+            answer = pickle.loads(content)  # noqa: S301  # from our own process
+            if answer is None:
+                return Death()
+            take(answer)
+            is_new_row = isinstance(answer, RowOutcome) or self.at.stage == "inputs"
+            # The time of a row begins with it, whatever a new child needed to start.
+            begun = monotonic() if is_new_row else min(begun, monotonic())
+            if self.at.stage == "start" and not isinstance(answer, RowOutcome):
+                begun = monotonic() + GRACE_S
 
     def _used_up(self, limit: int) -> Death | None:
         """Why its use of memory ends it."""
@@ -207,7 +254,7 @@ class Child:
 
     def _epitaph(self) -> Death:
         code = self.process.wait(_BURIAL_S)
-        if code == -signal.SIGKILL:
+        if _KILLED is not None and code == -_KILLED:
             return Death(
                 "the worker was killed (SIGKILL), mostly because memory ran out; give fewer --workers",
                 PASSING,
@@ -224,9 +271,7 @@ class Child:
 
     def last_words(self) -> str:
         """The end of what it wrote to its standard error about this task."""
-        n_bytes = os.fstat(self.errors.fileno()).st_size
-        begin = max(self._errors_from, n_bytes - _LOG_TAIL)
-        text = os.pread(self.errors.fileno(), n_bytes - begin, begin).decode("utf-8", "replace")
+        text = self.errors.read(max(self._errors_from, self.errors.size() - _LOG_TAIL))
         return _EXTENSIONS.sub("", text)
 
     def end(self) -> None:
@@ -236,10 +281,9 @@ class Child:
             subprocess.TimeoutExpired
         ):  # one that waits for a dead disk cannot die
             self.process.wait(_BURIAL_S)
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
         self.errors.close()
 
 
@@ -333,8 +377,13 @@ def send(stream: Any, message: object) -> None:
 
 
 def receive(stream: Any) -> Any:
+    return pickle.loads(receive_bytes(stream))  # noqa: S301  # from our own process
+
+
+def receive_bytes(stream: Any) -> bytes:
+    """A message as it was sent. Raises EOFError where the stream ends."""
     (size,) = _HEADER.unpack(_exactly(stream, _HEADER.size))
-    return pickle.loads(_exactly(stream, size))  # noqa: S301  # from our own process
+    return _exactly(stream, size)
 
 
 def _exactly(stream: Any, size: int) -> bytes:

@@ -14,9 +14,15 @@ _PASSING_ERRNOS = {
     errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENODEV,
     errno.ENXIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENETDOWN, errno.ENETUNREACH,
     errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ENOTCONN, errno.ESHUTDOWN,
-    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.ECOMM,
+    errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    *(getattr(errno, name) for name in ("EREMOTEIO", "ECOMM") if hasattr(errno, name)),  # Linux
 }  # fmt: skip
-_PASSING_WORDS = {os.strerror(number) for number in _PASSING_ERRNOS}
+_UNKNOWN = os.strerror(0x7FFFFFFF).partition(" 2147483647")[
+    0
+]  # says nothing: Windows, of sockets' errors
+_PASSING_WORDS = {
+    words for words in map(os.strerror, sorted(_PASSING_ERRNOS)) if not words.startswith(_UNKNOWN)
+}
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
 
 

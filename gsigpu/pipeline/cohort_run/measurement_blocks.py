@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from gsigpu.output.staging import staged_folder
+from gsigpu.output.to_disk import sync
 from gsigpu.pipeline.cohort_run.block_of_rows import (
     SCHEMA,
     DamagedTables,
@@ -29,7 +30,7 @@ from gsigpu.pipeline.cohort_run.block_of_rows import (
     TableRow,
     make_block,
 )
-from gsigpu.pipeline.cohort_run.row_files import put, size_and_time, sync
+from gsigpu.pipeline.cohort_run.row_files import put, size_and_time
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.version import __version__
@@ -164,19 +165,22 @@ class _SyncedFile:
         """Bytes of another file. Raises OSError if it has not so many."""
         with source.open("rb", buffering=0) as file:
             while length:
-                n_bytes = self._copied(file.fileno(), offset, min(length, _COPY_BYTES))
+                n_bytes = self._copied(file, offset, min(length, _COPY_BYTES))
                 if not n_bytes:
                     raise OSError(0, "is shorter than it was", str(source))
                 offset, length = offset + n_bytes, length - n_bytes
                 self._count(n_bytes)
 
-    def _copied(self, source: int, offset: int, n_bytes: int) -> int:
+    def _copied(self, source: FileIO, offset: int, n_bytes: int) -> int:
         if _COPIES_IN_KERNEL:  # or on the server, or by reference, where the file system can
             target = self._file.fileno()
             with contextlib.suppress(OSError):  # it cannot; a disk that is full tells below
-                if n_copied := os.copy_file_range(source, target, n_bytes, offset_src=offset):
+                if n_copied := os.copy_file_range(
+                    source.fileno(), target, n_bytes, offset_src=offset
+                ):
                     return n_copied
-        return self._file.write(os.pread(source, n_bytes, offset))
+        source.seek(offset)
+        return self._file.write(source.read(n_bytes) or b"")
 
     def _count(self, n_bytes: int) -> None:
         self._progress()

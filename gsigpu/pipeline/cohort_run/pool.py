@@ -74,7 +74,7 @@ def _control_groups() -> Iterator[Path]:
     """Those that this process is in, from the outermost on; a limit of any of them holds."""
     yield _CGROUP
     with contextlib.suppress(OSError):
-        for line in _OWN_CGROUP.read_text().splitlines():
+        for line in _OWN_CGROUP.read_text("utf-8").splitlines():
             _, kind, path = line.split(":", 2)
             root = _CGROUP / "memory" if "memory" in kind.split(",") else _CGROUP
             parts = Path(path.lstrip("/")).parts

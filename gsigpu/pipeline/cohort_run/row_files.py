@@ -9,7 +9,7 @@
     OUT/measurements/phase=PVP/part-00000.parquet, measurements.csv, failures.csv, exclusions.csv,
     warnings.csv, flow.svg, flow.png, results.json    made of the above at the end of a run
     OUT/damaged/                      files that could not be read back
-    OUT/run.json, run.copy.json, run.log, status.json, .patterns-*.toml, token, strays.json, .lock
+    OUT/run.json, run.copy.json, run.log, status.json, .patterns-*.toml, token, strays.json, .lock, .lock-record
 
 KEY follows from the settings and the row's masks, and from nothing that only names the row (case, patient, group,
 reader, further columns). A row is done when its table is there under its key and its study is the one beside it.
@@ -20,7 +20,6 @@ moment, also after a power cut.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -36,11 +35,12 @@ from gsigpu.archives.open_archives import split_at_archive
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.masks.read_files import files_of
 from gsigpu.output.leftovers import HOST, is_abandoned, is_unfinished_name
+from gsigpu.output.portable_names import portable_name
 from gsigpu.output.rename_new import rename_new
+from gsigpu.output.to_disk import sync_path
 from gsigpu.tables.manifest import ManifestRow
 
 _PARQUET = b"PAR1"
-_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 _PARTIAL = re.compile(r"\.partial-[0-9a-f]{8}-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)\..*")
 # Limits, each with its reason.
 _LONGEST_NAME = 100  # bytes: file systems allow 255, and archives of them often 100
@@ -72,7 +72,7 @@ def row_name(row: ManifestRow) -> str:
     'c%201~PVP~A'
     """
     parts = (row.case_id, row.phase, row.reader) if row.reader else (row.case_id, row.phase)
-    name = "~".join(re.sub(r"[^\w.-]|^\.", _escaped, part) for part in parts)
+    name = portable_name("~".join(re.sub(r"[^\w.-]|^\.", _escaped, part) for part in parts))
     if len(name.encode()) <= _LONGEST_NAME:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
@@ -296,33 +296,16 @@ def put(
     try:
         write(partial)
         if is_durable:
-            _sync_path(partial)
+            sync_path(partial)
         if is_new:
             rename_new(partial, path)
         else:
             partial.replace(path)
         if is_durable:
-            _sync_path(path.parent)
+            sync_path(path.parent)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-def sync(descriptor: int) -> None:
-    """Forces a file, or the entries of a folder, to the disk; where a file system cannot, it has said so."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            raise
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def put_text(path: Path, text: str, *, is_durable: bool = True, is_new: bool = False) -> None:

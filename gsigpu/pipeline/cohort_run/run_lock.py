@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import psutil
 
 from gsigpu.errors import OutputError
+from gsigpu.output.file_lock import NoLocks, Taken, open_lock, read_at_once, take, wait_for
 
-_LOCK_FILE, _OWNER_FILE = ".lock", ".lock-owner"
-_TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
-# A file system that has no locks (Lustre without -o flock, some network mounts).
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+_LOCK_FILE, _OWNER_FILE, _RECORD_LOCK = ".lock", ".lock-owner", ".lock-record"
 
 
 @contextmanager
@@ -30,8 +26,10 @@ def locked(out: Path, shard: str = "") -> Iterator[list[str]]:
     shard : `i-of-n`; shards of one run work side by side, and none beside a whole run
     Raises OutputError if another run is at work on it.
     """
-    with _lock_file(out, _LOCK_FILE) as whole:
-        if not _flock(whole.fileno(), fcntl.LOCK_SH if shard else fcntl.LOCK_EX, out):
+    with open_lock(out / _LOCK_FILE) as whole:
+        try:
+            _take(whole, out, shared=bool(shard))
+        except NoLocks:
             with _owned(out, shard):
                 told = (
                     f"{out}: its file system has no locks (flock), so {_OWNER_FILE} says which run is at work;"
@@ -42,42 +40,35 @@ def locked(out: Path, shard: str = "") -> Iterator[list[str]]:
         if not shard:
             yield []
             return
-        with _lock_file(out, f"{_LOCK_FILE}-{shard}") as part:
-            _flock(part.fileno(), fcntl.LOCK_EX, out)
+        with open_lock(out / f"{_LOCK_FILE}-{shard}") as part:
+            _take(part, out)
             yield []
 
 
-def _lock_file(out: Path, name: str) -> IO[str]:
-    try:
-        # A pipe would be waited for without O_NONBLOCK, and with it is refused where nobody reads it.
-        return os.fdopen(
-            os.open(out / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666), "a"
-        )
-    except OSError as error:
-        raise OutputError(
-            f"cannot be opened as a lock ({error.strerror})",
-            where=out / name,
-            remedy="remove it, or write elsewhere",
-        ) from error
+@contextmanager
+def record_locked(out: Path) -> Iterator[None]:
+    """The record for this process alone, for the moment of reading and writing it: shards begin side by side."""
+    with open_lock(out / _RECORD_LOCK) as lock:
+        # Where a file system has no locks, the folder's owner file keeps whole runs apart.
+        with suppress(NoLocks, OSError):
+            wait_for(lock)
+        yield
 
 
-def _flock(descriptor: int, how: int, out: Path) -> bool:
-    """Takes a lock; False where the file system has none."""
+def _take(file: IO[str], out: Path, *, shared: bool = False) -> None:
+    """Takes a lock. Raises NoLocks, OutputError."""
     try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return False
-        if error.errno not in _TAKEN:
-            raise OutputError(
-                f"cannot be locked ({error.strerror})", where=out, remedy="write elsewhere"
-            ) from error
+        take(file, shared=shared)
+    except Taken as error:
         raise OutputError(
             "another run is at work on it",
             where=out,
             remedy=f"wait for it: gsigpu cohort status {out}",
         ) from error
-    return True
+    except OSError as error:
+        raise OutputError(
+            f"cannot be locked ({error.strerror})", where=out, remedy="write elsewhere"
+        ) from error
 
 
 @contextmanager
@@ -103,16 +94,10 @@ def _owned(out: Path, shard: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _text(path: Path) -> str:
-    """Of a file, and none of a pipe, which would be waited for."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:
-        return file.read()
-
-
 def _require_dead(path: Path, out: Path) -> None:
     """Removes the file of a run that is no more. Raises OutputError if it may be at work."""
     try:
-        owner = json.loads(_text(path))
+        owner = json.loads(read_at_once(path))
         host, process = str(owner["host"]), int(owner["process"])
     except FileNotFoundError:
         return

@@ -6,14 +6,11 @@ else is refused until that is said by name (`--change-settings`).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import secrets
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +28,7 @@ from gsigpu.pipeline.cohort_run.row_files import (
     read_json,
     set_aside,
 )
+from gsigpu.pipeline.cohort_run.run_lock import record_locked
 from gsigpu.version import __version__
 
 RUN_FILE = "run.json"
@@ -261,19 +259,6 @@ def _kept_patterns(out: Path, patterns: Path | None) -> Path | None:
     kept = out / _PATTERNS.format(hashlib.sha256(content).hexdigest()[:_DIGITS])
     put(kept, lambda partial: partial.write_bytes(content))
     return kept
-
-
-@contextmanager
-def record_locked(out: Path) -> Iterator[None]:
-    """The record for this process alone, for the moment of reading and writing it: shards begin side by side."""
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        # Where a file system has no locks, the folder's owner file keeps whole runs apart.
-        with suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def new_call(what: str, options: Mapping[str, Any], changes: list[str]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """How many workers, which GPU each has, and what a run tells of itself."""
 
+import io
 import json
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,9 +104,12 @@ def test_each_child_has_a_gpu_of_its_own(monkeypatch):
 
 def test_a_child_knows_with_how_many_it_shares_its_gpu(monkeypatch):
     started, buried = [], []
-    monkeypatch.setattr(
-        child_process.subprocess, "Popen", lambda *_args, **options: started.append(options["env"])
-    )
+
+    def popen(*_args, **options):
+        started.append(options["env"])
+        return SimpleNamespace(stdout=io.BytesIO())
+
+    monkeypatch.setattr(child_process.subprocess, "Popen", popen)
     monkeypatch.setattr(child_process, "bury", buried.append)
     child_process.CHILDREN.idle.put("a child that looked at inputs, and sees all GPUs")
     child_process.begin_children(("0", "1"), n_children=5)
