@@ -1,4 +1,4 @@
-"""The compiled loops of the CPU backend (design/020-speed.md); all else stands in pyproject.toml.
+"""The compiled loops of the CPU (design/020-speed.md); all else stands in pyproject.toml.
 
 The library is plain C to the outside and is loaded by ctypes, so one wheel serves every Python. Without a
 compiler the installation goes on without it, and NumPy computes everything.
@@ -12,7 +12,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 LIBRARY = "_loops"  # gsigpu/backends/compiled.py looks for it beside itself
-SOURCES = ["kernels/linear_maps.cpp", "kernels/patient_bootstrap.cpp"]
+SOURCES = ["kernels/linear_maps.cpp", "kernels/overlay.cpp", "kernels/patient_bootstrap.cpp"]
 HEADERS = ["kernels/linear_maps_loop.h", "kernels/vectors.h"]
 # No -march: which instructions are used is decided when it runs. Visual C++ lacks the vector types.
 EXTENSIONS = (

@@ -103,7 +103,7 @@ class Parts:
     # Which attribute of what, and what it is called. A part that another calls is taken out of it.
     WATCHED = (
         (choose_stack, "read_study", "scan"),
-        (prepare_maps, "label_warnings", "label check"),
+        (prepare_maps.PreparedMaps, "label_warnings", "label check, beside the headers"),
         (map_study_module, "open_sink", "headers of the output"),
         (map_study_module, "run_maps", "stream"),
         (slice_files.SliceFiles, "finish", "names into files"),

@@ -159,8 +159,8 @@ struct Slice {
 
 extern "C" {
 
-// Changes with the arguments of the functions of this library, so that a library of another version is not called.
-int gsigpu_interface() { return 2; }
+// Changes with the functions of the library and their arguments, so that one of another version is not called.
+int gsigpu_interface() { return 3; }
 
 // Whether the processor, and its operating system, have a set.
 int gsigpu_has_set(int set) {

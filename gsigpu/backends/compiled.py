@@ -1,8 +1,10 @@
-"""The compiled loops of the CPU backend, where they were built: maps (kernels/linear_maps.cpp) and `compiled_bootstrap`.
+"""The compiled loops of the CPU (kernels/*.cpp), where they were built: linear maps, maps in colour, and
+`compiled_bootstrap`.
 
-It is called through ctypes, without the GIL. Which set of instructions it uses is decided here, once: the widest
+They are called through ctypes, without the GIL. Which set of instructions it uses is decided here, once: the widest
 that the processor has, or the one that the environment variable GSIGPU_CPU_LOOP names. `numpy` there, or no library,
-means the NumPy twin in `gsigpu.backends.cpu`, which is the truth that it is tested against.
+means the NumPy twins in `gsigpu.backends.cpu`, `gsigpu.dicom.writing.overlay` and those of the bootstrap, which are the truth that they are
+tested against.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "GSIGPU_CPU_LOOP"
 _LIBRARY = Path(__file__).with_name("_loops.so")
-_INTERFACE = 2  # gsigpu_interface() in kernels/linear_maps.cpp
+_INTERFACE = 3  # gsigpu_interface() in kernels/linear_maps.cpp
 # Numbers of the sets in kernels/linear_maps.cpp, the best first.
 _SETS = {"avx512": 2, "avx2": 1, "neon": 3, "sse2": 0}
 
@@ -37,6 +39,10 @@ class Loop:
         self._run = library.gsigpu_linear_maps
         self._run.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_int]
         self._run.argtypes += [*[ctypes.c_int64] * 4, ctypes.c_void_p]
+        self._overlay = library.gsigpu_overlay
+        self._overlay.argtypes = [*[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 3]
+        self._overlay.argtypes += [ctypes.c_void_p, ctypes.c_float, ctypes.c_int]
+        self._overlay.restype = None
 
     def linear_maps(
         self,
@@ -71,6 +77,36 @@ class Loop:
             n_clipped.ctypes.data,
         )
         return None if failed else n_clipped
+
+    def overlay(
+        self,
+        anatomy_hu: NDArray[np.float32],
+        values: NDArray[np.float32],
+        table: NDArray[np.uint32],
+        lines: NDArray[np.float32],
+        least_hu: float | None,
+        out: NDArray[np.uint8],
+    ) -> bool:
+        """As `gsigpu.dicom.writing.overlay.in_numpy`; False where the arrays are not laid out as it needs them."""
+        import numpy as np
+
+        rows, columns = values.shape
+        if not (
+            all(array.flags.c_contiguous for array in (anatomy_hu, values, table, lines))
+            and anatomy_hu.dtype == values.dtype == np.float32
+            and out.strides[1:] == (3, 1)
+        ):
+            return False
+        self._overlay(
+            *(array.ctypes.data for array in (anatomy_hu, values, table, out)),
+            rows,
+            columns,
+            out.strides[0],
+            lines.ctypes.data,
+            0.0 if least_hu is None else least_hu,
+            least_hu is None,
+        )
+        return True
 
 
 def load(path: Path) -> ctypes.CDLL:

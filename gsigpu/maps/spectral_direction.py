@@ -42,16 +42,15 @@ class Direction:
 
 
 def soft_tissue_pairs(
-    stack: NDArray[np.float64],
+    stack: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """(2, E, n) means over 4 x 4 pixels of soft tissue, in pairs of neighbours along x and along y.
 
     Also (n,) the row of blocks in which each pair lies, counted through the slices: neighbouring pairs
     share blocks, so an error is estimated from bands of rows.
     """
-    n_y, n_x = (size // _BLOCK_PIXELS for size in stack.shape[2:])
-    cut = stack[:, :, : n_y * _BLOCK_PIXELS, : n_x * _BLOCK_PIXELS]
-    blocks = cut.reshape(*stack.shape[:2], n_y, _BLOCK_PIXELS, n_x, _BLOCK_PIXELS).mean(axis=(3, 5))
+    blocks = _block_means(stack)
+    n_y = blocks.shape[2]
     row_of = np.broadcast_to(
         np.arange(stack.shape[1] * n_y).reshape(stack.shape[1], n_y, 1), blocks.shape[1:]
     )
@@ -66,6 +65,20 @@ def soft_tissue_pairs(
     all_pairs, all_rows = np.concatenate(pairs, axis=2), np.concatenate(rows)
     step = -(-all_pairs.shape[2] // _MOST_PAIRS) or 1
     return all_pairs[:, :, ::step], all_rows[::step]
+
+
+def _block_means(stack: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(E, z, y / 4, x / 4) means over 4 x 4 pixels; what is left at the edges is in none."""
+    n_y, n_x = (size // _BLOCK_PIXELS for size in stack.shape[2:])
+    means = np.empty((*stack.shape[:2], n_y, n_x))
+    for at in np.ndindex(
+        stack.shape[:2]
+    ):  # plane by plane: a copy of the whole costs more than the sums
+        plane = stack[at][: n_y * _BLOCK_PIXELS, : n_x * _BLOCK_PIXELS]
+        columns = plane.reshape(n_y, _BLOCK_PIXELS, -1).sum(axis=1, dtype=np.float64)
+        means[at] = columns.reshape(n_y, n_x, _BLOCK_PIXELS).sum(axis=2)
+    means /= _BLOCK_PIXELS**2
+    return means
 
 
 def spectral_direction(pairs: NDArray[np.float64], rows: NDArray[np.intp]) -> Direction:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Stopwatch:
@@ -33,6 +35,16 @@ class Stopwatch:
 def default_workers() -> int:
     """Threads for one run: the processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def beside(call: Callable[[], T]) -> Iterator[Callable[[], T]]:
+    """Runs a call in a thread of its own while the block goes on; what the block is given waits for its result.
+
+    An error of the call is raised there. The block does not end before the call has.
+    """
+    with ThreadPoolExecutor(1, "gsigpu-beside") as pool:
+        yield pool.submit(call).result
 
 
 def finish_all(futures: Sequence[Future[Any]]) -> None:

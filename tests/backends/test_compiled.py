@@ -1,4 +1,4 @@
-"""The compiled loop against its NumPy twin: every set of instructions that this processor has, and under UBSan."""
+"""The compiled loops against their NumPy twins: every set of instructions that this processor has, and under UBSan."""
 
 import ctypes
 import hashlib
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gsigpu.backends import compiled, cpu
+from gsigpu.dicom.writing import overlay
 from tests.support.places import ROOT
 
 SOURCES = sorted((ROOT / "kernels").glob("*.cpp")) + sorted((ROOT / "kernels").glob("*.h"))
@@ -157,6 +158,30 @@ def test_what_it_does_not_take_goes_to_numpy(loop):
     assert loop.linear_maps(stored, weights, offsets, out, None) is None  # too many energies
     few = stored[:, :2, ::2], weights[:, :, :2], offsets
     assert loop.linear_maps(*few, np.zeros((1, 1, 5), np.float32), None) is None  # not contiguous
+
+
+@pytest.mark.parametrize("columns", [1, 2, 511, 512, 513, 1100])
+@pytest.mark.parametrize("least_hu", [None, -200.0])
+def test_colours_are_those_of_numpy_to_the_bit(loop, columns, least_hu):
+    """Beside, at and over the limits of blocks (512); into a part of a picture, whose rest stays as it is."""
+    rows, special = 3, np.float32([np.nan, np.inf, -np.inf, -200, np.nextafter(-200, 0), 1e30, 0.0])
+    anatomy_hu, values = RNG.normal(0, 400, (2, rows, columns)).astype(np.float32)
+    for plane in (anatomy_hu, values):
+        plane.flat[RNG.integers(0, plane.size, 40)] = RNG.choice(special, 40)
+    table = RNG.integers(0, 2**32, 257 * 256, dtype=np.uint32)
+    lines = np.float32([(0.7, 100.3), (255 / 400, 90.0)])
+    fast, truth = (np.full((rows, columns + 5, 3), 7, np.uint8) for _ in range(2))
+    assert loop.overlay(anatomy_hu, values, table, lines, least_hu, fast[:, :columns])
+    overlay.in_numpy(anatomy_hu, values, table, lines, least_hu, truth[:, :columns])
+    np.testing.assert_array_equal(fast, truth)
+    assert (fast[:, columns:] == 7).all()
+
+
+def test_colours_that_it_does_not_take_go_to_numpy(loop):
+    plane, lines = np.zeros((4, 6), np.float32), np.zeros((2, 2), np.float32)
+    rest = np.zeros(257 * 256, np.uint32), lines, None, np.zeros((4, 3, 3), np.uint8)
+    assert not loop.overlay(plane[:, ::2], plane[:, ::2], *rest)
+    assert not loop.overlay(plane[:, :3].astype(float), plane[:, :3], *rest)
 
 
 def chosen(**environment):

@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from gsigpu.backends.compiled import choose_loop
 from gsigpu.maps.definitions import MapDefinition
 
 # What lies below is air or lung, where a map is noise.
@@ -48,33 +49,59 @@ def overlay(
     Both are in 256 steps, so that a colour is looked up, not computed.
     Returns (y, x, 3) uint8.
     """
-    table = _picture_table(definition.colormap)
-    covers_air = definition.colormap == "gray"
     picture = np.empty((*values.shape, 3), np.uint8) if out is None else out
-    for first in range(0, values.shape[0], _BLOCK_ROWS):
-        block = slice(first, first + _BLOCK_ROWS)
-        hu, of_map = anatomy_hu[block], values[block]
-        entries = _levels(of_map, definition.window)
-        hidden = np.isnan(of_map)
-        if not covers_air:
-            hidden |= ~(hu > np.float32(_LEAST_TISSUE_HU))
-        entries[hidden] = _NOTHING
-        entries <<= 8
-        entries |= _levels(hu, anatomy_window, round_by=0.5)
-        colours = table.take(entries, mode="clip").view(np.uint8).reshape(*hu.shape, 4)
-        for k in range(3):  # three copies of single bytes are faster than one of three
-            picture[block, :, k] = colours[..., k]
+    table = _picture_table(definition.colormap)
+    lines = np.array([_line(definition.window), _line(anatomy_window, round_by=0.5)], np.float32)
+    least_hu = None if definition.colormap == "gray" else _LEAST_TISSUE_HU
+    loop, _ = choose_loop()
+    if loop is None or not loop.overlay(anatomy_hu, values, table, lines, least_hu, picture):
+        in_numpy(anatomy_hu, values, table, lines, least_hu, picture)
     return picture
 
 
-def _levels(
-    values: NDArray[np.float32], window: tuple[float, float], *, round_by: float = 0.0
-) -> NDArray[np.int32]:
-    """0 at the lower end of the window, 255 at the upper; 0 where there is no value."""
+def in_numpy(
+    anatomy_hu: NDArray[np.float32],
+    values: NDArray[np.float32],
+    table: NDArray[np.uint32],
+    lines: NDArray[np.float32],
+    least_hu: float | None,
+    out: NDArray[np.uint8],
+) -> None:
+    """The picture by NumPy, in blocks; the truth that the compiled loop is tested against.
+
+    table : (257 x 256,) colours, of each entry over each grey
+    lines : (2, 2) slope and intercept of the levels of the map, then of the greys
+    least_hu : what is not above it the map does not cover; None if it covers all
+    out : (y, x, 3), written
+    """
+    for first in range(0, values.shape[0], _BLOCK_ROWS):
+        block = slice(first, first + _BLOCK_ROWS)
+        hu, of_map = anatomy_hu[block], values[block]
+        entries = _levels(of_map, *lines[0])
+        hidden = np.isnan(of_map)
+        if least_hu is not None:
+            hidden |= ~(hu > np.float32(least_hu))
+        entries[hidden] = _NOTHING
+        entries <<= 8
+        entries |= _levels(hu, *lines[1])
+        colours = table.take(entries, mode="clip").view(np.uint8).reshape(*hu.shape, 4)
+        for k in range(3):  # three copies of single bytes are faster than one of three
+            out[block, :, k] = colours[..., k]
+
+
+def _line(window: tuple[float, float], *, round_by: float = 0.0) -> tuple[float, float]:
+    """Slope and intercept of the levels: 0 at the lower end of the window, 255 at the upper."""
     centre, width = window
     scale = 255 / width
-    level = values * np.float32(scale)
-    level += np.float32(round_by - (centre - width / 2) * scale)
+    return scale, round_by - (centre - width / 2) * scale
+
+
+def _levels(
+    values: NDArray[np.float32], scale: np.float32, offset: np.float32
+) -> NDArray[np.int32]:
+    """Levels within 0 and 255; 0 where there is no value."""
+    level = values * scale
+    level += offset
     np.fmax(level, np.float32(0), out=level)  # fmax passes NaN over
     np.fmin(level, np.float32(255), out=level)
     return level.astype(np.int32)

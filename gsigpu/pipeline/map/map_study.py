@@ -25,6 +25,7 @@ from gsigpu.pipeline.map.plan_map import PROVENANCE, PlannedMaps, plan_map
 from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
+from gsigpu.pipeline.workers import beside
 from gsigpu.version import __version__
 
 if TYPE_CHECKING:
@@ -206,7 +207,12 @@ def _write_planes(
     planes, definitions, stack = prepared.planes, prepared.definitions, prepared.stack
     with_anatomy = len(planes_for(output_format, definitions)) > len(definitions)
     written = planes if with_anatomy else definitions
-    with open_sink(output_format, folder, written, stack, compress=planned.compress) as sink:
+    # The headers are Python's work, the look at the labels NumPy's: side by side.
+    with (
+        beside(prepared.label_warnings) as label_warnings,
+        open_sink(output_format, folder, written, stack, compress=planned.compress) as sink,
+    ):
+        of_labels = label_warnings()
         into = (
             BlankOutside(sink, anatomy_step=planes[-1].step, with_anatomy=with_anatomy)
             if planned.is_blank
@@ -223,7 +229,7 @@ def _write_planes(
                 progress=progress,
                 companion=planned.companion,
             )
-    return sink, report, notes
+    return sink, report, [*of_labels, *notes]
 
 
 def _clip_warnings(definitions: Sequence[MapDefinition], report: StreamReport) -> list[Caution]:

@@ -152,6 +152,7 @@ def map_volumes(
     )
     if companion is not None:
         companion.begin(prepared.chosen, prepared.source.store)
+    of_labels = prepared.label_warnings()
     geometry = prepared.stack.geometry
     memory = _Memory(len(prepared.definitions), geometry.shape)
     report, notes = run_maps(
@@ -170,7 +171,7 @@ def map_volumes(
         )
         for definition, array in zip(prepared.definitions, memory.arrays, strict=True)
     }
-    warnings = [*prepared.warnings, *notes]
+    warnings = [*prepared.warnings, *of_labels, *notes]
     if companion is not None:
         warnings += [line for line in companion.finish(Path()) if line not in warnings]
     return MapVolumes(volumes, report, tuple(warnings))

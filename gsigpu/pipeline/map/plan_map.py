@@ -71,7 +71,9 @@ class PlannedMaps:
     def warnings(self) -> list[Caution]:
         """What is to be known before the first slice."""
         of_companion = () if self.companion is None else self.companion.warnings
-        return list(dict.fromkeys([*self.prepared.warnings, *of_companion]))
+        return list(
+            dict.fromkeys([*self.prepared.warnings, *self.prepared.label_warnings(), *of_companion])
+        )
 
     @property
     def files(self) -> list[str]:

@@ -49,7 +49,7 @@ class PreparedMaps:
     plan : of the planes
     stack : just the series that the plan reads
     source : of their stored values
-    warnings : for a person to read
+    warnings : for a person to read, but for those of `label_warnings`
     """
 
     chosen: ChosenStack
@@ -59,6 +59,10 @@ class PreparedMaps:
     stack: SpectralStack
     source: StackSource
     warnings: tuple[Caution, ...]
+
+    def label_warnings(self) -> list[Caution]:
+        """What the energies' labels give reason to doubt; a look at a few slices."""
+        return label_warnings(self.stack, self.source)
 
 
 def prepare_maps(
@@ -73,7 +77,7 @@ def prepare_maps(
     overrides: SeriesOverrides,
     watcher: Watcher,
 ) -> PreparedMaps:
-    """Chooses the stack, plans the maps, and looks at a few slices.
+    """Chooses the stack and plans the maps.
 
     planes_of : maps -> all planes to compute for them
     The other arguments are those of `map_study`.
@@ -107,7 +111,6 @@ def prepare_maps(
             *chosen.study.warnings,
             *chosen.left_aside,
             *left_out,
-            *label_warnings(stack, source),
             *cautions,
         ),
     )
