@@ -150,6 +150,16 @@ def draw_letters(
     """
     right = patient_letters(geometry.row_direction)[0]
     below = patient_letters(geometry.column_direction)[0]
+    draw_side_letters(axis, right, below, size=size, inset=inset, halo=halo)
+
+
+def draw_side_letters(
+    axis: Any, right: str, below: str, *, size: float = 10, inset: float = 0.02, halo: bool = False
+) -> None:
+    """The letters of a plane of any orientation; see `draw_letters`.
+
+    right, below : what of the patient lies there
+    """
     opposite = dict(zip("RLAPFH", "LRPAHF", strict=True))
     places = {
         opposite[right]: (inset, 0.5),

@@ -95,7 +95,10 @@ def measure_command(
     ] = False,
     plot: Annotated[
         bool,
-        typer.Option("--plot", help="Also OUT.profile.png: λHU and iodine across the boundary."),
+        typer.Option(
+            "--plot",
+            help="Also OUT.profile.png: λHU and iodine across the boundary; with --register OUT.registration.png: where the masks lay before, and lie after.",
+        ),
     ] = False,
     series: options.SeriesChoice,
     energies: options.Energies,

@@ -140,9 +140,11 @@ def dry_measure(
         else [measure_job(study, masks, phase=phase, **options)]
     )
     written = (
-        phase_files(out, {job.stack.phase: job.measurand for job in jobs}, **beside)
+        phase_files(
+            out, {job.stack.phase: (job.measurand, job.collected) for job in jobs}, **beside
+        )
         if all_phases
-        else files_of(jobs[0].measurand, out, **beside)
+        else files_of(jobs[0].measurand, jobs[0].collected, out, **beside)
     )
     if haematocrit is not None:
         require_extracellular(

@@ -13,7 +13,12 @@ from gsigpu.errors import MaskError, OutsideStudy, PoorRegistration, SettingsErr
 from gsigpu.image_volume import ImageVolume
 from gsigpu.maps import water_iodine
 from gsigpu.pipeline.choose_stack import choose_stack
-from gsigpu.pipeline.measure.collected_masks import CarriedLesion, CollectedMasks, Failure
+from gsigpu.pipeline.measure.collected_masks import (
+    CarriedLesion,
+    CollectedMasks,
+    DrawnMasks,
+    Failure,
+)
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.study_masks import collect_masks
 from gsigpu.regions.region_layout import Lesion, StudyMasks
@@ -131,6 +136,7 @@ def _carried(
         failures=(*collected.failures, *failures),
         warnings=(*collected.warnings, *doubts, *lost),
         drawn_on=drawn.phase,
+        drawn=DrawnMasks(drawn, {lesion.lesion_id: lesion.mask for lesion in masks.lesions}),
         carried=tuple(told),
     )
 

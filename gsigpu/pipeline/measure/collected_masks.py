@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gsigpu.caution import Caution
+from gsigpu.dicom.model import SpectralStack
 from gsigpu.errors import (
     GsigpuError,
 )
 from gsigpu.masks.roles import Role
 from gsigpu.regions.region_layout import StudyMasks
+from gsigpu.regions.region_mask import RegionMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,18 @@ class AutomaticMask:
         }
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class DrawnMasks:
+    """Masks before they were carried over.
+
+    stack : that they were drawn on
+    masks : lesion's id -> mask on its grid
+    """
+
+    stack: SpectralStack
+    masks: Mapping[str, RegionMask]
+
+
 @dataclass(frozen=True, slots=True)
 class CollectedMasks:
     """The masks of a study by role, and what could not be used.
@@ -94,7 +108,8 @@ class CollectedMasks:
     phases : of each of `files` that says them, those of the images that it was drawn on
     named_files : (name, file) of regions that the user named
     automatic : masks that are as a program drew them
-    drawn_on, carried : the phase that masks were carried over from, and how each lesion was; "" where none was
+    drawn_on, carried, drawn : the phase that masks were carried over from, how each lesion was, and the masks there; "" where
+        none was
     """
 
     masks: StudyMasks
@@ -122,3 +137,4 @@ class CollectedMasks:
     carried: tuple[CarriedLesion, ...] = ()
     named_files: tuple[tuple[str, Path], ...] = ()
     automatic: tuple[AutomaticMask, ...] = ()
+    drawn: DrawnMasks | None = None

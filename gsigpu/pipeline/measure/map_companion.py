@@ -93,7 +93,12 @@ class MeasureCompanion:
         assert self._job is not None
         if not self._table:
             return []
-        files = files_of(self._job.measurand, Path(self._table), with_dicom=self._with_dicom)
+        files = files_of(
+            self._job.measurand,
+            self._job.collected,
+            Path(self._table),
+            with_dicom=self._with_dicom,
+        )
         return [path.name for path in (files[-1], *files[:-1])]
 
     def begin(self, chosen: ChosenStack, store: PlaneStore) -> Sequence[Path]:

@@ -17,6 +17,7 @@ from gsigpu.dicom.model import Study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.output.staging import staged_files
 from gsigpu.pipeline.choose_stack import ChosenStack, only_energies, phase_word, phases_of
+from gsigpu.pipeline.measure.collected_masks import CollectedMasks
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import MeasureJob, measured
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
@@ -154,7 +155,7 @@ def write_phases(
     """Writes one table of all phases and what goes with it; all of it or nothing.
 
     out : .csv or .parquet; beside it OUT.json with the provenance of each phase and, if asked, OUT.wide.csv, and of
-        each phase OUT.PHASE.seg.dcm, .sr.dcm, .pr.dcm and .profile.png
+        each phase OUT.PHASE.seg.dcm, .sr.dcm, .pr.dcm, .profile.png and .registration.png
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
     out = Path(out)
@@ -164,7 +165,10 @@ def write_phases(
     ]
     finals = phase_files(
         out,
-        {measurement.stack.phase: measurement.measurand for measurement in measured.phases},
+        {
+            measurement.stack.phase: (measurement.measurand, measurement.masks)
+            for measurement in measured.phases
+        },
         with_wide=with_wide,
         with_dicom=with_dicom,
         with_plot=with_plot,
@@ -207,7 +211,7 @@ def write_phases(
 
 def phase_files(
     out: Path,
-    phases: Mapping[str, Measurand],
+    phases: Mapping[str, tuple[Measurand, CollectedMasks]],
     *,
     with_wide: bool = False,
     with_dicom: bool = False,
@@ -215,13 +219,13 @@ def phase_files(
 ) -> list[Path]:
     """The files of a table of several phases, the table last.
 
-    phases : phase -> what is measured in it
+    phases : phase -> what is measured in it, and in which masks
     Raises SettingsError if `out` is no .csv or .parquet.
     """
     *shared, table = files_beside(out, with_wide=with_wide)
-    for phase, measurand in phases.items():
+    for phase, (measurand, masks) in phases.items():
         path = _name_of_phase(out, phase)
-        shared += files_of(measurand, path, with_dicom=with_dicom, with_plot=with_plot)[1:-1]
+        shared += files_of(measurand, masks, path, with_dicom=with_dicom, with_plot=with_plot)[1:-1]
     return [*shared, table]
 
 

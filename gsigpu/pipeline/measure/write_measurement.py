@@ -30,6 +30,7 @@ _BESIDE = {
     "sr": ".sr.dcm",
     "presentation": ".pr.dcm",
     "plot": ".profile.png",
+    "registration": ".registration.png",
 }
 
 COMMAND = "measure"
@@ -51,6 +52,7 @@ def files_beside(
         "sr": with_dicom,
         "presentation": with_dicom,
         "plot": with_plot,
+        "registration": with_plot,
     }
     return [
         *(out.with_suffix(_BESIDE[what]) for what, is_asked in is_asked_of.items() if is_asked),
@@ -60,16 +62,23 @@ def files_beside(
 
 def files_of(
     measurand: Measurand,
+    masks: CollectedMasks,
     out: Path,
     *,
     with_wide: bool = False,
     with_dicom: bool = False,
     with_plot: bool = False,
 ) -> list[Path]:
-    """The files that a measurement leaves, the table last: `files_beside`, where there can be a presentation state."""
+    """The files that a measurement leaves, the table last: `files_beside`, but for what there cannot be.
+
+    A presentation state needs one rescale, and a picture of registration masks that were carried over.
+    """
     files = files_beside(out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot)
-    presentation = out.with_suffix(_BESIDE["presentation"])
-    return [path for path in files if path != presentation or measurand.has_one_rescale]
+    absent = {
+        out.with_suffix(_BESIDE["presentation"]): not measurand.has_one_rescale,
+        out.with_suffix(_BESIDE["registration"]): not masks.carried,
+    }
+    return [path for path in files if not absent.get(path, False)]
 
 
 def was_measured(path: Path, out: Path) -> bool:
@@ -120,14 +129,19 @@ def write_measurement(
     """Writes the table and what goes with it; all of it or nothing.
 
     out : .csv or .parquet; beside it OUT.json with the provenance and, if asked, OUT.wide.csv, OUT.seg.dcm
-        and OUT.sr.dcm and OUT.pr.dcm (see `dicom_notes`), OUT.profile.png
+        and OUT.sr.dcm and OUT.pr.dcm (see `dicom_notes`), OUT.profile.png, and OUT.registration.png of masks that were carried over
     overwrite : replace an earlier measurement of that name; what went with it and is not written now goes too
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
     out = Path(out)
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
     finals = files_of(
-        measurement.measurand, out, with_wide=with_wide, with_dicom=with_dicom, with_plot=with_plot
+        measurement.measurand,
+        measurement.masks,
+        out,
+        with_wide=with_wide,
+        with_dicom=with_dicom,
+        with_plot=with_plot,
     )
     read = require_no_mask(finals, measurement.masks)
     with (
@@ -187,6 +201,10 @@ def write_beside(
         from gsigpu.pipeline.measure.profile_plot import save_profiles
 
         save_profiles(table.with_suffix(_BESIDE["plot"]), measurement)
+        if measurement.masks.carried:
+            from gsigpu.pipeline.measure.registration_picture import save_registration
+
+            save_registration(table.with_suffix(_BESIDE["registration"]), measurement)
     return notes
 
 

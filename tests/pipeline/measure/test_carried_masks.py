@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import matplotlib.colors
+import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from typer.testing import CliRunner
 import gsigpu
 from gsigpu.cli.app import app
 from gsigpu.phantom.motion import Motion
-from gsigpu.pipeline.measure import carried_masks
+from gsigpu.pipeline.measure import carried_masks, registration_picture
 from gsigpu.regions.region_mask import region_mask
 from gsigpu.registration import register as registering
 from gsigpu.registration.images import sitk
@@ -249,3 +251,42 @@ def test_an_organ_that_leaves_the_images_is_told_of(phantom, carried, kept, monk
     assert line.endswith(
         "does not lie whole within the images of this phase; in AP it is taken as absent"
     )
+
+
+def test_the_picture_has_the_outlines_where_the_masks_lay_and_lie(carried, phantom, tmp_path):
+    drawn = labels(phantom.lesion_mask)
+    for lesion in carried.masks.masks.lesions:
+        before = carried.masks.drawn.masks[lesion.lesion_id]
+        cuts = registration_picture._cuts(
+            carried.masks.drawn.stack, before, carried.stack, lesion.mask
+        )
+        after = np.zeros(drawn.shape, bool)
+        after[lesion.mask.box] = lesion.mask.voxels
+        z, y, _ = np.rint(np.argwhere(after).mean(axis=0)).astype(int)
+        lay = drawn == int(lesion.lesion_id)
+        there, axial, frontal = cuts
+        assert [style for _, _, style in axial.outlines] == ["dashed", "solid"]
+        assert [mask.sum() for mask, _, _ in axial.outlines] == [lay[z].sum(), after[z].sum()]
+        assert [mask.sum() for mask, _, _ in frontal.outlines] == [lay[:, y].sum(), after[:, y].sum()]  # fmt: skip
+        # From the front the head is above: the liver goes down with a breath, here towards higher rows.
+        assert (axial.letters, frontal.letters) == (("L", "P"), ("L", "F"))
+        rows = [np.argwhere(mask)[:, 0].mean() for mask, _, _ in frontal.outlines]
+        way_down = before.origin[0] - lesion.mask.origin[0]
+        assert np.sign(rows[1] - rows[0]) == np.sign(way_down)
+        (mask, _, _), *_ = there.outlines
+        assert mask.any()
+    registration_picture.save_registration(tmp_path / "r.png", carried)
+    picture = matplotlib.image.imread(tmp_path / "r.png")
+    for colour in (registration_picture._BEFORE, registration_picture._AFTER):
+        ink = np.array(matplotlib.colors.to_rgb(colour))
+        assert (np.abs(picture[..., :3] - ink).max(axis=-1) < 0.02).sum() > 50
+
+
+def test_the_picture_goes_with_the_plot(phantom, tmp_path, monkeypatch):
+    monkeypatch.setattr(registering, "register", true_registration(SETTINGS.motion_mm))
+    words = ["measure", phantom.dicom_folder, "--mask", phantom.lesion_mask, "--phase", "AP"]
+    words += ["--mask-phase", "PVP", "--register", "--plot", "--no-curve", "-o", tmp_path / "m.csv"]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "m.registration.png") in done.output
+    assert (tmp_path / "m.registration.png").stat().st_size > 10_000
