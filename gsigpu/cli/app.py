@@ -27,6 +27,14 @@ from gsigpu.cli import (
     scan,
 )
 from gsigpu.cli.config_file import config_path, read_config
+from gsigpu.cli.failures import (
+    NOT_DONE,
+    NOT_UNDERSTOOD,
+    ParserError,
+    UnexpectedError,
+    is_call_for_help,
+    usage_error,
+)
 from gsigpu.cli.messages import Tone, fail, note, speak, warn
 from gsigpu.cli.once import OnceCommand, QuickGroup, decided
 from gsigpu.errors import GsigpuError, GsigpuWarning
@@ -112,6 +120,11 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
         if was_interrupted():
             raise KeyboardInterrupt from error
         _fail(error, debug=debug)
+    except ParserError as error:
+        if is_call_for_help(error):
+            error.show()
+            sys.exit(NOT_UNDERSTOOD)
+        _fail(usage_error(error), debug=debug, exit_code=NOT_UNDERSTOOD)
     except BrokenPipeError:  # the reader of a pipe went away: nothing to tell it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -119,8 +132,10 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
         if was_interrupted():
             raise KeyboardInterrupt from error
         _fail(
-            f"unexpected {type(error).__name__}: {' '.join(str(error).split())};"
-            " run again with --debug and report the traceback",
+            UnexpectedError(
+                f"unexpected {type(error).__name__}: {' '.join(str(error).split())}",
+                remedy="run again with --debug and report the traceback",
+            ),
             debug=debug,
         )
 
@@ -132,13 +147,15 @@ def _run_program() -> None:
         if getattr(parameter, "is_flag", False):
             decided(parameter)
     path = config_path()
-    if path is None:
-        program()
-        return
-    config = read_config(path, program)
-    if told := config.told(sys.argv[1:]):
-        note(told)
-    program(default_map=config.defaults)
+    defaults = {}
+    if path is not None:
+        config = read_config(path, program)
+        if told := config.told(sys.argv[1:]):
+            note(told)
+        defaults = config.defaults
+    # Not standalone: the parser would print its errors in a form of its own, also to a program that reads JSON.
+    if code := program(default_map=defaults, standalone_mode=False):
+        sys.exit(code)
 
 
 def _show_warning(
@@ -157,7 +174,7 @@ def _show_warning(
         (file or sys.stderr).write(text)
 
 
-def _fail(error: str | GsigpuError, *, debug: bool) -> None:
+def _fail(error: GsigpuError, *, debug: bool, exit_code: int = NOT_DONE) -> None:
     if debug:
         traceback.print_exc()
-    fail([error])
+    fail([error], exit_code=exit_code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsigpu.cli import measure_options, options
-from gsigpu.cli.cohort_run_words import summary, what_is_wrong
+from gsigpu.cli.cohort_run_words import summary, tell_plan, what_is_wrong
 from gsigpu.cli.messages import fail, warn
 from gsigpu.cli.options import given_options
 from gsigpu.errors import SettingsError
@@ -308,18 +307,18 @@ def cohort_run(
     }
     try:
         if dry_run:
-            _tell_plan(manifest, out, request, as_json=as_json)
+            tell_plan(manifest, out, request, as_json=as_json)
             return
         result = _run(manifest, out, request)
     except ManifestProblems as error:
-        fail([f"{error.where}: {problem}" for problem in error.problems])
+        fail(error.each())
         return
     warn([*result.warnings, *(f"{out}: {told}" for told in result.damaged)])
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else summary(result, out))
     if result.is_complete:
         return
     if allow_failures and not result.n_left:
-        warn(what_is_wrong(result, out))
+        warn(map(str, what_is_wrong(result, out)))
     else:
         fail(what_is_wrong(result, out))
 
@@ -329,32 +328,6 @@ def _run(manifest: Path, out: Path, request: dict[str, Any]) -> CohortResult:
 
     with _view() as watch:
         return run_cohort(manifest, out, watch=watch, **request)
-
-
-def _tell_plan(manifest: Path, out: Path, request: dict[str, Any], *, as_json: bool) -> None:
-    """What a call would do."""
-    from gsigpu.pipeline.cohort_run.child_process import release_idle
-    from gsigpu.pipeline.cohort_run.cohort_plan import plan_cohort
-
-    try:
-        plan = plan_cohort(manifest, out, **request)
-    finally:
-        release_idle()
-    if as_json:
-        typer.echo(json.dumps(plan.as_dict(), indent=2))
-        return
-    n_rows = sum(map(len, plan.tasks))
-    rules = Counter(exclusion.rule for exclusion in plan.excluded)
-    lines = [
-        f"rows     {n_rows} of {len(plan.tasks)} studies, {plan.n_begun} of them begun before"
-        + (f"; {len(plan.left)} not tried" if plan.left else ""),
-        *(f"excluded {n} by {rule}" for rule, n in rules.items()),
-        *(f"changes  {change}" for change in plan.changes),
-        *([f"removes  results of {plan.n_pruned} rows"] if plan.n_pruned else []),
-        f"disk     about {plan.predicted_bytes / 2**20:.0f} MiB more",
-        "nothing was done (--dry-run)",
-    ]
-    typer.echo("\n".join(lines))
 
 
 def _shard(text: str) -> tuple[int, int] | None:

@@ -1,11 +1,16 @@
-"""What `gsigpu cohort run` tells a person at its end."""
+"""What `gsigpu cohort run` tells a person: its plan with --dry-run, and what it did at its end."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gsigpu.cli.console import table
+import typer
+
+from gsigpu.cli.console import entry, table
+from gsigpu.cli.failures import Incomplete
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
@@ -17,10 +22,13 @@ def summary(result: CohortResult, out: Path) -> str:
 
     tables = result.tables
     lines = [
-        f"rows     {result.n_rows}: {result.n_done} measured in {clock(result.seconds)},"
-        f" {result.n_skipped} before, {result.n_failed} failed"
-        + (f", {result.n_left} not tried" if result.n_left else ""),
-        *(f"changed  {change}" for change in result.changes),
+        entry(
+            "rows",
+            f"{result.n_rows}: {result.n_done} measured in {clock(result.seconds)},"
+            f" {result.n_skipped} before, {result.n_failed} failed"
+            + (f", {result.n_left} not tried" if result.n_left else ""),
+        ),
+        *(entry("changed", change) for change in result.changes),
     ]
     if result.pruned:
         lines.append(f"removed  {len(result.pruned)} results of rows that left the manifest")
@@ -30,13 +38,15 @@ def summary(result: CohortResult, out: Path) -> str:
         )
     if tables.exclusions:
         told = ", ".join(f"{n} by {rule}" for rule, n in tables.exclusions.items())
-        lines.append(f"excluded {told}; {out}/exclusions.csv, {out}/flow.svg")
+        lines.append(entry("excluded", f"{told}; {out}/exclusions.csv, {out}/flow.svg"))
     if tables.warnings:
         told = ", ".join(f"{n} {kind}" for kind, n in tables.warnings.items())
-        lines.append(f"warnings {told}; {out}/warnings.csv")
-    what = "wrote   " if tables.is_new else "kept    "
+        lines.append(entry("warnings", f"{told}; {out}/warnings.csv"))
     lines += [
-        f"{what} {out}/measurements.csv and {out}/measurements/: {tables.n_values} values of {tables.n_rows} rows",
+        entry(
+            "wrote" if tables.is_new else "kept",
+            f"{out}/measurements.csv and {out}/measurements/: {tables.n_values} values of {tables.n_rows} rows",
+        ),
         "",
         table(
             ["group", "patients", "cases", "lesions"],
@@ -49,22 +59,74 @@ def summary(result: CohortResult, out: Path) -> str:
     return "\n".join(lines)
 
 
-def what_is_wrong(result: CohortResult, out: Path) -> list[str]:
-    """Lines on what failed or is missing; empty where all went well."""
-    lines = []
+def what_is_wrong(result: CohortResult, out: Path) -> list[Incomplete]:
+    """What failed or is missing; empty where all went well."""
+    wrong = []
     if result.n_failed and result.tables is None:
-        lines.append(f"{result.n_failed} of {result.n_rows} rows failed; --join lists them")
+        wrong.append(
+            Incomplete(
+                f"{result.n_failed} of {result.n_rows} rows failed", remedy="--join lists them"
+            )
+        )
     elif result.n_failed:
-        lines.append(
-            f"{result.n_failed} of {result.n_rows} rows failed: {out}/failures.csv says why;"
-            " mend them and run again, or add --retry-failed"
+        wrong.append(
+            Incomplete(
+                f"{result.n_failed} of {result.n_rows} rows failed: {out}/failures.csv says why",
+                remedy="mend them and run again, or add --retry-failed",
+            )
         )
     if result.tables is not None and result.tables.n_failed_lesions:
-        lines.append(
-            f"{result.tables.n_failed_lesions} lesions of other rows could not be measured: {out}/failures.csv says why"
+        wrong.append(
+            Incomplete(
+                f"{result.tables.n_failed_lesions} lesions of other rows could not be measured",
+                remedy=f"{out}/failures.csv says why",
+            )
         )
     if result.n_left:
-        lines.append(
-            f"{result.n_left} rows were not tried yet: run again without --retry-failed, --limit and --join"
+        wrong.append(
+            Incomplete(
+                f"{result.n_left} rows were not tried yet",
+                remedy="run again without --retry-failed, --limit and --join",
+            )
         )
-    return lines
+    return wrong
+
+
+def tell_plan(manifest: Path, out: Path, request: dict[str, Any], *, as_json: bool) -> None:
+    """What a call would do."""
+    from gsigpu.pipeline.cohort_run.child_process import release_idle
+    from gsigpu.pipeline.cohort_run.cohort_plan import plan_cohort
+    from gsigpu.pipeline.cohort_run.planned_files import about_read, masks_read, planned_files
+
+    try:
+        plan = plan_cohort(manifest, out, **request)
+        read_bytes = about_read(plan)
+    finally:
+        release_idle()
+    masks, written = masks_read(plan), planned_files(plan)
+    if as_json:
+        read = {"masks": list(map(str, masks)), "read_bytes": read_bytes}
+        told = plan.as_dict() | read | {"written": list(map(str, written))}
+        typer.echo(json.dumps(told, indent=2))
+        return
+    size = "their size is unknown" if read_bytes is None else f"at most {read_bytes / 2**20:.0f} MiB"  # fmt: skip
+    n_rows = sum(map(len, plan.tasks))
+    rules = Counter(exclusion.rule for exclusion in plan.excluded)
+    lines = [
+        entry(
+            "rows",
+            f"{n_rows} of {len(plan.tasks)} studies, {plan.n_begun} of them begun before"
+            + (f"; {len(plan.left)} not tried" if plan.left else ""),
+        ),
+        *(f"excluded {n} by {rule}" for rule, n in rules.items()),
+        *(entry("changes", change) for change in plan.changes),
+        *([f"removes  results of {plan.n_pruned} rows"] if plan.n_pruned else []),
+        entry(
+            "read",
+            f"{len(plan.tasks)} studies, {size}; {len(masks)} files of masks and roles",
+        ),
+        entry("write", written),
+        f"disk     about {plan.predicted_bytes / 2**20:.0f} MiB more",
+        "nothing was done (--dry-run)",
+    ]
+    typer.echo("\n".join(lines))

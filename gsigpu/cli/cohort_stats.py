@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher, table
+from gsigpu.cli.console import TerminalWatcher, entry, table
 from gsigpu.cli.messages import fail, warn
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def cohort_stats(
             watcher=TerminalWatcher(_STAGES),
         )
     except TableProblems as error:
-        fail([f"{error.where}: {problem}" for problem in error.problems])
+        fail(error.each())
         return
     warn(statistics.warnings)
     typer.echo(json.dumps(_as_dict(statistics), indent=2) if as_json else summary(statistics))
@@ -260,8 +260,8 @@ def summary(statistics: CohortStatistics) -> str:
     header = ["parameter", "phase", "region", "ANOVA p", f"{name} p", "Holm over all"]
     return "\n".join(
         [
-            f"groups   {counts} ({'patients/' if has_values else ''}lesions)",
-            f"report   {statistics.report}",
+            entry("groups", f"{counts} ({'patients/' if has_values else ''}lesions)"),
+            entry("report", [statistics.report]),
             "",
             table(header, rows),
         ]

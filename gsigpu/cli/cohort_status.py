@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gsigpu.cli import options
-from gsigpu.cli.console import table
+from gsigpu.cli.console import entry, table
 
 _WORDS = {
     "running": "running",
@@ -39,16 +39,19 @@ def cohort_status(
         return
     total = sum(status["seconds"].values())
     lines = [
-        f"state    {_WORDS[status['state']]} (since {status['started']}, told {status['updated']})",
-        f"workers  {status['workers']}",
-        f"rows     {progress_line(status)}",
+        entry(
+            "state",
+            f"{_WORDS[status['state']]} (since {status['started']}, told {status['updated']})",
+        ),
+        entry("workers", status["workers"]),
+        entry("rows", progress_line(status)),
     ]
     if total:
         parts = (
             f"{name} {seconds / total:.0%}"
             for name, seconds in sorted(status["seconds"].items(), key=lambda item: -item[1])
         )
-        lines.append(f"stages   {', '.join(parts)}")
+        lines.append(entry("stages", list(parts)))
     if status["state"] == "running" and status["running"]:
         rows = [
             (entry["row"], entry["stage"], clock(entry["seconds"])) for entry in status["running"]

@@ -51,12 +51,21 @@ class TerminalWatcher:
         messages.step(f"{title}: {perf_counter() - begun:.1f} s")
 
 
-# A column of text is never narrower than this, whatever the terminal.
-_NARROWEST = 12
+# Where no terminal says how wide it is: in a pipe, and in a file that a person reads later.
+_WIDTH = 80
+# A column of text is not made narrower than this, unless nothing else makes the line fit.
+_NARROW = 12
+# "read     ", "backend  ": what a line of a summary begins with.
+_LABEL = 9
+
+
+def width() -> int:
+    """Columns that a line of results may take."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Text in aligned columns; numbers to the right. On a terminal, the longest texts wrap until a line fits.
+    """Text in aligned columns; numbers to the right. The longest texts wrap until a line fits; no word is cut.
 
     >>> print(table(["map", "n"], [["iodine", 3], ["vnc", 12]]))
     map      n
@@ -65,39 +74,65 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
     body = [list(row) for row in rows]
     cells = [list(header), *([("" if cell is None else str(cell)) for cell in row] for row in body)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     right = [
         bool(body) and all(isinstance(row[column], int | float | None) for row in body)
         for column in range(len(header))
     ]
-    if sys.stdout.isatty():
-        widths = _narrowed(widths, right, shutil.get_terminal_size().columns)
+    widths = _narrowed(cells, width())
     return "\n".join(
         "  ".join(
-            part.rjust(width) if to_right else part.ljust(width)
-            for part, width, to_right in zip(parts, widths, right, strict=True)
+            part.rjust(room) if to_right else part.ljust(room)
+            for part, room, to_right in zip(parts, widths, right, strict=True)
         ).rstrip()
         for row in cells
         for parts in _wrapped(row, widths)
     )
 
 
-def _narrowed(widths: list[int], right: list[bool], columns: int) -> list[int]:
-    """Widths with which a line fits, taken from the widest column of text each time."""
-    widths = list(widths)
-    while sum(widths) + 2 * (len(widths) - 1) > columns:
-        texts = [c for c, to_right in enumerate(right) if not to_right and widths[c] > _NARROWEST]
-        if not texts:
-            break
-        widths[max(texts, key=lambda column: widths[column])] -= 1
+def entry(label: str, what: str | Sequence[object]) -> str:
+    """A line of a summary, or several where it is long.
+
+    what : a text, which wraps between words, or parts, which stay whole, as paths must
+
+    >>> print(entry("wrote", ["maps/iodine", "maps/vnc"]))
+    wrote    maps/iodine, maps/vnc
+    """
+    if isinstance(what, str):
+        lines = _wrap(what, width() - _LABEL) or [""]
+    else:
+        lines = [""]
+        parts = [str(part) for part in what]
+        for part in [*(f"{part}," for part in parts[:-1]), *parts[-1:]]:
+            if lines[-1] and len(lines[-1]) + 1 + len(part) > width() - _LABEL:
+                lines.append("")
+            lines[-1] += f" {part}" if lines[-1] else part
+    return "\n".join(f"{label if i == 0 else '':<{_LABEL}}{line}" for i, line in enumerate(lines))
+
+
+def _narrowed(cells: Sequence[Sequence[str]], columns: int) -> list[int]:
+    """Widths with which a line fits, taken from the widest column each time; a word's length is kept."""
+    by_column = list(zip(*cells, strict=True))
+    widths = [max(map(len, column)) for column in by_column]
+    words = [max(len(word) for cell in column for word in (cell.split() or [""])) for column in by_column]  # fmt: skip
+    can_fit = sum(words) + 2 * (len(words) - 1) <= columns
+    for narrow in (_NARROW, 0) if can_fit else (_NARROW,):
+        while sum(widths) + 2 * (len(widths) - 1) > columns:
+            above = [c for c, room in enumerate(widths) if room > max(words[c], narrow)]
+            if not above:
+                break
+            widths[max(above, key=widths.__getitem__)] -= 1
     return widths
+
+
+def _wrap(text: str, room: int) -> list[str]:
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
 
 
 def _wrapped(row: Sequence[str], widths: Sequence[int]) -> Iterator[tuple[str, ...]]:
     """The lines of a row."""
     parts = [
-        textwrap.wrap(cell, width) if len(cell) > width else [cell]
-        for cell, width in zip(row, widths, strict=True)
+        _wrap(cell, room) if len(cell) > room else [cell]
+        for cell, room in zip(row, widths, strict=True)
     ]
     yield from zip_longest(*parts, fillvalue="")
 

@@ -10,7 +10,7 @@ import typer
 
 from gsigpu.cli.cohort_run_words import summary as ran
 from gsigpu.cli.cohort_stats import summary as compared
-from gsigpu.cli.console import TerminalWatcher, table
+from gsigpu.cli.console import TerminalWatcher, entry, table
 from gsigpu.cli.map_command import summary
 from gsigpu.cli.measure_command import summary as measured
 from gsigpu.cli.messages import warn
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def demo(
-    out: Annotated[Path, typer.Argument(metavar="[OUT]", help="Folder to write.")] = Path(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")] = Path(
         "gsigpu-demo"
     ),
     *,
@@ -51,7 +51,8 @@ def demo(
     result = run_demo(out, overwrite=overwrite, watcher=watcher)
     warn(result.maps.warnings)
     for line in result.lines:
-        typer.echo(line)
+        label, _, text = line.partition(" ")
+        typer.echo(entry(label, text.strip()))
     typer.echo("")
     typer.echo(summary(result.maps))
     typer.echo("")

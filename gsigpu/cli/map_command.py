@@ -12,7 +12,7 @@ import typer
 
 from gsigpu.choices import COMPRESSIONS, DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.cli import measure_command, measure_options, options, several_studies, volume_options
-from gsigpu.cli.console import TerminalWatcher, split_numbers, table
+from gsigpu.cli.console import TerminalWatcher, entry, split_numbers, table
 from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
@@ -225,7 +225,7 @@ def map_command(
         return several_studies.Outcome(
             record=of_all if phase == options.ALL_PHASES else records[0],
             text="\n\n".join(text for _, text in told),
-            failures=list(dict.fromkeys(str(failure.error) for failure in failed)),
+            failures=[failure.error for failure in failed],
         )
 
     studies = several_studies.named_studies(folders)
@@ -308,24 +308,24 @@ def summary(result: MapResult) -> str:
     if report.backend == "cpu" and (reason := why_no_gpu()):
         used += f" (no GPU: {reason.split(' (')[0]})"
     lines = [
-        f"read     {len(stack.series)} energies ({kev} keV), {shape} voxels"
-        + (f", phase {stack.phase}" if stack.phase else ""),
-        f"backend  {used}",
+        entry(
+            "read",
+            f"{len(stack.series)} energies ({kev} keV), {shape} voxels"
+            + (f", phase {stack.phase}" if stack.phase else ""),
+        ),
+        entry("backend", used),
         f"took     {report.seconds['elapsed']:.2f} s, {report.n_slices / report.seconds['elapsed']:.0f} slices/s",
         "",
         table(
-            ["map", "unit", "definition", "written to"],
+            ["map", "unit", "definition"],
             [
-                [
-                    definition.name,
-                    definition.unit.display or "1",
-                    definition.formula,
-                    result.folders[definition.name],
-                ]
+                [definition.name, definition.unit.display or "1", definition.formula]
                 for definition in result.definitions
             ],
         ),
+        "",
+        entry("wrote", list(result.folders.values())),
     ]
     if result.states:
-        lines += ["", f"states   {', '.join(str(path) for path in result.states.values())}"]
+        lines.append(entry("states", list(result.states.values())))
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsigpu.cli import measure_options, options, volume_options
-from gsigpu.cli.console import TerminalWatcher, split_numbers, table
+from gsigpu.cli.console import TerminalWatcher, entry, split_numbers, table
 from gsigpu.cli.messages import fail, warn
 from gsigpu.errors import SettingsError
 
@@ -283,7 +283,7 @@ def ids_to_read_as_text(table: pd.DataFrame, out: Path) -> list[str]:
 def fail_if_any(failures: Sequence[Failure]) -> None:
     """Ends with an error for each lesion that could not be measured, if there are any."""
     if failures:
-        fail(list(dict.fromkeys(str(failure.error) for failure in failures)))
+        fail(failure.error for failure in failures)
 
 
 def as_record(
@@ -316,16 +316,23 @@ def summary(measurement: Measurement, written: list[Path]) -> str:
     """What was measured, for a person."""
     stack = measurement.stack
     lines = [
-        f"read     {len(measurement.slices)} of {stack.geometry.shape[0]} slices, {len(measurement.measurand.series)} series"
-        + (f", phase {stack.phase}" if stack.phase else ""),
-        f"regions  {_roles(measurement)}",
+        entry(
+            "read",
+            f"{len(measurement.slices)} of {stack.geometry.shape[0]} slices, {len(measurement.measurand.series)} series"
+            + (f", phase {stack.phase}" if stack.phase else ""),
+        ),
+        entry("regions", _roles(measurement)),
         *_drawn_by_program(measurement),
-        *(["backend  GPU"] if measurement.backend == "gpu" else []),
+        *([entry("backend", "GPU")] if measurement.backend == "gpu" else []),
         *(
-            f"vendor   {vendor.parameter} = {vendor.factor:.3f} x computed {vendor.offset_mg_per_ml:+.3f} mg/mL, correlation {vendor.correlation:.3f}"
+            entry(
+                "vendor",
+                f"{vendor.parameter} = {vendor.factor:.3f} x computed {vendor.offset_mg_per_ml:+.3f} mg/mL,"
+                f" correlation {vendor.correlation:.3f}",
+            )
             for vendor in measurement.vendor_iodine
         ),
-        f"wrote    {', '.join(str(path) for path in written)}",
+        entry("wrote", written),
         "",
         lesion_table(measurement.rows),
     ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import typer
 
+from gsigpu.cli.failures import NOT_DONE, FailureOf
 from gsigpu.errors import GsigpuError
 
 
@@ -59,16 +60,16 @@ def step(line: str) -> None:
         _say("step", {"message": line})
 
 
-def fail(errors: Sequence[str | GsigpuError]) -> None:
-    """Errors, a line each; exit code 1."""
-    for error in errors:
+def fail(errors: Iterable[GsigpuError | FailureOf], *, exit_code: int = NOT_DONE) -> None:
+    """Ends with errors, a line each, and no line twice."""
+    for error in {str(error): error for error in errors}.values():
         _say("error", _described(error))
-    sys.exit(1)
+    sys.exit(exit_code)
 
 
-def _described(error: str | GsigpuError) -> dict[str, str | None]:
-    if isinstance(error, str):
-        return {"message": error, "code": "failed"}
+def _described(error: GsigpuError | FailureOf) -> dict[str, str | None]:
+    if isinstance(error, FailureOf):
+        return {**_described(error.error), "message": str(error), "study": error.study}
     return {
         "message": str(error),
         "code": error.code,

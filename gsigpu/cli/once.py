@@ -9,6 +9,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from gsigpu.cli.failures import ParserError
 from gsigpu.cli.option_groups import grouped
 from gsigpu.errors import SettingsError
 
@@ -48,7 +49,11 @@ class OnceCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Raises SettingsError for an option of a single value that is given twice."""
         if not ctx.resilient_parsing:
-            _, _, in_order = self.make_parser(ctx).parse_args(args=list(args))
+            try:
+                _, _, in_order = self.make_parser(ctx).parse_args(args=list(args))
+            except ParserError as error:
+                error.ctx = error.ctx or ctx  # so that the message names the command
+                raise
             for parameter, n_times in Counter(in_order).items():
                 if n_times > 1 and takes_one_value(parameter):
                     raise SettingsError(

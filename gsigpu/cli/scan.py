@@ -114,4 +114,4 @@ def _write_report(study: Study, path: Path, reveal: list[str]) -> None:
 
 
 def _by(numbers: list[float]) -> str:
-    return " x ".join(f"{number:g}" for number in (round(value, 4) for value in numbers))
+    return "x".join(f"{number:g}" for number in (round(value, 4) for value in numbers))

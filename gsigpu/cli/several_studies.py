@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
+from gsigpu.cli.failures import FailureOf
 from gsigpu.cli.messages import fail, note
 from gsigpu.errors import GsigpuError, SettingsError
 
 StudiesOrVolumes = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[DIR]...",
+        metavar="DIR...",
         help="Folder of a DICOM export, its DICOMDIR, or a zip or tar of it; several go to OUT/NAME each, and - reads their"
         " names from standard input, one a line. Or images named with --nifti.",
         show_default=False,
@@ -32,7 +33,7 @@ class Outcome:
 
     record: dict[str, Any]
     text: str
-    failures: Sequence[str] = ()
+    failures: Sequence[GsigpuError] = ()
 
 
 def named_studies(given: Sequence[Path] | None) -> list[Path]:
@@ -76,19 +77,20 @@ def each_into_its_folder(
                 remedy="compute them in two calls, with another -o",
             )
     records: dict[str, Any] = {}
-    failures: list[str] = []
+    failures: list[FailureOf] = []
     for study, name in names.items():
         note(f"{name}: {study}")
         try:
             outcome = run(study, out / name)
         except GsigpuError as error:
-            failures.append(f"{name}: {error}")
+            failures.append(FailureOf(name, error))
             continue
         records[name] = outcome.record
-        failures += [f"{name}: {line}" for line in outcome.failures]
+        failures += [FailureOf(name, error) for error in outcome.failures]
         if not as_json:
             typer.echo(f"{name}\n{outcome.text}\n")
     if as_json:
-        typer.echo(json.dumps({"out": str(out), "studies": records, "failures": failures}, indent=2))  # fmt: skip
+        lines = list(dict.fromkeys(map(str, failures)))
+        typer.echo(json.dumps({"out": str(out), "studies": records, "failures": lines}, indent=2))
     if failures:
         fail(failures)

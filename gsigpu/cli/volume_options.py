@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 StudyOrVolumes = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[DIR]",
+        metavar="DIR",
         help="Folder of a DICOM export, its DICOMDIR, or a zip or tar of it; or images named with --nifti.",
         show_default=False,
     ),

@@ -117,6 +117,10 @@ class ManifestProblems(InputError):
             remedy="correct the manifest",
         )
 
+    def each(self) -> list[ManifestProblems]:
+        """An error for each problem."""
+        return [ManifestProblems(Path(self.where or ""), [problem]) for problem in self.problems]
+
     def __reduce__(self) -> tuple[object, ...]:
         """Across processes."""
         return type(self), (Path(self.where or ""), self.problems)

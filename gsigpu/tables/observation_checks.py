@@ -36,6 +36,10 @@ class TableProblems(InputError):
             remedy="correct the table",
         )
 
+    def each(self) -> list[TableProblems]:
+        """An error for each problem."""
+        return [TableProblems(self.where or "", [problem]) for problem in self.problems]
+
     def __reduce__(self) -> tuple[object, ...]:
         """Across processes."""
         return type(self), (self.where or "", self.problems)

@@ -289,6 +289,24 @@ def test_a_dry_run_does_nothing(cohort, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("words", [("--review", "--limit", 1), ("--shard", "1/4")])
+def test_a_dry_run_names_what_is_read_and_what_is_left(cohort, tmp_path, words):
+    out = tmp_path / "out"
+    call = ("run", cohort.manifest, "-o", out, "--workers", 1, "--regions", "lesion", *words)
+    plan = json.loads(quick(*call, "--dry-run", "--json")[1])
+    quick(*call)
+    left = [path for path in out.iterdir() if not path.name.startswith((".", "strays"))]
+    assert sorted(plan["written"]) == sorted(map(str, left))
+    rows = pd.read_csv(cohort.manifest)
+    masks = {str(cohort.folder / name) for name in rows["mask"][:1]}
+    assert masks <= set(plan["masks"])
+    studies = [cohort.folder / name for name in rows["study"][:1]]
+    sizes = [
+        sum(path.stat().st_size for path in study.rglob("*") if path.is_file()) for study in studies
+    ]
+    assert plan["read_bytes"] == pytest.approx(sum(sizes), rel=0.2)
+
+
 def test_shards_are_joined_and_what_is_missing_fails_its_row(cohort, tmp_path):
     """Also list options by commas and repeats, which are the same."""
     out = tmp_path / "out"

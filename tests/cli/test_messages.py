@@ -1,11 +1,18 @@
 """How the commands speak: quietly, at length, and to programs."""
 
 import json
+import re
+import sys
 
 import pytest
+import typer
 
+from gsigpu.cli.app import app
+from gsigpu.cli.app import run as run_program
+from gsigpu.cli.messages import Tone, speak
 from gsigpu.version import __version__
 from tests.cli.test_cli import SMALL, run
+from tests.support.places import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +51,97 @@ def test_messages_to_a_program_are_json(study):
     assert error["code"] == "no-spectral-stack"
     assert error["what"] in error["message"]
     assert error["remedy"] in error["message"]
+
+
+def called(monkeypatch, capsys, *words):
+    """The program in this process: exit code, stdout, stderr."""
+    monkeypatch.setattr(sys, "argv", ["gsigpu", *map(str, words)])
+    code = 0
+    try:
+        run_program()
+    except SystemExit as end:
+        code = end.code
+    printed = capsys.readouterr()
+    speak(Tone())
+    return code, printed.out, printed.err
+
+
+def commands(group=None, above=()):
+    """Every command of the program, as words."""
+    for name, command in (group or typer.main.get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*above, name))
+        else:
+            yield (*above, name)
+
+
+# Command -> words with which it fails, for another reason than its words.
+FAILING = {
+    "scan": ["nowhere"],
+    "map": ["nowhere", "-o", "m"],
+    "measure": ["nowhere", "--mask", "l.nii", "-o", "m.csv"],
+    "review": ["nowhere", "-o", "r"],
+    "cohort init": ["nowhere", "-o", "m.csv"],
+    "cohort run": ["nowhere.csv", "-o", "c"],
+    "cohort status": ["nowhere"],
+    "cohort stats": ["nowhere.csv", "-o", "s"],
+    "phantom": ["p", "--shape", "1,2"],
+    "demo": ["."],
+}
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_error_of_every_command_is_json_with_code_and_remedy(
+    words, tmp_path, monkeypatch, capsys
+):
+    """Of words that are not understood (exit code 2), and of what fails (1)."""
+    monkeypatch.chdir(tmp_path)
+    calls = [(2, [*words, "--no-such-option", "--json"])]
+    if failing := FAILING.get(" ".join(words)):
+        has_json = "--json" in called(monkeypatch, capsys, *words, "--help")[1]
+        calls += [(1, [*words, *failing, "--json"])] if has_json else []
+        code, out, err = called(monkeypatch, capsys, *words, *failing)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert err.startswith("gsigpu: error: ")
+    for expected, call in calls:
+        code, out, err = called(monkeypatch, capsys, *call)
+        assert (code, out) == (expected, "")
+        for line in err.splitlines():
+            error = json.loads(line)["error"]
+            assert error["code"]
+            assert error["what"]
+            assert error["remedy"]
+            assert error["what"] in error["message"]
+            assert error["remedy"] in error["message"]
+
+
+def test_each_exit_code_of_the_page_has_one_meaning(study, tmp_path, monkeypatch, capsys):
+    """0, 1 and 2 here; the signals are in tests/cli/test_cli.py."""
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
+    told = re.findall(r"^\| ([\d, ]+) \| (.+) \|$", page, re.M)
+    assert [code for code, _ in told] == ["0", "1", "2", "129, 130, 143"]
+    done, not_done, not_understood = [], [], []
+    done += [["--version"], ["map", "--help"], ["scan", study]]
+    not_done += [
+        ["scan", tmp_path / "nowhere"],
+        ["map", study, "-o", tmp_path / "m", "--slope", "steep"],
+    ]
+    not_understood += [
+        [],
+        ["cohort"],
+        ["nonsense"],
+        ["map", study],
+        ["map", study, "-o", "m", "--format", "bmp"],
+    ]
+    for expected, calls in enumerate((done, not_done, not_understood)):
+        for words in calls:
+            assert called(monkeypatch, capsys, *words)[0] == expected, words
+
+
+def test_an_error_that_nobody_foresaw(monkeypatch, capsys):
+    monkeypatch.setattr("gsigpu.cli.info._facts", lambda: 1 / 0)
+    code, _, err = called(monkeypatch, capsys, "info", "--json")
+    error = json.loads(err)["error"]
+    assert (code, error["code"]) == (1, "unexpected-error")
+    assert error["what"] == "unexpected ZeroDivisionError: division by zero"
+    assert "--debug" in error["remedy"]

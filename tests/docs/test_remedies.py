@@ -157,7 +157,7 @@ def options_of(command):
         name
         for parameter in COMMANDS[command].params
         for name in (*parameter.opts, *parameter.secondary_opts)
-    } | {"--debug"}
+    } | {"--debug", "--help"}
 
 
 def test_the_search_sees_them():

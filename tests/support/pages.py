@@ -56,9 +56,8 @@ def without_what_differs(text: str) -> list[str]:
     text = re.sub(r"\d+\.\d+ s\b", "T s", text)
     text = re.sub(r"\d+ slices/s", "N slices/s", text)
     text = re.sub(r" in \d:\d\d:\d\d", " in T", text)
-    text = re.sub(r"backend .*", "backend", text)
-    text = re.sub(r"; \d+ rows/h.*", "; N rows/h", text)
-    text = re.sub(r"(?m)^(state|workers|stages) .*", r"\1", text)
+    text = re.sub(r"; \d+ rows/h.*(\n {9}.*)*", "; N rows/h", text)
+    text = re.sub(r"(?m)^(backend|state|workers|stages) .*(\n {9}.*)*", r"\1", text)
     return [line.rstrip() for line in text.strip().splitlines()]
 
 

@@ -52,7 +52,7 @@ FAILURE_COLUMNS = (
     "case_id", "stage", "reason", "phase", "reader", "lesion_id", "line", "log", "kind",
 )  # fmt: skip
 RESULTS_FILE = "results.json"
-_LISTS = ("failures.csv", "exclusions.csv", "warnings.csv", "flow.csv", "flow.svg", "flow.png")
+LISTS = ("failures.csv", "exclusions.csv", "warnings.csv", "flow.csv", "flow.svg", "flow.png")
 
 
 _Footers = Mapping[ManifestRow, Footer]
@@ -143,7 +143,7 @@ def write_tables(
             "form": RECORD_FORM,
             "digest": digest,
             "tables": asdict(tables),
-            "files": {name: size_and_time(out / name) for name in (MEASUREMENTS_CSV, *_LISTS)},
+            "files": {name: size_and_time(out / name) for name in (MEASUREMENTS_CSV, *LISTS)},
             "blocks": [{**block, "csv": csv_state} for block in blocks],
         },
     )
@@ -200,7 +200,7 @@ def _known(out: Path, digest: str, record: Mapping[str, Any]) -> CohortTables | 
     if record.get("digest") != digest:
         return None
     files = record["files"]
-    if not set(files) >= {MEASUREMENTS_CSV, *_LISTS}:  # of a version that wrote fewer
+    if not set(files) >= {MEASUREMENTS_CSV, *LISTS}:  # of a version that wrote fewer
         return None
     if any(size_and_time(out / name) != state for name, state in files.items()):
         return None

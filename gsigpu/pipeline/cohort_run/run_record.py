@@ -34,6 +34,7 @@ from gsigpu.version import __version__
 RUN_FILE = "run.json"
 # The same again: settings cannot be computed anew, as a table can.
 _COPY = "run.copy.json"
+RECORD_FILES = (RUN_FILE, _COPY)
 # Named by content: what a record names is there before it, and no other record's file is overwritten. Like all that is
 # written before the record, its name begins with a dot, see `cohort_plan`.
 _PATTERNS = ".patterns-{}.toml"

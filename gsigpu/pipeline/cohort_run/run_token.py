@@ -27,11 +27,13 @@ def take_over(out: Path, shard: str = "") -> str:
     """
     whole = _read(out, "")
     token = f"{secrets.token_hex(8)}"
-    if not shard:
-        put_text(out / _FILE, token)
-        return token
-    put_text(out / f"{_FILE}-{shard}", token)
-    return f"{whole}/{token}"
+    put_text(token_file(out, shard), token)
+    return f"{whole}/{token}" if shard else token
+
+
+def token_file(out: Path, shard: str = "") -> Path:
+    """Where the token of a folder, or of a shard of it, lies."""
+    return out / (f"{_FILE}-{shard}" if shard else _FILE)
 
 
 def require_owner(out: Path, token: str, shard: str = "") -> None:
@@ -54,7 +56,7 @@ def _current(out: Path, shard: str) -> str:
 
 def _read(out: Path, shard: str) -> str:
     try:
-        return (out / (f"{_FILE}-{shard}" if shard else _FILE)).read_text("utf-8", "replace")
+        return token_file(out, shard).read_text("utf-8", "replace")
     except FileNotFoundError:
         return ""
 

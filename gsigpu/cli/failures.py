@@ -1,0 +1,52 @@
+"""Errors that only a command line has: words that the parser cannot understand, and results that are not complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from gsigpu.errors import GsigpuError
+
+# What the parser raises for words that it cannot understand: a name of typer's own that is public.
+ParserError: Any = typer.BadParameter.__mro__[1]
+NOT_DONE, NOT_UNDERSTOOD = 1, 2
+
+
+class UsageError(GsigpuError):
+    """The command line cannot be understood."""
+
+
+class Incomplete(GsigpuError):
+    """Something that was asked for was not done, and the rest was."""
+
+
+class UnexpectedError(GsigpuError):
+    """An error that gsigpu did not foresee."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureOf:
+    """An error of one study of several."""
+
+    study: str
+    error: GsigpuError
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.study}: {self.error}"
+
+
+def usage_error(error: Any) -> UsageError:
+    """A `ParserError` as an error of ours."""
+    what = error.format_message().replace("Value error, ", "").strip().rstrip(".")
+    command = "gsigpu" if error.ctx is None else error.ctx.command_path
+    return UsageError(
+        what[:1].lower() + what[1:], where=command, remedy=f"{command} --help tells what it takes"
+    )
+
+
+def is_call_for_help(error: Any) -> bool:
+    """Whether a `ParserError` stands for a group of commands without a command, whose help it holds."""
+    return type(error).__name__ == "NoArgsIsHelpError"
