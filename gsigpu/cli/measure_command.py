@@ -355,7 +355,7 @@ def _drawn_by_program(measurement: Measurement) -> list[str]:
         seen = "" if mask.energy_kev is None else f" on {mask.energy_kev:g} keV"
         where = "given" if mask.folder is None else str(mask.folder)
         of.setdefault(f"{mask.program} {mask.version} {mask.task}{seen}, unedited: {where}", []).append(mask.region)  # fmt: skip
-    return [f"drawn by {told} ({', '.join(regions)})" for told, regions in of.items()]
+    return [entry("drawn by", f"{told} ({', '.join(regions)})") for told, regions in of.items()]
 
 
 def lesion_table(rows: Sequence[MeasurementRow]) -> str:
