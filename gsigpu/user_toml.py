@@ -22,12 +22,17 @@ def read_user_toml(path: Path, *, what: str, remedy: str) -> UserToml:
     """A TOML file (https://toml.io) in UTF-8, with or without the byte order mark that Windows' editors write.
 
     what : what the file should be ("a plan"), for the message
-    Raises InputError if it is missing or no TOML.
+    Raises InputError if it cannot be opened or is no TOML.
     """
     try:
         content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror or error})", where=path, remedy="check the path"
+        ) from error
+    try:
         table = toml_table(content)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
             f"cannot be read as {what} ({error})", where=path, remedy=remedy
         ) from error

@@ -110,8 +110,8 @@ def cohort_stats(
         str,
         typer.Option(
             "--subgroups",
-            metavar="COLUMN",
-            help="A column of TABLE or --patients; the primary test is repeated inside each of its levels.",
+            metavar="COLUMN[=CUT,CUT]",
+            help="A column of TABLE or --patients; the primary test is repeated inside each of its classes. Numbers are cut where you say: age=50,65.",
         ),
     ] = "",
     site: Annotated[
@@ -152,6 +152,7 @@ def cohort_stats(
 
     Example: gsigpu cohort stats cohort-out -o statistics --groups colorectal,gastric,pancreatic,lung,breast
     """
+    from gsigpu.pipeline.cohort_stats.classes_of_lesions import parse_subgroups
     from gsigpu.pipeline.cohort_stats.declared_beforehand import parse_directions
     from gsigpu.pipeline.cohort_stats.write_statistics import (
         cohort_stats as run,  # brings statsmodels along
@@ -162,6 +163,7 @@ def cohort_stats(
     from gsigpu.tables.plan_file import read_plan
 
     whole, of_pairs = parse_directions(direction or [])
+    column, cuts = parse_subgroups(subgroups)
     declared = None if plan is None else read_plan(plan)
     try:
         statistics = run(
@@ -184,7 +186,8 @@ def cohort_stats(
                 prevalence=prevalence,
                 equivalence_margin=equivalence_margin,
                 covariates=tuple(covariates),
-                subgroups=subgroups,
+                subgroups=column,
+                subgroup_cuts=cuts,
                 site=site,
                 combat=combat,
                 plan=declared,

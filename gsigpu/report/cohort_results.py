@@ -31,6 +31,7 @@ class StatisticsSettings:
     equivalence_margin : a difference of areas that does not matter; without it no test of equivalence
     covariates : columns that are held equal in further tests and areas, `size` for the lesions' diameter
     subgroups : a column inside whose levels the primary test is repeated
+    subgroup_cuts : where a column of numbers is cut into such levels, increasing; fixed before the data are seen
     site : a column whose values are left out in turn
     combat : repeat the primary test on values without the sites' effects (`groups.combat`)
     plan : what was declared beforehand; all else is exploratory
@@ -46,6 +47,7 @@ class StatisticsSettings:
     equivalence_margin: float | None = None
     covariates: tuple[str, ...] = ()
     subgroups: str = ""
+    subgroup_cuts: tuple[float, ...] = ()
     site: str = ""
     combat: bool = False
     plan: Plan | None = None
@@ -68,6 +70,10 @@ class StatisticsSettings:
             raise SettingsError(
                 f"confidence {self.confidence:g} is not between 0.5 and 1",
                 remedy="write --confidence 0.95 for 95 %",
+            )
+        if self.subgroup_cuts and not self.subgroups:
+            raise SettingsError(
+                "cut points are given, and no column to cut", remedy="name it: --subgroups age=50,65"
             )
         if self.combat and not self.site:
             raise SettingsError(
@@ -109,6 +115,7 @@ class StatisticsSettings:
             "equivalence_margin": self.equivalence_margin,
             "covariates": list(self.covariates),
             "subgroups": self.subgroups,
+            "subgroup_cuts": list(self.subgroup_cuts),
             "site": self.site,
             "combat": self.combat,
             "plan": None if self.plan is None else self.plan.as_dict(),

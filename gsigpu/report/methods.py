@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import pandas as pd
+
+from gsigpu.cohort_statistics.frames import SAME_LESIONS
 from gsigpu.cohort_statistics.groups.combat import WITHOUT_SITES
+from gsigpu.cohort_statistics.groups.sensitivity import PRIMARY
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.table_cells import listed, parameter_name, plural, with_unit
 from gsigpu.tables.observations import Observations
@@ -164,14 +168,15 @@ def _areas(results: Results, cite: Cite) -> Iterator[str]:
 
 def _uses_of_cutoffs(results: Results) -> Iterator[str]:
     settings, frames = results.settings, results.frames
-    if len(frames.against_rest):
+    if _computed(frames.against_rest, "auc"):
         yield "Each group was also compared with all others together."
-    sources = set(frames.decisions["source"]) - {"same lesions"} if len(frames.decisions) else set()
+    judged = frames.decisions[frames.decisions["sensitivity"].notna()]
+    sources = set(judged["source"]) - {SAME_LESIONS}
     if sources:
         yield f"Cut-offs of another study ({listed(sorted(map(str, sources)))}) were applied as they are."
-    if settings.prevalence is not None and len(frames.decisions):
+    if settings.prevalence is not None and _computed(judged, "ppv"):
         yield f"Predictive values are for a prevalence of {settings.prevalence:g}."
-    if settings.equivalence_margin is not None and len(frames.roc_comparisons):
+    if _computed(frames.roc_comparisons, "p_equivalence"):
         yield (
             "Areas of two parameters were tested for equivalence by two one-sided tests with a margin of "
             f"{settings.equivalence_margin:g}."
@@ -222,33 +227,57 @@ def _models(results: Results, cite: Cite) -> Iterator[str]:
             f"Parameters were combined in {listed(used)}, judged on patients whom they had not seen, by "
             "cross-validation in whole patients."
         )
-    if len(results.frames.multiclass):
+    if _computed(results.frames.multiclass, "auc"):
         yield f"The mean area of all pairs of groups is Hand and Till's {cite('hand-till')}."
-    if len(results.frames.decision_curve):
+    if _computed(results.frames.decision_curve, "net_benefit"):
         yield f"Net benefit was computed for a prevalence of {results.settings.prevalence:g}."
 
 
 def _further(results: Results, cite: Cite) -> Iterator[str]:
     settings, frames = results.settings, results.frames
     held = listed([name.replace("_", " ") for name in settings.covariates])
-    if len(frames.adjusted):
+    if _computed(frames.adjusted, "p"):
         yield f"Further tests held {held} equal, in lesions with all of these known."
-        if frames.adjusted["test"].astype(str).str.startswith("adjusted-imputed").any():
+        is_imputed = frames.adjusted["test"].astype(str).str.startswith("adjusted-imputed")
+        if _computed(frames.adjusted[is_imputed], "p"):
             yield f"They were repeated with missing covariates imputed, pooled by Rubin's rules {cite('rubin')}."
-    if len(frames.adjusted_roc):
+    if _computed(frames.adjusted_roc, "auc"):
         yield f"Areas were adjusted for {held} {cite('janes-pepe')}."
-    if len(frames.subgroups):
-        yield f"The primary test was repeated in subgroups by {settings.subgroups.replace('_', ' ')}, with a test of interaction."
-    if len(frames.sites):
+    if _computed(frames.subgroups, "p"):
+        is_interaction = frames.subgroups["test"] == "mixed-interaction"
+        names = [name for name in dict.fromkeys(frames.subgroups["level"]) if name]
+        by = f"{settings.subgroups.replace('_', ' ')} ({listed(names)})"
+        asked = (
+            ", with a test of interaction"
+            if _computed(frames.subgroups[is_interaction], "p")
+            else "; their interaction could not be tested"
+        )
+        yield f"The primary test was repeated in subgroups by {by}{asked}."
+    if _computed(frames.sites, "sensitivity"):
         yield f"Each {settings.site.replace('_', ' ')} was judged by the cut-offs of all others."
-    if frames.sensitivity["analysis"].eq(WITHOUT_SITES).any():
+    without_sites = frames.sensitivity["analysis"] == WITHOUT_SITES
+    if _computed(frames.sensitivity[without_sites], "p"):
         yield (
             f"The primary test was repeated on values from which ComBat {cite('combat')}, {cite('orlhac')} had taken the effects of "
             f"{settings.site.replace('_', ' ')}, groups kept; such a test does not know that they were estimated {cite('nygaard')}."
         )
-    if len(frames.sensitivity):
-        n = frames.sensitivity["analysis"].nunique()
-        yield f"The primary test was repeated in {plural(n, 'sensitivity analysis', 'sensitivity analyses')}."
+    yield from _repeated(frames.sensitivity)
+
+
+def _repeated(sensitivity: pd.DataFrame) -> Iterator[str]:
+    """How often the primary test was repeated: an analysis that gave no p anywhere was not done."""
+    others = sensitivity[sensitivity["analysis"] != PRIMARY]
+    done = others.loc[others["p"].notna(), "analysis"].nunique()
+    failed = others["analysis"].nunique() - done
+    if done:
+        yield f"The primary test was repeated in {plural(done, 'sensitivity analysis', 'sensitivity analyses')}."
+    if failed:
+        yield f"{plural(failed, 'sensitivity analysis', 'sensitivity analyses')} could not be computed."
+
+
+def _computed(frame: pd.DataFrame, column: str) -> bool:
+    """Whether any row has this number: what could not be computed was not done."""
+    return bool(frame[column].notna().any())
 
 
 def _plan(results: Results) -> Iterator[str]:

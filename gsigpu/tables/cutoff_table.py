@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gsigpu.errors import InputError
+from gsigpu.tables.raw_table import read_list
 
 CUTOFF = ("track", "phase", "region", "parameter", "group_a", "group_b", "direction", "cutoff")
 _KNOWN = {"direction": ("higher", "lower"), "track": ("paper", "recommended")}
@@ -19,10 +20,7 @@ def read_cutoffs(path: Path) -> pd.DataFrame:
 
     Raises InputError if the file cannot be read, lacks a column, or has no cut-off, an unknown direction or track.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError("no table of cut-offs", where=path, remedy=_REMEDY) from error
+    table = read_list(path, CUTOFF, remedy=_REMEDY)
     missing = [name for name in CUTOFF if name not in table.columns]
     if missing:
         raise InputError(f"no column {', '.join(missing)}", where=path, remedy=_REMEDY)

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gsigpu.errors import InputError
 from gsigpu.tables.counting import WITHIN_REGIONS, lesions
 from gsigpu.tables.decided_lesions import without_decided
 from gsigpu.tables.flow_counts import Flow, read_flow, with_steps_of_run
@@ -157,6 +158,10 @@ def read_observations(
     raw = read_raw(path, (*_WANTED, *choice.columns), _kept)
     of_patients = ("patient_id", "phase", "sex", "age", *choice.columns)
     extra = None if patients is None else read_raw(patients, of_patients, _all)
+    if extra is not None and "patient_id" not in extra.columns:
+        raise InputError(
+            "has no column patient_id", where=patients, remedy="name the manifest, or add the column"
+        )
     decided = without_decided(raw, decisions) if decisions else None
     kept = raw if decided is None else decided.table
     planned = None if plan is None else without_planned(kept, plan)

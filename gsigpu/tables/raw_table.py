@@ -39,6 +39,17 @@ class RawTable:
     rejected: tuple[tuple[str, ...], ...] = ()
 
 
+def read_list(path: Path, columns: Sequence[str], *, remedy: str) -> pd.DataFrame:
+    """Columns of one file that is no table of measurements: cut-offs, decisions, a list of patients.
+
+    remedy : which file to name, where a folder was
+    Returns `cells` of `read_raw`, with the columns that are there. Raises InputError as `read_raw`, and for a folder.
+    """
+    if path.is_dir():
+        raise InputError("is a folder, and a file is needed", where=path, remedy=remedy)
+    return read_raw(path, columns, lambda _: None).cells
+
+
 def read_raw(
     path: Path, requested: Sequence[str], keep: Callable[[pa.Table], pa.Array | None]
 ) -> RawTable:
@@ -174,8 +185,9 @@ def _header(source: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _unreadable(source: Path, error: Exception) -> InputError:
+    cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return InputError(
-        f"cannot be read ({' '.join(str(error).split())})",
+        f"cannot be read ({' '.join(cause.split())})",
         where=source,
         remedy="save it as CSV in UTF-8, or as Parquet",
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from gsigpu.errors import InputError
-from gsigpu.tables.raw_table import read_raw
+from gsigpu.tables.raw_table import read_list
 
 COLUMNS = ("case_id", "lesion_id", "phase", "reader", "decision", "reason")
 # Neither is measured until it is drawn anew; the tables keep the two apart.
 DECISIONS = ("rejected", "redraw")
+_REMEDY = "save the decisions in the gallery"
 # What a run's list of exclusions calls them.
 REVIEW = "review"
 
@@ -22,13 +23,13 @@ def read_decisions(path: Path) -> tuple[Decision, ...]:
 
     Raises InputError for a missing column, an unknown decision, an empty name, or two decisions on one lesion.
     """
-    cells = read_raw(path, COLUMNS, lambda _: None).cells
+    cells = read_list(path, COLUMNS, remedy=_REMEDY)
     missing = [name for name in COLUMNS if name not in cells.columns]
     if missing:
         raise InputError(
             f"has no column {', '.join(missing)}",
             where=path,
-            remedy="save the decisions in the gallery",
+            remedy=_REMEDY,
         )
     decisions: dict[tuple[str, ...], Decision] = {}
     for number, row in enumerate(cells[list(COLUMNS)].itertuples(index=False), start=1):

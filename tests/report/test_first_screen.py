@@ -224,10 +224,26 @@ def test_methods_name_the_phases_of_a_lesion_only_where_they_were_compared(stron
     )
 
 
+def test_methods_count_sensitivity_analyses_that_gave_a_result(strong):
+    observations, results = strong
+
+    def counted(sensitivity):
+        more = replace(results, frames=replace(results.frames, sensitivity=sensitivity))
+        return " ".join(methods(observations, more))
+
+    primary = results.frames.sensitivity.query("analysis == 'all lesions'")
+    assert "sensitivity anal" not in counted(primary)
+    done = primary.assign(analysis="reader A alone")
+    failed = primary.assign(analysis="reader B alone", p=np.nan)
+    assert "was repeated in 1 sensitivity analysis." in counted(pd.concat([primary, done]))
+    written = counted(pd.concat([primary, done, failed]))
+    assert "in 1 sensitivity analysis. 1 sensitivity analysis could not be computed." in written
+
+
 def test_methods_say_how_cut_offs_were_used(strong):
     observations, results = strong
     settings = replace(results.settings, prevalence=0.2, equivalence_margin=0.1)
-    decisions = results.frames.decisions.assign(source="roc.csv")
+    decisions = results.frames.decisions.assign(source="roc.csv", ppv=0.5)
     written = " ".join(
         methods(
             observations,

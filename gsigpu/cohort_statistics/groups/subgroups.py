@@ -10,10 +10,11 @@ Each level by itself has the mixed model of `group_frames`. Tested against the c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gsigpu.cohort_statistics.frames import SUBGROUP_COLUMNS
 from gsigpu.cohort_statistics.groups.group_frames import primary_tests
@@ -35,14 +36,15 @@ def subgroup_tests(
     *,
     order: Sequence[str],
     column: str,
+    level_order: Sequence[str] = (),
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """The interaction of groups and levels, then all groups and every pair inside each level.
 
     values (n,) float, NaN where missing; groups (n,), patients (n,), levels (n,) str, "" where not known (left out)
-    column : what the levels are called
+    column : what the levels are called; level_order : as `cut_at` gives it, sorted by name if not given
     Returns SUBGROUP_COLUMNS: `test` mixed-interaction, then mixed-overall and mixed per level, `p_holm` over the
-    pairs of a level. Levels are sorted by name.
+    pairs of a level.
     Raises InputError for what `clean_sample` refuses, and for more than MOST_LEVELS levels.
 
     >>> frame = subgroup_tests(
@@ -56,11 +58,12 @@ def subgroup_tests(
     level = np.array([str(name) for name in np.asarray(levels, dtype=object)], dtype=object)
     if level.shape != y.shape:
         raise InputError("a level per value is needed for subgroups")
-    names = sorted(set(level[np.isfinite(y)]) - {""})
+    present = set(level[np.isfinite(y)]) - {""}
+    names = [name for name in level_order or sorted(present) if name in present]
     if len(names) > MOST_LEVELS:
         raise InputError(
             f"{column} has {len(names)} different values: too many for subgroups",
-            remedy="add a column with a few classes, such as 'below 60' and '60 and older'",
+            remedy="cut the numbers into a few classes (`cut_at`), or take a column of classes",
         )
     known = np.where(level == "", np.nan, y)
     sample = clean_sample(known, groups, patients, order)
@@ -81,6 +84,30 @@ def subgroup_tests(
         frames.append(of_level.reindex(columns=list(SUBGROUP_COLUMNS)))
     frame = pd.concat(frames, ignore_index=True).reindex(columns=list(SUBGROUP_COLUMNS))
     return frame.assign(track="recommended", column=column)
+
+
+def cut_at(
+    numbers: ArrayLike, cuts: Sequence[float]
+) -> tuple[NDArray[np.object_], tuple[str, ...]]:
+    """Numbers as classes between cut points that were fixed beforehand; a cut point belongs to the class above it.
+
+    numbers (n,) float, NaN where not known; cuts : one at least, increasing
+    Returns the class of each number (n,) str, "" where not known, and all classes from the lowest to the highest.
+    Raises InputError for cut points that do not increase or are none.
+
+    >>> levels, names = cut_at([49.0, 50.0, 70.5, float("nan")], [50, 65])
+    >>> levels.tolist()
+    ['below 50', '50 to below 65', '65 and above', '']
+    """
+    x, at = np.asarray(numbers, np.float64), np.asarray(cuts, np.float64)
+    if at.size == 0 or not np.isfinite(at).all() or not (np.diff(at) > 0).all():
+        raise InputError("cut points must be numbers, each above the one before")
+    shown = [f"{cut:g}" for cut in at]
+    between = [f"{low} to below {high}" for low, high in pairwise(shown)]
+    names = (f"below {shown[0]}", *between, f"{shown[-1]} and above")
+    levels = np.array(names, dtype=object)[np.searchsorted(at, x, side="right")]
+    levels[np.isnan(x)] = ""
+    return levels, names
 
 
 def _interaction(sample: Sample, levels: Codes, names: Sequence[str]) -> dict[str, object]:

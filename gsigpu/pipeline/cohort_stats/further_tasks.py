@@ -13,7 +13,7 @@ from gsigpu.cohort_statistics.groups.adjusted_areas import adjusted_areas
 from gsigpu.cohort_statistics.groups.combat import ASSUMED, WITHOUT_SITES
 from gsigpu.cohort_statistics.groups.imputed import imputed_tests
 from gsigpu.cohort_statistics.groups.sensitivity import sensitivity_analyses
-from gsigpu.cohort_statistics.groups.subgroups import subgroup_tests
+from gsigpu.cohort_statistics.groups.subgroups import cut_at, subgroup_tests
 from gsigpu.cohort_statistics.inference import joined
 from gsigpu.cohort_statistics.readers.reader_frames import (
     by_reader_array,
@@ -114,13 +114,16 @@ def adjusted(task: Task) -> NamedFrames:
 def subgroups(task: Task) -> NamedFrames:
     """The primary test inside the levels of a column; table `levels`, a row per value."""
     (column,) = task.tables["levels"].columns
+    values, cuts = task.tables["levels"][column], task.settings.subgroup_cuts
+    levels, level_order = cut_at(values, cuts) if cuts else (as_text(values), ())
     frame = subgroup_tests(
         task.values,
         task.groups,
         task.patients,
-        as_text(task.tables["levels"][column]),
+        levels,
         order=task.order,
         column=str(column),
+        level_order=level_order,
         confidence=task.settings.confidence,
     )
     return {"subgroups": frame}

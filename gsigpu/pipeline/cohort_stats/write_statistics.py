@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -15,9 +14,9 @@ from urllib.parse import quote
 import pandas as pd
 
 from gsigpu.cohort_statistics.groups.combat import require_combat
-from gsigpu.cohort_statistics.groups.subgroups import MOST_LEVELS
 from gsigpu.errors import SettingsError
 from gsigpu.output.staging import staged_folder
+from gsigpu.pipeline.cohort_stats.classes_of_lesions import require_classes
 from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
 from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Sheets, drawing
 from gsigpu.pipeline.cohort_stats.family_members import analyse
@@ -36,7 +35,6 @@ from gsigpu.report.table_files import in_file_order, write_frames, write_tables
 from gsigpu.report.word_file import write_word_file
 from gsigpu.report.workbook import write_workbook
 from gsigpu.tables.cutoff_table import read_cutoffs
-from gsigpu.tables.lesion_columns import as_text
 from gsigpu.tables.observations import Choice, Observations, read_observations
 from gsigpu.tables.review_decisions import read_decisions
 from gsigpu.tables.summary_table import is_summary, read_summary
@@ -146,6 +144,7 @@ def cohort_stats(
                 )
             )
             _require_known(observations, settings)
+            require_classes(observations.columns, settings)
             if settings.plan is not None:
                 require_planned(observations, settings.plan)
             applied = None if cutoffs is None else _applied(Path(cutoffs), observations)
@@ -204,7 +203,7 @@ def _applied(path: Path, observations: Observations) -> pd.DataFrame:
 
 
 def _require_known(observations: Observations, settings: StatisticsSettings) -> None:
-    """Directions are of parameters and groups that there are; a site and a subgroup are columns of a few classes."""
+    """Directions are of parameters and groups that there are."""
     named = [*settings.directions, *(parameter for parameter, _, _ in settings.pair_directions)]
     unknown = [
         parameter for parameter in dict.fromkeys(named) if parameter not in observations.parameters
@@ -216,20 +215,6 @@ def _require_known(observations: Observations, settings: StatisticsSettings) -> 
             f"--direction names {', '.join(unknown)}, which is not compared",
             remedy=f"parameters are {', '.join(observations.parameters)}, groups {', '.join(observations.groups)}",
         )
-
-    for option, column, most in (
-        ("--site", settings.site, math.inf),
-        ("--subgroups", settings.subgroups, MOST_LEVELS),
-    ):
-        if not column:
-            continue
-        n_levels = len(set(as_text(observations.columns[column])) - {""})
-        if not 2 <= n_levels <= most:
-            raise SettingsError(
-                f"{option}: {column} has {n_levels or 'no'} different value{'s' if n_levels > 1 else ''}: "
-                f"too {'few' if n_levels < 2 else 'many'} to compare",
-                remedy="name a column with a few classes, or leave it out",
-            )
 
 
 def _write(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gsigpu.cohort_statistics.groups.subgroups import MOST_LEVELS, subgroup_tests
+from gsigpu.cohort_statistics.groups.subgroups import MOST_LEVELS, cut_at, subgroup_tests
 from gsigpu.errors import InputError
 
 
@@ -51,6 +51,26 @@ def test_what_cannot_be_tested_says_so():
     value, group, patient, level = study(np.random.default_rng(3))
     lonely = np.where(group == "a", "x", level)
     assert interaction((value, group, patient, lonely))["note"].startswith("cannot be tested")
+
+
+def test_classes_between_cut_points_come_in_their_order():
+    """pandas cuts the same way; names alone would put `below` last."""
+    value, group, patient, _ = study(np.random.default_rng(5))
+    ages = np.where(patient == 3, np.nan, 40.0 + patient)
+    levels, names = cut_at(ages, [50, 65.5])
+    expected = pd.cut(ages, [-np.inf, 50, 65.5, np.inf], right=False, labels=False)
+    assert [*levels] == ["" if np.isnan(code) else names[int(code)] for code in expected]
+    assert levels[list(ages).index(50.0)] == "50 to below 65.5"
+    frame = subgroup_tests(
+        value, group, patient, levels, order=["a", "b"], column="age", level_order=names
+    )
+    assert [*dict.fromkeys(frame["level"])] == ["", *names]
+
+
+@pytest.mark.parametrize("cuts", [[], [65, 50], [50, 50], [float("nan")]])
+def test_cut_points_that_do_not_increase_are_refused(cuts):
+    with pytest.raises(InputError, match="cut points"):
+        cut_at([1.0, 2.0], cuts)
 
 
 def test_a_measurement_is_no_class():

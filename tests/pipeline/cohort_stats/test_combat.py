@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from gsigpu.errors import SettingsError
+from gsigpu.pipeline.cohort_stats.classes_of_lesions import parse_subgroups
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.tables.observations import Choice
@@ -91,17 +92,30 @@ def test_the_primary_test_stays_as_it_was(run):
     pd.testing.assert_series_equal(tested.set_index(key)["p"], primary.set_index(key)["p"])
 
 
+@pytest.mark.parametrize("text", ["age=", "age=x", "age=65,50", "age=50,nan"])
+def test_what_is_no_cut_point_is_refused(text):
+    with pytest.raises(SettingsError, match="are no cut points") as caught:
+        parse_subgroups(text)
+    assert parse_subgroups(caught.value.remedy.rpartition(" ")[2]) == ("age", (50.0, 65.0))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"site": "hospital"}, "--site: hospital has 1 different value: too few"),
-        ({"subgroups": "age"}, "--subgroups: age has 19 different values: too many"),
+        ({"subgroups": "patient"}, "--subgroups: patient has 19 different values: too many"),
+        ({"subgroups": "age"}, "age is a column of numbers, from 50 to 68: each would be a class"),
+        ({"subgroups": "few"}, "few is a column of numbers, from 30 to 60: each would be a class"),
+        ({"subgroups": "patient", "subgroup_cuts": (3.0,)}, "patient is no column of numbers"),
+        ({"subgroups": "age", "subgroup_cuts": (20.0, 60.0)}, "no age is below 20; they go from"),
     ],
 )
 def test_a_column_without_classes_is_refused_before_anything_is_computed(
     table, settings, message, tmp_path
 ):
-    table.assign(hospital="north").to_csv(tmp_path / "t.csv", index=False)
+    few = pd.factorize(table["patient_id"])[0] % 2 * 30 + 30
+    columns = {"hospital": "north", "few": few, "patient": "patient " + table["patient_id"]}
+    table.assign(**columns).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(SettingsError, match=message):
         cohort_stats(tmp_path / "t.csv", tmp_path / "out", settings=StatisticsSettings(**settings))
     assert not (tmp_path / "out").exists()
