@@ -73,7 +73,8 @@ class StatisticsSettings:
             )
         if self.subgroup_cuts and not self.subgroups:
             raise SettingsError(
-                "cut points are given, and no column to cut", remedy="name it: --subgroups age=50,65"
+                "cut points are given, and no column to cut",
+                remedy="name it: --subgroups age=50,65",
             )
         if self.combat and not self.site:
             raise SettingsError(

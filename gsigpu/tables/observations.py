@@ -160,7 +160,9 @@ def read_observations(
     extra = None if patients is None else read_raw(patients, of_patients, _all)
     if extra is not None and "patient_id" not in extra.columns:
         raise InputError(
-            "has no column patient_id", where=patients, remedy="name the manifest, or add the column"
+            "has no column patient_id",
+            where=patients,
+            remedy="name the manifest, or add the column",
         )
     decided = without_decided(raw, decisions) if decisions else None
     kept = raw if decided is None else decided.table
