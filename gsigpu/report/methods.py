@@ -247,12 +247,12 @@ def _further(results: Results, cite: Cite) -> Iterator[str]:
         is_interaction = frames.subgroups["test"] == "mixed-interaction"
         names = [name for name in dict.fromkeys(frames.subgroups["level"]) if name]
         by = f"{settings.subgroups.replace('_', ' ')} ({listed(names)})"
-        asked = (
+        interaction = (
             ", with a test of interaction"
             if _computed(frames.subgroups[is_interaction], "p")
             else "; their interaction could not be tested"
         )
-        yield f"The primary test was repeated in subgroups by {by}{asked}."
+        yield f"The primary test was repeated in subgroups by {by}{interaction}."
     if _computed(frames.sites, "sensitivity"):
         yield f"Each {settings.site.replace('_', ' ')} was judged by the cut-offs of all others."
     without_sites = frames.sensitivity["analysis"] == WITHOUT_SITES

@@ -156,6 +156,12 @@ def test_nothing_is_cut_on_a_telephone_or_on_paper(run, browser):
     """On a screen wide tables and figures scroll in boxes of their own, on A4 (182 mm between margins) they fit."""
     with open_page(browser, run.report.as_uri(), width=400) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 400
+    with open_page(browser, run.report.as_uri(), width=1280) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert not page.evaluate(
+            "[...document.querySelectorAll('.box')].filter(b => b.scrollWidth > b.clientWidth + 1)"
+            ".map(b => [b.innerText.slice(0, 60), b.scrollWidth])"
+        )
     with open_page(browser, run.report.as_uri(), width=688) as page:
         page.emulate_media(media="print")
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
