@@ -12,7 +12,12 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 LIBRARY = "_loops"  # gsigpu/backends/compiled.py looks for it beside itself
-SOURCES = ["kernels/linear_maps.cpp", "kernels/overlay.cpp", "kernels/patient_bootstrap.cpp"]
+SOURCES = [
+    "kernels/linear_maps.cpp",
+    "kernels/coded_bits.cpp",
+    "kernels/overlay.cpp",
+    "kernels/patient_bootstrap.cpp",
+]
 HEADERS = ["kernels/linear_maps_loop.h", "kernels/vectors.h"]
 # No -march: which instructions are used is decided when it runs. Visual C++ lacks the vector types.
 EXTENSIONS = (

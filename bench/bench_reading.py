@@ -48,7 +48,7 @@ ENCODERS = {
 # The codecs as they are, without what gsigpu checks before and after.
 DECODERS = {
     RLELossless: lambda frame: imagecodecs.dicomrle_decode(frame, dtype="<u2"),
-    JPEGLosslessSV1: imagecodecs.ljpeg_decode,
+    JPEGLosslessSV1: imagecodecs.jpeg8_decode,  # as gsigpu: liblj92 can be killed by a damaged byte
     JPEGLSLossless: imagecodecs.jpegls_decode,
     JPEG2000Lossless: lambda frame: imagecodecs.jpeg2k_decode(frame, numthreads=1),
     # OpenJPEG too: imagecodecs' faster htj2k_decode does not report damage.

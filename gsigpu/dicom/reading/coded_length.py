@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.backends.compiled_bits import coded_bits
 from gsigpu.errors import PixelDataError, TruncatedPixelData
 
 # Encoders fill the last byte; some write one or two more.
@@ -90,13 +91,25 @@ def _code_lengths(tables: bytes, table_id: int) -> NDArray[np.uint8]:
 def _bits_of(
     lengths: NDArray[np.uint8], selection: int, bits: int, image: NDArray[np.unsignedinteger]
 ) -> int:
-    predict = _PREDICTORS.get(selection)
-    if predict is None:
+    if selection not in _PREDICTORS:
         raise PixelDataError(f"claims a predictor {selection}")
-    samples: Any = image.astype(np.uint16, copy=False)
+    samples = image.astype(np.uint16, copy=False)
+    first_prediction = 1 << (bits - 1)
+    n_bits = coded_bits(samples, lengths, selection, first_prediction)
+    return in_numpy(samples, lengths, selection, first_prediction) if n_bits is None else n_bits
+
+
+def in_numpy(
+    image: NDArray[np.uint16], lengths: NDArray[np.uint8], selection: int, first_prediction: int
+) -> int:
+    """Bits of an image when it is coded, by NumPy: the truth that the compiled loop is tested against.
+
+    The arguments are those of `gsigpu.backends.compiled_bits.coded_bits`.
+    """
+    predict, samples = _PREDICTORS[selection], cast("Any", image)
     first_line = np.empty(samples.shape[1], np.uint16)
     first_line[1:] = samples[0, 1:] - samples[0, :-1]
-    first_line[0] = (int(samples[0, 0]) - (1 << (bits - 1))) & 0xFFFF
+    first_line[0] = (int(samples[0, 0]) - first_prediction) & 0xFFFF
     n_bits = _sum_of(lengths, first_line) + _sum_of(lengths, samples[1:, 0] - samples[:-1, 0])
     for row in range(1, len(samples), _BLOCK):
         here, above = samples[row : row + _BLOCK], samples[row - 1 : row + _BLOCK - 1]
