@@ -54,6 +54,7 @@ from gsigpu.pipeline.cohort_run.row_state import (
 )
 from gsigpu.pipeline.cohort_run.run_token import NotOwner, require_owner
 from gsigpu.pipeline.measure.given_masks import MaskFiles
+from gsigpu.pipeline.measure.kept_registrations import KeptRegistrations
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.tables.manifest import ManifestRow
 
@@ -104,6 +105,7 @@ class _Case:
         self._state = StudyState(task.rows[0].study, by_content=task.by_content)
         self._lookup = RowLookup(task, self._state)
         self._reading = _Reading(task.settings.patterns)
+        self._registrations = KeptRegistrations()
 
     def outcome(self, number: int, row: ManifestRow) -> RowOutcome:
         """What comes of a row."""
@@ -124,6 +126,7 @@ class _Case:
             attempt.clock.stage("wait")
             time.sleep(wait_s or 0.0)
             self._reading = _Reading(self._task.settings.patterns)
+            self._registrations = KeptRegistrations()  # which were of what was read before
         raise AssertionError  # the last attempt returns
 
     def _tried(self, row: ManifestRow, attempt: _Attempt, *, is_last: bool) -> RowOutcome:
@@ -184,7 +187,7 @@ class _Case:
         clock.stage("measure")
         redact, told = attempt.redact, list[Caution]()
         assert redact is not None
-        masks = _mask_files(row, task, redact)
+        masks = replace(_mask_files(row, task, redact), registrations=self._registrations)
 
         def accepted(measurement: Measurement) -> Measurement:
             measurement, doubled = without_doubled(measurement, is_allowed=settings.allow_overlap)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gsigpu.automatic_masks.mask_cache import region_digest
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.reading.hu_planes import read_volume
@@ -20,6 +21,7 @@ from gsigpu.pipeline.measure.collected_masks import (
     Failure,
 )
 from gsigpu.pipeline.measure.given_masks import MaskFiles
+from gsigpu.pipeline.measure.kept_registrations import KeptRegistrations
 from gsigpu.pipeline.measure.study_masks import collect_masks
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, union
@@ -56,11 +58,15 @@ def masks_on_stack(
             f"the masks are of {drawn.phase}, and {stack.phase} is measured",
             remedy="add --register to carry them over",
         )
-    return _carried(collect_masks(files, study, drawn, n_workers=n_workers), drawn, stack)
+    collected = collect_masks(files, study, drawn, n_workers=n_workers)
+    return _carried(collected, drawn, stack, files.registrations or KeptRegistrations())
 
 
 def _carried(
-    collected: CollectedMasks, drawn: SpectralStack, stack: SpectralStack
+    collected: CollectedMasks,
+    drawn: SpectralStack,
+    stack: SpectralStack,
+    kept: KeptRegistrations,
 ) -> CollectedMasks:
     # Registration imports SimpleITK, which takes longer than most measurements.
     from gsigpu.registration.carry import carried
@@ -69,7 +75,12 @@ def _carried(
 
     there, here = drawn.geometry, stack.geometry
     masks = collected.masks
-    registration = register(_water(stack), _water(drawn), masks.liver or _around(masks, there))
+    around = masks.liver or _around(masks, there)
+    seen = tuple(series.evidence.series_uid for of in (stack, drawn) for series in of.series)
+    registration = kept.of(
+        (stack.phase, drawn.phase, seen, region_digest(around, there)),
+        lambda: register(_water(stack), _water(drawn), around),
+    )
     lesions: list[Lesion] = []
     told: list[CarriedLesion] = []
     failures: list[Failure] = []

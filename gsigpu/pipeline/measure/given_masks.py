@@ -10,6 +10,7 @@ from gsigpu.choices import PROGRAMS, REGIONS
 from gsigpu.errors import SettingsError
 from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.roles import RoleMap
+from gsigpu.pipeline.measure.kept_registrations import KeptRegistrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class MaskFiles:
     register : carry the masks from there to the phase that is measured
     regions : (name, file) of further regions of the study, whose statistics are told as they are: no lesion is needed
     segment : the program that draws what is not given of lesions, liver, vessels and aorta; "" for none
+    registrations : keeps those of the study's phases, where several measurements take masks of one liver; None to keep none
     Every path may be a string, and one file of lesions may stand alone.
     Raises SettingsError where they are to be carried from nowhere.
     """
@@ -52,6 +54,7 @@ class MaskFiles:
     register: bool = False
     regions: tuple[tuple[str, Path], ...] = ()
     segment: str = ""
+    registrations: KeptRegistrations | None = None
 
     def __post_init__(self) -> None:
         """Strings become paths. Raises SettingsError."""

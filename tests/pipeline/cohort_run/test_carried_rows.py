@@ -95,3 +95,39 @@ def test_a_phase_of_the_masks_must_be_named(phantom, tmp_path, inline):
         "--register, and nothing says which phase the masks were drawn on;"
         " name it with --mask-phase, or in the manifest's column mask_phase"
     )
+
+
+def test_rows_of_one_case_and_pair_register_once(phantom, tmp_path, inline, monkeypatch):
+    """Two readers drew the lesions of a case, whose liver is one; a third row has another liver."""
+    calls, of_field = [], true_registration(SETTINGS.motion_mm)
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return of_field(*arguments)
+
+    monkeypatch.setattr(registering, "register", counted)
+    image = nib.load(phantom.lesion_mask)
+    labels = np.asarray(image.dataobj).copy()
+    labels[tuple(np.argwhere(labels == 1)[0])] = 0
+    nib.save(nib.Nifti1Image(labels, image.affine), tmp_path / "second.nii.gz")
+    liver = nib.load(phantom.liver_mask)
+    smaller = np.asarray(liver.dataobj).copy()
+    smaller[tuple(np.argwhere(smaller > 0)[0])] = 0
+    nib.save(nib.Nifti1Image(smaller, liver.affine), tmp_path / "liver.nii.gz")
+    path = tmp_path / "manifest.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["case_id", "patient_id", "group", "phase", "study", "mask", "liver_mask", "mask_phase", "reader"]
+        )  # fmt: skip
+        for reader, mask, of_liver in (
+            ("A", phantom.lesion_mask, phantom.liver_mask),
+            ("B", tmp_path / "second.nii.gz", phantom.liver_mask),
+            ("C", tmp_path / "second.nii.gz", tmp_path / "liver.nii.gz"),
+        ):
+            writer.writerow(["c", "p", "lung", "AP", phantom.dicom_folder, mask, of_liver, "PVP", reader])  # fmt: skip
+    result = gsigpu.cohort_run(path, tmp_path / "out", settings=CARRIED)
+    assert result.is_complete
+    assert len(calls) == 2
+    table = pd.read_csv(tmp_path / "out" / "measurements.csv", dtype={"lesion_id": str})
+    assert set(table[table.parameter == "carried_shift"].reader) == {"A", "B", "C"}
