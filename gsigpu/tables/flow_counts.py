@@ -128,7 +128,10 @@ def _steps(
     taken: Sequence[str],
 ) -> tuple[Step, Step]:
     """What the table holds, all that leaves on the way to the tests, and what is analysed."""
-    group_of = dict(zip(cells["patient_id"], cells["group"], strict=True))
+    # Frames are cut many times here: columns that nobody asks for would be copied each time.
+    cells = cells[[*LESION, "group", "region", "parameter", "flags"]]
+    last = cells.drop_duplicates("patient_id", keep="last")
+    group_of = dict(zip(last["patient_id"].tolist(), last["group"].tolist(), strict=True))
     is_failure = (cells["parameter"] == "") | cells["flags"].str.startswith(_FAILED)
     why_failed = _first_failures(cells[is_failure])
     readers = f"reader {taken[0]}" if len(taken) == 1 else "every reader"

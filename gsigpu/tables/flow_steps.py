@@ -72,8 +72,8 @@ def members_of(cells: pd.DataFrame) -> Members:
     """Patients and lesions of rows of a measurement table."""
     keys = lesions(cells)[list(LESION)]
     return Members(
-        patients=frozenset(cells.loc[cells["patient_id"] != "", "patient_id"]),
-        lesions=frozenset(zip(keys["patient_id"], keys["lesion_id"], strict=True)),
+        patients=frozenset(cells["patient_id"].unique().tolist()) - {""},
+        lesions=frozenset(zip(*(keys[name].tolist() for name in LESION), strict=True)),
     )
 
 

@@ -35,8 +35,10 @@ def missing_values(
     Every lesion of the compared groups counts, in every phase. Reasons: what a failure or the flags of an empty row
     say, else one of the texts above.
     """
-    compared = lesion_rows(cells[cells["group"].isin(groups)])
+    named = cells[[*LESION, "group", "phase", "region", "parameter", "value", "flags"]]
+    compared = lesion_rows(named[named["group"].isin(groups)])
     everyone = lesions(compared)[[*LESION, "group"]].reset_index(drop=True)
+    index = pd.MultiIndex.from_frame(everyone[list(LESION)])
     in_all = everyone["group"].value_counts().to_dict()
     rows: list[dict[str, object]] = []
     for phase in phases:
@@ -50,6 +52,7 @@ def missing_values(
                 mine = of_region[of_region["parameter"] == parameter]
                 reasons = _reasons(
                     everyone,
+                    index,
                     present,
                     failures,
                     mine,
@@ -75,16 +78,18 @@ def _failures(cells: pd.DataFrame) -> pd.Series:
 
 def _reasons(
     everyone: pd.DataFrame,
+    index: pd.MultiIndex,
     present: pd.MultiIndex,
     failures: pd.Series,
     mine: pd.DataFrame,
     tested: pd.DataFrame,
 ) -> pd.DataFrame:
-    """The lesions without a value, with `reason`."""
+    """The lesions without a value, with `reason`; index : patient and lesion of `everyone`."""
     valued = tested[np.isfinite(tested["value"])]
     have = pd.MultiIndex.from_frame(valued[list(LESION)])
-    index = pd.MultiIndex.from_frame(everyone[list(LESION)])
     lost = everyone[~index.isin(have)]
+    if lost.empty:
+        return lost.assign(reason="")
     key = pd.MultiIndex.from_frame(lost[list(LESION)])
     with_row = mine.drop_duplicates(list(LESION)).set_index(list(LESION))
     read = mine[pd.to_numeric(mine["value"], errors="coerce").notna()]

@@ -134,9 +134,9 @@ def several_spellings(labels: pd.Series) -> Iterator[pd.Series]:
     """
     first = labels.drop_duplicates()
     plain = first.str.casefold().str.split().str.join(" ")
-    for _, spellings in first.groupby(plain, sort=False):
-        if len(spellings) > 1:
-            yield spellings
+    several = plain.duplicated(keep=False)
+    for _, spellings in first[several].groupby(plain[several], sort=False):
+        yield spellings
 
 
 def _unknown(
@@ -144,20 +144,20 @@ def _unknown(
 ) -> Iterator[str]:
     """What was requested and is not there, and groups that are there and were not named."""
     for name, values in requested.items():
-        there = [value for value in dict.fromkeys(cells[name]) if value]
+        there = [value for value in cells[name].unique().tolist() if value]
         absent = [value for value in values if value not in there]
         if absent:
             known = ", ".join(sorted(there)[:20]) or "none"
             yield f"no {name} {', '.join(repr(value) for value in absent)}; the table has {known}"
     groups = requested.get("group", ())
     if groups:
-        others = [group for group in dict.fromkeys(cells["group"]) if group and group not in groups]
+        others = [group for group in cells["group"].unique().tolist() if group not in ("", *groups)]
         if others:
             named = ", ".join(repr(group) for group in others)
             yield f"unknown group {named}: name it in --groups, or add --drop-other-groups"
     if len(set(groups)) < len(groups):
         yield f"--groups names a group twice: {', '.join(groups)}"
-    present = {group for group in chosen["group"] if group}
+    present = {group for group in chosen["group"].unique().tolist() if group}
     if len(present) == 1:
         yield f"one group only ({present.pop()}), two are needed for a comparison"
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from gsigpu.errors import InputError
 from gsigpu.tables.counting import WITHIN_REGIONS, lesions
@@ -128,15 +129,17 @@ class Observations:
     warnings: tuple[str, ...] = field(default=())
     readers_tested: tuple[str, ...] = field(default=())
 
-    @property
-    def units(self) -> dict[str, str]:
-        """Parameter -> unit, "" where the table names none."""
-        return _first_of(self.table if self.summary is None else self.summary, "unit")
+    # Parameter -> unit, and definition; "" where the table names none. Looked up once, and asked for by every figure.
+    units: dict[str, str] = field(init=False)
+    definitions: dict[str, str] = field(init=False)
 
-    @property
-    def definitions(self) -> dict[str, str]:
-        """Parameter -> definition, "" where the table names none."""
-        return _first_of(self.table if self.summary is None else self.summary, "definition")
+    def __post_init__(self) -> None:
+        """Reads units and definitions off the table, or off the summary."""
+        table = self.table if self.summary is None else self.summary
+        first = table.drop_duplicates("parameter")
+        for name, column in (("units", "unit"), ("definitions", "definition")):
+            words = dict(zip(first["parameter"], first[column], strict=True))
+            object.__setattr__(self, name, words)
 
 
 def read_observations(
@@ -337,12 +340,12 @@ def _all(_: pa.Table) -> None:
 
 
 def _in_order(values: pd.Series) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value for value in values if value))
+    return tuple(value for value in values.unique().tolist() if value)
 
 
 def _default(preferred: Sequence[str], present: pd.Series) -> tuple[str, ...]:
     """The preferred ones that are there; everything where none is."""
-    there = set(present)
+    there = set(present.unique().tolist())
     return tuple(name for name in preferred if name in there) or tuple(sorted(there))
 
 
@@ -359,15 +362,20 @@ def _ordered(
         **{name: column.loc[cells.index].astype(np.float64) for name, column in numbers.items()}
     )
     ranks = {"group": groups, "phase": phases, "region": regions, "parameter": parameters}
-    by = {
-        f"_{name}": frame[name].map({value: i for i, value in enumerate(order)}).astype(np.float64)
-        for name, order in ranks.items()
-    }
+    by = {f"_{name}": _ranks(frame[name], order) for name, order in ranks.items()}
     keys = ["_phase", "_region", "_parameter", "parameter", "_group", "patient_id", "lesion_id"]
     frame = frame.assign(**by).sort_values(
         [*keys, "region", "distance_mm", "reader"], kind="stable", na_position="last"
     )
     return frame.drop(columns=list(by)).reset_index(drop=True)
+
+
+def _ranks(names: pd.Series, order: Sequence[str]) -> NDArray[np.float64]:
+    """Place of each name in the order, NaN for others; each distinct name is looked up once."""
+    codes, distinct = pd.factorize(names, use_na_sentinel=False)
+    place = {value: float(i) for i, value in enumerate(order)}
+    ranks: NDArray[np.float64] = np.array([place.get(name, np.nan) for name in distinct.tolist()])
+    return ranks[codes] if len(codes) else np.zeros(0)
 
 
 def _patients(
@@ -397,8 +405,3 @@ def _patients(
     years = patients["age"].str.upper().str.removesuffix("Y")
     patients["age"] = pd.to_numeric(years.where(years != ""), errors="coerce").astype(np.float64)
     return patients[list(PATIENT)]
-
-
-def _first_of(table: pd.DataFrame, column: str) -> dict[str, str]:
-    first = table.drop_duplicates("parameter")
-    return dict(zip(first["parameter"], first[column], strict=True))
