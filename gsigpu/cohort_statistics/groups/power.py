@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import nctdtr, ndtr, ndtri, stdtrit
+from scipy.stats import nct
 
 from gsigpu.cohort_statistics.frames import POWER_COLUMNS
 from gsigpu.cohort_statistics.groups import omnibus
@@ -71,7 +72,12 @@ def t_test_power(effect: float, n_a: float, n_b: float, *, alpha: float = 0.05) 
         return np.nan
     critical = float(stdtrit(df, alpha / 2))
     shift = effect * math.sqrt(1.0 / (1.0 / n_a + 1.0 / n_b))
-    return float(1.0 - nctdtr(df, shift, -critical) + nctdtr(df, shift, critical))
+    power = float(1.0 - nctdtr(df, shift, -critical) + nctdtr(df, shift, critical))
+    if math.isnan(
+        power
+    ):  # SciPy's fast function gives up far from the centre; both tails by the slow one
+        power = float(nct.sf(-critical, df, shift) + nct.sf(-critical, df, -shift))
+    return power
 
 
 def power_table(

@@ -114,13 +114,19 @@ def _within_tasks(observations: Observations, settings: StatisticsSettings) -> I
             task = _task(
                 observations.groups, settings, phase, region, "within", (parameter,), cells, values
             )
-            yield replace(task, readers=cells[compared].to_numpy(object), conditions=present)
+            yield replace(task, readers=_shared(cells[compared]), conditions=present)
 
 
 def _rows(table: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
     for name, value in where.items():
         table = table[table[name] == value]
     return table
+
+
+def _shared(names: pd.Series) -> NDArray[Any]:
+    """As objects, each name one object: small on its way to another process, where it is sent once."""
+    codes, distinct = pd.factorize(names, use_na_sentinel=False)
+    return np.asarray(distinct, dtype=object)[codes]
 
 
 def _task(
@@ -141,10 +147,10 @@ def _task(
         region=region,
         parameters=parameters,
         values=values,
-        groups=table["group"].to_numpy(object),
-        patients=table["patient_id"].to_numpy(object),
-        lesions=table["lesion_id"].to_numpy(object) if reads else none,
-        readers=table["reader"].to_numpy(object) if reads else none,
+        groups=_shared(table["group"]),
+        patients=_shared(table["patient_id"]),
+        lesions=_shared(table["lesion_id"]) if reads else none,
+        readers=_shared(table["reader"]) if reads else none,
         order=order,
         settings=settings,
     )

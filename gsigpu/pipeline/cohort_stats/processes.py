@@ -1,16 +1,35 @@
 """The processes of a run: started when first needed, and kept for the figures when the statistics are done.
 
-A process takes seconds of a processor to import what statistics and figures need, so a run starts each once.
+A process takes seconds of a processor to import what statistics and figures need. On Linux one process imports it, and
+the others are copies of that one, made before it has a thread of its own; it can begin while the table is read.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context, set_forkserver_preload
+from multiprocessing.context import BaseContext
 
 # Fewer values than this are done before another process has started.
 WORTH_A_PROCESS = 20_000
+# Of a table as a file: with fewer bytes it has fewer values than are worth a process, so that none is begun early.
+WORTH_BEGINNING_BYTES = 2 * 2**20
+_IMPORTED = (
+    "gsigpu.pipeline.cohort_stats.family_tasks",
+    "gsigpu.pipeline.cohort_stats.draw_figures",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "statsmodels.api",
+    "threadpoolctl",
+)
+# Libraries that start threads when they are imported, which a copy of the process would not have.
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 class Processes(AbstractContextManager["Processes"]):
@@ -24,18 +43,41 @@ class Processes(AbstractContextManager["Processes"]):
         """Whether so many values are more than this process should do by itself."""
         return self.n_workers > 1 and n_values >= WORTH_A_PROCESS
 
+    def begin(self, n_bytes: int) -> None:
+        """Lets the imports begin where a table of so many bytes will need processes."""
+        if self.n_workers > 1 and n_bytes >= WORTH_BEGINNING_BYTES:
+            _context()
+
     @property
     def pool(self) -> ProcessPoolExecutor:
-        """Started anew each: a copy of a process with threads may wait for a lock that nobody holds."""
+        """Never copies of this process: one with threads may leave them a lock that nobody holds."""
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self.n_workers, mp_context=get_context("spawn"), initializer=_one_thread
+                self.n_workers, mp_context=_context(), initializer=_one_thread
             )
         return self._pool
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=kind is None, cancel_futures=kind is not None)
+
+
+def _context() -> BaseContext:
+    """Linux: the process that imports, begun. Elsewhere each process imports for itself."""
+    if sys.platform != "linux":
+        return get_context("spawn")
+    set_forkserver_preload(list(_IMPORTED))
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return get_context("forkserver")
 
 
 def _one_thread() -> None:

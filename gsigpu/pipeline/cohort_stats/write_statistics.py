@@ -120,6 +120,7 @@ def cohort_stats(
     ):
         with watcher.stage("read") as progress:
             progress(0, 1)
+            processes.begin(table.stat().st_size if table.is_file() else 0)
             summary = is_summary(table)
             decisions = () if exclusions is None else read_decisions(Path(exclusions))
             if summary and settings.plan is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestIndPower
 
 from gsigpu.cohort_statistics.frames import (
     BINORMAL_COLUMNS,
@@ -16,7 +17,12 @@ from gsigpu.cohort_statistics.frames import (
 )
 from gsigpu.cohort_statistics.groups.disagreements import disagreements
 from gsigpu.cohort_statistics.groups.group_frames import descriptives, omnibus_tests, pairwise_tests
-from gsigpu.cohort_statistics.groups.power import auc_power, auc_standard_error, power_table
+from gsigpu.cohort_statistics.groups.power import (
+    auc_power,
+    auc_standard_error,
+    power_table,
+    t_test_power,
+)
 from gsigpu.cohort_statistics.groups.summary_statistics import summary_tests
 from gsigpu.cohort_statistics.multiplicity import adjust_over_all, bonferroni, holm
 from gsigpu.errors import InputError, SettingsError
@@ -241,3 +247,15 @@ def test_a_pair_that_cannot_be_tested_is_not_called_alike():
     sentences = tracks(values, list("aaabbb"), [1, 1, 1, 2, 2, 2], ["a", "b"])
     assert len(sentences) == 1
     assert "the pair cannot be tested: no more patients than groups" in sentences[0]
+
+
+def test_power_of_t_is_known_for_any_size_of_study():
+    """SciPy's fast noncentral t gives NaN for thousands of lesions, and "too few lesions" was told of them."""
+    for n_a, n_b, effect in np.random.default_rng(3).uniform((2, 2, 0), (9000, 9000, 3), (300, 3)):
+        power = t_test_power(effect, n_a, n_b)
+        assert 0.0 <= power <= 1.0 + 1e-9
+        expected = TTestIndPower().power(effect, n_a, 0.05, ratio=n_b / n_a)
+        if np.isfinite(expected):
+            assert power == pytest.approx(expected, abs=1e-12)
+    assert t_test_power(0.984, 2100, 2100) == pytest.approx(1.0)
+    assert np.isnan(t_test_power(0.5, 1, 0.5))
