@@ -190,7 +190,7 @@ def render(
         trim_blocks=False,
         keep_trailing_newline=True,
     )
-    environment.globals.update(left=_is_left, classes=_classes, density=_density)
+    environment.globals.update(left=Table.stands_over_words, classes=_classes, density=_density)
     art = {
         drawn.name: Art(
             name=drawn.name,
@@ -296,16 +296,6 @@ def source_name(source: Path) -> str:
     ('run/measurements', 'table.csv')
     """
     return f"{source.parent.name}/{source.name}" if source.stem == "measurements" else source.name
-
-
-def _is_left(table: Table, column: int, row: Sequence[Cell]) -> bool:
-    """Whether a header stands over words."""
-    if len(row) != len(table.header[-1]):
-        return False
-    for line in table.rows:
-        if sum(cell.span for cell in line) == len(line) and column < len(line):
-            return line[column].kind == "text"
-    return column == 0
 
 
 def _density(table: Table) -> str:

@@ -129,6 +129,15 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = field(default=())
 
+    def stands_over_words(self, column: int, row: Sequence[Cell]) -> bool:
+        """Whether a header stands over words; `row` is its row of the header."""
+        if len(row) != len(self.header[-1]):
+            return False
+        for line in self.rows:
+            if sum(cell.span for cell in line) == len(line) and column < len(line):
+                return line[column].kind == "text"
+        return column == 0
+
     def as_text(self) -> list[list[str]]:
         """Header and rows for a file; a spanning cell is repeated over its columns."""
         lines = []

@@ -1,22 +1,28 @@
 """The first screen: which pairs are told apart; and what is said where nothing can be."""
 
+import re
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import docx
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from docx.enum.text import WD_ALIGN_PARAGRAPH
+from docx.oxml.ns import qn
 
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.report.cohort_results import ALPHA, StatisticsSettings
 from gsigpu.report.methods import methods
 from gsigpu.report.other_tables import readings_table
+from gsigpu.report.page import tables_of
 from gsigpu.report.pairs_told_apart import n_told_apart, pairs_told_apart
 from gsigpu.report.paper_tables import areas_of
 from gsigpu.report.sentences import summary
 from gsigpu.report.table_cells import Cell, Table, head, text
-from gsigpu.report.word_file import write_word_file
+from gsigpu.report.word_file import MOST_ROWS, write_word_file
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
 
@@ -277,6 +283,49 @@ def test_the_word_document_has_tables_to_edit(tmp_path):
     assert (mark.text, mark.font.superscript) == ("a", True)
     assert table.rows[2].cells[2].paragraphs[0].runs[0].bold
     assert [paragraph.text for paragraph in document.paragraphs][-1] == "a differs"
+
+
+def test_a_long_table_of_the_word_document_is_named_with_its_file(tmp_path):
+    long = replace(TABLE, rows=[*TABLE.rows] * (MOST_ROWS + 1), name="long")
+    write_word_file(tmp_path / "a.docx", title="T", paragraphs=[], tables=[long, TABLE])
+    document = docx.Document(tmp_path / "a.docx")
+    assert len(document.tables) == 1
+    assert "101 rows: see tables/long.csv." in [line.text for line in document.paragraphs]
+
+
+def test_no_number_of_the_word_document_is_broken(tmp_path, strong):
+    """Helvetica's own widths, which Arial has; columns lie between the margins, headers stand on every page."""
+    metrics = Path(matplotlib.get_data_path()) / "fonts" / "afm"
+    regular, bold = (
+        {
+            chr(int(code)): int(width) / 1000
+            for code, width in re.findall(
+                r"C (\d+) ; WX (\d+)", (metrics / name).read_text("latin-1")
+            )
+        }
+        for name in ("phvr8a.afm", "phvb8a.afm")
+    )
+    tables = tables_of(*strong).files()
+    write_word_file(tmp_path / "a.docx", title="T", paragraphs=["We did."], tables=tables)
+    document = docx.Document(tmp_path / "a.docx")
+    page = document.sections[-1]
+    room = page.page_width - page.left_margin - page.right_margin
+    n_numbers = 0
+    assert len(document.tables) > 5
+    for table in document.tables:
+        assert sum(column.width for column in table.columns) <= room * 1.001
+        for row in table.rows:
+            assert row._tr.trPr.find(qn("w:cantSplit")) is not None
+            for cell in row.cells:
+                for run in cell.paragraphs[0].runs[:1]:
+                    is_number = cell.paragraphs[0].alignment == WD_ALIGN_PARAGRAPH.RIGHT
+                    letters = bold if run.bold else regular
+                    for words in [run.text] if is_number and not run.bold else run.text.split():
+                        em = sum(letters.get(letter, 0.584) for letter in words)
+                        assert em * run.font.size.pt + 6.0 <= cell.width.pt + 0.1, words
+                    n_numbers += is_number
+        assert table.rows[0]._tr.trPr.find(qn("w:tblHeader")) is not None
+    assert n_numbers > 200
 
 
 def test_the_same_tables_give_the_same_document(tmp_path):
