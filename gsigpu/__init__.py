@@ -43,7 +43,9 @@ from gsigpu.errors import (
     OutputError,
     OutsideStudy,
     PixelDataError,
+    PlugInError,
     PoorRegistration,
+    ProgramFailed,
     SettingsError,
     StudyError,
     TooFewEnergies,
@@ -60,6 +62,8 @@ from gsigpu.version import __version__
 if TYPE_CHECKING:
     from gsigpu.cohort_statistics.roc.roc_settings import RocSettings
     from gsigpu.image_volume import ImageVolume
+    from gsigpu.maps.definitions import MapDefinition
+    from gsigpu.masks.added_formats import LabelImage
     from gsigpu.phantom import (
         PhantomCohortSettings,
         PhantomSettings,
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_run.run_state import read_status as cohort_status
     from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
     from gsigpu.pipeline.compute_arrays import compute_arrays as compute
+    from gsigpu.pipeline.map.map_phases import map_phases
     from gsigpu.pipeline.map.map_volumes import map_or_volumes as map  # noqa: A004  # the verb of the command line
     from gsigpu.pipeline.map.prepare_maps import SeriesOverrides
     from gsigpu.pipeline.measure.given_masks import MaskFiles
@@ -86,6 +91,7 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.review.review_study import review_study as review
     from gsigpu.pipeline.scanned_study import scan
     from gsigpu.pipeline.scanned_study import scan_volumes as read_volumes
+    from gsigpu.regions.added_statistics import RegionStatistic
     from gsigpu.regions.region_layout import RegionSettings
     from gsigpu.report.cohort_results import StatisticsSettings
     from gsigpu.tables.observations import Choice
@@ -113,6 +119,8 @@ __all__ = [
     "ImageVolume",
     "InclusionRules",
     "InputError",
+    "LabelImage",
+    "MapDefinition",
     "MaskError",
     "MaskFiles",
     "MeasureSettings",
@@ -128,8 +136,11 @@ __all__ = [
     "PhantomCohortSettings",
     "PhantomSettings",
     "PixelDataError",
+    "PlugInError",
     "PoorRegistration",
+    "ProgramFailed",
     "RegionSettings",
+    "RegionStatistic",
     "RocSettings",
     "SeriesOverrides",
     "SettingsError",
@@ -151,6 +162,7 @@ __all__ = [
     "cohort_status",
     "compute",
     "map",
+    "map_phases",
     "measure",
     "measure_phases",
     "read_volumes",
@@ -192,6 +204,10 @@ _HOMES = {
     "CohortSettings": ("gsigpu.pipeline.cohort_run.cohort_task", "CohortSettings"),
     "InclusionRules": ("gsigpu.pipeline.cohort_run.inclusion_rules", "InclusionRules"),
     "MaskFiles": ("gsigpu.pipeline.measure.given_masks", "MaskFiles"),
+    "LabelImage": ("gsigpu.masks.added_formats", "LabelImage"),
+    "MapDefinition": ("gsigpu.maps.definitions", "MapDefinition"),
+    "RegionStatistic": ("gsigpu.regions.added_statistics", "RegionStatistic"),
+    "map_phases": ("gsigpu.pipeline.map.map_phases", "map_phases"),
     "write_phantom": ("gsigpu.phantom", "write_phantom"),
     "PhantomSettings": ("gsigpu.phantom", "PhantomSettings"),
 }

@@ -36,7 +36,8 @@ GsigpuError
 │   ├── GpuUnavailable
 │   └── DeviceOutOfMemory
 ├── ProgramFailed              a program of others that was called
-└── MissingDependency          an optional package is not installed
+├── MissingDependency          an optional package is not installed
+└── PlugInError                what another package adds to gsigpu failed
 """
 
 import re
@@ -211,6 +212,19 @@ class ProgramFailed(GsigpuError):
 
 class MissingDependency(GsigpuError):
     """An optional package is not installed."""
+
+
+class PlugInError(GsigpuError):
+    """What another package adds to gsigpu failed."""
+
+    @classmethod
+    def of(cls, group: str, name: str, error: Exception, *, where: object = None) -> "PlugInError":
+        """An exception that it raised."""
+        return cls(
+            f"{name!r}, which a package adds to {group}, failed ({type(error).__name__}: {error})",
+            where=where,
+            remedy="leave it out, or repair its package",
+        )
 
 
 class GsigpuWarning(UserWarning):

@@ -76,6 +76,7 @@ def measure_command(
     ct_value: measure_options.CtValue = "70",
     curve: measure_options.Curve = True,
     se: measure_options.StandardErrors = False,
+    statistics: measure_options.Statistics,
     vendor_iodine_unit: measure_options.VendorIodineUnit = "",
     case: Annotated[str, typer.Option("--case", help="case_id of the table.")] = "",
     patient: Annotated[
@@ -140,6 +141,7 @@ def measure_command(
         rim_dimensions=rim_dimensions,
         perilesional=perilesional,
         se=se,
+        statistics=statistics,
     )
     if plot and "profile" not in settings.regions.regions:
         raise SettingsError("--plot shows the profile", remedy="add profile to --regions")

@@ -54,6 +54,12 @@ StandardErrors = Annotated[
         "--se/--no-se", help="Standard errors of the means, for noise that is correlated."
     ),
 ]
+Statistics = Annotated[
+    list[str],
+    list_option(
+        "--statistics", text="Further statistics of the regions, which installed packages add"
+    ),
+]
 VendorIodineUnit = Annotated[
     str,
     typer.Option("--vendor-iodine-unit", help="Of the scanner's iodine series: mg/mL or 100ug/mL."),
@@ -271,6 +277,7 @@ def measure_settings(
     rim_dimensions: str,
     perilesional: str,
     se: bool,
+    statistics: Sequence[str],
 ) -> MeasureSettings:
     """The settings that the options describe.
 
@@ -296,6 +303,7 @@ def measure_settings(
             perilesional_mm=parse_range(perilesional),
         ),
         with_se=se,
+        statistics=tuple(statistics),
     )
 
 

@@ -17,7 +17,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "What to compute": (
         "--maps", "--slope", "--rim", "--rim-dimensions", "--regions", "--perilesional", "--parameters",
-        "--ct-value", "--curve", "--se", "--vendor-iodine-unit", "--haematocrit", "--direction", "--apply", "--prevalence",
+        "--ct-value", "--curve", "--se", "--statistics", "--vendor-iodine-unit", "--haematocrit", "--direction", "--apply", "--prevalence",
         "--covariates", "--subgroups", "--site", "--combat", "--plan", "--equivalence-margin",
         "--replicates", "--seed", "--confidence",
     ),

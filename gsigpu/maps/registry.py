@@ -39,7 +39,7 @@ from gsigpu.maps.definitions import (
 )
 from gsigpu.maps.slope import Slope, parse_slope
 from gsigpu.physics import HIGH_KEV, LOW_KEV, iodine_hu_per_mg_per_ml
-from gsigpu.plug_ins import MAPS, plug_in, plug_in_names
+from gsigpu.plug_ins import MAPS, guarded, plug_in, plug_in_names
 
 OWN_SCHEME = "99GSIGPU"
 HOUNSFIELD = Code("112031", "DCM", "Attenuation Coefficient")
@@ -373,15 +373,28 @@ def define(name: str, *, slope: str = DEFAULT_SLOPE) -> MapDefinition:
     raise SettingsError(f"unknown map {name!r}", remedy=hint)
 
 
+def is_added(name: str) -> bool:
+    """Whether a map's name is one that only another package has."""
+    return name in plug_in_names(MAPS) and name not in KNOWN_NAMES
+
+
 def _added(name: str, added: object) -> MapDefinition:
-    """A map that another package adds."""
-    definition = added() if callable(added) else added
+    """A map that another package adds; what it raises names it."""
+    definition = guarded(added, MAPS, name)() if callable(added) else added
     if not isinstance(definition, MapDefinition) or definition.name != name:
         raise SettingsError(
             f"the package that adds {name!r} gives {definition!r}",
             remedy=f"let it give a MapDefinition whose name is {name!r}",
         )
-    return definition
+    combine = definition.combine
+    return replace(
+        definition,
+        energies_for=guarded(definition.energies_for, MAPS, name),
+        rows=guarded(definition.rows, MAPS, name),
+        combine=None
+        if combine is None
+        else lambda energies: guarded(guarded(combine, MAPS, name)(energies), MAPS, name),
+    )
 
 
 def define_all(names: Iterable[str], *, slope: str = DEFAULT_SLOPE) -> tuple[MapDefinition, ...]:

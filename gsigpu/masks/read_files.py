@@ -10,6 +10,7 @@ from gsigpu.archives.open_archives import is_in_archive
 from gsigpu.errors import InputError, MaskError
 from gsigpu.masks.label_names import names_file
 from gsigpu.masks.volume_headers import GZIP_MAGIC, VOLUME_SUFFIXES, read_volume_header
+from gsigpu.plug_ins import MASK_READERS, plug_in_names
 
 _BLOCK = 2**22
 
@@ -36,7 +37,8 @@ def file_stem(path: Path) -> str:
     >>> file_stem(Path("met_4.seg.nrrd")), file_stem(Path("liver.nii.gz")), file_stem(Path("SEG0001"))
     ('met_4', 'liver', 'SEG0001')
     """
-    for suffix in (*VOLUME_SUFFIXES, ".dcm"):
+    added = [f".{suffix.lower()}" for suffix in plug_in_names(MASK_READERS)]
+    for suffix in (*VOLUME_SUFFIXES, ".dcm", *added):
         if path.name.lower().endswith(suffix):
             stem = path.name[: -len(suffix)]
             return stem[:-4] if stem.lower().endswith(".seg") else stem

@@ -18,6 +18,7 @@ from scipy.ndimage import find_objects
 from gsigpu.caution import Caution
 from gsigpu.errors import EmptyMask, GeometryError, MaskError, OutsideStudy
 from gsigpu.file_state import unchanged
+from gsigpu.masks.added_formats import added_suffix, read_added
 from gsigpu.masks.dicom_integrity import require_whole_dicom
 from gsigpu.masks.fill_between import fill_between as filled_between
 from gsigpu.masks.fill_between import skipped_slices
@@ -176,6 +177,8 @@ def _layers(
     """The layers of a file."""
     if is_volume(path):
         return read_volume_masks(path, geometry, owner, position=position, threshold=threshold)
+    if (suffix := added_suffix(path)) is not None:
+        return read_added(path, suffix)
     if not _is_dicom(path):
         raise MaskError(
             "is no mask that can be read",
@@ -214,7 +217,7 @@ def masks_in(folder: Path) -> list[Path]:
 def _is_mask(path: Path) -> bool:
     if not path.is_file() or path.name.startswith("."):
         return False
-    if is_volume(path):
+    if is_volume(path) or added_suffix(path) is not None:
         return True
     if not _is_dicom(path):
         return False

@@ -114,7 +114,7 @@ class _Patient:
 
 
 def write_phantom_cohort(
-    out: Path,
+    out: Path | str,
     settings: PhantomCohortSettings | None = None,
     *,
     overwrite: bool = False,

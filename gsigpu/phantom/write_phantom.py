@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 
 def write_phantom(
-    out: Path,
+    out: Path | str,
     settings: PhantomSettings | None = None,
     *,
     lesions: tuple[Lesion, ...] | None = None,

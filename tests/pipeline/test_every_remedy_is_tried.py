@@ -5,6 +5,7 @@ import re
 import pytest
 
 from gsigpu import errors
+from tests import test_plug_ins as of_plug_ins
 from tests.pipeline.cohort_run import test_setting_remedies as of_cohort
 from tests.pipeline.measure import test_automatic_regions as of_automatic
 from tests.pipeline.measure import test_carried_masks as of_carried
@@ -55,6 +56,7 @@ LINES = [
     *of_carried.LINES,
     *of_phases.LINES,
     *of_named.LINES,
+    *of_plug_ins.LINES.values(),
 ]
 REMEDIES = {
     place: pattern

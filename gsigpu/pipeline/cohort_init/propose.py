@@ -91,7 +91,7 @@ def is_manifest(path: Path) -> bool:
 
 
 def propose_manifest(
-    root: Path,
+    root: Path | str,
     *,
     groups_from_folders: bool = False,
     patterns: Patterns | None = None,
@@ -104,7 +104,7 @@ def propose_manifest(
     progress : called with (studies done, studies in all)
     Raises InputError if there is no CT study.
     """
-    root = root.absolute()
+    root = Path(root).absolute()
     notes: list[str] = []
     by_folder = _files_of_tree(root, notes)
     root = root.parent if is_dicomdir(root) and root.is_file() else root

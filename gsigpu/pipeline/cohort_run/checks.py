@@ -13,6 +13,7 @@ from gsigpu.pipeline.cohort_run.child_process import call_isolated
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.measure.parameters import check_parameters
+from gsigpu.regions.added_statistics import added_statistics
 
 _WITH_IDENTITY = ("ct", "pm", "rgb")
 
@@ -99,6 +100,7 @@ def check_settings(
 ) -> None:
     """Raises SettingsError, InputError and GpuUnavailable for what would fail every row alike."""
     check_parameters(settings.measure.parameters)
+    added_statistics(settings.measure.statistics)
     load_patterns(settings.patterns)
     if rules.max_diameter_mm is not None and "lesion" not in settings.measure.regions.regions:
         raise SettingsError(

@@ -95,7 +95,7 @@ def plan_cohort(
     settings: CohortSettings | None = None,
     rules: InclusionRules | None = None,
     options: CohortOptions | None = None,
-    pseudonymise: Path | None = None,
+    pseudonymise: Path | str | None = None,
     named: Collection[str] | None = None,
     wait: Callable[[], None] = lambda: None,
 ) -> CohortPlan:
@@ -105,6 +105,7 @@ def plan_cohort(
     """
     manifest, out = Path(manifest).absolute(), Path(out).absolute()
     options = options or CohortOptions()
+    pseudonymise = None if pseudonymise is None else Path(pseudonymise)
     pseudonyms = None if pseudonymise is None else read_key(pseudonymise)
     fingerprint = "" if pseudonyms is None else pseudonyms.fingerprint
     if pseudonymise is not None and pseudonymise.resolve().is_relative_to(out.resolve()):

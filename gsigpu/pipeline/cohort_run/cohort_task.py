@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gsigpu.maps.registry import is_added
 from gsigpu.masks.positions import PositionChoice
 from gsigpu.pipeline.cohort_run.row_files import NO_KEY, file_digest
 from gsigpu.pipeline.measure.measurement import MeasureSettings
+from gsigpu.plug_ins import MAPS, STATISTICS, plug_in_record
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.version import __version__
 
@@ -57,7 +59,9 @@ class CohortSettings:
     pseudonymous: bool = False
 
     def __post_init__(self) -> None:
-        """Study pages bring cards."""
+        """Study pages bring cards; a string becomes a path."""
+        if self.patterns is not None:
+            object.__setattr__(self, "patterns", Path(self.patterns))
         if self.study_pages:
             object.__setattr__(self, "review", True)
 
@@ -76,7 +80,14 @@ class CohortSettings:
     def key(self) -> str:
         """Changes when a setting does."""
         patterns = None if self.patterns is None else file_digest(self.patterns)
-        return hashlib.sha256(repr((replace(self, patterns=None), patterns)).encode()).hexdigest()
+        what = (replace(self, patterns=None), patterns, *self._versions())
+        return hashlib.sha256(repr(what).encode()).hexdigest()
+
+    def _versions(self) -> list[dict[str, str]]:
+        """Of packages that add what is measured or mapped: another version may give other numbers."""
+        maps = (*self.measure.parameters.maps, *self.maps)
+        added = [name for name in maps if is_added(name)]
+        return plug_in_record(MAPS, added) + plug_in_record(STATISTICS, self.measure.statistics)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def run_cohort(
     settings: CohortSettings | None = None,
     rules: InclusionRules | None = None,
     options: CohortOptions | None = None,
-    pseudonymise: Path | None = None,
+    pseudonymise: Path | str | None = None,
     named: Collection[str] | None = None,
     watch: Watch = lambda _state: None,
 ) -> CohortResult:

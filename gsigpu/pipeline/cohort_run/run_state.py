@@ -205,12 +205,13 @@ def status_file(out: Path, shard: str = "") -> Path:
     return out / (f"status-{shard}.json" if shard else STATUS_FILE)
 
 
-def read_status(out: Path) -> dict[str, Any]:
+def read_status(out: Path | str) -> dict[str, Any]:
     """What a run told last, from any process; `state` is "gone" where it ended without a word.
 
     Where shards are at work or have been since, `shards` holds what each told and the counts are their sums.
     Raises InputError if the folder holds no run.
     """
+    out = Path(out)
     told = [
         status
         for path in (status_file(out), *sorted(out.glob("status-*.json")))

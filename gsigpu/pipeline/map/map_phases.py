@@ -21,7 +21,7 @@ def map_phases(
     *,
     overwrite: bool = False,
     companion_of: Callable[[], Companion | None] = lambda: None,
-    protected: Iterable[Path] = (),
+    protected: Iterable[Path | str] = (),
     **options: Any,
 ) -> dict[str, MapResult]:
     """Computes the maps of every phase of a study.
@@ -38,7 +38,7 @@ def map_phases(
         study = scan(study)
     results: dict[str, MapResult] = {}
     with staged_folder(
-        out, command="map", overwrite=overwrite, protected=[study.root, *protected]
+        out, command="map", overwrite=overwrite, protected=[study.root, *map(Path, protected)]
     ) as folder:
         for phase in phases_of(study):
             name = phase_word(phase)

@@ -17,6 +17,7 @@ from gsigpu.dicom.writing.formats import FormatName, open_sink, planes_for
 from gsigpu.map_files import MapFiles
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
+from gsigpu.maps.registry import is_added
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.map.blended_states import write_states
 from gsigpu.pipeline.map.companion import Companion
@@ -26,6 +27,7 @@ from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.workers import beside
+from gsigpu.plug_ins import MAPS, plug_in_record
 from gsigpu.version import __version__
 
 if TYPE_CHECKING:
@@ -268,6 +270,9 @@ def _write_provenance(
                 }
                 for definition in result.definitions
             ],
+            "plug_ins": plug_in_record(
+                MAPS, [d.name for d in result.definitions if is_added(d.name)]
+            ),
             "phase": stack.phase,
             "study_uid": stack.series[0].evidence.study_uid,
             "frame_of_reference_uid": stack.geometry.frame_of_reference_uid,

@@ -28,6 +28,7 @@ from gsigpu.pipeline.measure.shared_regions import SharedRegions
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.pipeline.workers import default_workers
+from gsigpu.regions.added_statistics import added_statistics
 from gsigpu.regions.region_layout import Layout
 
 # A vendor's iodine that is so many times the computed one, or more, is in another unit than it says.
@@ -153,6 +154,7 @@ class MeasureJob:
         """
         begun = perf_counter()
         self._chosen, self._settings, self._processor = chosen, settings, processor
+        self._more = added_statistics(settings.statistics)
         stack, store = chosen.stack, store or PlaneStore()
         labels = labels or CaseLabels()
         self._labels = replace(
@@ -214,6 +216,7 @@ class MeasureJob:
             collected.failures,
             carried=collected.carried,
             with_se=settings.with_se,
+            more=self._more,
         )
         vendor, doubts = _vendor_iodine(layout, gathered, measurand, numbers)
         measured_lesions = {

@@ -32,11 +32,13 @@ class MeasureSettings:
     """What is measured, and in which regions.
 
     with_se : also standard errors that account for the correlation of noise
+    statistics : further ones by name, which installed packages add; see gsigpu.plug_ins
     """
 
     parameters: ParameterSettings = field(default_factory=ParameterSettings)
     regions: RegionSettings = field(default_factory=RegionSettings)
     with_se: bool = False
+    statistics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from gsigpu.pipeline.measure.gather import Gathered
 from gsigpu.pipeline.measure.parameters import Measurand, Measured, Parameter
 from gsigpu.pipeline.measure.region_numbers import Numbers, RegionNumbers
 from gsigpu.regions import flags
+from gsigpu.regions.added_statistics import RegionStatistic
 from gsigpu.regions.region_layout import Layout, LesionLayout, MeasuredRegion
 from gsigpu.regions.region_mask import RegionMask, Spacing
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
@@ -61,11 +62,13 @@ def measurement_rows(
     *,
     carried: Sequence[CarriedLesion] = (),
     with_se: bool = False,
+    more: Sequence[RegionStatistic] = (),
 ) -> Rows:
     """All rows of a study: lesion by lesion, the study's regions, then what failed.
 
     numbers : of each of the layout's regions
     carried : lesions that were drawn on another phase
+    more : further statistics of every parameter and region
     with_se : also the standard error of every mean, from the noise in the parenchyma
     Raises SettingsError if `with_se` and there is no parenchyma.
     """
@@ -108,9 +111,9 @@ def measurement_rows(
                 )
             unread.setdefault(name, []).append(region)
             continue
-        has_se = bool(noise) and region.region != "profile"
-        measured = numbers.measured(i, "") if has_se else {}
-        rows += _region_rows(blank, region, of_region, means, measured, noise)
+        has_values = bool(noise or more) and region.region != "profile"
+        measured = numbers.measured(i, "") if has_values else {}
+        rows += _region_rows(blank, region, of_region, means, measured, noise, more)
         if region.region != "profile":
             rows += _curve_rows(blank, region, of_region, measurand)
     all_failures += _lesions_without_values(layout, rows, set(unread))
@@ -189,10 +192,11 @@ def _region_rows(
     means: dict[tuple[str, str, str], float],
     measured: Measured,
     noise: Mapping[str, NDArray[np.float64]],
+    more: Sequence[RegionStatistic],
 ) -> Iterator[MeasurementRow]:
     """Statistics of every parameter in one region; `means` is filled for the ratios.
 
-    measured : the values themselves where standard errors are asked for
+    measured : the values themselves where standard errors or further statistics are asked for
     """
     is_profile = region.region == "profile"
     region_statistics = ("mean", "sd") if is_profile else TABLE_STATISTICS
@@ -212,6 +216,14 @@ def _region_rows(
         )
         for name in ("mean", "sd") if is_curve else region_statistics:
             yield replace(row, statistic=name, value=values_by_name[name])
+        for statistic in () if is_profile or is_curve else more:
+            yield replace(
+                row,
+                statistic=statistic.name,
+                value=statistic.of(measured[parameter]),
+                unit=statistic.unit or parameter.unit,
+                definition=f"{statistic.formula}, of {parameter.definition}",
+            )
         if parameter.name in noise and parameter in measured:
             valid_mask = region.mask.voxels.copy()
             valid_mask[valid_mask] = ~np.isnan(measured[parameter])

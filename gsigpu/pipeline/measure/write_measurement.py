@@ -13,6 +13,8 @@ from typing import Any
 
 from gsigpu.caution import Caution
 from gsigpu.errors import OutputError
+from gsigpu.maps.registry import is_added
+from gsigpu.masks.added_formats import added_suffix
 from gsigpu.masks.read_files import content_digest
 from gsigpu.output.staging import staged_files
 from gsigpu.pipeline.choose_stack import require_dicom
@@ -20,6 +22,7 @@ from gsigpu.pipeline.measure.collected_masks import CollectedMasks
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.parameters import Measurand
+from gsigpu.plug_ins import MAPS, MASK_READERS, STATISTICS, plug_in_record
 from gsigpu.tables.measurement_table import require_suffix, wide, write_table
 from gsigpu.version import __version__
 
@@ -208,6 +211,17 @@ def write_beside(
     return notes
 
 
+def _plug_ins(measurement: Measurement) -> list[dict[str, str]]:
+    """What other packages gave: maps, statistics, readers of masks."""
+    maps = [definition.name for definition in measurement.measurand.definitions]
+    suffixes = [suffix for path in measurement.masks.paths if (suffix := added_suffix(path))]
+    return [
+        *plug_in_record(MAPS, [name for name in maps if is_added(name)]),
+        *plug_in_record(STATISTICS, measurement.settings.statistics),
+        *plug_in_record(MASK_READERS, suffixes),
+    ]
+
+
 @cache
 def _versions() -> dict[str, str]:
     """Read once: a cohort asks for every row."""
@@ -235,6 +249,7 @@ def provenance(
         "case": asdict(measurement.labels),
         "phase": measurement.stack.phase,
         "settings": asdict(measurement.settings),
+        "plug_ins": _plug_ins(measurement),
         "study_uid": measurement.stack.series[0].evidence.study_uid,
         "frame_of_reference_uid": measurement.stack.geometry.frame_of_reference_uid,
         "grid": {
