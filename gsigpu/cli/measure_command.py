@@ -374,6 +374,11 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
         number = value.get((lesion, region, parameter), math.nan)
         return "-" if math.isnan(number) else f"{number:.{digits}f}"
 
+    flags_of_study = {
+        row.region: row.flags.split(";")
+        for row in rows
+        if not row.lesion_id and row.parameter == "lambda_hu" and row.flags
+    }
     body = [
         [
             lesion,
@@ -394,7 +399,7 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
             "",
             shown("", region, "iodine", 2),
             "",
-            "",
+            "; ".join(flags_of_study.get(region, ())),
         ]
         for region in dict.fromkeys(row.region for row in rows if not row.lesion_id)
         if ("", region, "lambda_hu") in value

@@ -120,6 +120,12 @@ const App = (() => {
 
   function mean(entry, region, parameter) { return entry.regions[region]?.values[parameter]?.mean; }
 
+  function flagRow(body, flags) {
+    if (!flags.length) return;
+    const row = body.insertRow(), flagCell = row.insertCell();
+    row.className = "flags"; flagCell.colSpan = 6; flagCell.textContent = `⚠ ${flags.join(", ")}`;
+  }
+
   function lesionTable() {
     const table = document.createElement("table"), head = table.createTHead().insertRow(), body = table.createTBody();
     for (const text of ["lesion", "mm", "λHU core", "rim", "iodine core", "rim"]) { const cellElement = document.createElement("th"); cellElement.textContent = text; head.append(cellElement); }
@@ -130,13 +136,14 @@ const App = (() => {
       for (const text of cells) row.insertCell().textContent = text;
       row.addEventListener("click", () => choose(entry.id));
       row.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(entry.id); });
-      if (entry.flags.length) { const flags = body.insertRow(); flags.className = "flags"; const flagCell = flags.insertCell(); flagCell.colSpan = 6; flagCell.textContent = `⚠ ${entry.flags.join(", ")}`; }
+      flagRow(body, entry.flags);
     }
     for (const reference of phase().references) {
       const row = body.insertRow();
       row.insertCell().textContent = reference.region; row.insertCell().textContent = "";
       const cells = [shown(reference.values.lambda_hu?.mean, 3), "", shown(reference.values.iodine?.mean, 2), ""];
       for (const text of cells) row.insertCell().textContent = text;
+      flagRow(body, reference.flags);
     }
     byId("lesions").replaceChildren(phase().lesions.length || phase().references.length ? table : "No lesions in this phase.");
     const failures = phase().failures.map(({ lesion: id, reason }) => { const line = document.createElement("p"); line.className = "hint"; line.textContent = `Not measured: ${id}. ${reason}`; return line; });

@@ -46,6 +46,9 @@ _SRGB_TO_XYZ_D50 = np.array(
     ]
 )
 _D50 = np.array([0.9642200, 1.0, 0.8252100])
+# PS3.16, CID 7162.
+_BY_HAND = PydicomCode("123109", "DCM", "Manual Processing")
+_BY_PROGRAM = PydicomCode("123110", "DCM", "Artificial Intelligence")
 _SEGMENTATION = Code("113076", "DCM", "Segmentation")
 
 
@@ -58,6 +61,7 @@ class Segment:
     kind_modifiers : of the kind, coded
     colour : recommended for display, red, green, blue from 0 to 255; None for the viewer's choice
     anatomy : where it lies, coded
+    drawn_by : program and version that drew its mask, where nobody changed it since
     """
 
     label: str
@@ -67,6 +71,7 @@ class Segment:
     anatomy: Code
     kind_modifiers: tuple[Code, ...] = ()
     colour: tuple[int, int, int] | None = None
+    drawn_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +226,12 @@ def _description(number: int, segment: Segment, tracking_uid: str) -> Any:
         segment_label=segment.label[:64],
         segmented_property_category=pydicom_code(segment.category),
         segmented_property_type=pydicom_code(segment.kind),
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC
+        if segment.drawn_by
+        else hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=_MADE_BY,
-            family=PydicomCode("123109", "DCM", "Manual Processing"),
+            name=f"{_MADE_BY}, {segment.drawn_by}"[:64] if segment.drawn_by else _MADE_BY,
+            family=_BY_PROGRAM if segment.drawn_by else _BY_HAND,
             version=__version__,
         ),
         tracking_uid=tracking_uid,

@@ -16,6 +16,7 @@ from gsigpu.maps.definitions import HU, HU_PER_KEV, MG_PER_ML, Code, Unit
 from gsigpu.maps.registry import HOUNSFIELD, IODINE_CONCENTRATION, OWN_SCHEME
 from gsigpu.pictures import ANATOMY_WINDOW, REGION_COLOURS
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.regions.flags import is_automatic
 from gsigpu.regions.region_layout import MeasuredRegion
 from gsigpu.regions.region_mask import Spacing
 from gsigpu.regions.size import longest_axial_line
@@ -179,6 +180,7 @@ def _segment(region: MeasuredRegion) -> Segment:
         kind_modifiers=coding.modifiers,
         colour=REGION_COLOURS[region.region],
         anatomy=_AORTA if region.region == "aorta" else _LIVER,
+        drawn_by=", ".join(flag.partition(":")[2] for flag in region.flags if is_automatic(flag)),
     )
 
 

@@ -5,6 +5,7 @@ import re
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from typer.testing import CliRunner
 
@@ -130,7 +131,9 @@ def test_masks_that_are_given_go_before(truth, stand_in, tmp_path):
     of_lesions = table[table.lesion_id != ""]
     assert set(of_lesions.lesion_id) == {"1", "2"}
     assert set(table[table.region == "aorta"]["flags"]) == {FLAG}
-    assert set(table[table.region.isin(["lesion", "rim", "core"])]["flags"]) & {FLAG} == set()
+    inside = of_lesions[of_lesions.region.isin(["lesion", "rim", "core"])]
+    assert not inside[inside.parameter == "iodine"]["flags"].str.contains(FLAG).any()
+    assert inside[inside.parameter == "nic"]["flags"].str.contains(FLAG).all()  # over the aorta
 
 
 def test_the_mark_goes_with_the_first_changed_voxel(truth, stand_in, tmp_path):
@@ -246,3 +249,26 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.delenv("GSIGPU_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert mask_cache.cache_folder() == tmp_path / "gsigpu"
+
+
+def test_a_segmentation_says_which_segments_a_program_drew(truth, stand_in, tmp_path):
+    words = ["--mask", truth.lesion_mask, "--regions", "lesion,aorta", "--dicom"]
+    assert segmented(truth, tmp_path / "m.csv", *words).exit_code == 0
+    segments = pydicom.dcmread(tmp_path / "m.seg.dcm").SegmentSequence
+    told = {
+        segment.SegmentLabel: (
+            segment.SegmentAlgorithmType,
+            segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmFamilyCodeSequence[0].CodeMeaning,
+            segment.SegmentAlgorithmName,
+        )
+        for segment in segments
+    }  # fmt: skip
+    assert told == {
+        "aorta": (
+            "AUTOMATIC",
+            "Artificial Intelligence",
+            "gsigpu regions, totalsegmentator-2.18.0",
+        ),
+        "lesion 1": ("SEMIAUTOMATIC", "Manual Processing", "gsigpu regions"),
+        "lesion 2": ("SEMIAUTOMATIC", "Manual Processing", "gsigpu regions"),
+    }
