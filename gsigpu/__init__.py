@@ -57,6 +57,7 @@ from gsigpu.errors import (
     WrongPatient,
     WrongPhase,
 )
+from gsigpu.optional_packages import named_where_absent
 from gsigpu.version import __version__
 
 if TYPE_CHECKING:
@@ -217,7 +218,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'gsigpu' has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    return getattr(import_module(module), attribute)
+    with named_where_absent(f"gsigpu.{name}"):
+        return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import MissingDependency
+from gsigpu.optional_packages import named_where_absent
 from gsigpu.volume import Vector, VolumeGeometry
 
 
@@ -101,7 +102,8 @@ def placed_sitk(image: Any, grid: VolumeGeometry, low: Vector = (0.0, 0.0, 0.0))
 
 def _library(name: str, what: str) -> Any:
     try:
-        return import_module(name)
+        with named_where_absent(what):
+            return import_module(name)
     except ImportError as error:
         raise MissingDependency(
             f"{what} needs {name}", remedy=f"install it: pip install {name}"

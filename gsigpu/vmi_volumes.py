@@ -24,8 +24,8 @@ from gsigpu.dicom.study.patterns import load_patterns, phase_meant
 from gsigpu.errors import GridMismatch, MaskError, PixelDataError, SettingsError
 from gsigpu.masks.integrity import require_whole_volume
 from gsigpu.masks.positions import doubt
+from gsigpu.masks.stored_volume import read_volume
 from gsigpu.masks.volume_headers import VOLUME_SUFFIXES, read_volume_header
-from gsigpu.masks.volume_masks import read_grid, read_image
 from gsigpu.volume import VolumeGeometry
 
 # int16 values that stand for HU; the one below them says that there is no value.
@@ -165,9 +165,8 @@ def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry, str]:
     try:
         header = read_volume_header(path)
         require_whole_volume(path, header)
-        image = read_image(path)
-        grid = read_grid(image)
-        why, _ = doubt(header, grid, grid)
+        volume = read_volume(path)
+        why, _ = doubt(header, volume.grid, volume.grid)
     except MaskError as error:
         # What is wrong with a volume of labels is wrong with one of HU.
         remedy = error.remedy.replace("the mask", "the image").replace("a volume of labels", "a volume of HU")  # fmt: skip
@@ -176,7 +175,7 @@ def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry, str]:
         raise PixelDataError(
             why, where=path, remedy="save it again with one position, e.g. as NRRD from 3D Slicer"
         )
-    values = _values(path, image)
+    values = volume.values
     if values.ndim != 3 or values.dtype.kind not in "iuf":
         raise PixelDataError(
             "has several values per voxel", where=path, remedy="save one volume of HU"
@@ -190,21 +189,7 @@ def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry, str]:
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
-    return values, grid, f"sha256:{digest.hexdigest()[:32]}"
-
-
-def _values(path: Path, image: Any) -> NDArray[Any]:
-    """(z, y, x) values. Of a NIfTI by nibabel: ITK's reader makes 0 of NaN, which would be water."""
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        import nibabel
-
-        loaded: Any = nibabel.load(path)
-        of_file: NDArray[Any] = np.asanyarray(loaded.dataobj)
-        return of_file.reshape(loaded.shape[:3], order="F").T
-    import SimpleITK
-
-    of_image: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
-    return of_image
+    return values, volume.grid, f"sha256:{digest.hexdigest()[:32]}"
 
 
 def _as_int16(values: NDArray[Any]) -> tuple[NDArray[np.int16], float, float, float]:

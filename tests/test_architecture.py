@@ -40,6 +40,7 @@ LAYERS = (
         "choices",
         "elam_tables",
         "errors",
+        "optional_packages",
         "volume",
         "version",
         "kernels",

@@ -23,12 +23,12 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """As a user without extras has it, on Windows: what the tests alone need is hidden from it, and what POSIX alone has."""
+    """As a user of `[all]` has it, on Windows: what the tests alone need is hidden from it, and what POSIX alone has."""
     folder, hook = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("hook")
     done = subprocess.run(
         [sys.executable, "-m", "gsigpu", "demo", "demo-output"],
         cwd=folder,
-        env=windows_like.environment(hook, plain_install.environment(hook)),
+        env=windows_like.environment(hook, plain_install.environment(hook, "all")),
         capture_output=True,
         text=True,
         check=True,

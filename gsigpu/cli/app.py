@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, TextIO
 
 import typer
@@ -38,6 +38,7 @@ from gsigpu.cli.failures import (
 from gsigpu.cli.messages import Tone, fail, note, speak, warn
 from gsigpu.cli.once import OnceCommand, QuickGroup, decided
 from gsigpu.errors import GsigpuError, GsigpuWarning
+from gsigpu.optional_packages import named_where_absent
 from gsigpu.version import __version__
 
 app = typer.Typer(
@@ -115,7 +116,8 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
     )
     sys.argv[1:] = [word for word in words if word not in (*_QUIET, *_VERBOSE, *_DEBUG)]
     try:
-        _run_program()
+        with named_where_absent(" ".join(["gsigpu", *commands_of(words)])):
+            _run_program()
     except GsigpuError as error:
         if was_interrupted():
             raise KeyboardInterrupt from error
@@ -138,6 +140,16 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
             ),
             debug=debug,
         )
+
+
+def commands_of(words: Sequence[str]) -> list[str]:
+    """The names of the command in a command line.
+
+    >>> commands_of(["cohort", "stats", "cohort", "-o", "report"]), commands_of(["map", "STUDY"])
+    (['cohort', 'stats'], ['map'])
+    """
+    names = [word for word in words if not word.startswith("-")]
+    return names[: 2 if names[:1] == ["cohort"] else 1]
 
 
 def _run_program() -> None:

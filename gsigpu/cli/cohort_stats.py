@@ -11,6 +11,7 @@ import typer
 from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, entry, table
 from gsigpu.cli.messages import fail, warn
+from gsigpu.optional_packages import require_extra
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_stats.write_statistics import CohortStatistics
@@ -152,6 +153,7 @@ def cohort_stats(
 
     Example: gsigpu cohort stats cohort-out -o statistics --groups colorectal,gastric,pancreatic,lung,breast
     """
+    require_extra("gsigpu cohort stats", "report")
     from gsigpu.pipeline.cohort_stats.classes_of_lesions import parse_subgroups
     from gsigpu.pipeline.cohort_stats.declared_beforehand import parse_directions
     from gsigpu.pipeline.cohort_stats.write_statistics import (

@@ -14,6 +14,7 @@ from gsigpu.cli.console import TerminalWatcher, entry, table
 from gsigpu.cli.map_command import summary
 from gsigpu.cli.measure_command import summary as measured
 from gsigpu.cli.messages import warn
+from gsigpu.optional_packages import require_extra
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.demo.demo_cohort import CohortDemo
@@ -33,6 +34,7 @@ def demo(
 
     Example: gsigpu demo /tmp/gsigpu-demo
     """
+    require_extra("gsigpu demo", "report")
     from gsigpu.pipeline.demo.demo_study import run_demo  # brings matplotlib and SciPy along
 
     watcher = TerminalWatcher(

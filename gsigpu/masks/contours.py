@@ -18,6 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.optional_packages import named_where_absent
+
 # Tolerances.
 #   _ON_OUTLINE     pixels: a vertex nearer to another contour's outline lies on it, neither in nor out
 #   _SAME_AREA      contours that fill the same pixels, and differ in area by less than this share, are one
@@ -36,7 +38,8 @@ def filled(
     outlines : (n, 2) vertices in pixels, (0, 0) is the centre of the first
     is_xor : of CLOSEDPLANAR_XOR contours
     """
-    from skimage.draw import polygon2mask
+    with named_where_absent("an RT Structure Set"):
+        from skimage.draw import polygon2mask
 
     rasters = [
         np.asarray(polygon2mask(shape, outline), dtype=np.bool_)  # type: ignore[no-untyped-call]  # skimage has few types

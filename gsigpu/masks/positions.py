@@ -61,7 +61,7 @@ def located(
 ) -> tuple[VolumeGeometry, str]:
     """Where the volume lies, and a note where that was chosen.
 
-    grid : as SimpleITK reads it
+    grid : as SimpleITK reads it (`stored_volume.py`)
     Raises UnclearPosition where the file leaves it open and `choice` does not settle it.
     """
     reason, choices = doubt(header, grid, study)

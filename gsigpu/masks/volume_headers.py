@@ -299,7 +299,7 @@ def _named_files(path: Path, named: str, lines: Sequence[str] | None) -> tuple[P
     return tuple(path.parent / name for name in names)
 
 
-# Every format of label volumes, by the end of its name; SimpleITK reads the voxels.
+# Every format of label volumes, by the end of its name; `stored_volume.py` reads the voxels.
 _READERS: dict[str, Callable[[Path, bytes], VolumeHeader]] = {
     ".nii": _nifti,
     ".nii.gz": _nifti,

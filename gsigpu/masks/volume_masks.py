@@ -1,7 +1,8 @@
-"""Label volumes: NIfTI, NRRD (also 3D Slicer's .seg.nrrd) and MetaImage, read by SimpleITK."""
+"""Label volumes: NIfTI, NRRD (also 3D Slicer's .seg.nrrd) and MetaImage."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from gsigpu.masks.label_names import names_beside
 from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner, ReadLayers, phase_remedy
 from gsigpu.masks.placement import cropped
 from gsigpu.masks.positions import PositionChoice, doubt, located, same_voxels
+from gsigpu.masks.stored_volume import is_nifti, read_volume
 from gsigpu.masks.volume_headers import read_volume_header
 from gsigpu.volume import VolumeGeometry
 
@@ -45,21 +47,18 @@ def read_volume_masks(
     """
     header = read_volume_header(path)
     require_whole_volume(path, header)
-    image, more_channels = _with_channels(path, threshold)
-    keys = set(image.GetMetaDataKeys())
-    segments = _slicer_segments(image, keys)
-    if image.GetNumberOfComponentsPerPixel() > 1 and not segments.names and threshold is None:
+    volume = read_volume(path, all_volumes=threshold is not None)
+    values = volume.values
+    if (
+        is_nifti(path) and values.dtype.kind == "f"
+    ):  # programs write NaN around a mask, which ITK has for 0
+        values = np.where(np.isnan(values), values.dtype.type(0), values)
+    segments = _slicer_segments(volume.texts)
+    if volume.n_components > 1 and not segments.names and threshold is None:
         raise MaskError(
-            f"has {image.GetNumberOfComponentsPerPixel()} values per voxel",
+            f"has {volume.n_components} values per voxel",
             where=path,
             remedy="save a volume of labels",
-        )
-    import SimpleITK
-
-    values = SimpleITK.GetArrayFromImage(image)  # a copy: views of images die with them
-    if more_channels:
-        values = np.stack(
-            [values, *(SimpleITK.GetArrayFromImage(channel) for channel in more_channels)], axis=-1
         )
     is_of_probabilities = (
         threshold is not None and not segments.names and not _are_labels(values, threshold)
@@ -67,7 +66,7 @@ def read_volume_masks(
     if threshold is not None and is_of_probabilities:
         values = _from_threshold(values, threshold, path)
     if values.any():
-        grid, note = located(path, header, read_grid(image), geometry, position)
+        grid, note = located(path, header, volume.grid, geometry, position)
         phases = _phases_of_grid(grid, geometry, owner)
         _require_phase_of_grid(path, phases, owner)
     else:  # nothing lies nowhere: no question of its place
@@ -77,29 +76,18 @@ def read_volume_masks(
     unnamed = {} if segments.names else (header.label_names or names_beside(path))
     layers = []
     for layer in range(channels.shape[-1]):
-        volume = cropped(_labels(channels[..., layer], path), grid)
+        labels = cropped(_labels(channels[..., layer], path), grid)
         names = segments.names.get(layer, {})
         if unnamed:  # a data set names all its labels, and a file of it holds some
-            present = set(np.flatnonzero(np.bincount(volume.labels.ravel())).tolist())
+            present = set(np.flatnonzero(np.bincount(labels.labels.ravel())).tolist())
             names = {label: name for label, name in unnamed.items() if label in present}
-        layers.append(Layer((volume,), names, segments.codes.get(layer, {})))
+        layers.append(Layer((labels,), names, segments.codes.get(layer, {})))
     return ReadLayers(layers, phases, note, is_of_probabilities=is_of_probabilities)
 
 
 def position_doubt(path: Path, geometry: VolumeGeometry) -> tuple[str, tuple[PositionChoice, ...]]:
     """Why the position of a label volume is doubtful, and which choices there are; "" and none where it is not."""
-    return doubt(read_volume_header(path), read_grid(read_image(path)), geometry)
-
-
-def _with_channels(path: Path, threshold: float | None) -> tuple[Any, list[Any]]:
-    """A file's first three-dimensional image, and those behind it: of probabilities there may be several."""
-    if threshold is None:
-        return read_image(path), []
-    image = _read(path)
-    if image.GetDimension() != 4:
-        return read_image(path), []
-    channels = [image[:, :, :, number] for number in range(image.GetSize()[3])]
-    return channels[0], channels[1:]
+    return doubt(read_volume_header(path), read_volume(path).grid, geometry)
 
 
 def _are_labels(values: NDArray[Any], threshold: float) -> bool:
@@ -136,40 +124,6 @@ def _from_threshold(values: NDArray[Any], threshold: float, path: Path) -> NDArr
     return labels[..., 0] if values.ndim == 3 else labels
 
 
-def _read(path: Path) -> Any:
-    import SimpleITK
-
-    try:
-        image: Any = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise MaskError(
-            f"cannot be read ({reason})", where=path, remedy="save the mask again, as .nii.gz"
-        ) from error
-    return image
-
-
-def read_image(path: Path) -> Any:
-    """A file's three-dimensional image by SimpleITK; MaskError where it is none."""
-    image = _read(path)
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() != 3:
-        raise MaskError(
-            f"has {image.GetDimension()} dimensions", where=path, remedy="save a volume of labels"
-        )
-    return image
-
-
-def read_grid(image: Any) -> VolumeGeometry:
-    """Where an image of SimpleITK lies."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    x, y, z = image.GetSize()
-    return VolumeGeometry.from_affine(affine, (z, y, x))
-
-
 def _phases_of_grid(grid: VolumeGeometry, geometry: VolumeGeometry, owner: Owner) -> frozenset[str]:
     """The phases whose images have a mask's voxels; none where the measured ones have them, or no image has."""
     if same_voxels(grid, geometry):
@@ -189,14 +143,14 @@ def _require_phase_of_grid(path: Path, phases: frozenset[str], owner: Owner) -> 
         )
 
 
-def _slicer_segments(image: Any, keys: set[str]) -> _SlicerSegments:
+def _slicer_segments(texts: Mapping[str, str]) -> _SlicerSegments:
     """Names and terminology of a 3D Slicer segmentation; nothing for any other file."""
     segments = _SlicerSegments({}, {})
     number = 0
-    while f"Segment{number}_Name" in keys:
+    while f"Segment{number}_Name" in texts:
 
         def value(what: str, prefix: str = f"Segment{number}_") -> str:
-            return str(image.GetMetaData(prefix + what)) if prefix + what in keys else ""
+            return texts.get(prefix + what, "")
 
         layer, label = int(value("Layer") or 0), int(value("LabelValue") or number + 1)
         segments.names.setdefault(layer, {})[label] = value("Name")
@@ -222,7 +176,10 @@ def _terminology(tags: str) -> Coded:
 
 def _labels(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
     """The values, which are whole numbers of 0 and more, whatever type they are stored as."""
-    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+    is_whole = values.dtype.kind in "iub" or (
+        values.dtype.kind == "f" and np.array_equal(values, np.rint(values))
+    )
+    if not is_whole:
         raise MaskError(
             "holds values that are no labels",
             where=path,

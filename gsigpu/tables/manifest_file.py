@@ -7,10 +7,8 @@ from io import StringIO
 from pathlib import Path
 from zipfile import BadZipFile
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from gsigpu.errors import InputError, MissingDependency
+from gsigpu.errors import InputError
+from gsigpu.optional_packages import named_where_absent
 
 # Column names, and (line, cells) of each row.
 Cells = tuple[list[str], list[tuple[int, list[str]]]]
@@ -29,12 +27,7 @@ def _read(path: Path) -> Cells:
         raise InputError("no such manifest", where=path, remedy="check the path")
     try:
         if path.suffix.lower() == ".parquet":
-            table = pq.read_table(path)
-            values = zip(*(column.to_pylist() for column in table.columns), strict=True)
-            return [str(name).strip() for name in table.column_names], [
-                (line, [_text(cell) for cell in cells])
-                for line, cells in enumerate(values, start=2)
-            ]
+            return _read_parquet(path)
         if path.suffix.lower() in (".xlsx", ".xlsm"):
             return _read_excel(path)
         # At once, as a pipe can be read only once.
@@ -57,7 +50,7 @@ def _read(path: Path) -> Cells:
             where=path,
             remedy="check the file, its permissions and its disk",
         ) from error
-    except (ValueError, csv.Error, pa.ArrowException) as error:
+    except (ValueError, csv.Error) as error:
         raise InputError(
             f"cannot be read ({' '.join(str(error).split())})",
             where=path,
@@ -65,17 +58,25 @@ def _read(path: Path) -> Cells:
         ) from error
 
 
+def _read_parquet(path: Path) -> Cells:
+    with named_where_absent("a Parquet file"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    values = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    return [str(name).strip() for name in table.column_names], [
+        (line, [_text(cell) for cell in cells]) for line, cells in enumerate(values, start=2)
+    ]
+
+
 def _read_excel(path: Path) -> Cells:
     """The first sheet."""
-    try:
+    with named_where_absent("an Excel file"):
         from openpyxl import load_workbook
         from openpyxl.utils.exceptions import InvalidFileException
-    except ImportError as error:
-        raise MissingDependency(
-            "Excel files need openpyxl",
-            where=path,
-            remedy="pip install openpyxl, or save it as CSV",
-        ) from error
     try:
         book = load_workbook(path, read_only=True, data_only=True)
         lines = [[_text(cell) for cell in row] for row in book.worksheets[0].values]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from gsigpu.errors import SettingsError
+from gsigpu.optional_packages import require_modules
 
 # Of a region's values, as they stand in the table; what each is: gsigpu.regions.statistics.
 TABLE_STATISTICS = (
@@ -160,11 +161,13 @@ def _is_plain_integer(text: str) -> bool:
 
 
 def require_suffix(path: Path) -> None:
-    """Raises SettingsError unless the name ends in .csv or .parquet."""
+    """Raises SettingsError unless the name ends in .csv or .parquet, MissingDependency."""
     if path.suffix.lower() not in SUFFIXES:
         raise SettingsError(
             f"{path.name!r} is no table that can be written", remedy="end it in .csv or .parquet"
         )
+    if path.suffix.lower() == ".parquet":
+        require_modules("a Parquet file", "pyarrow")
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -48,7 +48,7 @@ def test_help_imports_nothing_that_does_the_work(command):
     assert SLOW.isdisjoint(name.partition(".")[0] for name in modules)
     assert len(modules) <= MOST_MODULES
     house = {name.split(".")[1] for name in modules if name.startswith("gsigpu.")}
-    assert house <= {"choices", "cli", "errors", "user_toml", "version"}
+    assert house <= {"choices", "cli", "errors", "optional_packages", "user_toml", "version"}
 
 
 def test_info_looks_at_libraries_without_importing_them():

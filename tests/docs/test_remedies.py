@@ -193,7 +193,7 @@ def test_commands_exist(remedy):
         assert set(OPTION.findall(rest)) <= options_of(command), remedy.text
 
 
-def test_extras_exist():
+def test_optional_packages_exist():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     named = {
         extra

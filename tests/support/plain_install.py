@@ -1,8 +1,8 @@
-"""The environment of a user who installed gsigpu without extras: what the tests alone need is hidden.
+"""The environment of a user who installed gsigpu with some extras, or none: what the tests alone need is hidden.
 
 The checkout's environment holds the oracles, the tools and CuPy as well. A command that needs one of them works here
 and fails for everybody else. `environment` gives a child process, and the processes that it starts, a Python in which
-only what `dependencies` in pyproject.toml brings can be imported or asked for its version.
+only what pyproject.toml brings for them can be imported or asked for its version.
 """
 
 import json
@@ -63,10 +63,23 @@ def normalised(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def brought_by_an_installation():
-    """Names of the distributions that `pip install gsigpu` brings, with all that they need."""
+def requirements(*extras):
+    """Lines of pyproject.toml that an installation with these extras takes."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    waiting = [Requirement(line) for line in project["dependencies"]]
+    lines = list(project["dependencies"])
+    for extra in extras:
+        for line in project["optional-dependencies"][extra]:
+            requirement = Requirement(line)
+            if requirement.name == "gsigpu":
+                lines += requirements(*requirement.extras)
+            else:
+                lines.append(line)
+    return lines
+
+
+def brought_by_an_installation(*extras):
+    """Names of the distributions that `pip install gsigpu[EXTRA]` brings, with all that they need."""
+    waiting = [Requirement(line) for line in requirements(*extras)]
     brought = set(ALWAYS)
     while waiting:
         requirement = waiting.pop()
@@ -88,9 +101,9 @@ def brought_by_an_installation():
     return brought
 
 
-def hidden():
-    """Top-level modules and distributions that an installation without extras has not."""
-    brought = brought_by_an_installation()
+def hidden(*extras):
+    """Top-level modules and distributions that an installation with these extras has not."""
+    brought = brought_by_an_installation(*extras)
     modules = {
         module
         for module, names in packages_distributions().items()
@@ -100,9 +113,9 @@ def hidden():
     return {"modules": sorted(modules), "distributions": sorted(names)}
 
 
-def environment(folder: Path):
-    """Variables for a child process; folder is where its start-up file is written."""
+def environment(folder: Path, *extras):
+    """Variables for a child process of an installation with these extras; folder is where its start-up file is written."""
     (folder / "sitecustomize.py").write_text(HIDING, "utf-8")
-    (folder / "hidden.json").write_text(json.dumps(hidden()), "utf-8")
+    (folder / "hidden.json").write_text(json.dumps(hidden(*extras)), "utf-8")
     paths = [str(folder), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.errors import GeometryError, InputError
 from gsigpu.masks.read_files import is_volume
+from gsigpu.masks.stored_volume import read_grid
 from gsigpu.volume import VolumeGeometry
 
 # Of two grids that are one.
@@ -33,24 +35,11 @@ def grid_of_mask(path: Path) -> Grid | None:
     """That of a label volume, by its header; None for what has no grid of its own (DICOM, folders)."""
     if not is_volume(path) or not path.is_file():
         return None
-    import SimpleITK
-
-    library: Any = SimpleITK
-    reader = library.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:  # what cannot be read is told where it is measured
+        geometry = read_grid(path)
+    except (InputError, GeometryError):  # what cannot be read is told where it is measured
         return None
-    n = int(reader.GetDimension())
-    size = list(reader.GetSize())
-    if n < 3 or any(extent != 1 for extent in size[3:]):
-        return None
-    directions = np.array(reader.GetDirection()).reshape(n, n)[:3, :3]
-    affine = np.eye(4)
-    affine[:3, :3] = directions * np.array(reader.GetSpacing())[:3]
-    affine[:3, 3] = np.array(reader.GetOrigin())[:3]
-    return _grid(size[:3], affine)
+    return grid_of_study(geometry)
 
 
 def _grid(shape_xyz: Sequence[int], affine: NDArray[np.float64]) -> Grid:

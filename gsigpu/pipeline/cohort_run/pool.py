@@ -17,7 +17,8 @@ from typing import Any
 
 import psutil
 
-from gsigpu.errors import BackendError, InputError, MissingDependency, OutputError
+from gsigpu.errors import BackendError, InputError, OutputError
+from gsigpu.optional_packages import named_where_absent
 from gsigpu.pipeline.cohort_run.child_process import (
     allow_children,
     begin_children,
@@ -143,12 +144,8 @@ def dask_pool(address: str, out: Path) -> Iterator[Pool]:
     Raises MissingDependency, BackendError if there is no scheduler or it has workers with another gsigpu,
     OutputError if they do not see the output folder.
     """
-    try:
+    with named_where_absent("--scheduler"):
         distributed: Any = import_module("distributed")  # publishes no types
-    except ImportError as error:
-        raise MissingDependency(
-            "--scheduler needs Dask's distributed", remedy="pip install 'gsigpu[cluster]'"
-        ) from error
     for name in ("distributed", "distributed.client"):  # what matters is raised
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

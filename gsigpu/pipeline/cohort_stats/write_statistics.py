@@ -15,6 +15,7 @@ import pandas as pd
 
 from gsigpu.cohort_statistics.groups.combat import require_combat
 from gsigpu.errors import SettingsError
+from gsigpu.optional_packages import require_extra
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.cohort_stats.classes_of_lesions import require_classes
 from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
@@ -98,10 +99,11 @@ def cohort_stats(
     Same table, same seed, same bytes, whatever the number of workers.
 
     Raises TableProblems with everything that is wrong with the table, InputError, SettingsError, and
-    OutputError if `out` is taken.
+    OutputError if `out` is taken, MissingDependency.
     """
     table, out = Path(table), Path(out)
     choice, settings = with_plan(choice or Choice(), settings or StatisticsSettings())
+    require_extra("gsigpu cohort stats", "report")
     if settings.combat:
         require_combat()
     protected = [

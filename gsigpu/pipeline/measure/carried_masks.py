@@ -13,6 +13,7 @@ from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.errors import MaskError, OutsideStudy, PoorRegistration, SettingsError
 from gsigpu.image_volume import ImageVolume
 from gsigpu.maps import water_iodine
+from gsigpu.optional_packages import named_where_absent
 from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.measure.collected_masks import (
     CarriedLesion,
@@ -69,9 +70,10 @@ def _carried(
     kept: KeptRegistrations,
 ) -> CollectedMasks:
     # Registration imports SimpleITK, which takes longer than most measurements.
-    from gsigpu.registration.carry import carried
-    from gsigpu.registration.offset import offset_left
-    from gsigpu.registration.register import register
+    with named_where_absent("--register"):
+        from gsigpu.registration.carry import carried
+        from gsigpu.registration.offset import offset_left
+        from gsigpu.registration.register import register
 
     there, here = drawn.geometry, stack.geometry
     masks = collected.masks

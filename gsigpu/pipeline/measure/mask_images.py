@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 import nibabel
 import numpy as np
-import SimpleITK
 
 from gsigpu.dicom.model import Study
 from gsigpu.errors import GridMismatch, MaskError
@@ -58,8 +58,9 @@ def mask_files(masks: Any) -> Iterator[MaskFiles]:
 
 def _write(mask: Any, path: Path) -> None:
     """An image as a NIfTI file."""
-    if isinstance(mask, SimpleITK.Image):
-        SimpleITK.WriteImage(mask, str(path))
+    library: Any = sys.modules.get("SimpleITK")  # there where the caller has an image of it
+    if library is not None and isinstance(mask, library.Image):
+        library.WriteImage(mask, str(path))
     elif isinstance(mask, nibabel.spatialimages.SpatialImage):
         labels, affine = np.asanyarray(mask.dataobj), mask.affine
         _save(labels, affine, path)

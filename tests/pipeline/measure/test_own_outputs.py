@@ -139,15 +139,15 @@ def test_a_mask_that_changes_while_it_is_read_is_an_error(truth, study, monkeypa
     """What is hashed is what was measured."""
     from gsigpu.masks import volume_masks
 
-    original = volume_masks.read_image
+    original = volume_masks.read_volume
 
-    def touched(path):
-        image = original(path)
+    def touched(path, **options):
+        image = original(path, **options)
         status = path.stat()
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
         return image
 
-    monkeypatch.setattr(volume_masks, "read_image", touched)
+    monkeypatch.setattr(volume_masks, "read_volume", touched)
     with pytest.raises(FileChanged, match="was changed"):
         read_masks(truth.lesion_mask, study.series[0].geometry)
 
