@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +43,35 @@ def usage_error(error: Any) -> UsageError:
     """A `ParserError` as an error of ours."""
     what = error.format_message().replace("Value error, ", "").strip().rstrip(".")
     command = "gsigpu" if error.ctx is None else error.ctx.command_path
-    return UsageError(
-        what[:1].lower() + what[1:], where=command, remedy=f"{command} --help tells what it takes"
-    )
+    what = what[:1].lower() + what[1:]
+    if others := _others_with(error):
+        return UsageError(
+            what,
+            where=command,
+            remedy=f"it is an option of {', '.join(others)}",
+        )
+    return UsageError(what, where=command, remedy=f"{command} --help tells what it takes")
+
+
+def _others_with(error: Any) -> list[str]:
+    """The commands that take an option which the one that was called does not have; none where it has a like of it."""
+    option = getattr(error, "option_name", None)
+    if option is None or error.ctx is None or getattr(error, "possibilities", None):
+        return []
+    return [
+        words
+        for words, command in _commands(error.ctx.find_root().command, "gsigpu")
+        if words != error.ctx.command_path
+        and any(option in parameter.opts for parameter in command.params)
+    ]
+
+
+def _commands(group: Any, above: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{above} {name}")
+        else:
+            yield f"{above} {name}", command
 
 
 def is_call_for_help(error: Any) -> bool:

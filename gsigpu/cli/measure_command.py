@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def measure_command(
-    folder: volume_options.StudyOrVolumes = None,
+    folders: volume_options.StudyOrVolumes = None,
     *,
     nifti: volume_options.Volumes = None,
     mask: measure_options.LesionMasks = None,
@@ -179,6 +179,7 @@ def measure_command(
             "regions of --region have no code for SEG and SR",
             remedy="leave --dicom out, or --region",
         )
+    folder = volume_options.only_study(folders)
     watcher = TerminalWatcher({"scan": "reading headers", "measure": "measuring"})
     study = volume_options.read_images(
         folder,

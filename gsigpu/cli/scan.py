@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsigpu.cli import options
+from gsigpu.cli import options, several_studies, volume_options
 from gsigpu.cli.console import TerminalWatcher, table
 from gsigpu.cli.messages import warn
 from gsigpu.errors import OutputError, SettingsError
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def scan(
-    folder: options.StudyFolder,
+    folders: several_studies.ScannedOrVolumes = None,
     *,
+    nifti: volume_options.Volumes = None,
     energy: options.Energy,
     phase_of: options.PhaseOf,
     kind: options.KindOf,
@@ -49,22 +50,51 @@ def scan(
 
     Example: gsigpu scan /data/study-0042 --why
     """
-    watcher = TerminalWatcher({"scan": "reading headers"})
-    study = options.read_folder(
-        folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
-    )
-    if report is not None:
-        _write_report(study, report, reveal)
-    elif reveal:
+    if reveal and report is None:
         raise SettingsError("--reveal without --report shows nothing", remedy="add --report FILE")
-    from gsigpu.dicom.study.read_study import describe
+    watcher = TerminalWatcher({"scan": "reading headers"})
 
-    description = describe(study)
-    if as_json:
-        typer.echo(json.dumps(description, indent=2))
+    def scanned(folder: Path | None) -> several_studies.Outcome:
+        from gsigpu.dicom.study.read_study import describe
+
+        study = volume_options.read_images(
+            folder,
+            nifti,
+            watcher,
+            phase=None,
+            energy=energy,
+            phase_of=phase_of,
+            kind=kind,
+            patterns=patterns,
+        )
+        if report is not None:
+            _write_report(study, report, reveal)
+        description = describe(study)
+        if not as_json:
+            of_series = (
+                str(member.problem) for member in study.series if member.problem is not None
+            )
+            warn([*study.warnings, *of_series])
+        return several_studies.Outcome(description, _shown(description, why=why))
+
+    studies = several_studies.named_studies(folders)
+    if len(studies) > 1:
+        if report is not None:
+            raise SettingsError(
+                "a report is of one study, and several are given", remedy="leave --report out"
+            )
+        several_studies.each_study(
+            several_studies.study_names(studies), scanned, {}, as_json=as_json
+        )
         return
-    series: Any = description["series"]
-    typer.echo(
+    outcome = scanned(studies[0] if studies else None)
+    typer.echo(json.dumps(outcome.record, indent=2) if as_json else outcome.text)
+
+
+def _shown(description: dict[str, Any], *, why: bool) -> str:
+    """What a study holds, for a person."""
+    series = description["series"]
+    lines = [
         table(
             ["series", "kind", "keV", "phase", "slices", "grid", "spacing mm", "description"],
             [
@@ -81,22 +111,15 @@ def scan(
                 for row in series
             ],
         )
-    )
-    if why:
-        for row in series:
-            typer.echo(f"\n{row['description'] or '(no description)'}  {row['key']}")
-            for line in row["evidence"] or ["no word or value tells more"]:
-                typer.echo(f"  {line}")
-    skipped: Any = description["skipped"]
-    warnings: Any = description["warnings"]
-    for reason, n_files in skipped.items():
-        typer.echo(f"skipped {n_files} {'files' if n_files > 1 else 'file'}: {reason}")
-    warn(
-        [
-            *warnings,
-            *(str(member.problem) for member in study.series if member.problem is not None),
-        ]
-    )
+    ]
+    for row in series if why else ():
+        lines.append(f"\n{row['description'] or '(no description)'}  {row['key']}")
+        lines += [f"  {line}" for line in row["evidence"] or ["no word or value tells more"]]
+    lines += [
+        f"skipped {n_files} {'files' if n_files > 1 else 'file'}: {reason}"
+        for reason, n_files in description["skipped"].items()
+    ]
+    return "\n".join(lines)
 
 
 def _write_report(study: Study, path: Path, reveal: list[str]) -> None:

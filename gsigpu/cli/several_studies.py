@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,15 @@ StudiesOrVolumes = Annotated[
         metavar="DIR...",
         help="Folder of a DICOM export, its DICOMDIR, or a zip or tar of it; several go to OUT/NAME each, and - reads their"
         " names from standard input, one a line. Or images named with --nifti.",
+        show_default=False,
+    ),
+]
+ScannedOrVolumes = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="DIR...",
+        help="Folder of a DICOM export, its DICOMDIR, or a zip or tar of it; - reads the names of several from standard input,"
+        " one a line. Or images named with --nifti.",
         show_default=False,
     ),
 ]
@@ -61,14 +71,11 @@ def named_studies(given: Sequence[Path] | None) -> list[Path]:
 def each_into_its_folder(
     studies: Sequence[Path], out: Path, run: Callable[[Path, Path], Outcome], *, as_json: bool
 ) -> None:
-    """Runs a command for each study, into OUT/NAME, and prints what came of them.
+    """Runs a command for each study, into OUT/NAME, and prints what came of them; see `each_study`.
 
-    A study that fails leaves nothing, and the others go on; the exit code is that of a failure then.
     Raises SettingsError where two studies have one name.
     """
-    from gsigpu.dicom.reading.directory_records import study_name
-
-    names = {study: study_name(study.resolve()) for study in dict.fromkeys(studies)}
+    names = study_names(studies)
     for study, name in names.items():
         other = next(s for s, known in names.items() if known.casefold() == name.casefold())
         if other != study:
@@ -76,12 +83,39 @@ def each_into_its_folder(
                 f"{other} and {study} would both go to {out / name}",
                 remedy="compute them in two calls, with another -o",
             )
+    each_study(
+        names, lambda study: run(study, out / names[study]), {"out": str(out)}, as_json=as_json
+    )
+
+
+def study_names(studies: Sequence[Path]) -> dict[Path, str]:
+    """Study -> its name: that of its folder or archive."""
+    from gsigpu.dicom.reading.directory_records import study_name
+
+    return {study: study_name(study.resolve()) for study in dict.fromkeys(studies)}
+
+
+def each_study(
+    names: Mapping[Path, str],
+    run: Callable[[Path], Outcome],
+    record: Mapping[str, object],
+    *,
+    as_json: bool,
+) -> None:
+    """Runs a command for each study, and prints what came of them.
+
+    names : study -> what to call it; where two share a name, each is called by its path
+    record : what the JSON holds beside the studies
+    A study that fails leaves nothing, and the others go on; the exit code is that of a failure then.
+    """
+    known = Counter(names.values())
     records: dict[str, Any] = {}
     failures: list[FailureOf] = []
-    for study, name in names.items():
+    for study, short in names.items():
+        name = short if known[short] == 1 else str(study)
         note(f"{name}: {study}")
         try:
-            outcome = run(study, out / name)
+            outcome = run(study)
         except GsigpuError as error:
             failures.append(FailureOf(name, error))
             continue
@@ -91,6 +125,6 @@ def each_into_its_folder(
             typer.echo(f"{name}\n{outcome.text}\n")
     if as_json:
         lines = list(dict.fromkeys(map(str, failures)))
-        typer.echo(json.dumps({"out": str(out), "studies": records, "failures": lines}, indent=2))
+        typer.echo(json.dumps({**record, "studies": records, "failures": lines}, indent=2))
     if failures:
         fail(failures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from gsigpu.dicom.model import Study
 
 StudyOrVolumes = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Argument(
         metavar="DIR",
         help="Folder of a DICOM export, its DICOMDIR, or a zip or tar of it; or images named with --nifti.",
@@ -32,6 +33,19 @@ Volumes = Annotated[
         " 'vmi_{kev}.nii.gz'.",
     ),
 ]
+
+
+def only_study(folders: Sequence[Path] | None) -> Path | None:
+    """The study of a command that takes one, and masks of it; None where images are named instead.
+
+    Raises SettingsError where there are several.
+    """
+    if folders and len(folders) > 1:
+        raise SettingsError(
+            f"{len(folders)} studies are given, and masks are those of one",
+            remedy="write a manifest with gsigpu cohort init, and measure them with gsigpu cohort run",
+        )
+    return folders[0] if folders else None
 
 
 def read_images(

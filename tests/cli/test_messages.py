@@ -145,3 +145,10 @@ def test_an_error_that_nobody_foresaw(monkeypatch, capsys):
     assert (code, error["code"]) == (1, "unexpected-error")
     assert error["what"] == "unexpected ZeroDivisionError: division by zero"
     assert "--debug" in error["remedy"]
+
+
+def test_an_option_of_other_commands_names_them(monkeypatch, capsys):
+    code, _, err = called(monkeypatch, capsys, "review", "s", "--nifti", "70=x", "--json")
+    error = json.loads(err)["error"]
+    assert (code, error["code"]) == (2, "usage-error")
+    assert error["remedy"] == "it is an option of gsigpu scan, gsigpu map, gsigpu measure"

@@ -5,9 +5,11 @@ import json
 import sys
 from pathlib import Path
 
+import nibabel
 import pytest
 from typer.testing import CliRunner
 
+import gsigpu
 from gsigpu.cli.app import app
 from gsigpu.cli.several_studies import named_studies
 from gsigpu.errors import GsigpuError, SettingsError
@@ -82,3 +84,48 @@ def test_what_cannot_be_is_told(studies, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     with pytest.raises(SettingsError, match="standard input lists no study; write one name a line"):
         named_studies([Path("-")])
+
+
+def test_scan_of_several_studies_is_what_a_scan_of_each_is(studies, monkeypatch):
+    names = [studies / name for name in ("P1", "P2")]
+    alone = [json.loads(run("scan", name, "--json")[1]) for name in names]
+    code, output, _ = run("scan", *names, "--json")
+    assert code == 0
+    assert list(json.loads(output)["studies"].values()) == alone
+    code, output, errors = run("scan", *names, studies / "P3")
+    assert code == 1
+    assert output.startswith("P1\nseries  kind")
+    assert output.count("Mono 100 keV") == 2
+    assert "gsigpu: error: P3: " in errors
+    code, _, errors = run("scan", *names, "--report", studies / "r.json")
+    assert (code, (studies / "r.json").exists()) == (1, False)
+    assert "a report is of one study, and several are given; leave --report out" in errors
+
+
+def test_studies_of_one_name_are_called_by_their_paths(studies, tmp_path):
+    (tmp_path / "P1").symlink_to(studies / "P2")
+    code, output, _ = run("scan", studies / "P1", tmp_path / "P1", "--json")
+    assert code == 0
+    assert len(json.loads(output)["studies"]) == 2
+
+
+def test_measure_says_what_takes_several(studies, tmp_path):
+    code, _, errors = run(
+        "measure", studies / "P1", studies / "P2", "--mask", "m.nii", "-o", tmp_path / "m.csv"
+    )
+    assert code == 1
+    assert (
+        "2 studies are given, and masks are those of one; write a manifest with gsigpu cohort init"
+        in errors
+    )
+
+
+def test_scan_takes_images_in_volumes(studies, tmp_path):
+    study = gsigpu.scan(studies / "P1")
+    for kev in (60, 100):
+        nibabel.save(study.volume(kev).to_nibabel(), tmp_path / f"vmi_{kev}.nii.gz")
+    code, output, errors = run("scan", "--nifti", tmp_path / "vmi_{kev}.nii.gz", "--json")
+    assert code == 0, errors
+    series = json.loads(output)["series"]
+    assert [member["energy_kev"] for member in series] == [60.0, 100.0]
+    assert all(member["kind"] == "vmi" for member in series)

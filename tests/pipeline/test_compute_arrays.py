@@ -9,6 +9,7 @@ import gsigpu
 from gsigpu.errors import GridMismatch, MissingDependency, SettingsError, TooFewEnergies
 from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.stack_source import StackSource
+from tests.support import host_cupy
 
 MAPS = ["lambda-hu", "iodine", "zeff", "residual", "sigma-iodine"]
 
@@ -106,3 +107,17 @@ def test_a_library_that_is_missing_is_named(volumes, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "xarray", None)
     with pytest.raises(MissingDependency, match=r"to_xarray\(\) needs xarray; install it"):
         volumes["iodine"].to_xarray()
+
+
+@pytest.mark.parametrize("maps", ["iodine", "zeff", ["lambda-hu", "residual", "mono-52"]])
+def test_arrays_of_a_card_come_back_as_such(monkeypatch, maps):
+    """On the double of CuPy: the kind that came in, and the numbers that NumPy gives."""
+    kevs = (60, 70, 100)
+    hu = np.random.default_rng(1).normal(60, 20, (3, 2, 5, 6)).astype(np.float32)
+    expected = gsigpu.compute(hu, kevs, maps)
+    cupy = host_cupy.install(monkeypatch, delay_s=0)
+    made = gsigpu.compute(cupy.asarray(hu), kevs, maps)
+    pairs = [(made, expected)] if isinstance(maps, str) else [(made[m], expected[m]) for m in maps]
+    for on_card, on_host in pairs:
+        assert isinstance(on_card, cupy.ndarray)
+        np.testing.assert_allclose(cupy.asnumpy(on_card), on_host, rtol=1e-5, atol=1e-4)
