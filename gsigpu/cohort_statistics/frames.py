@@ -38,8 +38,8 @@ COMPUTATION = {
     "anova": "one-way ANOVA of lesions",
     "lsd": "t test of lesions, mean square pooled over all groups",
     "mixed": (
-        "random intercept per patient: REML means, cluster-robust variances (CR2), "
-        "Satterthwaite degrees of freedom; gsigpu"
+        "random intercept per patient: REML means, cluster-robust variances (CR2); pairs by t with "
+        "Satterthwaite degrees of freedom, all groups by Welch's F of these means; gsigpu"
     ),
     "welch": "Welch's ANOVA of patients' means",
     "games-howell": "Games-Howell of patients' means, studentized range",

@@ -117,7 +117,8 @@ def _groups(results: Results, cite: Cite) -> Iterator[str]:
     if "mixed" in tests:
         yield (
             "Groups were compared by a linear mixed model with a random intercept per patient: means by restricted maximum "
-            f"likelihood, cluster-robust variances (CR2) and Satterthwaite degrees of freedom {cite('mixed')}."
+            f"likelihood, cluster-robust variances (CR2), t tests of pairs with Satterthwaite degrees of freedom {cite('mixed')}, and "
+            "Welch's F of these means for all groups together."
         )
     if "welch" in tests or "games-howell" in tests:
         unit = "patients' means" if results.has_values else "the published means"

@@ -169,6 +169,7 @@ def group_table(
         rows=rows,
         notes=[
             _group_note(track, has_values=lookup.has_values),
+            *_about_the_model(lookup, parameter, track),
             *_plan_notes(lookup, _LETTERS_NOTE),
         ],
     )
@@ -177,6 +178,23 @@ def group_table(
 def _plan_notes(lookup: Lookup, *more: str) -> list[str]:
     """What the mark of exploratory results means; nothing without a plan."""
     return [EXPLORATORY_NOTE, *more] if lookup.has_plan else []
+
+
+def _about_the_model(lookup: Lookup, parameter: str, track: str) -> Iterator[str]:
+    """What the rows of the mixed model are, and whether they are the rows of another test."""
+    rows = [
+        row
+        for key, row in lookup.omnibus.items()
+        if key[:2] == (track, parameter) and key[-1] == "mixed"
+    ]
+    if rows:
+        yield (
+            "Mixed model: random intercept per patient, REML, cluster-robust variances (CR2), Welch’s F of its means, by gsigpu. "
+            "The textbook’s has model-based variances and Satterthwaite degrees of freedom, as lmerTest in R: for comparison, since it "
+            "rejects too often where the groups’ SDs differ."
+        )
+    if any("the same test as welch" in str(row.get("note")) for row in rows):
+        yield "Where all patients have equally many lesions, mixed model and Welch are one test."
 
 
 def _group_note(track: str, *, has_values: bool) -> str:
@@ -257,6 +275,8 @@ def _test_rows(
         if test in ("anova", "mixed") or not lookup.has_values:
             yield row(f"{test_name(test)}, F", test, "statistic", 2)
         yield row(f"{test_name(test)}, p", test, "p", None)
+        if test == "mixed":
+            yield row("textbook mixed model, p", test, "p_classical", None)
         if test in ("anova", "mixed") or not lookup.has_values:
             yield row(f"{test_name(test)}, p, Holm over all", test, "p_holm_all", None)
     if tests and lookup.has_values:

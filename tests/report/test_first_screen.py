@@ -230,6 +230,21 @@ def test_methods_name_the_phases_of_a_lesion_only_where_they_were_compared(stron
     )
 
 
+def test_the_textbook_p_stands_below_the_models_own(strong):
+    observations, results = strong
+    (table,) = (
+        t
+        for t in tables_of(observations, results).by_parameter["iodine"]
+        if "recommended" in t.name
+    )
+    (row,) = (row for row in table.rows if row[0].text == "textbook mixed model, p")
+    expected = results.frames.omnibus.query("parameter == 'iodine' and test == 'mixed'")[
+        "p_classical"
+    ]
+    assert [cell.values[0] for cell in row[1:]] == expected.tolist()
+    assert any("lmerTest" in note and "Welch’s F" in note for note in table.notes)
+
+
 def test_methods_count_sensitivity_analyses_that_gave_a_result(strong):
     observations, results = strong
 

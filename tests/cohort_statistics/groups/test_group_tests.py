@@ -142,6 +142,7 @@ def test_the_textbooks_mixed_model_stands_beside_and_is_lmertests(tables, name):
     assert omnibus.query("test != 'mixed'")["p_classical"].isna().all()
     assert "REML" in row["computation"]
     assert "CR2" in row["computation"]
+    assert "Welch's F" in row["computation"]
 
 
 def test_rows_that_are_one_test_say_so(tables):
