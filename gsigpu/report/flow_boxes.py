@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from gsigpu.regions.flags import is_automatic
 from gsigpu.report.cohort_results import Results
 from gsigpu.report.table_cells import MINUS, Cell, Table, head, plural, text, whole
 from gsigpu.tables.flow_steps import Loss, Step, frame_of_steps
@@ -66,8 +67,15 @@ def _notes(observations: Observations, results: Results) -> list[str]:
             "A lesion leaves with its last value, a patient with the last lesion; each is counted once, whatever phases and readers. "
             "Lesions of what was never measured are not known."
         )
-    if flow.flagged:
-        flags = ", ".join(f"{flag.replace('-', ' ')} ({n})" for flag, n in flow.flagged.items())
+    notes += [
+        f"Masks of {plural(n, 'lesion')} are as a program drew them ({flag.partition(':')[2].replace('-', ' ')}): nobody has"
+        " changed them."
+        for flag, n in flow.flagged.items()
+        if is_automatic(flag)
+    ]
+    others = {flag: n for flag, n in flow.flagged.items() if not is_automatic(flag)}
+    if others:
+        flags = ", ".join(f"{flag.replace('-', ' ')} ({n})" for flag, n in others.items())
         notes.append(f"Lesions flagged in what is compared, and kept: {flags}.")
     if flow.row_warnings:
         kinds = ", ".join(

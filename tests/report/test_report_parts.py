@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import replace
 from importlib.resources import files
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
+from gsigpu.report import flow_boxes
 from gsigpu.report.cautions import remedies_of, roc_notes, warnings_of
 from gsigpu.report.checklist import MUST_STATE, PROOFS, checklist_tables
 from gsigpu.report.cohort_results import StatisticsSettings
@@ -268,3 +270,13 @@ def test_the_source_study_is_named_alike_everywhere():
     page = (ROOT / "docs" / "explanation" / "source-study.md").read_text("utf-8")
     assert all(DOI in words for words in (CITATION, SHORT, page))
     assert CITATION.startswith(TITLE_OR_SUBJECT)
+
+
+def test_masks_of_a_program_are_told_apart_from_other_flags():
+    flagged = {"automatic:totalsegmentator-2.18.0": 3, "few-voxels": 2}
+    flow = SimpleNamespace(flagged=flagged, row_warnings={}, is_whole=True)
+    notes = flow_boxes._notes(SimpleNamespace(flow=flow), SimpleNamespace(has_values=False))
+    assert notes == [
+        "Masks of 3 lesions are as a program drew them (totalsegmentator 2.18.0): nobody has changed them.",
+        "Lesions flagged in what is compared, and kept: few voxels (2).",
+    ]
