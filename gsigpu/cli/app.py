@@ -26,6 +26,7 @@ from gsigpu.cli import (
     review_command,
     scan,
 )
+from gsigpu.cli.completion import tell_completion
 from gsigpu.cli.config_file import config_path, read_config
 from gsigpu.cli.failures import (
     NOT_DONE,
@@ -117,7 +118,8 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
     sys.argv[1:] = [word for word in words if word not in (*_QUIET, *_VERBOSE, *_DEBUG)]
     try:
         with named_where_absent(" ".join(["gsigpu", *commands_of(words)])):
-            _run_program()
+            if not tell_completion(sys.argv[1:]):
+                _run_program()
     except GsigpuError as error:
         if was_interrupted():
             raise KeyboardInterrupt from error
@@ -166,7 +168,7 @@ def _run_program() -> None:
             note(told)
         defaults = config.defaults
     # Not standalone: the parser would print its errors in a form of its own, also to a program that reads JSON.
-    if code := program(default_map=defaults, standalone_mode=False):
+    if code := program(default_map=defaults, standalone_mode=False, prog_name="gsigpu"):
         sys.exit(code)
 
 
