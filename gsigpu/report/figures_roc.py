@@ -68,17 +68,18 @@ def _roc_figure(
     for axis in axes.flat[len(pairs) :]:
         axis.set_visible(False)
     places = [(phase, region) for phase in observations.phases for region in observations.regions]
+    curve_of = dict(tuple(curves.groupby(["group_a", "group_b", "phase", "region"], sort=False)))
     for axis, (group_a, group_b) in zip(axes.flat, pairs, strict=False):
         axis.plot([0, 1], [0, 1], color=FAINT, lw=0.8, zorder=1)
-        here = curves[(curves["group_a"] == group_a) & (curves["group_b"] == group_b)]
         marks = areas[(areas["group_a"] == group_a) & (areas["group_b"] == group_b)]
         for k, (phase, region) in enumerate(places):
-            is_here = [(f["phase"] == phase) & (f["region"] == region) for f in (here, marks)]
+            here = curve_of.get((group_a, group_b, phase, region), curves.iloc[:0])
+            is_here = (marks["phase"] == phase) & (marks["region"] == region)
             style = (
                 observations.phases.index(phase),
                 observations.regions.index(region),
             )
-            _curve(axis, style, place(phase, region), here[is_here[0]], marks[is_here[1]])
+            _curve(axis, style, place(phase, region), here, marks[is_here])
             _area_text(axis, k, len(places), place(phase, region), marks)
         axis.set_title(f"{group_a} v {group_b}", fontsize=8.5)
         axis.set_xlim(-0.02, 1.02)

@@ -37,6 +37,8 @@ from gsigpu.tables.observations import Observations
 _BOX_LEFT, _BOX_WIDTH, _STRIP_LEFT, _STRIP_WIDTH = -0.40, 0.16, -0.18, 0.58
 _MARK = 9.0
 _SMALL_MARK = 3.0
+# Of full and of hollow dots in an image: more cost an artist each, fewer let the kind that comes last cover the other.
+_TURNS = 3
 
 
 def distributions(observations: Observations, gallery: str = "") -> list[Drawing]:
@@ -141,7 +143,15 @@ def _box_and_strip(
     linked_mask = np.full(len(values), bool(gallery))
     if rasterized:
         linked_mask &= _beyond_whiskers(values)
-    for mask, is_linked in ((~linked_mask, False), (linked_mask, True)):
+        _stamp(
+            axis,
+            x[~linked_mask],
+            values[~linked_mask],
+            at[~linked_mask] % 2 == 0,
+            colour_of(k),
+            size,
+        )
+    for mask, is_linked in ((~linked_mask & (not rasterized), False), (linked_mask, True)):
         if not mask.any():
             continue
         dots = axis.scatter(
@@ -151,11 +161,32 @@ def _box_and_strip(
             c=colours[mask],
             edgecolors=colour_of(k),
             linewidths=0.7,
-            rasterized=rasterized and not is_linked,
             zorder=3,
         )
         if is_linked:
             dots.set_urls([_card_address(gallery, row) for row in cell[mask].to_dict("records")])
+
+
+def _stamp(
+    axis: Any,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    is_full: NDArray[np.bool_],
+    colour: str,
+    size: float,
+) -> None:
+    """Dots of an image: those of one kind are stamped by one artist, where `scatter` draws each by itself.
+
+    Full and hollow ones take turns, so that neither kind covers the other.
+    """
+    turn = np.arange(x.size) * _TURNS // max(x.size, 1)
+    for k in range(_TURNS):
+        for kind, face in ((True, colour), (False, PAPER)):
+            mask = (turn == k) & (is_full == kind)
+            axis.plot(
+                x[mask], y[mask], "o", ms=float(np.sqrt(size)), mfc=face, mec=colour, mew=0.7,
+                rasterized=True, zorder=3,
+            )  # fmt: skip
 
 
 def _beyond_whiskers(values: NDArray[np.float64]) -> NDArray[np.bool_]:

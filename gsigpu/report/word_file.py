@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import datetime
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -157,11 +159,37 @@ def _fill(places: Sequence[Any], line: Sequence[Cell], widths: Widths) -> None:
             paragraph.alignment = WD_ALIGN_PARAGRAPH.RIGHT
         elif cell.kind == "head" and cell.span > 1:
             paragraph.alignment = WD_ALIGN_PARAGRAPH.CENTER
-        run = paragraph.add_run(cell.text)
-        run.bold, run.font.size = cell.strong or cell.kind == "head", Pt(widths.size)
+        _add_run(paragraph, cell.text, is_bold=cell.strong or cell.kind == "head", size=widths.size)
         if cell.mark:
             mark = paragraph.add_run(cell.mark)
             mark.font.superscript, mark.bold, mark.font.size = True, False, Pt(widths.size)
+
+
+def _add_run(paragraph: Any, text: str, *, is_bold: bool, size: float) -> None:
+    """A run of a size in points, bold or not; by a copy of one where the text needs no marks of its own.
+
+    The library looks for the place of each property anew, a millisecond a cell.
+    """
+    if text != text.strip() or not text or not text.isprintable():
+        from docx.shared import Pt
+
+        run = paragraph.add_run(text)
+        run.bold, run.font.size = is_bold, Pt(size)
+        return
+    copied = deepcopy(_run(is_bold, size))
+    copied[-1].text = text
+    paragraph._p.append(copied)
+
+
+@cache
+def _run(is_bold: bool, size: float) -> Any:
+    """A run as the library makes it, to be copied."""
+    from docx import Document
+    from docx.shared import Pt
+
+    run = Document().add_paragraph().add_run("text")
+    run.bold, run.font.size = is_bold, Pt(size)
+    return run._r
 
 
 def _write_without_clock(path: Path, buffer: BytesIO) -> None:

@@ -225,9 +225,15 @@ class _Cells:
     def _row(self, number: int, line: Sequence[object], *, is_bold: bool) -> str:
         parts = [f'<row r="{number}">']
         for k, value in enumerate(line):
-            # The commonest first: a finite number without a style of its own.
-            if type(value) is float and value - value == 0.0 and not is_bold:
-                parts.append(f'<c r="{_letters(k)}{number}" t="n"><v>{value:.16g}</v></c>')
+            # The commonest first: a finite number, no number, or a text, without a style of its own.
+            if type(value) is float and not is_bold:
+                if value - value == 0.0:
+                    parts.append(f'<c r="{_letters(k)}{number}" t="n"><v>{value:.16g}</v></c>')
+                    continue
+                if math.isnan(value):
+                    continue
+            elif type(value) is str and not is_bold:
+                parts.append(f'<c r="{_letters(k)}{number}" t="inlineStr">{_text(value)[1]}</c>')
                 continue
             style = self._style(value, is_bold=is_bold)
             kind, inner = _typed(value.value if isinstance(value, SheetNumber) else value)
