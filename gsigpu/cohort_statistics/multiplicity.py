@@ -56,10 +56,9 @@ def adjust_over_all(frame: pd.DataFrame) -> pd.DataFrame:
     )
     adjusted["p_holm_all"] = families.transform(holm).to_numpy()
     if "family_all" in frame.columns:
-        counts = families.transform("count").astype(int).astype(str)
-        adjusted["family_all"] = (
-            counts.to_numpy() + " tests: " + frame[name] + " of every phase, region and parameter"
-        )
+        counts = families.transform("count").astype(int)
+        n_tests = [f"{n} test{'' if n == 1 else 's'}: " for n in counts]
+        adjusted["family_all"] = n_tests + frame[name] + " of every phase, region and parameter"
     return adjusted
 
 

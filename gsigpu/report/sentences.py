@@ -87,10 +87,16 @@ def _tile(n_held: int, n_tested: int, n: int, what: str, held: str) -> tuple[str
 def _question(observations: Observations) -> str:
     names = listed([parameter_name(parameter) for parameter in observations.parameters])
     phases = [phase for phase in observations.phases if phase]
-    where = f"{listed(list(observations.regions))} of the lesions"
+    regions = [
+        "the whole lesion" if region == "lesion" else region
+        for region in observations.regions
+        if region
+    ]
+    where = f" of {listed(regions)}" if regions else ""
     when = f" in {listed(phases)}" if phases else ""
+    verb = "Do" if len(observations.parameters) > 1 else "Does"
     return (
-        f"Do {names} in {where}{when} differ between {listed(list(observations.groups))}, "
+        f"{verb} {names}{where}{when} differ between {listed(list(observations.groups))}, "
         "and how well does each tell two of them apart?"
     )
 

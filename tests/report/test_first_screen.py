@@ -20,7 +20,7 @@ from gsigpu.report.other_tables import readings_table
 from gsigpu.report.page import tables_of
 from gsigpu.report.pairs_told_apart import n_told_apart, pairs_told_apart
 from gsigpu.report.paper_tables import areas_of
-from gsigpu.report.sentences import summary
+from gsigpu.report.sentences import _question, summary
 from gsigpu.report.table_cells import Cell, Table, head, text
 from gsigpu.report.word_file import MOST_ROWS, write_word_file
 from gsigpu.tables.observations import Choice, read_observations
@@ -228,6 +228,14 @@ def test_methods_name_the_phases_of_a_lesion_only_where_they_were_compared(stron
     assert "Regions of one lesion and phases of one region were compared" in " ".join(
         methods(observations, more)
     )
+
+
+def test_the_question_is_a_sentence(strong):
+    observations, _ = strong
+    asked_of = replace(observations, parameters=("iodine",), regions=("rim", "lesion"))
+    assert _question(asked_of).startswith("Does iodine of rim and the whole lesion in ")
+    both = replace(asked_of, parameters=("iodine", "lambda_hu"))
+    assert _question(both).startswith("Do iodine and λHU of rim ")
 
 
 def test_the_textbook_p_stands_below_the_models_own(strong):

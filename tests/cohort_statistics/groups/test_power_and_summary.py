@@ -189,7 +189,7 @@ def test_holm_over_all_is_per_track_and_test_and_ignores_the_index():
     adjusted = adjust_over_all(frame)
     np.testing.assert_allclose(adjusted["p_holm_all"], [0.03, 0.2, 0.02, np.nan, 0.06, 0.004])
     assert adjusted["family_all"].iloc[0].startswith("4 tests: lsd")
-    assert adjusted["family_all"].iloc[2].startswith("1 tests: mixed")
+    assert adjusted["family_all"].iloc[2].startswith("1 test: mixed")
     assert adjusted.index.tolist() == frame.index.tolist()
 
 
