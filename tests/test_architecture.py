@@ -40,6 +40,7 @@ LAYERS = (
         "choices",
         "elam_tables",
         "errors",
+        "installed",
         "optional_packages",
         "volume",
         "version",

@@ -12,20 +12,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated, TextIO
+from typing import Annotated, ClassVar, TextIO
 
 import typer
 
-from gsigpu.cli import (
-    cohort,
-    demo,
-    info,
-    map_command,
-    measure_command,
-    phantom,
-    review_command,
-    scan,
-)
 from gsigpu.cli.completion import tell_completion
 from gsigpu.cli.config_file import config_path, read_config
 from gsigpu.cli.failures import (
@@ -36,15 +26,62 @@ from gsigpu.cli.failures import (
     is_call_for_help,
     usage_error,
 )
+from gsigpu.cli.lazy_commands import Entry, LazyGroup
 from gsigpu.cli.messages import Tone, fail, note, speak, warn
-from gsigpu.cli.once import OnceCommand, QuickGroup, decided
+from gsigpu.cli.once import decided
 from gsigpu.errors import GsigpuError, GsigpuWarning
 from gsigpu.optional_packages import named_where_absent
 from gsigpu.version import __version__
 
+
+class _Program(LazyGroup):
+    entries: ClassVar = {
+        "demo": Entry(
+            "gsigpu.cli.demo",
+            "demo",
+            "Run the whole flow on synthetic data: a study scanned, mapped and measured, then a cohort to its report.",
+        ),
+        "scan": Entry(
+            "gsigpu.cli.scan",
+            "scan",
+            "Show what a folder holds: series, kind, energy, phase, slices, and what cannot be used.",
+        ),
+        "map": Entry(
+            "gsigpu.cli.map_command",
+            "map_command",
+            "Compute λHU, iodine and other maps of a spectral study, and write them.",
+        ),
+        "measure": Entry(
+            "gsigpu.cli.measure_command",
+            "measure_command",
+            "Measure lesions, rim, core and surroundings from masks, into a table.",
+        ),
+        "review": Entry(
+            "gsigpu.cli.review_command",
+            "review_command",
+            "Write a page that shows maps, regions and values of a study; it opens without a server.",
+        ),
+        "phantom": Entry(
+            "gsigpu.cli.phantom",
+            "phantom",
+            "Write a synthetic spectral study of the liver, its masks, and the truth; or a whole cohort.",
+        ),
+        "info": Entry(
+            "gsigpu.cli.info",
+            "info",
+            "Show version, backends, why the GPU is or is not usable, and the available codecs.",
+        ),
+        "cohort": Entry(
+            "gsigpu.cli.cohort",
+            "cohort",
+            "Thousands of studies: measure them, watch it, compare the groups.",
+        ),
+    }
+
+
 app = typer.Typer(
     name="gsigpu",
-    cls=QuickGroup,
+    cls=_Program,
     help="Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -87,16 +124,6 @@ def common(
 ) -> None:
     """Spectral CT slope (λHU) and iodine maps of the liver, from the DICOM files."""
     del version, quiet, verbose, debug  # `run` takes the last three out before the parser sees them
-
-
-app.command("demo", cls=OnceCommand)(demo.demo)
-app.command("scan", cls=OnceCommand)(scan.scan)
-app.command("map", cls=OnceCommand)(map_command.map_command)
-app.command("measure", cls=OnceCommand)(measure_command.measure_command)
-app.command("review", cls=OnceCommand)(review_command.review_command)
-app.command("phantom", cls=OnceCommand)(phantom.phantom)
-app.command("info", cls=OnceCommand)(info.info)
-app.add_typer(cohort.cohort)
 
 
 def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from gsigpu.errors import InputError, SettingsError
-from gsigpu.user_toml import read_user_toml
 
 FILE_NAME = "gsigpu.toml"
 VARIABLE = "GSIGPU_CONFIG"
@@ -75,6 +74,8 @@ def read_config(path: Path, program: Any) -> ConfigFile:
     Raises InputError for a file that is no TOML, SettingsError for a command or an option that is not there, or a value of
     another kind than the option takes.
     """
+    from gsigpu.user_toml import read_user_toml  # brings a parser that most calls do not need
+
     tables = read_user_toml(path, what="TOML", remedy="correct it, or rename it").table
     options: dict[str, dict[str, Any]] = {}
     return ConfigFile(path, options, dict(_tables(path, tables, program, (), options)))

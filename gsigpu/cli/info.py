@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
+import sys
 from typing import Any
 
 import typer
@@ -11,6 +11,7 @@ import typer
 from gsigpu.cli import options
 from gsigpu.cli.config_file import FILE_NAME, VARIABLE, config_path
 from gsigpu.cli.console import table
+from gsigpu.installed import installed_version
 from gsigpu.version import __version__
 
 _SHOWN = ("numpy", "scipy", "pydicom", "imagecodecs", "highdicom", "SimpleITK", "xraydb")
@@ -55,8 +56,8 @@ def _facts() -> dict[str, Any]:
     summary = None if reason else device_summary()
     return {
         "version": __version__,
-        "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in _SHOWN},
+        "python": sys.version.split()[0],
+        "libraries": {name: installed_version(name) or "not installed" for name in _SHOWN},
         "threads": default_workers(),
         "cpu_loop": choose_loop()[1],
         "config": None if (path := config_path()) is None else str(path),
@@ -66,12 +67,3 @@ def _facts() -> dict[str, Any]:
         "why_no_gpu": reason,
         "codecs": available_codecs(),
     }
-
-
-def _version(name: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

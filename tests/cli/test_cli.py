@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 import gsigpu
 import gsigpu.cli
@@ -36,7 +37,7 @@ def study(tmp_path_factory):
 
 
 def test_every_command_has_help_with_an_example():
-    assert {command.name for command in app.registered_commands} == set(COMMANDS)
+    assert set(get_command(app).commands) == {*COMMANDS, "cohort"}
     for command in COMMANDS:
         done = run(command, "--help", env={**os.environ, "COLUMNS": "200"})
         assert done.returncode == 0

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 from importlib.machinery import PathFinder
-from importlib.metadata import version
 from typing import NamedTuple
+
+from gsigpu.installed import installed_version
 
 
 class CompressedSyntax(NamedTuple):
@@ -67,7 +68,7 @@ def available_codecs() -> dict[str, str]:
     """
     package = importlib.util.find_spec("imagecodecs")
     places = (package.submodule_search_locations if package else None) or []
-    release = version("imagecodecs") if package else ""
+    release = installed_version("imagecodecs") if package else ""
     return {
         syntax.name: f"imagecodecs {release}"
         if PathFinder.find_spec(_COMPILED[syntax.codec], list(places))
