@@ -188,14 +188,14 @@ def _run_program() -> None:
         if getattr(parameter, "is_flag", False):
             decided(parameter)
     path = config_path()
-    defaults = {}
+    config, defaults = None, {}
     if path is not None:
         config = read_config(path, program)
         if told := config.told(sys.argv[1:]):
             note(told)
         defaults = config.defaults
     # Not standalone: the parser would print its errors in a form of its own, also to a program that reads JSON.
-    if code := program(default_map=defaults, standalone_mode=False, prog_name="gsigpu"):
+    if code := program(default_map=defaults, standalone_mode=False, prog_name="gsigpu", obj=config):
         sys.exit(code)
 
 

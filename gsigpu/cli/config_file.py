@@ -42,11 +42,17 @@ class ConfigFile:
         """One line on what the file gives the command of a command line; None for nothing."""
         for command, options in self.options.items():
             if words[: len(command.split())] == command.split():
-                given = ", ".join(
-                    f"--{name} {_shown(value)}".rstrip() for name, value in options.items()
-                )
-                return f"{self.path} gives {command}: {given}"
+                return f"{self.path} gives {command}: {as_words(options)}"
         return None
+
+
+def as_words(options: Mapping[str, Any]) -> str:
+    """Options of a file as on a command line.
+
+    >>> as_words({"slope": "40-100", "maps": ["vnc", "water"], "curve": False})
+    '--slope 40-100, --maps vnc,water, --curve off'
+    """
+    return ", ".join(f"--{name} {_shown(value)}".rstrip() for name, value in options.items())
 
 
 def config_path() -> Path | None:

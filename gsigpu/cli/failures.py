@@ -44,6 +44,8 @@ def usage_error(error: Any) -> UsageError:
     what = error.format_message().replace("Value error, ", "").strip().rstrip(".")
     command = "gsigpu" if error.ctx is None else error.ctx.command_path
     what = what[:1].lower() + what[1:]
+    if (file := _file_of(error)) is not None:
+        return UsageError(what, where=f"{file}, {command}", remedy="correct the file")
     if others := _others_with(error):
         return UsageError(
             what,
@@ -51,6 +53,16 @@ def usage_error(error: Any) -> UsageError:
             remedy=f"it is an option of {', '.join(others)}",
         )
     return UsageError(what, where=command, remedy=f"{command} --help tells what it takes")
+
+
+def _file_of(error: Any) -> object:
+    """The configuration file that the value of an error came from; None where the command line gave it."""
+    parameter = getattr(error, "param", None)
+    if error.ctx is None or parameter is None or error.ctx.find_root().obj is None:
+        return None
+    source = error.ctx.get_parameter_source(parameter.name)
+    is_from_file = source is not None and source.name == "DEFAULT_MAP"
+    return error.ctx.find_root().obj.path if is_from_file else None
 
 
 def _others_with(error: Any) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from gsigpu.cli import options
-from gsigpu.cli.config_file import FILE_NAME, VARIABLE, config_path
+from gsigpu.cli.config_file import FILE_NAME, VARIABLE, ConfigFile, as_words
 from gsigpu.cli.console import table
 from gsigpu.installed import installed_version
 from gsigpu.version import __version__
@@ -17,12 +17,13 @@ from gsigpu.version import __version__
 _SHOWN = ("numpy", "scipy", "pydicom", "imagecodecs", "highdicom", "SimpleITK", "xraydb")
 
 
-def info(*, as_json: options.AsJson = False) -> None:
+def info(context: typer.Context, *, as_json: options.AsJson = False) -> None:
     """Show version, backends, why the GPU is or is not usable, and the available codecs.
 
     Example: gsigpu info --json
     """
-    facts = _facts()
+    config: ConfigFile | None = context.obj
+    facts = _facts(config)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -41,12 +42,13 @@ def info(*, as_json: options.AsJson = False) -> None:
         ],
         ["backend auto", f"takes {'the GPU' if gpu else 'the CPU'}"],
         ["options", facts["config"] or f"no {FILE_NAME} here, and no {VARIABLE}"],
+        *(["", f"{command}: {as_words(given)}"] for command, given in facts["options"].items()),
         *(["codec", f"{name}: {decoder}"] for name, decoder in facts["codecs"].items()),
     ]
     typer.echo(table(["", ""], rows).lstrip("\n"))
 
 
-def _facts() -> dict[str, Any]:
+def _facts(config: ConfigFile | None) -> dict[str, Any]:
     from gsigpu.backends.compiled import choose_loop
     from gsigpu.backends.device import device_summary, why_no_gpu
     from gsigpu.dicom.reading.transfer_syntaxes import available_codecs
@@ -60,7 +62,8 @@ def _facts() -> dict[str, Any]:
         "libraries": {name: installed_version(name) or "not installed" for name in _SHOWN},
         "threads": default_workers(),
         "cpu_loop": choose_loop()[1],
-        "config": None if (path := config_path()) is None else str(path),
+        "config": None if config is None else str(config.path),
+        "options": {} if config is None else config.options,
         "gpu": None
         if summary is None
         else {name: getattr(summary, name) for name in type(summary).__dataclass_fields__},

@@ -72,3 +72,42 @@ def test_another_file_is_named_by_a_variable_and_shown_by_info(folder):
     )
     done = run_in(folder, "info", GSIGPU_CONFIG="nowhere.toml")
     assert "nowhere.toml: GSIGPU_CONFIG names a file that is not there" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('[map]\nformat = "bmp"', "invalid value for '--format': 'bmp' is not one of 'ct', 'pm'"),
+        ("[map]\nworkers = 1.5", "invalid value for '--workers': Input should be a valid integer"),
+        (
+            "[map]\nworkers = 0",
+            "invalid value for '--workers': Input should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_with_the_file_that_it_stands_in(tmp_path, text, what):
+    """Also where -q keeps the note of the file back."""
+    write(tmp_path, text)
+    done = run_in(tmp_path, "map", "study", "-o", "m", "-q")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"gsigpu: error: gsigpu.toml, gsigpu map: {what}")
+    assert done.stderr.endswith("; correct the file\n")
+    assert run_in(tmp_path, "map", "-q").stderr.startswith(
+        "gsigpu: error: gsigpu map: missing option"
+    )
+
+
+def test_info_shows_what_the_file_gives(folder):
+    told = json.loads(run_in(folder, "info", "--json").stdout)
+    assert told["config"] == "gsigpu.toml"
+    assert told["options"]["map"] == {"maps": ["vnc", "water"], "workers": 1, "json": True}
+    assert "map: --maps vnc,water, --workers 1, --json" in run_in(folder, "info").stdout
+
+
+def test_a_file_in_another_encoding_is_told(tmp_path):
+    (tmp_path / "gsigpu.toml").write_bytes(b'[map]\nslope = "\xff"\n')
+    done = run_in(tmp_path, "info")
+    assert done.returncode == 1
+    assert (
+        "gsigpu.toml: cannot be read as TOML ('utf-8' codec can't decode byte 0xff" in done.stderr
+    )

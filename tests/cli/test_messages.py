@@ -139,7 +139,7 @@ def test_each_exit_code_of_the_page_has_one_meaning(study, tmp_path, monkeypatch
 
 
 def test_an_error_that_nobody_foresaw(monkeypatch, capsys):
-    monkeypatch.setattr("gsigpu.cli.info._facts", lambda: 1 / 0)
+    monkeypatch.setattr("gsigpu.cli.info._facts", lambda _config: 1 / 0)
     code, _, err = called(monkeypatch, capsys, "info", "--json")
     error = json.loads(err)["error"]
     assert (code, error["code"]) == (1, "unexpected-error")
