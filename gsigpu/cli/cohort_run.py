@@ -14,7 +14,7 @@ import typer
 
 from gsigpu.cli import measure_options, options
 from gsigpu.cli.cohort_run_words import summary, tell_plan, what_is_wrong
-from gsigpu.cli.messages import fail, warn
+from gsigpu.cli.messages import fail, tone, warn
 from gsigpu.cli.options import given_options
 from gsigpu.errors import SettingsError
 
@@ -357,13 +357,15 @@ def _view() -> Iterator[Callable[[RunState], None]]:
 
     from gsigpu.pipeline.cohort_run.run_state import clock, progress_line
 
-    if not sys.stderr.isatty():
+    if tone().quiet or not sys.stderr.isatty():
         yield lambda _state: None
         return
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn())
     bars = Progress(*columns)
     bar = bars.add_task("rows", total=None)
-    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+    checking = Text("checking the manifest and its files")  # until the first row begins
+    with Live(checking, console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+        live.refresh()
 
         def show(state: RunState) -> None:
             bars.update(bar, completed=state.n_settled, total=state.n_rows)

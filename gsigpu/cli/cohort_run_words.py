@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gsigpu.cli.console import entry, table
+from gsigpu.cli.console import TerminalWatcher, entry, table
 from gsigpu.cli.failures import Incomplete
 
 if TYPE_CHECKING:
@@ -99,8 +99,9 @@ def tell_plan(manifest: Path, out: Path, request: dict[str, Any], *, as_json: bo
     from gsigpu.pipeline.cohort_run.planned_files import about_read, masks_read, planned_files
 
     try:
-        plan = plan_cohort(manifest, out, **request)
-        read_bytes = about_read(plan)
+        with TerminalWatcher({"plan": "checking the manifest"}).stage("plan"):
+            plan = plan_cohort(manifest, out, **request)
+            read_bytes = about_read(plan)
     finally:
         release_idle()
     masks, written = masks_read(plan), planned_files(plan)

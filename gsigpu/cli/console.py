@@ -13,13 +13,16 @@ from time import perf_counter
 from gsigpu.cli import messages
 from gsigpu.errors import SettingsError
 
+# Stages that several commands have.
+_STAGES = {"scan": "reading headers", "masks": "reading masks", "write": "writing"}
+
 
 class TerminalWatcher:
     """Progress bars on stderr where that is a terminal, silence elsewhere; with --verbose a line per stage."""
 
     def __init__(self, names: dict[str, str]) -> None:
-        """Names : stage -> the title of its bar"""
-        self._names = names
+        """Names : stage -> the title of its bar; those of `_STAGES` are known"""
+        self._names = {**_STAGES, **names}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:

@@ -225,12 +225,14 @@ def measure_command(
     beside["overwrite"] = overwrite
     if is_all:
         measured = measure_phases(study, masks, haematocrit=haematocrit, **request)
-        written = write_phases(measured, out, masks=masks, **beside)
+        with watcher.stage("write"):
+            written = write_phases(measured, out, masks=masks, **beside)
         measurements: Sequence[Measurement] = measured.phases
         table_written = measured.table
     else:
         measurement = measure_study(study, masks, phase=phase, **request)
-        written = write_measurement(measurement, out, masks=masks, **beside)
+        with watcher.stage("write"):
+            written = write_measurement(measurement, out, masks=masks, **beside)
         measurements, table_written = [measurement], measurement.table
     warn(dict.fromkeys(line for measurement in measurements for line in measurement.warnings))
     warn(ids_to_read_as_text(table_written, out))

@@ -1,5 +1,6 @@
 """What commands print fits a terminal of 80 columns, in a pipe too, and no word of it is cut."""
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import gsigpu
-from gsigpu.cli import console
+from gsigpu.cli import console, messages
 from gsigpu.cli.app import app
 from gsigpu.cli.console import entry, table
 
@@ -107,3 +108,36 @@ def test_no_command_makes_tables_of_its_own():
     for path in Path(console.__file__).parent.glob("*.py"):
         if path.name != "console.py":
             assert not re.search(r"\.[lr]just\(|:<\d+|:>\d+", path.read_text("utf-8")), path
+
+
+def test_every_stage_of_a_job_has_a_title():
+    """So that a person on a terminal reads what is done, and no name from the code."""
+    package = Path(gsigpu.__file__).parent
+    text = "\n".join(path.read_text("utf-8") for path in (package / "pipeline").rglob("*.py"))
+    titles = "\n".join(path.read_text("utf-8") for path in (package / "cli").glob("*.py"))
+    stages = set(re.findall(r'\.stage\(\s*"(\w+)"', text))
+    assert {"scan", "masks", "measure", "map", "volumes"} <= stages
+    assert {name for name in stages if f'"{name}": "' not in titles} == set()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("quiet", "is_terminal", "expected"),
+    [(False, True, True), (True, True, False), (False, False, False)],
+)
+def test_progress_is_shown_on_a_terminal_alone_and_not_with_quiet(
+    monkeypatch, quiet, is_terminal, expected
+):
+    stream = Terminal() if is_terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    messages.speak(messages.Tone(quiet=quiet))
+    try:
+        with console.TerminalWatcher({}).stage("masks") as progress:
+            progress(1, 2)
+    finally:
+        messages.speak(messages.Tone())
+    assert ("reading masks" in stream.getvalue()) is expected

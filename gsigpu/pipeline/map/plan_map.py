@@ -137,7 +137,10 @@ def plan_map(
     stack, definitions = prepared.stack, prepared.definitions
     if output_format in _OF_DICOM:
         require_dicom(stack, f"--format {output_format}", "use --format nifti, or nrrd")
-    masks = () if companion is None else companion.begin(prepared.chosen, prepared.source.store)
+    masks: Sequence[Path] = ()
+    if companion is not None:
+        with watcher.stage("masks"):
+            masks = companion.begin(prepared.chosen, prepared.source.store)
     return PlannedMaps(
         prepared=prepared,
         output_format=output_format,

@@ -132,14 +132,16 @@ def phase_jobs(
     for phase in phases_of(study):
         stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
         aside = () if energies_kev else tuple(left_aside(study, stack))
-        yield MeasureJob(
-            ChosenStack(study=study, stack=stack, left_aside=aside, scan_seconds=scan_seconds),
-            masks,
-            settings=settings,
-            labels=replace(labels or CaseLabels(), phase=stack.phase),
-            processor=processor,
-            shared=shared,
-        )
+        with watcher.stage("masks"):
+            job = MeasureJob(
+                ChosenStack(study=study, stack=stack, left_aside=aside, scan_seconds=scan_seconds),
+                masks,
+                settings=settings,
+                labels=replace(labels or CaseLabels(), phase=stack.phase),
+                processor=processor,
+                shared=shared,
+            )
+        yield job
 
 
 def write_phases(

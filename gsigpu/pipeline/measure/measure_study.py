@@ -115,9 +115,10 @@ def measure_job(
         watcher=watcher,
     )
     shared = SharedRegions(masks, settings.regions, n_workers=n_workers or default_workers())
-    return MeasureJob(
-        chosen, masks, settings=settings, labels=labels, processor=processor, shared=shared
-    )
+    with watcher.stage("masks"):
+        return MeasureJob(
+            chosen, masks, settings=settings, labels=labels, processor=processor, shared=shared
+        )
 
 
 def measured(job: MeasureJob, *, n_workers: int, watcher: Watcher) -> Measurement:
@@ -125,7 +126,7 @@ def measured(job: MeasureJob, *, n_workers: int, watcher: Watcher) -> Measuremen
     read_from = perf_counter()
     with watcher.stage("measure") as progress:
         gather(job.gatherer, n_workers=n_workers, progress=progress)
-    return job.finish(seconds_of_reading=perf_counter() - read_from)
+        return job.finish(seconds_of_reading=perf_counter() - read_from)
 
 
 class MeasureJob:
