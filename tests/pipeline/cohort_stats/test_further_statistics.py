@@ -158,6 +158,24 @@ def test_subgroups_have_an_interaction_and_each_level(run, table):
         assert row["p"] == pytest.approx(expected.set_index("test").loc["mixed", "p"], rel=1e-9)
 
 
+def test_numbers_are_cut_into_subgroups_where_the_settings_say(table, tmp_path):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    settings = StatisticsSettings(replicates=100, subgroups="age", subgroup_cuts=(52.0,))
+    choice = replace(CHOICE, parameters=("iodine",), columns=settings.columns)
+    observations = read_observations(tmp_path / "t.csv", choice)
+    (task,) = (task for task in tasks_of(observations, settings) if task.kind == "subgroups")
+    frame = run_task(task)["subgroups"].query("test == 'mixed-overall'").set_index("level")
+    assert frame.index.tolist() == ["below 52", "52 and above"]
+    values = values_of(table, "iodine")
+    for level, mine in (
+        ("below 52", values[values["age"] < 52]),
+        ("52 and above", values[values["age"] >= 52]),
+    ):
+        expected = omnibus_tests(mine["value"], mine["group"], mine["patient_id"], order=GROUPS)
+        p = expected.set_index("test").loc["mixed", "p"]
+        assert frame.loc[level, "p"] == pytest.approx(p, rel=1e-9)
+
+
 def test_a_site_is_judged_by_the_others_cut_off(run, table):
     """Youden's cut-off of the one scanner, by scikit-learn's curve, on the lesions of the other."""
     values = values_of(table, "iodine")
