@@ -115,7 +115,7 @@ def test_every_stage_of_a_job_has_a_title():
     package = Path(gsigpu.__file__).parent
     text = "\n".join(path.read_text("utf-8") for path in (package / "pipeline").rglob("*.py"))
     titles = "\n".join(path.read_text("utf-8") for path in (package / "cli").glob("*.py"))
-    stages = set(re.findall(r'\.stage\(\s*"(\w+)"', text))
+    stages = set(re.findall(r'watcher\.stage\(\s*"(\w+)"', text))
     assert {"scan", "masks", "measure", "map", "volumes"} <= stages
     assert {name for name in stages if f'"{name}": "' not in titles} == set()
 
