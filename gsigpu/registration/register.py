@@ -24,11 +24,9 @@ from gsigpu.regions.region_mask import RegionMask
 from gsigpu.registration.images import displacement, image_of, sitk
 from gsigpu.volume import Vector
 
-# Around the region: what moves into it, and borders to hold on to.
-_MARGIN_MM = 25.0
-# How far from the region voxels still count for the bending: with 10 mm, lesions of 10 mm near the border lay 1.1 mm
-# off (design/021).
-_BORDER_MM = 25.0
+# How far from a liver the images are looked at, and voxels count for the bending: what moves into it, and borders to hold on
+# to. With 10 mm, lesions of 10 mm near the border lay 1.1 mm off (design/021).
+LIVER_BORDER_MM = 25.0
 # Voxels of the images that are compared; smaller ones add time and noise.
 _WORKING_MM = 2.0
 # Between the control points of the B-spline: breathing bends the liver on a scale of some centimetres, and narrower
@@ -69,20 +67,27 @@ class Registration:
         return float(np.sqrt((ways**2).sum(axis=-1).max()))
 
 
-def register(fixed: ImageVolume, moving: ImageVolume, region: RegionMask) -> Registration:
+def register(
+    fixed: ImageVolume,
+    moving: ImageVolume,
+    region: RegionMask,
+    *,
+    border_mm: float = LIVER_BORDER_MM,
+) -> Registration:
     """Registers the moving phase to the fixed one in and around a region.
 
     fixed, moving : virtual non-contrast images, HU; of one frame of reference, on any grids
     region : of interest, on the grid of `moving`: the liver
+    border_mm : how far around it voxels count
     Returns the transform from points of `fixed` to points of `moving`.
     Raises GeometryError where the region and its surroundings do not lie in both.
 
     Tested on phantoms that a known field moved and bent.
     """
-    box = _box_mm(moving, region)
+    box = _box_mm(moving, region, border_mm)
     still = _working_image(fixed, box)
     other = _working_image(moving, box)
-    mask = _working_mask(moving, region, other)
+    mask = _working_mask(moving, region, other, border_mm)
     rigid = sitk.Euler3DTransform()
     rigid.SetCenter(still.TransformContinuousIndexToPhysicalPoint([n / 2 for n in still.GetSize()]))
     first = _method()
@@ -145,9 +150,9 @@ def _share(image: Any, shrink: int, *, inside: float = 1.0) -> float:
 
 
 def _box_mm(
-    volume: ImageVolume, region: RegionMask
+    volume: ImageVolume, region: RegionMask, border_mm: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest LPS mm of a region and its margin."""
+    """Lowest and highest LPS mm of a region and its border."""
     corners = np.array(
         [
             volume.geometry.position_mm(z, y, x)
@@ -156,7 +161,7 @@ def _box_mm(
             for x in (region.box[2].start, region.box[2].stop - 1)
         ]
     )
-    return corners.min(axis=0) - _MARGIN_MM, corners.max(axis=0) + _MARGIN_MM
+    return corners.min(axis=0) - border_mm, corners.max(axis=0) + border_mm
 
 
 def _working_image(
@@ -222,11 +227,11 @@ def _coarser(image: Any) -> Any:
     )  # fmt: skip
 
 
-def _working_mask(volume: ImageVolume, region: RegionMask, working: Any) -> Any:
+def _working_mask(volume: ImageVolume, region: RegionMask, working: Any, border_mm: float) -> Any:
     """The region and its border on the working grid, uint8."""
     placed = image_of(
         region.voxels.astype(np.uint8), volume.geometry, _vector(np.array(region.origin))
     )
     mask = sitk.Resample(placed, working, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    radius = [max(1, round(_BORDER_MM / mm)) for mm in working.GetSpacing()]
+    radius = [max(1, round(border_mm / mm)) for mm in working.GetSpacing()]
     return sitk.BinaryDilate(mask, radius, sitk.sitkBall)

@@ -11,7 +11,7 @@ def true_registration(motion_mm):
     """A stand-in for `register` with the field of a phantom, whose moved phase is measured."""
     motion = Motion(*motion_mm)
 
-    def register(fixed, moving, _region):
+    def register(fixed, moving, _region, **_settings):
         grid = fixed.geometry
         z, y, x = np.indices(grid.shape)
         ones = np.ones(z.shape)

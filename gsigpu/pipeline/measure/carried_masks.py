@@ -26,13 +26,13 @@ from gsigpu.pipeline.measure.kept_registrations import KeptRegistrations
 from gsigpu.pipeline.measure.study_masks import collect_masks
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, union
-from gsigpu.volume import VolumeGeometry
 
 # An offset that the images prove, from which a lesion is refused: as far off, the rim of 3 mm lies in the core's place.
 REFUSED_MM = 3.0
 # An offset that they leave possible, from which a lesion is told of.
 DOUBTFUL_MM = 3.0
-# Around lesions, where no liver is given: enough of the liver's border and vessels to hold on to.
+# Around lesions, where no liver is given: with less, too little of borders and vessels to hold on to, with more, fewer samples
+# where it matters. Least Dice of eight lesions 0.90 and 0.93 on two phantoms (design/021).
 _AROUND_LESIONS_MM = 50.0
 # Where HU is near its least noise, and beside it the highest energy: monoenergetic images are made of two basis
 # images, so that two of them hold all that there is, and the higher one adds little noise.
@@ -77,11 +77,11 @@ def _carried(
 
     there, here = drawn.geometry, stack.geometry
     masks = collected.masks
-    around = masks.liver or _around(masks, there)
+    around, border_mm = _to_hold_on_to(masks)
     seen = tuple(series.evidence.series_uid for of in (stack, drawn) for series in of.series)
     registration = kept.of(
-        (stack.phase, drawn.phase, seen, region_digest(around, there)),
-        lambda: register(_water(stack), _water(drawn), around),
+        (stack.phase, drawn.phase, seen, region_digest(around, there), border_mm),
+        lambda: register(_water(stack), _water(drawn), around, border_mm=border_mm),
     )
     lesions: list[Lesion] = []
     told: list[CarriedLesion] = []
@@ -169,14 +169,11 @@ def _water(stack: SpectralStack) -> ImageVolume:
     return ImageVolume(values, geometry=stack.geometry, name="vnc", unit="HU")
 
 
-def _around(masks: StudyMasks, grid: VolumeGeometry) -> RegionMask:
-    """The box around all lesions and regions."""
+def _to_hold_on_to(masks: StudyMasks) -> tuple[RegionMask, float]:
+    """What is registered, and how far around it: the liver, or else all lesions and regions."""
+    from gsigpu.registration.register import LIVER_BORDER_MM
+
+    if masks.liver is not None:
+        return masks.liver, LIVER_BORDER_MM
     members = [*(lesion.mask for lesion in masks.lesions), *(mask for _, mask in masks.named)]
-    whole = union("around", members)
-    room = [int(np.ceil(_AROUND_LESIONS_MM / mm)) for mm in grid.spacing_mm]
-    low = [max(0, side.start - n) for side, n in zip(whole.box, room, strict=True)]
-    high = [
-        min(size, side.stop + n) for size, side, n in zip(grid.shape, whole.box, room, strict=True)
-    ]
-    voxels = np.ones([b - a for a, b in zip(low, high, strict=True)], bool)
-    return RegionMask(name="around", label=0, origin=(low[0], low[1], low[2]), voxels=voxels)
+    return union("around", members), _AROUND_LESIONS_MM

@@ -101,9 +101,9 @@ def test_rows_of_one_case_and_pair_register_once(phantom, tmp_path, inline, monk
     """Two readers drew the lesions of a case, whose liver is one; a third row has another liver."""
     calls, of_field = [], true_registration(SETTINGS.motion_mm)
 
-    def counted(*arguments):
+    def counted(*arguments, **settings):
         calls.append(arguments)
-        return of_field(*arguments)
+        return of_field(*arguments, **settings)
 
     monkeypatch.setattr(registering, "register", counted)
     image = nib.load(phantom.lesion_mask)

@@ -59,8 +59,8 @@ def kept():
 def carried(phantom, files, kept):
     register = registering.register
 
-    def and_keep(*arguments):
-        kept.append(register(*arguments))
+    def and_keep(*arguments, **settings):
+        kept.append(register(*arguments, **settings))
         return kept[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -148,7 +148,7 @@ def test_what_is_told_of_a_mask_that_was_carried(carried, files, tmp_path):
     assert not any("phase" in warning for warning in carried.warnings)
 
 
-def unmoved(*_):
+def unmoved(*_, **_settings):
     """A registration that finds nothing."""
     return replace(unmoved.registration, transform=sitk.Transform(3, sitk.sitkIdentity))
 
@@ -166,7 +166,7 @@ def test_a_lesion_off_its_place_is_refused_and_drawn_anew(
 
 def test_a_doubtful_lesion_is_told_of(phantom, files, carried, kept, monkeypatch):
     unmoved.registration = replace(kept[0], transform=kept[0].transform)
-    monkeypatch.setattr(registering, "register", lambda *_: kept[0])
+    monkeypatch.setattr(registering, "register", lambda *_, **__: kept[0])
     monkeypatch.setattr(carried_masks, "DOUBTFUL_MM", -1.0)
     again = gsigpu.measure(phantom.dicom_folder, files, phase="AP", settings=MEASURED)
     doubts = [warning for warning in again.warnings if warning.kind == "registration"]
@@ -185,19 +185,19 @@ def test_without_a_liver_the_surroundings_of_the_lesions_are_registered(
 ):
     regions = []
 
-    def register(fixed, moving, region):
-        regions.append(region)
+    def register(fixed, moving, region, *, border_mm):
+        regions.append((region, border_mm))
         return true_registration(SETTINGS.motion_mm)(fixed, moving, region)
 
     monkeypatch.setattr(registering, "register", register)
     masks = gsigpu.MaskFiles(str(phantom.lesion_mask), drawn_on="PVP", register=True)
     measured = gsigpu.measure(str(phantom.dicom_folder), masks, phase="AP", settings=MEASURED)
-    (region,) = regions
+    ((region, border_mm),) = regions
     drawn = labels(phantom.lesion_mask) > 0
     inside = np.zeros(drawn.shape, bool)
     inside[region.box] = region.voxels
-    assert (drawn & ~inside).sum() == 0  # all lesions, and not the whole body
-    assert inside.mean() < 0.9
+    assert (drawn == inside).all()
+    assert border_mm == 50.0
     for lesion in ("1", "2", "3"):
         assert value(measured, lesion, "iodine") == pytest.approx(
             value(truly, lesion, "iodine"), abs=0.1
@@ -236,7 +236,7 @@ def test_phases_that_show_other_parts_of_the_body(phantom):
 def test_an_organ_that_leaves_the_images_is_told_of(phantom, carried, kept, monkeypatch):
     """A liver that is cut off is no liver of this phase; that it is missing is said."""
     away = replace(kept[0], transform=sitk.TranslationTransform(3, (0.0, 0.0, -10.0)))
-    monkeypatch.setattr(registering, "register", lambda *_: away)
+    monkeypatch.setattr(registering, "register", lambda *_, **__: away)
     monkeypatch.setattr(carried_masks, "REFUSED_MM", 100.0)
     grid = phantom.geometry
     low = np.zeros(grid.shape, np.uint8)
