@@ -21,7 +21,7 @@ import importlib, pkgutil, sys
 import gsigpu
 names = [module.name for module in pkgutil.walk_packages(gsigpu.__path__, "gsigpu.")]
 for name in names:
-    if not name.endswith("__main__"):
+    if not name.endswith(("__main__", "._loops")):  # the library of the compiled loop is no module
         importlib.import_module(name)
 print(len(names), file=sys.stderr)
 from gsigpu.pipeline.cohort_run.child_process import os, signal
