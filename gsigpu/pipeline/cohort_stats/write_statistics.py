@@ -150,7 +150,9 @@ def cohort_stats(
             require_classes(observations.columns, settings)
             if settings.plan is not None:
                 require_planned(observations, settings.plan)
-            applied = None if cutoffs is None else _applied(Path(cutoffs), observations)
+            applied, unused = (
+                (None, ()) if cutoffs is None else _applied(Path(cutoffs), observations)
+            )
             progress(1, 1)
         with watcher.stage("test") as progress:
             if summary:
@@ -180,13 +182,18 @@ def cohort_stats(
         observations=observations,
         results=results,
         tables=tables,
-        warnings=(*warnings_of(observations, results), *remedies_of(observations, results)),
+        warnings=(
+            *unused,
+            *warnings_of(observations, results),
+            *remedies_of(observations, results),
+        ),
     )
 
 
-def _applied(path: Path, observations: Observations) -> pd.DataFrame:
-    """The cut-offs of the file that belong to what is compared here."""
+def _applied(path: Path, observations: Observations) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The cut-offs of the file that belong to what is compared here, and a word on those that do not."""
     cutoffs = read_cutoffs(path)
+    n_read = len(cutoffs)
     known = {
         "phase": observations.phases,
         "region": observations.regions,
@@ -202,7 +209,9 @@ def _applied(path: Path, observations: Observations) -> pd.DataFrame:
                 remedy=f"{name} is one of {', '.join(map(str, values))}",
             )
         cutoffs = usable
-    return cutoffs
+    n_unused = n_read - len(cutoffs)
+    told = f"{n_unused} of {n_read} cut-offs of {path.name} belong to what is not compared here, and are not used"
+    return cutoffs, (told,) if n_unused else ()
 
 
 def _require_known(observations: Observations, settings: StatisticsSettings) -> None:

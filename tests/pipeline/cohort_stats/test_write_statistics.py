@@ -424,12 +424,18 @@ def test_cutoffs_of_another_study_are_judged_on_these_lesions(tmp_path):
     few(1).to_csv(tmp_path / "first.csv", index=False)
     few(2).to_csv(tmp_path / "second.csv", index=False)
     quick = {"settings": StatisticsSettings(replicates=100), "n_workers": 1}
-    cutoffs = tmp_path / "one" / "roc.csv"
+    cutoffs = tmp_path / "both.csv"
     with without_figures():
         first = cohort_stats(tmp_path / "first.csv", tmp_path / "one", **quick)
+        roc = pd.read_csv(tmp_path / "one" / "roc.csv")
+        pd.concat([roc, roc.assign(phase="PVP")]).to_csv(cutoffs, index=False)
         second = cohort_stats(tmp_path / "second.csv", tmp_path / "two", cutoffs=cutoffs, **quick)
     applied = second.frame("decisions")
-    applied = applied[applied["source"] == "roc.csv"].reset_index(drop=True)
+    applied = applied[applied["source"] == "both.csv"].reset_index(drop=True)
+    n = len(applied)
+    assert f"{n} of {2 * n} cut-offs of both.csv belong to what is not compared here" in str(
+        second.warnings
+    )
     key = ["track", "group_a", "group_b"]
     there = first.frame("roc").dropna(subset="cutoff").drop_duplicates(key)
     np.testing.assert_array_equal(applied["cutoff"], there["cutoff"])
