@@ -26,6 +26,7 @@ from gsigpu.archives.open_archives import is_in_archive, split_at_archive
 from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.errors import GsigpuError, InputError
 from gsigpu.maps.slope import parse_slope
+from gsigpu.masks.volume_headers import VOLUME_SUFFIXES
 from gsigpu.tables.manifest_file import read_cells
 
 REQUIRED = ("case_id", "patient_id", "group", "phase", "study", "mask")
@@ -215,7 +216,11 @@ def _row(
         except OSError as error:
             problems.append(f"{name} {text!r} cannot be looked at ({error.strerror})")
             return path
-        if is_missing:
+        if name == "study" and is_looked_at and text.lower().endswith(VOLUME_SUFFIXES):
+            problems.append(
+                f"study {text!r} is an image in a volume: a row's study is of DICOM files, and measure takes --nifti"
+            )
+        elif is_missing:
             if skip_missing:
                 missing.append(name)
             elif is_in_archive(path):

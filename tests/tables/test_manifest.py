@@ -69,6 +69,7 @@ def test_everything_at_once(folder):
         "c4,p4,lung,PVP,s1,m1.nii,,,,",
         "c4,p4,lung,PVP,s1,m1.nii,,,,",
         "c4,p5,breast,AP,s1,m1.nii,,,,",
+        "c8,p8,breast,AP,vmi_{kev}.nii.gz,m1.nii,,,,",
     )
     text = "\n".join(lines)
     for words in (
@@ -82,6 +83,7 @@ def test_everything_at_once(folder):
         "line 6: case c4, phase PVP, reader (none) is on line 5 already",
         "line 7: case c4 has another patient on line 5",
         "line 7: its study is that of another patient on line 5",
+        "line 8: study 'vmi_{kev}.nii.gz' is an image in a volume: a row's study is of DICOM files, and measure takes --nifti",
     ):
         assert words in text, words
 
