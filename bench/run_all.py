@@ -1,7 +1,7 @@
 """The benchmarks of start-up, maps, reading, writing, the whole of `map`, `measure` and `cohort stats`, one after the other: `make bench`.
 
-Results stand in results/, one file per question and processor. Without `measure` it took 14 minutes on two
-AMD EPYC cores, 5 of them `cohort_stats`: with it, it is over a quarter of an hour.
+Results stand in results/, one file per question and processor. Without `measure` and `cohort_stats` it took 9 minutes on
+two quiet AMD EPYC cores.
 """
 
 from __future__ import annotations

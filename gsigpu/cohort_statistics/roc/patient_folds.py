@@ -83,7 +83,11 @@ def _splitter(n_folds: int, seed: int) -> Any:
             n = len(y_counts_per_fold)
             tried = np.repeat(y_counts_per_fold[None], n, axis=0)
             tried[np.arange(n), np.arange(n)] += group_y_counts
-            spread = (tried / y_cnt).std(axis=1).mean(axis=1).tolist()
+            # The steps of `std` and `mean`, to the last bit, without what they ask first, four thousand times.
+            shares = tried / y_cnt
+            shares -= np.add.reduce(shares, axis=1, keepdims=True) / n
+            deviations = np.sqrt(np.add.reduce(shares * shares, axis=1) / n)
+            spread = (np.add.reduce(deviations, axis=1) / deviations.shape[1]).tolist()
             n_lesions = y_counts_per_fold.sum(axis=1).tolist()
             best = 0
             for i in range(1, n):

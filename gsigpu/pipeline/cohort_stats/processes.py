@@ -10,7 +10,7 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
-from multiprocessing import forkserver, get_context, set_forkserver_preload
+from multiprocessing import get_context, set_forkserver_preload
 from multiprocessing.context import BaseContext
 
 # Fewer values than this are done before another process has started.
@@ -66,6 +66,8 @@ def _context() -> BaseContext:
     """Linux: the process that imports, begun. Elsewhere each process imports for itself."""
     if sys.platform != "linux":
         return get_context("spawn")
+    from multiprocessing import forkserver  # not everywhere
+
     set_forkserver_preload(list(_IMPORTED))
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
