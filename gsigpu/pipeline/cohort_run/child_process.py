@@ -276,7 +276,7 @@ class Child:
 
     def end(self) -> None:
         """Kills it, and closes what led to it."""
-        self.process.kill()
+        kill_with_programs(self.process)
         with contextlib.suppress(
             subprocess.TimeoutExpired
         ):  # one that waits for a dead disk cannot die
@@ -285,6 +285,17 @@ class Child:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
         self.errors.close()
+
+
+def kill_with_programs(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process and the programs that it started, which would go on drawing masks for nobody."""
+    started: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        started = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for program in started:
+        with contextlib.suppress(psutil.Error):
+            program.kill()
 
 
 def call_isolated(
@@ -350,7 +361,7 @@ def end_children() -> None:
     with CHILDREN.lock:
         CHILDREN.stopping = True
         for child in CHILDREN.alive:
-            child.process.kill()
+            kill_with_programs(child.process)
 
 
 def allow_children() -> None:

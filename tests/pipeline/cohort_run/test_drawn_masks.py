@@ -2,15 +2,19 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import gsigpu
 from gsigpu.automatic_masks import totalsegmentator
 from gsigpu.errors import InputError, SettingsError
+from gsigpu.pipeline.cohort_run import child_process
 from tests.pipeline.measure.test_automatic_regions import FLAG, SETTINGS
 from tests.support.automatic import put_on_path, written_masks
 
@@ -115,3 +119,15 @@ def test_versions_are_not_mixed(truth, stand_in, tmp_path, inline, monkeypatch):
     monkeypatch.setattr(totalsegmentator.sys, "executable", str(tmp_path / "python"))
     assert gsigpu.cohort_run(path, tmp_path / "out").is_complete  # nothing is left to draw
     totalsegmentator._version.cache_clear()
+
+
+def test_with_a_worker_ends_the_program_that_it_started():
+    """Else a row that was stopped for its time would leave it running."""
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); import time; time.sleep(99)'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout.readline() == b"1\n"  # it runs
+        (program,) = psutil.Process(worker.pid).children()
+        child_process.kill_with_programs(worker)
+        worker.wait()
+        psutil.wait_procs([program], timeout=30)
+        assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
