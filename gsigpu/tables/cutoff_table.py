@@ -11,16 +11,18 @@ from gsigpu.errors import InputError
 from gsigpu.tables.raw_table import read_list
 
 CUTOFF = ("track", "phase", "region", "parameter", "group_a", "group_b", "direction", "cutoff")
+# What the values are of which it is a cut-off; "" where the file does not say.
+MEANING = ("unit", "definition")
 _KNOWN = {"direction": ("higher", "lower"), "track": ("paper", "recommended")}
 _REMEDY = "give the roc.csv of a statistics report"
 
 
 def read_cutoffs(path: Path) -> pd.DataFrame:
-    """One row per track, phase, region, parameter and pair: CUTOFF, and the file's name as `source`.
+    """One row per track, phase, region, parameter and pair: CUTOFF, MEANING, and the file's name as `source`.
 
     Raises InputError if the file cannot be read, lacks a column, or has no cut-off, an unknown direction or track.
     """
-    table = read_list(path, CUTOFF, remedy=_REMEDY)
+    table = read_list(path, (*CUTOFF, *MEANING), remedy=_REMEDY)
     missing = [name for name in CUTOFF if name not in table.columns]
     if missing:
         raise InputError(f"no column {', '.join(missing)}", where=path, remedy=_REMEDY)
@@ -37,5 +39,7 @@ def read_cutoffs(path: Path) -> pd.DataFrame:
     if used.empty:
         raise InputError("no cut-off in it", where=path, remedy=_REMEDY)
     used = used.drop_duplicates([name for name in CUTOFF if name not in ("cutoff", "direction")])
-    cutoffs: pd.DataFrame = used[list(CUTOFF)].assign(source=path.name).reset_index(drop=True)
+    silent = {name: "" for name in MEANING if name not in used.columns}
+    told = used.assign(**silent)[[*CUTOFF, *MEANING]].fillna(dict.fromkeys(MEANING, ""))
+    cutoffs: pd.DataFrame = told.assign(source=path.name).reset_index(drop=True)
     return cutoffs

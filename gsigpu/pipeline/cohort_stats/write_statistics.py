@@ -17,6 +17,7 @@ from gsigpu.cohort_statistics.groups.combat import require_combat
 from gsigpu.errors import SettingsError
 from gsigpu.optional_packages import require_extra
 from gsigpu.output.staging import staged_folder
+from gsigpu.pipeline.cohort_stats.applied_cutoffs import applied_cutoffs
 from gsigpu.pipeline.cohort_stats.classes_of_lesions import require_classes
 from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
 from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Sheets, drawing
@@ -35,7 +36,7 @@ from gsigpu.report.table_cells import definition_words, with_unit
 from gsigpu.report.table_files import in_file_order, write_frames, write_tables
 from gsigpu.report.word_file import write_word_file
 from gsigpu.report.workbook import write_workbook
-from gsigpu.tables.cutoff_table import read_cutoffs
+from gsigpu.tables.cutoff_table import MEANING
 from gsigpu.tables.observations import Choice, Observations, read_observations
 from gsigpu.tables.review_decisions import read_decisions
 from gsigpu.tables.summary_table import is_summary, read_summary
@@ -45,6 +46,10 @@ _LIBRARIES = (
     "numpy", "scipy", "pandas", "statsmodels", "scikit-learn", "tableone", "matplotlib",
 )  # fmt: skip
 _PROVENANCE = "provenance.json"
+_CUT = (
+    "roc",
+    "against_rest",
+)  # files with cut-offs, which say of what, so that another study can take them
 _NEEDED_BYTES = 100 * 2**20
 
 
@@ -151,7 +156,7 @@ def cohort_stats(
             if settings.plan is not None:
                 require_planned(observations, settings.plan)
             applied, unused = (
-                (None, ()) if cutoffs is None else _applied(Path(cutoffs), observations)
+                (None, ()) if cutoffs is None else applied_cutoffs(Path(cutoffs), observations)
             )
             progress(1, 1)
         with watcher.stage("test") as progress:
@@ -190,30 +195,6 @@ def cohort_stats(
     )
 
 
-def _applied(path: Path, observations: Observations) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The cut-offs of the file that belong to what is compared here, and a word on those that do not."""
-    cutoffs = read_cutoffs(path)
-    n_read = len(cutoffs)
-    known = {
-        "phase": observations.phases,
-        "region": observations.regions,
-        "parameter": observations.parameters,
-        "group_a": observations.groups,
-        "group_b": (*observations.groups, "rest"),
-    }
-    for name, values in known.items():
-        usable = cutoffs[cutoffs[name].isin(values)]
-        if usable.empty:
-            raise SettingsError(
-                f"--apply: no {name} of {path.name} is compared here",
-                remedy=f"{name} is one of {', '.join(map(str, values))}",
-            )
-        cutoffs = usable
-    n_unused = n_read - len(cutoffs)
-    told = f"{n_unused} of {n_read} cut-offs of {path.name} belong to what is not compared here, and are not used"
-    return cutoffs, (told,) if n_unused else ()
-
-
 def _require_known(observations: Observations, settings: StatisticsSettings) -> None:
     """Directions are of parameters and groups that there are."""
     named = [*settings.directions, *(parameter for parameter, _, _ in settings.pair_directions)]
@@ -240,6 +221,8 @@ def _write(
     processes: Processes,
 ) -> Tables:
     frames = {name: in_file_order(name, frame) for name, frame in results.frames.named().items()}
+    for name in _CUT:
+        frames[name] = _with_meaning(frames[name], observations)
     frames["flow"] = frame_of_flow(observations)
     frames["missing"] = observations.missing
     kinds = KINDS if results.has_values else {}
@@ -275,6 +258,12 @@ def _write(
     )
     (folder / "report.html").write_text(page, "utf-8")
     return tables
+
+
+def _with_meaning(frame: pd.DataFrame, observations: Observations) -> pd.DataFrame:
+    """With unit and definition of each row's parameter."""
+    words = {"unit": observations.units, "definition": observations.definitions}
+    return frame.assign(**{name: frame["parameter"].map(words[name]) for name in MEANING})
 
 
 def _gallery(source: Path, out: Path) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 import zipfile
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import openpyxl
@@ -19,11 +20,13 @@ from gsigpu.cohort_statistics.frames import INTERVALS
 from gsigpu.errors import InputError, OutputError, SettingsError
 from gsigpu.output.marks import MARK_FILE
 from gsigpu.pipeline.cohort_stats import family_members, processes
+from gsigpu.pipeline.cohort_stats.applied_cutoffs import applied_cutoffs
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.report import figures_roc
 from gsigpu.report.cohort_results import StatisticsSettings
 from gsigpu.report.figure_style import Drawing, house_style, new_figure, save
 from gsigpu.report.table_files import FIRST_COLUMNS
+from gsigpu.tables.cutoff_table import CUTOFF, MEANING
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
 from tests.support.compared import compared, figures_of_the_page_alone, without_figures
@@ -448,3 +451,29 @@ def test_cutoffs_of_another_study_are_judged_on_these_lesions(tmp_path):
     there.assign(phase="PVP").to_csv(tmp_path / "other.csv", index=False)
     with pytest.raises(SettingsError, match="--apply: no phase"):
         cohort_stats(tmp_path / "second.csv", tmp_path / "x", cutoffs=tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (("mg/mL", "by least squares"), ()),
+        (("", ""), ("roc.csv does not say the unit of iodine",)),
+        (("mg/mL", "by hand"), ("iodine is by hand in roc.csv, by least squares here",)),
+    ],
+)
+def test_cutoffs_are_of_the_same_quantity_or_it_is_told(tmp_path, there, expected):
+    observations = SimpleNamespace(
+        phases=("PVP",), regions=("rim",), parameters=("iodine",), groups=("lung", "breast"),
+        units={"iodine": "mg/mL"}, definitions={"iodine": "by least squares"},
+    )  # fmt: skip
+    path = tmp_path / "roc.csv"
+    row = ("paper", "PVP", "rim", "iodine", "lung", "breast", "higher", 1.5)
+    columns = [*CUTOFF, *MEANING]
+    pd.DataFrame([(*row, *there)], columns=columns).to_csv(path, index=False)
+    cutoffs, warnings = applied_cutoffs(path, observations)
+    assert [*cutoffs.columns] == [*CUTOFF, "source"]
+    assert len(warnings) == len(expected)
+    assert all(words in told for words, told in zip(expected, warnings, strict=True))
+    pd.DataFrame([(*row, "100 µg/cm³", "")], columns=columns).to_csv(path, index=False)
+    with pytest.raises(SettingsError, match="are in 100 µg/cm³, values here in mg/mL"):
+        applied_cutoffs(path, observations)
