@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from gsigpu.automatic_masks import mask_cache
 from gsigpu.pipeline.cohort_run.cohort_tables import FAILURE_COLUMNS
 from gsigpu.pipeline.cohort_run.inclusion_rules import COLUMNS as EXCLUSION_COLUMNS
 from gsigpu.pipeline.cohort_run.row_warnings import COLUMNS as WARNING_COLUMNS
@@ -35,6 +36,15 @@ def coded(page):
 )
 def test_every_column_is_on_its_page(page, names):
     assert set(names) - coded(REFERENCE / page) == set()
+
+
+def test_every_environment_variable_is_on_its_page():
+    text = "".join(path.read_text("utf-8") for path in (ROOT / "gsigpu").rglob("*.py"))
+    read = set(re.findall(r'VARIABLE = "(GSIGPU_\w+)"', text)) | {mask_cache.PLACE}
+    rows = re.findall(
+        r"^\| `(GSIGPU_\w+)`", (REFERENCE / "command-line.md").read_text("utf-8"), re.M
+    )
+    assert set(rows) == read
 
 
 def test_every_column_of_the_results_has_a_meaning(monkeypatch):
