@@ -74,7 +74,8 @@ def scan(
             of_series = (
                 str(member.problem) for member in study.series if member.problem is not None
             )
-            warn([*study.warnings, *of_series])
+            of_study: Any = description["warnings"]
+            warn([*of_study, *of_series])
         return several_studies.Outcome(description, _shown(description, why=why))
 
     studies = several_studies.named_studies(folders)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,29 +21,43 @@ _SENTINELS = (-999.0, -9999.0, -99999.0, 9999.0, 99999.0, 999999.0)
 _LABELS = ("group", "phase", "reader", "patient_id", "lesion_id", "region", "parameter")
 
 
+class Problem(NamedTuple):
+    """One kind of problem, and what mends it."""
+
+    text: str
+    remedy: str = "correct the table"
+
+    def __str__(self) -> str:
+        """The text; where another remedy than to correct the table helps, with it."""
+        own = self.remedy != Problem._field_defaults["remedy"]
+        return f"{self.text}: {self.remedy}" if own else self.text
+
+
 class TableProblems(InputError):
     """Everything that is wrong with a table of observations.
 
     problems : one line each
     """
 
-    def __init__(self, path: Path | str, problems: Sequence[str]) -> None:
+    def __init__(self, path: Path | str, problems: Sequence[Problem | str]) -> None:
         """The message is one line; the list is in `problems`."""
-        self.problems = list(problems)
+        self._all = [Problem(told) if isinstance(told, str) else told for told in problems]
+        self.problems = [str(problem) for problem in self._all]
         first = "; ".join(self.problems[:3]) + ("; ..." if len(self.problems) > 3 else "")
+        several = len(self._all) > 1
         super().__init__(
-            f"{len(self.problems)} problems: {first}" if len(self.problems) > 1 else first,
+            f"{len(self._all)} problems: {first}" if several else self._all[0].text,
             where=path,
-            remedy="correct the table",
+            remedy="correct the table" if several else self._all[0].remedy,
         )
 
     def each(self) -> list[TableProblems]:
         """An error for each problem."""
-        return [TableProblems(self.where or "", [problem]) for problem in self.problems]
+        return [TableProblems(self.where or "", [problem]) for problem in self._all]
 
     def __reduce__(self) -> tuple[object, ...]:
         """Across processes."""
-        return type(self), (self.where or "", self.problems)
+        return type(self), (self.where or "", self._all)
 
 
 def find_problems(
@@ -53,8 +68,8 @@ def find_problems(
     numbers: pd.Series,
     key: Sequence[str],
     requested: Mapping[str, Sequence[str]],
-) -> list[str]:
-    """One line per kind of problem, with the first rows that have it.
+) -> list[Problem | str]:
+    """What is wrong, one of each kind, with the first rows that have it.
 
     cells : all rows, as text; the index is the row's number
     chosen, used : rows of what is compared, and of that or the spectral curves
@@ -62,7 +77,7 @@ def find_problems(
     key : columns that identify a value
     requested : column -> values that must be in the table
     """
-    problems = [
+    problems: list[Problem | str] = [
         *_empty_cells(cells),
         *_no_numbers(cells, numbers),
         *_sentinels(used, numbers),
@@ -109,13 +124,14 @@ def _no_numbers(cells: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:
         yield f"value is infinite in {_rows(cells.index[infinite])}"
 
 
-def _sentinels(used: pd.DataFrame, numbers: pd.Series) -> Iterator[str]:
+def _sentinels(used: pd.DataFrame, numbers: pd.Series) -> Iterator[Problem]:
     """Numbers that mean "missing" and would be averaged."""
     values = numbers.loc[used.index]
     for sentinel in _SENTINELS:
         rows = used.index[values == sentinel]
         if len(rows):
-            yield f"value {sentinel:g} in {_rows(rows)} stands for a missing value: leave the cell empty"
+            text = f"value {sentinel:g} in {_rows(rows)} stands for a missing value"
+            yield Problem(text, "leave the cell empty")
 
 
 def _spellings(cells: pd.DataFrame) -> Iterator[str]:
@@ -141,22 +157,24 @@ def several_spellings(labels: pd.Series) -> Iterator[pd.Series]:
 
 def _unknown(
     cells: pd.DataFrame, chosen: pd.DataFrame, requested: Mapping[str, Sequence[str]]
-) -> Iterator[str]:
+) -> Iterator[Problem | str]:
     """What was requested and is not there, and groups that are there and were not named."""
     for name, values in requested.items():
         there = [value for value in cells[name].unique().tolist() if value]
         absent = [value for value in values if value not in there]
         if absent:
             known = ", ".join(sorted(there)[:20]) or "none"
-            yield f"no {name} {', '.join(repr(value) for value in absent)}; the table has {known}"
+            named = ", ".join(repr(value) for value in absent)
+            yield Problem(f"no {name} {named} in the table", f"it has {known}")
     groups = requested.get("group", ())
     if groups:
         others = [group for group in cells["group"].unique().tolist() if group not in ("", *groups)]
         if others:
             named = ", ".join(repr(group) for group in others)
-            yield f"unknown group {named}: name it in --groups, or add --drop-other-groups"
+            remedy = "name it in --groups, or add --drop-other-groups"
+            yield Problem(f"unknown group {named}", remedy)
     if len(set(groups)) < len(groups):
-        yield f"--groups names a group twice: {', '.join(groups)}"
+        yield Problem(f"--groups names a group twice, {', '.join(groups)}", "name each once")
     present = {group for group in chosen["group"].unique().tolist() if group}
     if len(present) == 1:
         yield f"one group only ({present.pop()}), two are needed for a comparison"

@@ -118,7 +118,7 @@ def test_all_problems_at_once(minimal, tmp_path):
         "'1,5' is no number, which has a decimal comma, row 3",
         "has several units: ",
         "group is empty in row 5",
-        "no group 'brest'; the table has Lung, colorectal, lung",
+        "no group 'brest' in the table: it has Lung, colorectal, lung",
         "unknown group 'Lung': name it in --groups, or add --drop-other-groups",
         "is in several groups: ",
         "lambda_hu has several definitions: ",
