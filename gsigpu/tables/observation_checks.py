@@ -29,8 +29,8 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         """The text; where another remedy than to correct the table helps, with it."""
-        own = self.remedy != Problem._field_defaults["remedy"]
-        return f"{self.text}: {self.remedy}" if own else self.text
+        is_other = self.remedy != Problem._field_defaults["remedy"]
+        return f"{self.text}: {self.remedy}" if is_other else self.text
 
 
 class TableProblems(InputError):
