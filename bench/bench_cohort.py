@@ -23,6 +23,8 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+import nibabel as nib
+import numpy as np
 import psutil
 from common import N_CORES, arguments, on_all_cores, report, scratch
 
@@ -94,6 +96,7 @@ def write_cohort(folder: Path, settings: PhantomSettings, n_cases: int) -> Path:
     for number in range(n_cases):
         name = f"C{number:04d}"
         shutil.copytree(truth.folder, folder / name)
+        _without_voxels(folder / name / "masks" / "lesions.nii.gz", number)
         masks = f"{name}/masks"
         rows.append(
             (name, f"P{number:04d}", "lung", "PVP", f"{name}/dicom", f"{masks}/lesions.nii.gz",
@@ -102,6 +105,14 @@ def write_cohort(folder: Path, settings: PhantomSettings, n_cases: int) -> Path:
     with (folder / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows((COLUMNS, *rows))
     return folder / "manifest.csv"
+
+
+def _without_voxels(path: Path, n: int) -> None:
+    """Takes the first n voxels out of a mask: one mask for several patients is refused, as it should be."""
+    image = nib.load(path)
+    labels = np.array(image.get_fdata(), image.get_data_dtype())
+    labels.flat[np.flatnonzero(labels)[:n]] = 0
+    nib.save(nib.Nifti1Image(labels, image.affine, image.header), path)
 
 
 def raw_read(folders: list[Path]) -> int:
@@ -189,7 +200,8 @@ def speed(
         loop=lambda: loop(manifest, folder / "loop"),
     )
     per_case = {name: st.median(taken) / n_cases for name, taken in seconds.items()}
-    answer = naive(python or Path(sys.executable), manifest, min(n_cases, 2))
+    n_naive = min(n_cases, 2)
+    answer, last = naive(python or Path(sys.executable), manifest, n_naive), f"C{n_naive - 1:04d}"
     per_case["naive"] = st.mean(answer["seconds"])
     peer = (
         "PyRadiomics"
@@ -228,7 +240,7 @@ def speed(
     ours = {
         (cells[5], cells[7]): float(cells[9])
         for cells in csv.reader(table[1:])
-        if cells[0] == "C0000" and cells[6] == "lesion" and cells[8] == "mean"
+        if cells[0] == last and cells[6] == "lesion" and cells[8] == "mean"
     }
     called = {"lambda": "lambda_hu", "iodine": "iodine", "ct": "ct_value"}
     apart = max(
@@ -392,7 +404,7 @@ def main() -> None:
     peers, sys.argv[1:] = parser.parse_known_args()
     options = arguments(__doc__ or "", cases=8, slices=100, size=512, many=300)
     if options.quick:
-        options.cases, options.slices, options.size, options.many, options.repeats = 1, 12, 96, 1, 1
+        options.cases, options.slices, options.size, options.many, options.repeats = 2, 12, 96, 1, 1
     settings = PhantomSettings(
         shape=(options.slices, options.size, options.size),
         spacing_mm=(144.0 / options.slices, 384.0 / options.size, 384.0 / options.size),
