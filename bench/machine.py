@@ -11,10 +11,15 @@ RESULTS = Path(__file__).with_name("results")
 
 
 def processor_name() -> str:
-    """As the system calls it."""
+    """As the system calls it; a name without a number ("AMD EPYC") is that of several processors, so family and model follow it."""
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    fields: dict[str, str] = {}
+    for line in info.read_text().splitlines():
+        field, _, value = line.partition(":")
+        fields.setdefault(field.strip(), value.strip())
+    name = fields.get("model name", platform.machine())
+    if any(letter.isdigit() for letter in name) or "cpu family" not in fields:
+        return name
+    return f"{name}, family {fields['cpu family']} model {fields.get('model', '?')}"
