@@ -18,7 +18,7 @@ def coded_bits(
 ) -> int | None:
     """Bits of an image when it is coded; None where no library was built, or it does not take the array.
 
-    image : (rows, columns); lengths : (65536,) bits of each difference
+    image : (rows, columns); lengths : (17,) bits of a difference of each category
     selection : of the predictor, 1 to 7
     first_prediction : of the first sample
     """

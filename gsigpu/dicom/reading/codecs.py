@@ -55,7 +55,7 @@ def _jpeg_lossless(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -
     if decoded is None:
         decoded = _into(out, imagecodecs.jpeg8_decode, encoded)
     unsigned = decoded.view(f"u{decoded.itemsize}")
-    check_coded_length(frame.tables, frame.scan, frame.bits, frame.coded, unsigned)
+    check_coded_length(frame.tables, frame.scan, frame.bits, frame.n_bytes, unsigned)
     return decoded
 
 

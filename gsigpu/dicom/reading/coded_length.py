@@ -9,7 +9,7 @@ bytes, is shorter. A changed bit that leaves the length alone stays unseen: the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -45,19 +45,17 @@ _PREDICTORS: dict[int, Callable[[Any, Any, Any], Any]] = {
 
 
 def check_coded_length(
-    tables: bytes, scan: bytes, bits: int, coded: bytes, image: NDArray[np.unsignedinteger]
+    tables: bytes, scan: bytes, bits: int, n_bytes: int, image: NDArray[np.unsignedinteger]
 ) -> None:
     """Raise TruncatedPixelData if a decoded image needs more bits than were there, or fewer.
 
     tables : bodies of the frame's Huffman table segments, joined
     scan : body of its scan header
     bits : precision of its samples
-    coded : between scan header and end marker
+    n_bytes : of its coded data, without stuffed zeros and fill bytes
     image : (rows, columns) unsigned, decoded of it
     """
     n_bits = _bits_of(_code_lengths(tables, scan[2] >> 4), scan[3], bits, image)
-    # A byte FF is followed by 00; fill bytes FF may stand in front of the end marker.
-    n_bytes = len(coded.rstrip(b"\xff")) - coded.count(b"\xff\0")
     n_needed = -(-n_bits // 8)
     if not n_needed <= n_bytes <= n_needed + _MOST_SPARE_BYTES:
         raise TruncatedPixelData(
@@ -67,7 +65,7 @@ def check_coded_length(
 
 @lru_cache(maxsize=16)  # as a rule one table per series
 def _code_lengths(tables: bytes, table_id: int) -> NDArray[np.uint8]:
-    """(65536,) bits of each difference modulo 65,536: its code, and what follows (T.81 F.1.2.1)."""
+    """(17,) bits of a difference of each category: its code, and what follows (T.81 F.1.2.1)."""
     lengths = np.full(17, _NO_CODE, np.uint8)
     position = 0
     while position + 17 <= len(tables):
@@ -83,9 +81,14 @@ def _code_lengths(tables: bytes, table_id: int) -> NDArray[np.uint8]:
                     raise PixelDataError(f"Huffman table with a category {symbol}")
                 lengths[symbol] = length + (symbol if symbol < 16 else 0)
         position += 17 + len(symbols)
+    return lengths
+
+
+@cache
+def _categories() -> NDArray[np.intp]:
+    """(65536,) the category of each difference modulo 65,536: the bits of its magnitude, 0 to 16."""
     magnitude = np.abs(np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32))
-    categories = np.frexp(magnitude.astype(np.float64))[1]  # 0 of 0, else 1 + floor(log2)
-    return lengths[categories]
+    return np.frexp(magnitude.astype(np.float64))[1].astype(np.intp)  # 0 of 0, else 1 + floor(log2)
 
 
 def _bits_of(
@@ -107,6 +110,7 @@ def in_numpy(
     The arguments are those of `gsigpu.backends.compiled_bits.coded_bits`.
     """
     predict, samples = _PREDICTORS[selection], cast("Any", image)
+    lengths = lengths[_categories()]
     first_line = np.empty(samples.shape[1], np.uint16)
     first_line[1:] = samples[0, 1:] - samples[0, :-1]
     first_line[0] = (int(samples[0, 0]) - first_prediction) & 0xFFFF

@@ -11,6 +11,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+import numpy as np
+
 from gsigpu.errors import PixelDataError, TruncatedPixelData, UnsupportedPixelData
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
@@ -32,13 +34,13 @@ class JpegLossless(NamedTuple):
     tables : bodies of its Huffman table segments, joined
     scan : body of its scan header
     bits : precision of its samples
-    coded : between scan header and end marker
+    n_bytes : of its coded data, without stuffed zeros and fill bytes
     """
 
     tables: bytes
     scan: bytes
     bits: int
-    coded: bytes
+    n_bytes: int
 
 
 def check_jpeg_lossless(encoded: bytes, rows: int, columns: int) -> JpegLossless:
@@ -53,9 +55,7 @@ def check_jpeg_lossless(encoded: bytes, rows: int, columns: int) -> JpegLossless
     if scan[-1] & 0x0F:
         raise UnsupportedPixelData("JPEG Lossless with point transform")
     tables = b"".join(segment.body for segment in frame.segments if segment.code == _TABLES)
-    return JpegLossless(
-        tables=tables, scan=scan, bits=frame.bits, coded=encoded[frame.start : frame.end]
-    )
+    return JpegLossless(tables=tables, scan=scan, bits=frame.bits, n_bytes=frame.n_bytes)
 
 
 def check_jpeg_ls(encoded: bytes, rows: int, columns: int) -> None:
@@ -123,12 +123,11 @@ class _Segment(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """Marker segments up to the scan header, precision, and where the coded data lie."""
+    """Marker segments up to the scan header, precision, and how many coded bytes there are."""
 
     segments: list[_Segment]
     bits: int
-    start: int
-    end: int
+    n_bytes: int
 
 
 def _checked_frame(
@@ -144,11 +143,26 @@ def _checked_frame(
         raise PixelDataError(f"claims {bits} bits")
     if len(segments[-1].body) < 6 or segments[-1].body[0] != 1:
         raise PixelDataError("has a scan header of no sense")
-    # Coded data hold no end marker; 0xFF is followed by a byte, or bit, of zero there.
-    end = encoded.find(_END_OF_IMAGE, start)
-    if end < 0:
+    return _Frame(segments=segments, bits=bits, n_bytes=_coded_bytes(encoded, start))
+
+
+def _coded_bytes(encoded: bytes, start: int) -> int:
+    """How many coded bytes lie between a scan header and the end marker.
+
+    Coded data hold no end marker: FF is followed by a byte, or bit, of zero there. Such a byte counts
+    for nothing, nor do fill bytes FF in front of the marker. A search for the few FF takes a tenth of
+    the time of a search for pairs of bytes.
+    """
+    coded = np.frombuffer(encoded, np.uint8)[start:]
+    marks = np.flatnonzero(coded[:-1] == 0xFF)
+    following = coded[marks + 1]
+    ends = np.flatnonzero(following == _END)
+    if not len(ends):
         raise TruncatedPixelData("end marker is missing")
-    return _Frame(segments=segments, bits=bits, start=start, end=end)
+    end = int(marks[ends[0]])
+    while end and coded[end - 1] == 0xFF:
+        end -= 1
+    return end - int(np.count_nonzero(following[: ends[0]] == 0))
 
 
 def _segments(encoded: bytes, allowed: frozenset[int]) -> tuple[list[_Segment], int]:
