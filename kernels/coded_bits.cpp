@@ -15,6 +15,11 @@ constexpr int LANES = 8, BLOCK = 1024;
 typedef uint16_t Words __attribute__((vector_size(2 * LANES)));
 typedef int16_t SignedWords __attribute__((vector_size(2 * LANES)));
 
+inline SignedWords limit_of(int power) {
+    const int16_t limit = int16_t((1 << power) - 2);
+    return SignedWords{limit, limit, limit, limit, limit, limit, limit, limit};
+}
+
 inline Words load(const uint16_t *from) {
     Words words;
     memcpy(&words, from, sizeof words);
@@ -50,8 +55,8 @@ int64_t bits_of_magnitudes(const Words *less_one, int n, Words all, const uint8_
     const int highest = any ? 32 - __builtin_clz(any) : 0;
     int64_t n_bits = int64_t(n) * LANES * lengths[0];
     for (int power = 0; power < highest; power += 4) {  // four at a time: counts that do not wait for each other
-        const auto limit = [power](int k) { return SignedWords(Words{} + uint16_t((1 << (power + k)) - 2)); };
-        const SignedWords first = limit(0), second = limit(1), third = limit(2), fourth = limit(3);
+        const SignedWords first = limit_of(power), second = limit_of(power + 1);
+        const SignedWords third = limit_of(power + 2), fourth = limit_of(power + 3);
         Words one{}, two{}, three{}, four{};
         for (int i = 0; i < n; ++i) {
             const SignedWords here = SignedWords(less_one[i]);
