@@ -22,7 +22,7 @@ from gsigpu.dicom.reading.elements import EXPLICIT_VR_LITTLE_ENDIAN
 from gsigpu.dicom.reading.planes import NO_TISSUE_HU
 from gsigpu.dicom.study.patterns import load_patterns, phase_meant
 from gsigpu.errors import GridMismatch, MaskError, PixelDataError, SettingsError
-from gsigpu.masks.integrity import require_whole_volume
+from gsigpu.masks.integrity import whole_content
 from gsigpu.masks.positions import doubt
 from gsigpu.masks.stored_volume import read_volume
 from gsigpu.masks.volume_headers import VOLUME_SUFFIXES, read_volume_header
@@ -164,8 +164,7 @@ def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry, str]:
         raise PixelDataError("is not there", where=path, remedy="correct the file's name")
     try:
         header = read_volume_header(path)
-        require_whole_volume(path, header)
-        volume = read_volume(path)
+        volume = read_volume(path, content=whole_content(path, header))
         why, _ = doubt(header, volume.grid, volume.grid)
     except MaskError as error:
         # What is wrong with a volume of labels is wrong with one of HU.

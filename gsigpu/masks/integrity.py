@@ -11,6 +11,8 @@ where they can, so the proof comes first:
     DICOM                         every element ends inside its parent, the last at the file's end; a SEG's
                                   pixel data are as long as its frames, a contour has as many points as it says
 
+A NIfTI in gzip is unpacked once: `whole_content` proves it and gives what is read then.
+
 What no checksum covers (a flipped bit in raw voxels, in a text header's position, in DICOM) cannot be seen.
 """
 
@@ -22,10 +24,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.masks.gzip_member import unpacked
 from gsigpu.masks.volume_headers import VolumeHeader, damaged
 
 _BLOCK = 2**20
 _GZIP, _ZLIB_OR_GZIP = 31, 47  # wbits of zlib; MetaImage's readers take both
+
+
+def whole_content(path: Path, header: VolumeHeader) -> NDArray[np.uint8] | None:
+    """The bytes of a volume's file unpacked and proved, where a reader can take them; None where it reads by itself.
+
+    They are those of a NIfTI that is one gzip member of at most `gzip_member.MOST_BYTES`, header and voxels.
+    Raises DamagedMask unless each data file holds just the voxels that the header says.
+    """
+    if _is_packed_nifti(path, header):
+        content = unpacked(path.read_bytes(), header.offset + header.n_values * header.value_bytes)
+        if content is not None:
+            return content
+    require_whole_volume(path, header)
+    return None
 
 
 def require_whole_volume(path: Path, header: VolumeHeader) -> None:
@@ -38,7 +58,7 @@ def require_whole_volume(path: Path, header: VolumeHeader) -> None:
     if expected % n_files:
         raise damaged(path, f"its voxels do not fill {n_files} files")
     for data_file in header.data_files:
-        n_found = _decoded_length(path, data_file, header)
+        n_found = _decoded_length(path, data_file, header, expected // n_files)
         if n_found != expected // n_files:
             unit = "bytes" if _is_binary(header) else "values"
             where = "it" if data_file == path else data_file.name
@@ -51,9 +71,14 @@ def _is_binary(header: VolumeHeader) -> bool:
     return header.encoding not in ("text", "hex")
 
 
-def _decoded_length(path: Path, data_file: Path, header: VolumeHeader) -> int:
+def _is_packed_nifti(path: Path, header: VolumeHeader) -> bool:
+    return header.encoding == "gzip" and path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def _decoded_length(path: Path, data_file: Path, header: VolumeHeader, expected: int) -> int:
     """Bytes of voxels in a data file, or values where they are text.
 
+    expected : that makes them whole
     Raises DamagedMask if a checksum is wrong or the stream breaks off.
     """
     offset = header.offset
@@ -63,10 +88,13 @@ def _decoded_length(path: Path, data_file: Path, header: VolumeHeader) -> int:
         return min(size, share) if offset < 0 else size - offset
     with data_file.open("rb") as file:
         try:
-            if header.encoding == "gzip" and data_file.name.lower().endswith((".nii", ".nii.gz")):
+            if _is_packed_nifti(data_file, header):
                 return sum(map(len, _expanded(file, _GZIP))) - offset  # the header is inside
             file.seek(max(offset, 0))
             if header.encoding == "gzip":
+                if unpacked(file.read(), expected) is not None:
+                    return expected
+                file.seek(max(offset, 0))
                 return sum(map(len, _expanded(file, _GZIP)))
             if header.encoding == "zlib":
                 return sum(map(len, _expanded(file, _ZLIB_OR_GZIP)))

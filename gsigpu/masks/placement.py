@@ -7,6 +7,7 @@ that holds labels is ever touched: a study has a hundred million voxels, its les
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -56,8 +57,15 @@ class Placed:
     outside_share: float
 
 
-def cropped(labels: NDArray[np.generic], geometry: VolumeGeometry) -> LabelVolume:
+def cropped(
+    labels: NDArray[np.generic],
+    geometry: VolumeGeometry,
+    *,
+    check: Callable[[NDArray[np.generic]], None] = lambda _inside: None,
+) -> LabelVolume:
     """The smallest box of a label volume that holds all that is not 0; one voxel where nothing is.
+
+    check : looks at the values in the box, as they are stored, and may raise
 
     >>> labels = np.zeros((4, 5, 6), np.uint8)
     >>> labels[2, 3, 1:3] = 7
@@ -65,17 +73,30 @@ def cropped(labels: NDArray[np.generic], geometry: VolumeGeometry) -> LabelVolum
     >>> box.labels.tolist(), box.geometry.origin_mm
     ([[[7, 7]]], (1.0, 3.0, 2.0))
     """
-    box, inner = [], labels != 0
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        hit = np.flatnonzero(inner.any(axis=others))
-        side = slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 1)
-        box.append(side)
-        inner = inner[(slice(None),) * axis + (side,)]
+    box = _box_of(labels)
     z, y, x = (side.start for side in box)
-    inside = labels[tuple(box)].astype(np.int32)
+    inside = labels[box]
+    check(inside)
+    # Of few bytes a voxel they stay so: a box around a liver has some millions.
+    small = labels.dtype in (np.uint8, np.uint16) and labels.dtype.isnative
+    inside = np.array(inside) if small else inside.astype(np.int32)
     moved = replace(geometry, shape=inside.shape, origin_mm=geometry.position_mm(z, y, x))
     return LabelVolume(inside, moved)
+
+
+def _box_of(labels: NDArray[np.generic]) -> tuple[slice, slice, slice]:
+    """Slices of the smallest box with all that is not 0: by one look at the volume, then at what is left of it."""
+    if labels.dtype.kind not in "bu":  # whose largest value says nothing of the others
+        labels = labels != 0
+    per_slice = labels.reshape(len(labels), -1).max(axis=1, initial=0)
+    z = _side(per_slice)
+    plane = labels[z].max(axis=0)
+    return z, _side(plane.max(axis=1)), _side(plane.max(axis=0))
+
+
+def _side(largest: NDArray[np.generic]) -> slice:
+    hit = np.flatnonzero(largest)
+    return slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 1)
 
 
 def place(volume: LabelVolume, geometry: VolumeGeometry) -> Placed:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gsigpu.archives.open_archives import is_in_archive
 from gsigpu.errors import InputError, MaskError
+from gsigpu.masks.gzip_member import length_told, unpacked
 from gsigpu.masks.label_names import names_file
 from gsigpu.masks.volume_headers import GZIP_MAGIC, VOLUME_SUFFIXES, read_volume_header
 from gsigpu.plug_ins import MASK_READERS, plug_in_names
@@ -79,6 +80,10 @@ def unpacked_digest(path: Path) -> str:
     """
     with path.open("rb") as file:
         is_packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    if is_packed:
+        packed = path.read_bytes()
+        if (whole := unpacked(packed, length_told(packed))) is not None:
+            return hashlib.sha256(whole).hexdigest()
     digest = hashlib.sha256()
     with gzip.open(path) if is_packed else path.open("rb") as content:
         while block := content.read(_BLOCK):

@@ -11,6 +11,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +49,16 @@ class StoredVolume:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_volume(path: Path, *, all_volumes: bool = False) -> StoredVolume:
+def read_volume(
+    path: Path, *, content: NDArray[np.uint8] | None = None, all_volumes: bool = False
+) -> StoredVolume:
     """The volume of a file.
 
+    content : of a NIfTI, unpacked, as `integrity.whole_content` gives it; the file is read where it is None
     all_volumes : of four dimensions are taken; else a file of several volumes is none of labels
     Raises MaskError where it cannot be read or has not three dimensions, MissingDependency.
     """
-    volume, n_dimensions = _by_nibabel(path) if is_nifti(path) else _by_sitk(path)
+    volume, n_dimensions = _by_nibabel(path, content) if is_nifti(path) else _by_sitk(path)
     if n_dimensions == 4 and (all_volumes or volume.values.shape[-1] == 1):
         if volume.values.shape[-1] == 1:
             return StoredVolume(volume.values[..., 0], volume.grid, texts=volume.texts)
@@ -120,18 +125,20 @@ def nifti_grid(header: Any, shape_xyz: tuple[int, ...]) -> VolumeGeometry:
     return VolumeGeometry.from_affine(affine, (z, y, x))
 
 
-def _by_nibabel(path: Path) -> tuple[StoredVolume, int]:
-    """The content, and how many dimensions the file has; those of one voxel at the end count for nothing."""
+def _by_nibabel(path: Path, content: NDArray[np.uint8] | None) -> tuple[StoredVolume, int]:
+    """The volume, and how many dimensions the file has; those of one voxel at the end count for nothing."""
     import nibabel
 
     library: Any = nibabel
     try:
-        image = library.Nifti1Image.from_filename(path, mmap=False)
-        values = np.asanyarray(image.dataobj)
-        shape = list(image.shape)
+        header, values = (None, None) if content is None else _in_content(library, content)
+        if values is None:
+            image = library.Nifti1Image.from_filename(path, mmap=False)
+            header, values = image.header, np.asanyarray(image.dataobj)
+        shape = list(header.get_data_shape())
         while len(shape) > 3 and shape[-1] == 1:
             shape.pop()
-        grid = nifti_grid(image.header, tuple(shape[:3])) if len(shape) >= 3 else None
+        grid = nifti_grid(header, tuple(shape[:3])) if len(shape) >= 3 else None
     except (OSError, ValueError, EOFError, zlib.error, GeometryError) as error:
         raise _unreadable(path, error) from error
     except Exception as error:
@@ -144,13 +151,25 @@ def _by_nibabel(path: Path) -> tuple[StoredVolume, int]:
     if values.dtype.names is not None:  # colours
         n_components = len(values.dtype.names)
         values = values[values.dtype.names[0]]
-    elif len(shape) == 5 and shape[3] == 1 and int(image.header["intent_code"]) in _VECTORS:
+    elif len(shape) == 5 and shape[3] == 1 and int(header["intent_code"]) in _VECTORS:
         n_components = shape[4]
         shape = [*shape[:3], n_components]
     values = values.reshape(shape, order="F")
     spatial = values.transpose(2, 1, 0, *range(3, values.ndim))
     n_dimensions = 3 if n_components > 1 else len(shape)
     return StoredVolume(np.ascontiguousarray(spatial), grid, n_components), n_dimensions
+
+
+def _in_content(library: Any, content: NDArray[np.uint8]) -> tuple[Any, NDArray[Any] | None]:
+    """Header and voxels of a NIfTI where they lie; no voxels where they are scaled, which is nibabel's to do."""
+    kind = library.Nifti1Header
+    first = int(kind(content[: kind.sizeof_hdr].tobytes(), check=False)["vox_offset"])
+    header = kind.from_fileobj(BytesIO(content[:first].tobytes()))  # with its extensions
+    if header.get_slope_inter() not in {(None, None), (1.0, 0.0)}:
+        return header, None
+    dtype, shape = header.get_data_dtype(), header.get_data_shape()
+    voxels = content[first : first + prod(shape) * dtype.itemsize].view(dtype)
+    return header, voxels.reshape(shape, order="F")
 
 
 def _by_sitk(path: Path) -> tuple[StoredVolume, int]:

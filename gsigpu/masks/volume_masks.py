@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.errors import EmptyMask, MaskError, WrongPhase
-from gsigpu.masks.integrity import require_whole_volume
+from gsigpu.masks.integrity import whole_content
 from gsigpu.masks.label_names import names_beside
 from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner, ReadLayers, phase_remedy
 from gsigpu.masks.placement import cropped
@@ -46,11 +46,11 @@ def read_volume_masks(
     labels, DamagedMask, UnclearPosition, and WrongPhase if it lies on the grid of another phase.
     """
     header = read_volume_header(path)
-    require_whole_volume(path, header)
-    volume = read_volume(path, all_volumes=threshold is not None)
+    content = whole_content(path, header)
+    volume = read_volume(path, content=content, all_volumes=threshold is not None)
     values = volume.values
     if (
-        is_nifti(path) and values.dtype.kind == "f"
+        is_nifti(path) and values.dtype.kind == "f" and np.isnan(values).any()
     ):  # programs write NaN around a mask, which ITK has for 0
         values = np.where(np.isnan(values), values.dtype.type(0), values)
     segments = _slicer_segments(volume.texts)
@@ -65,7 +65,7 @@ def read_volume_masks(
     )
     if threshold is not None and is_of_probabilities:
         values = _from_threshold(values, threshold, path)
-    if values.any():
+    if values.max(initial=0) if values.dtype.kind == "u" else values.any():
         grid, note = located(path, header, volume.grid, geometry, position)
         phases = _phases_of_grid(grid, geometry, owner)
         _require_phase_of_grid(path, phases, owner)
@@ -76,7 +76,9 @@ def read_volume_masks(
     unnamed = {} if segments.names else (header.label_names or names_beside(path))
     layers = []
     for layer in range(channels.shape[-1]):
-        labels = cropped(_labels(channels[..., layer], path), grid)
+        labels = cropped(
+            channels[..., layer], grid, check=lambda values: _require_labels(values, path)
+        )
         names = segments.names.get(layer, {})
         if unnamed:  # a data set names all its labels, and a file of it holds some
             present = set(np.flatnonzero(np.bincount(labels.labels.ravel())).tolist())
@@ -174,8 +176,8 @@ def _terminology(tags: str) -> Coded:
     return Coded(category=code(parts[1]), kind=code(parts[2]), anatomy=code(parts[5]))
 
 
-def _labels(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
-    """The values, which are whole numbers of 0 and more, whatever type they are stored as."""
+def _require_labels(values: NDArray[np.generic], path: Path) -> None:
+    """Raises MaskError unless the values are whole numbers of 0 and more, whatever type they are stored as."""
     is_whole = values.dtype.kind in "iub" or (
         values.dtype.kind == "f" and np.array_equal(values, np.rint(values))
     )
@@ -187,10 +189,10 @@ def _labels(values: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
                 "save a label map, not an image; for probabilities say from which on with --threshold 0.5"
             ),
         )
-    if values.size and (values.min() < 0 or values.max() > LARGEST_LABEL):
+    fits = values.dtype.kind in "ub" and values.dtype.itemsize <= 2  # bytes, as LARGEST_LABEL
+    if values.size and not fits and (values.min() < 0 or values.max() > LARGEST_LABEL):
         raise MaskError(
             f"holds labels outside 0-{LARGEST_LABEL}",
             where=path,
             remedy="number the regions from 1",
         )
-    return values
