@@ -26,6 +26,9 @@ from gsigpu.tables.observations import Observations
 _IMPOSSIBLE_IODINE = 15.0
 _FEW_PATIENTS = 5
 _SLOPE_FACTOR = 1.5
+# Few whole numbers that come back often may name classes: scanners 1, 2 and 3, but also a stage.
+_FEW_CODES = range(3, 7)
+_OFTEN = 4
 
 
 def remedies_of(observations: Observations, results: Results) -> list[str]:
@@ -50,6 +53,7 @@ def warnings_of(observations: Observations, results: Results) -> list[str]:
         *_unit_factor(observations, results),
         *_few_patients(observations),
         *_undeclared(observations, results),
+        *_codes_as_measurements(observations, results),
         *_no_values(results),
     ]
 
@@ -110,6 +114,19 @@ def _undeclared(observations: Observations, results: Results) -> Iterator[str]:
         f"No direction was declared for {listed(counts)}: these areas lie below .5 because the first group lies below the "
         f"second, and say as much as one minus them{without}."
     )
+
+
+def _codes_as_measurements(observations: Observations, results: Results) -> Iterator[str]:
+    """Covariates that look like codes of classes: a slope through them would mean nothing."""
+    for name in results.settings.covariates:
+        values = observations.columns[name].dropna()
+        distinct = sorted(values.unique()) if values.dtype == np.float64 else []
+        recurring = len(values) >= _OFTEN * len(distinct)
+        if len(distinct) in _FEW_CODES and recurring and all(map(float.is_integer, distinct)):
+            yield (
+                f"{name.replace('_', ' ')} holds the numbers {listed([f'{value:g}' for value in distinct])} and is held equal as a measurement, "
+                "by one slope. If they are codes of classes, write the classes' names into its column."
+            )
 
 
 def _declared(results: Results) -> set[str]:
