@@ -8,6 +8,8 @@ or reads several members (`gsigpu.masks.integrity`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ _MOST_BYTES_PER_BYTE = 1032
 # Unpacked bytes that are held at once. 1,000 slices of 1,024 x 1,024 in one byte per voxel; larger files go block by block.
 MOST_BYTES = 2**30
 
-# Of imagecodecs: what is wrong inside a member, and what does not begin as one.
+# What is wrong inside a member, and what does not begin as one.
+_decode: Any = imagecodecs.gzip_decode  # takes any buffer, which its types do not say
 _NO_MEMBER = (imagecodecs.DeflateError, ValueError)
 
 
@@ -34,10 +37,10 @@ def unpacked(packed: bytes, n_bytes: int) -> NDArray[np.uint8] | None:
         return None
     content = np.empty(n_bytes, np.uint8)
     try:
-        n_found = len(imagecodecs.gzip_decode(packed, out=content))
+        n_bytes_found = len(_decode(packed, out=content))
     except _NO_MEMBER:
         return None
-    return content if n_found == n_bytes and _ends_with_member(packed, content) else None
+    return content if n_bytes_found == n_bytes and _ends_with_member(packed, content) else None
 
 
 def length_told(packed: bytes) -> int:
@@ -48,7 +51,7 @@ def length_told(packed: bytes) -> int:
 def _ends_with_member(packed: bytes, content: NDArray[np.uint8]) -> bool:
     """Whether nothing follows the first member, whose content gets the same bytes once more."""
     try:
-        imagecodecs.gzip_decode(memoryview(packed)[:-1], out=content)
+        _decode(memoryview(packed)[:-1], out=content)
     except _NO_MEMBER:
         return True
     return False

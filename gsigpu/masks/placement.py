@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +80,9 @@ def cropped(
     check(inside)
     # Of few bytes a voxel they stay so: a box around a liver has some millions.
     small = labels.dtype in (np.uint8, np.uint16) and labels.dtype.isnative
-    inside = np.array(inside) if small else inside.astype(np.int32)
-    moved = replace(geometry, shape=inside.shape, origin_mm=geometry.position_mm(z, y, x))
-    return LabelVolume(inside, moved)
+    kept = inside.astype(labels.dtype if small else np.int32)
+    moved = replace(geometry, shape=kept.shape, origin_mm=geometry.position_mm(z, y, x))
+    return LabelVolume(cast("NDArray[np.integer]", kept), moved)
 
 
 def _box_of(labels: NDArray[np.generic]) -> tuple[slice, slice, slice]:

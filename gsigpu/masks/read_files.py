@@ -83,7 +83,7 @@ def unpacked_digest(path: Path) -> str:
     if is_packed:
         packed = path.read_bytes()
         if (whole := unpacked(packed, length_told(packed))) is not None:
-            return hashlib.sha256(whole).hexdigest()
+            return hashlib.sha256(whole.data).hexdigest()
     digest = hashlib.sha256()
     with gzip.open(path) if is_packed else path.open("rb") as content:
         while block := content.read(_BLOCK):

@@ -131,7 +131,10 @@ def _by_nibabel(path: Path, content: NDArray[np.uint8] | None) -> tuple[StoredVo
 
     library: Any = nibabel
     try:
-        header, values = (None, None) if content is None else _in_content(library, content)
+        header: Any = None
+        values: NDArray[Any] | None = None
+        if content is not None:
+            header, values = _in_content(library, content)
         if values is None:
             image = library.Nifti1Image.from_filename(path, mmap=False)
             header, values = image.header, np.asanyarray(image.dataobj)

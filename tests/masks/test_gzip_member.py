@@ -55,8 +55,8 @@ def test_every_flipped_bit_of_a_small_member_is_seen_where_gzip_sees_it():
             expected = gzip.decompress(packed)
         except (OSError, EOFError, zlib.error):
             expected = None
-        found = unpacked(bytes(packed), 45)
-        assert found is None or found.tobytes() == expected
+        content = unpacked(bytes(packed), 45)
+        assert content is None or content.tobytes() == expected
         packed[bit // 8] ^= 1 << bit % 8
 
 
@@ -131,7 +131,7 @@ def test_several_members_are_read_as_gzip_reads_them(tmp_path):
 
 
 def test_the_digest_is_that_of_what_is_packed(tmp_path):
-    paths = [tmp_path / name for name in ("plain", "one", "two")]
+    paths = [tmp_path / name for name in ("plain", "packed", "in two")]
     halves = CONTENT[:100], CONTENT[100:]
     for path, data in zip(
         paths, (CONTENT, PACKED, b"".join(map(gzip.compress, halves))), strict=True
