@@ -17,6 +17,7 @@ SOURCES = [
     "kernels/coded_bits.cpp",
     "kernels/overlay.cpp",
     "kernels/patient_bootstrap.cpp",
+    "kernels/gathered_moments.cpp",
 ]
 HEADERS = ["kernels/linear_maps_loop.h", "kernels/vectors.h"]
 # No -march: which instructions are used is decided when it runs. Visual C++ lacks the vector types.

@@ -3,6 +3,8 @@
 Regions are segments of an array of voxel indices. What costs per voxel (sort, powers, bins) is the backend's, so that the
 values of a GPU stay there and no more than some numbers per region come back; what is left is done here, in float64.
 
+On the CPU a compiled loop gathers the values and takes their moments (`gsigpu.backends.compiled_moments`), where it was built.
+
 Oracle: `gsigpu.regions.statistics` region by region, to 1e-12 of the value's scale (tests/regions/test_segment_statistics.py);
 percentiles, extremes and entropy are equal to the bit, because order and bins are.
 """
@@ -16,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.backends import Backend, backend_for
+from gsigpu.backends import BIN_EDGE, Backend, backend_for
+from gsigpu.backends.compiled_moments import gathered_moments
 from gsigpu.errors import SettingsError
 from gsigpu.maps.nonlinear import array_namespace
 from gsigpu.regions.statistics import ENTROPY_BINS
@@ -92,16 +95,40 @@ def statistics_of_segments(
     if not segments.voxels.size:
         nothing = np.full((len(rows), len(segments.starts) - 1), np.nan)
         return {**dict.fromkeys(names, nothing), "n_valid": np.zeros(nothing.shape)}
-    in_order = _gathered(values, segments.voxels, rows)
     has_shape = "skewness" in names or "kurtosis" in names
-    results = _moments(backend, in_order, segments.starts, order=4 if has_shape else 2)
-    if set(names) - set(MOMENTS):
+    has_order = bool(set(names) - set(MOMENTS))
+    moments, in_order = _moments(
+        backend, values, segments, rows, order=4 if has_shape else 2, needs_values=has_order
+    )
+    results = _of_moments(moments, order=4 if has_shape else 2)
+    if has_order:
         ordered = backend.sort_segments(in_order, segments.starts)
         del in_order
         results |= _of_ordered(ordered, segments.starts, results["n_valid"])
         if "entropy" in names:
             results["entropy"] = _entropy(backend, ordered, segments.starts, results)
     return {name: results[name] for name in (*names, "n_valid")}
+
+
+def _moments(
+    backend: Backend,
+    values: Any,
+    segments: Segments,
+    rows: Sequence[int],
+    *,
+    order: int,
+    needs_values: bool,
+) -> tuple[NDArray[np.float64], Any]:
+    """(P, S, 5) n, mean and central sums, and (P, N) the rows at the voxels, which may be None where nobody needs them."""
+    if array_namespace(values) is np:
+        in_order = np.empty((len(rows), segments.voxels.size), np.float32) if needs_values else None
+        moments = gathered_moments(
+            values, segments.voxels, segments.starts, rows, order=order, in_order=in_order
+        )
+        if moments is not None:
+            return moments, in_order
+    in_order = _gathered(values, segments.voxels, rows)
+    return moments_by_backend(backend, in_order, segments.starts, order=order), in_order
 
 
 def _gathered(values: Any, voxels: Any, rows: Sequence[int]) -> Any:
@@ -113,29 +140,37 @@ def _gathered(values: Any, voxels: Any, rows: Sequence[int]) -> Any:
     return in_order
 
 
-def _moments(
+def moments_by_backend(
     backend: Backend, values: Any, starts: NDArray[np.int64], *, order: int
-) -> dict[str, NDArray[np.float64]]:
-    """Of central moments: about the mean, so that nothing cancels, however large the offset."""
-    zeros = np.zeros((len(values), len(starts) - 1))
+) -> NDArray[np.float64]:
+    """(P, S, 5) of (P, N) values: how many are no NaN, their mean, and the sums of the powers 2, 3 and 4 about it.
+
+    order : 2 or 4; the last two are 0 for 2. Central, so that nothing cancels, however large the offset.
+    """
+    moments = np.zeros((len(values), len(starts) - 1, 5))
+    zeros = np.zeros(moments.shape[:2])
     sums = backend.segment_moments(values, starts, zeros, order=1)
-    n = sums[..., 0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = sums[..., 1] / n
-        sums = backend.segment_moments(values, starts, mean, order=order)
-        variance = sums[..., 2] / n
+        moments[..., 0], moments[..., 1] = sums[..., 0], sums[..., 1] / sums[..., 0]
+    sums = backend.segment_moments(values, starts, moments[..., 1].copy(), order=order)
+    moments[..., 2 : order + 1] = sums[..., 2:]
+    return moments
+
+
+def _of_moments(moments: NDArray[np.float64], *, order: int) -> dict[str, NDArray[np.float64]]:
+    n, mean, squares, cubes, fourths = np.moveaxis(moments, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = squares / n
         results = {
             "n_valid": n,
-            "mean": mean,
-            "sd": np.sqrt(np.where(n > 1, sums[..., 2] / (n - 1), np.nan)),
+            "mean": np.where(n > 0, mean, np.nan),
+            "sd": np.sqrt(np.where(n > 1, squares / (n - 1), np.nan)),
         }
         if order == 4:
             has_spread = variance**2 > 0.0  # squared: what underflows has no shape
-            skewness = sums[..., 3] / n / np.sqrt(variance) ** 3
-            kurtosis = sums[..., 4] / n / variance**2 - 3.0
             results |= {
-                "skewness": np.where(has_spread, skewness, np.nan),
-                "kurtosis": np.where(has_spread, kurtosis, np.nan),
+                "skewness": np.where(has_spread, cubes / n / np.sqrt(variance) ** 3, np.nan),
+                "kurtosis": np.where(has_spread, fourths / n / variance**2 - 3.0, np.nan),
             }
     return results
 
@@ -180,8 +215,38 @@ def _entropy(
     n = results["n_valid"]
     low, width = np.nan_to_num(results["min"]), np.nan_to_num(results["max"] - results["min"])
     width = np.where(width > 0.0, width, 1.0)
-    counts = backend.segment_histograms(ordered, starts, low, width, ENTROPY_BINS)
+    if array_namespace(ordered) is np:
+        counts = histograms_of_ordered(ordered, starts, low, width, ENTROPY_BINS)
+    else:
+        counts = backend.segment_histograms(ordered, starts, low, width, ENTROPY_BINS)
     with np.errstate(invalid="ignore"):
         p = counts / n[..., None]
     entropy = -(p * np.log2(np.where(p > 0.0, p, 1.0))).sum(axis=-1) + 0.0  # no -0
     return np.asarray(entropy)
+
+
+def histograms_of_ordered(
+    ordered: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    low: NDArray[np.float64],
+    width: NDArray[np.float64],
+    n_bins: int,
+) -> NDArray[np.int64]:
+    """As `gsigpu.backends.Backend.segment_histograms`, of segments in order, NaN last: where each bin begins is looked up.
+
+    The bin of a value never falls with the value, rounding included, so that it has to be known of a few values alone.
+    """
+    bins = np.arange(1, n_bins + 1)  # the last one is of NaN
+    begin = np.broadcast_to(starts[:-1, None], (*low.shape, n_bins))
+    first, end = begin.copy(), np.broadcast_to(starts[1:, None], begin.shape).copy()
+    rows = np.arange(len(low))[:, None, None]
+    while (is_open := first < end).any():
+        middle = (first + end) // 2
+        values = ordered[rows, np.minimum(middle, ordered.shape[1] - 1)].astype(np.float64)
+        scaled = n_bins * (values - low[..., None]) / width[..., None] + BIN_EDGE
+        bin_of = np.where(np.isnan(values), n_bins, np.clip(scaled, 0, n_bins - 1))
+        is_beyond = np.trunc(bin_of) >= bins
+        end = np.where(is_open & is_beyond, middle, end)
+        first = np.where(is_open & ~is_beyond, middle + 1, first)
+    edges = np.concatenate([begin[..., :1], first], axis=-1)
+    return np.diff(edges, axis=-1)

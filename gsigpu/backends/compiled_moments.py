@@ -1,0 +1,82 @@
+"""The compiled loop of moments of many regions (kernels/gathered_moments.cpp), where it was built.
+
+Its NumPy twin is `gsigpu.regions.segment_statistics.moments_in_numpy`, which says what is computed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.backends.compiled import Loop, choose_loop
+
+# Numbers of a region and row: n, mean, Σ (x - mean)^j for j = 2, 3, 4, and five that the loop keeps for itself.
+_N_NUMBERS = 10
+
+
+def gathered_moments(
+    values: NDArray[np.float32],
+    voxels: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    rows: Sequence[int],
+    *,
+    order: int,
+    in_order: NDArray[np.float32] | None,
+) -> NDArray[np.float64] | None:
+    """Moments of rows of values in regions; None where no library was built, or it does not take the arrays.
+
+    values : (R, M); rows : P of them
+    voxels : (N,) columns, which must lie within the rows; starts : (S + 1,) of the regions in them
+    order : 2 or 4
+    in_order : (P, N), overwritten with the values at the voxels, if given
+    Returns (P, S, 5): how many values are no NaN, their mean, and the sums of the powers 2, 3 and 4 of what they
+    differ from it; the last two are 0 for order 2.
+    """
+    loop, _ = choose_loop()
+    if loop is None:
+        return None
+    return run(loop, values, voxels, starts, rows, order=order, in_order=in_order)
+
+
+def run(
+    loop: Loop,
+    values: NDArray[np.float32],
+    voxels: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    rows: Sequence[int],
+    *,
+    order: int,
+    in_order: NDArray[np.float32] | None,
+) -> NDArray[np.float64] | None:
+    """As `gathered_moments`, by a given library."""
+    arrays = (values, voxels, starts, *(() if in_order is None else (in_order,)))
+    types = (np.float32, np.int64, np.int64, np.float32)
+    if not all(
+        array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
+        for array, dtype in zip(arrays, types, strict=False)
+    ):
+        return None
+    n_segments = len(starts) - 1
+    which = np.array(rows, np.int64)
+    moments = np.empty((len(which), n_segments, _N_NUMBERS))
+    function = loop.functions.gsigpu_gathered_moments
+    function.restype = None
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+    function.argtypes += [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+    function.argtypes += [ctypes.c_void_p, ctypes.c_void_p]
+    function(
+        values.ctypes.data,
+        values.shape[1],
+        which.ctypes.data,
+        len(which),
+        voxels.ctypes.data,
+        starts.ctypes.data,
+        n_segments,
+        order,
+        None if in_order is None else in_order.ctypes.data,
+        moments.ctypes.data,
+    )
+    return moments[..., :5]

@@ -1,0 +1,120 @@
+"""The compiled loop of moments against exact fractions, and against its NumPy twin."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from gsigpu.backends import compiled, compiled_moments, cpu
+from gsigpu.regions.segment_statistics import (
+    histograms_of_ordered,
+    moments_by_backend,
+    segments_of,
+)
+from tests.backends.test_compiled import UBSAN, built
+
+RNG = np.random.default_rng(16)
+
+
+@pytest.fixture(scope="module", params=["plain", "ubsan"])
+def loop(request):
+    library = built(UBSAN if request.param == "ubsan" else ["-O2"])
+    return compiled.Loop(library, compiled.sets_of(library)[0])
+
+
+def moments(loop, values, voxels, *, order=4, in_order=None):
+    together = segments_of(voxels)
+    rows = range(len(values))
+    return compiled_moments.run(
+        loop, values, together.voxels, together.starts, rows, order=order, in_order=in_order
+    )
+
+
+def exact(values):
+    """n, mean and central sums, without any rounding before the end."""
+    fractions = [Fraction(float(value)) for value in values if not np.isnan(value)]
+    n = len(fractions)
+    if not n:
+        return [0.0] * 5
+    mean = sum(fractions) / n
+    return [float(n), float(mean), *(float(sum((x - mean) ** j for x in fractions)) for j in (2, 3, 4))]  # fmt: skip
+
+
+def with_nan(values, step):
+    values[::step] = np.nan
+    return values
+
+
+VALUES = {
+    "noise": RNG.normal(60, 9, 5000),
+    "a large offset": RNG.normal(1e5, 0.1, 5000),
+    "an outlier first": np.append(1e6, RNG.normal(0, 1, 5000)),
+    "a drift": np.arange(5000.0) ** 2,
+    "one value": np.full(5000, -4.25),
+    "NaN here and there": with_nan(RNG.normal(0, 300, 5000), 7),
+    "NaN alone, then values": np.append(np.full(2100, np.nan), RNG.normal(5, 1, 300)),
+    "NaN alone": np.full(30, np.nan),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("n", [1, 7, 8, 2049, 5000])
+def test_moments_are_those_of_exact_fractions(loop, name, n):
+    values = VALUES[name][:n].astype(np.float32)
+    (moments_of_values,) = moments(loop, values[None], [np.arange(len(values))])[0]
+    expected = exact(values)
+    count, mean, squares, _, _ = expected
+    spread = np.sqrt(squares / count) if count else 0.0
+    # Of each number: the scale that its terms have.
+    scales = [1.0, max(abs(mean), 1e-30), squares, count * spread**3, expected[4]]
+    for value, right, scale in zip(moments_of_values, expected, scales, strict=True):
+        assert value == pytest.approx(right, rel=1e-13, abs=1e-13 * scale)
+
+
+@pytest.mark.parametrize("order", [2, 4])
+def test_moments_are_those_of_numpy(loop, order):
+    """Rows and regions together, regions that share voxels, one that is empty; and the values as they were gathered."""
+    values = RNG.normal(0, 5, (4, 9000)).astype(np.float32)
+    values[2, ::3] = np.nan
+    voxels = [RNG.choice(9000, 7000), np.zeros(0, np.int64), np.arange(3), np.arange(9000)]
+    together = segments_of(voxels)
+    in_order = np.empty((4, together.voxels.size), np.float32)
+    expected = moments_by_backend(
+        cpu, values[:, together.voxels], together.starts, order=order
+    )  # fmt: skip
+    result = moments(loop, values, voxels, order=order, in_order=in_order)
+    has_values = expected[..., 0] > 0
+    assert (result[~has_values] == 0).all()
+    scale = 5.0 ** np.array([0, 1, 2, 3, 4]) * np.maximum(expected[..., :1], 1)
+    assert (np.abs(result - expected)[has_values] <= 1e-13 * scale[has_values]).all()
+    np.testing.assert_array_equal(in_order, values[:, together.voxels])
+
+
+def test_what_it_does_not_take_goes_to_numpy(loop):
+    values, voxels = np.ones((2, 8), np.float32), [np.arange(3)]
+    assert moments(loop, values[:, ::2], voxels) is None
+    assert moments(loop, values.astype(np.float64), voxels) is None
+    assert moments(loop, values, [np.arange(3, dtype=np.int32)]) is None
+
+
+@pytest.mark.parametrize("step", [0.0, 1.0, 0.25])
+def test_bins_of_ordered_values_are_those_of_counting(step):
+    """Also of values on the edges of bins, which rounding could put to either side."""
+    values = RNG.normal(50, 20, (3, 4000)).astype(np.float32)
+    if step:
+        values = np.rint(values / step).astype(np.float32) * np.float32(step)
+    values[1, ::5] = np.nan
+    values[2, 3000:] = 7.5
+    starts = np.array([0, 1, 1, 1500, 3000, 4000])
+    ordered = cpu.sort_segments(values, starts)
+    segments = [ordered[:, a:b] for a, b in pairwise(starts)]
+    low, high = (
+        np.stack([function(s, axis=1, initial=start, where=~np.isnan(s)) for s in segments], axis=1)
+        for function, start in ((np.min, 1e6), (np.max, -1e6))
+    )
+    width = np.where(high > low, high.astype(np.float64) - low, 1.0)
+    expected = cpu.segment_histograms(ordered, starts, low.astype(np.float64), width, 32)
+    counts = histograms_of_ordered(ordered, starts, low.astype(np.float64), width, 32)
+    np.testing.assert_array_equal(counts, expected)
+    assert counts.sum() == np.count_nonzero(~np.isnan(values))
