@@ -26,12 +26,15 @@ class PlaneStore:
         self._kept: dict[tuple[Path, int], NDArray[np.int16]] = {}
         self._lock = threading.Lock()
 
-    def take(self, plane: Plane, out: NDArray[np.int16]) -> None:
-        """Stored values of a plane into `out`, (rows, columns) int16; nothing of it is kept after this."""
+    def take(self, plane: Plane, out: NDArray[np.int16], *, rows: slice | None = None) -> None:
+        """Stored values of a plane into `out`, (rows, columns) int16; nothing of it is kept after this.
+
+        rows : see `PlaneReader.read_plane`
+        """
         with self._lock:
             kept = self._kept.pop((plane.path, plane.frame), None)
         if kept is None:
-            self._reader.read_plane(plane, out)
+            self._reader.read_plane(plane, out, rows=rows)
         else:
             out[...] = kept
 

@@ -28,9 +28,9 @@ def planes_read(monkeypatch):
     """Every plane that is read, once however often."""
     planes, read = set(), PlaneReader.read_plane
 
-    def counting(self, plane, out):
+    def counting(self, plane, out, **options):
         planes.add((plane.path, plane.frame))
-        return read(self, plane, out)
+        return read(self, plane, out, **options)
 
     monkeypatch.setattr(PlaneReader, "read_plane", counting)
     return planes

@@ -61,8 +61,14 @@ class PlaneReader:
         for plane, target in zip(planes, out, strict=True):
             self.read_plane(plane, target)
 
-    def read_plane(self, plane: Plane, out: NDArray[np.int16]) -> None:
-        """One plane into `out`, (rows, columns) int16, C-contiguous."""
+    def read_plane(
+        self, plane: Plane, out: NDArray[np.int16], *, rows: slice | None = None
+    ) -> None:
+        """One plane into `out`, (rows, columns) int16, C-contiguous.
+
+        rows : from one to another, that are needed; the others may be left as they are. What is wrong with a file is
+            an error as it is where all are needed.
+        """
         image = plane.format
         _check_format(plane)
         if out.shape != (image.rows, image.columns):
@@ -77,7 +83,7 @@ class PlaneReader:
             return
         try:
             if _is_plain(plane):
-                self._read_native(plane, out)
+                _read_native(plane, out, rows)
             elif plane.pixel_length < 0 and image.transfer_syntax_uid in CODECS:
                 _deliver(self._decode(plane, out), plane, out)
             else:
@@ -88,26 +94,6 @@ class PlaneReader:
                 where=plane.path,
                 remedy="check the disk",
             ) from error
-
-    @staticmethod
-    def _read_native(plane: Plane, out: NDArray[np.int16]) -> None:
-        image = plane.format
-        if plane.pixel_length < image.n_bytes:
-            raise _truncated(plane, plane.pixel_length)
-        if plane.state and plane.pixel_offset + plane.pixel_length > plane.state.size:
-            raise TruncatedPixelData(
-                f"the file ends after {plane.state.size - plane.pixel_offset}"
-                f" of {plane.pixel_length} bytes of pixel data",
-                where=plane.path,
-                remedy=_AGAIN,
-            )
-        target = memoryview(cast("Any", out)).cast("B")
-        with open_unchanged(plane.path, plane.state) as file:
-            file.seek(plane.pixel_offset)
-            n_read = _read_fully(file, target)
-        if n_read < image.n_bytes:
-            raise _truncated(plane, n_read)
-        _unpack_plane(out.view(np.uint16), plane, out)
 
     def _decode(self, plane: Plane, out: NDArray[np.int16]) -> NDArray[Any]:
         with open_unchanged(plane.path, plane.state) as file:
@@ -192,6 +178,31 @@ def _is_plain(plane: Plane) -> bool:
         and plane.format.bits_allocated == 16
         and plane.pixel_length >= 0
     )
+
+
+def _read_native(plane: Plane, out: NDArray[np.int16], rows: slice | None) -> None:
+    """An uncompressed plane, or some of its rows."""
+    image, state = plane.format, plane.state
+    if plane.pixel_length < image.n_bytes:
+        raise _truncated(plane, plane.pixel_length)
+    if state and plane.pixel_offset + plane.pixel_length > state.size:
+        raise TruncatedPixelData(
+            f"the file ends after {state.size - plane.pixel_offset}"
+            f" of {plane.pixel_length} bytes of pixel data",
+            where=plane.path,
+            remedy=_AGAIN,
+        )
+    if state is None or rows is None or (plane.odd_padding and plane.odd_padding.only_if_in_corner):
+        rows = slice(0, image.rows)  # without a state, only reading shows that all are there
+    part = out[rows]
+    target = memoryview(cast("Any", part)).cast("B")
+    n_before = rows.start * (image.n_bytes // image.rows)
+    with open_unchanged(plane.path, state) as file:
+        file.seek(plane.pixel_offset + n_before)
+        n_read = _read_fully(file, target)
+    if n_read < len(target):
+        raise _truncated(plane, n_before + n_read)
+    _unpack_plane(part.view(np.uint16), plane, part)
 
 
 def _read_fully(file: Any, target: memoryview) -> int:

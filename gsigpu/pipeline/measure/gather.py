@@ -125,12 +125,14 @@ class Gatherer:
             shape = (len(self._series), *self._plane_shape)
             self._of_thread.buffers = np.empty(shape, np.int16)
         planes: list[NDArray[np.int16]] = list(self._of_thread.buffers)
+        # Maps of a voxel's neighbours need whole planes.
+        rows = self._stored.rows_in(z, self._plane_shape[1]) if self._more_planes is None else None
         try:
             for channel, series in enumerate(self._series):
                 if given is not None and channel in given:
                     planes[channel] = given[channel]
                 else:
-                    self._store.take(series.planes[z], planes[channel])
+                    self._store.take(series.planes[z], planes[channel], rows=rows)
         except PixelDataError as error:
             for index in self._touched[z]:
                 self._errors[index] = error
@@ -172,7 +174,12 @@ def gather(
     n_workers: int = 1,
     progress: Progress = lambda _done, _total: None,
 ) -> Gathered:
-    """Reads every slice that the regions touch."""
+    """Of every slice that the regions touch, reads the rows that they touch; compressed ones whole."""
+    if n_workers == 1:  # a thread for it would only be waited for
+        for done, z in enumerate(gatherer.slices, start=1):
+            gatherer.take(z)
+            progress(done, len(gatherer.slices))
+        return gatherer.result()
     with ThreadPoolExecutor(n_workers) as pool:
         for done, _ in enumerate(pool.map(gatherer.take, gatherer.slices), start=1):
             progress(done, len(gatherer.slices))

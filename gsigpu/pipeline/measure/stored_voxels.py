@@ -76,6 +76,11 @@ class StoredVoxels:
         """Whether slices that lie on the card are taken there. What became False stays so."""
         return self._card is not None
 
+    def rows_in(self, z: int, n_columns: int) -> slice:
+        """From the first to the last row of a plane that holds voxels of a slice, which has some."""
+        in_plane = self.indices[self.starts[z] : self.starts[z + 1]]
+        return slice(int(in_plane[0]) // n_columns, int(in_plane[-1]) // n_columns + 1)
+
     def take(self, z: int, planes: Mapping[int, NDArray[np.int16]]) -> None:
         """The voxels of a slice whose planes are on the host.
 

@@ -54,9 +54,9 @@ def test_each_plane_is_read_once_and_nothing_differs(make_job, tmp_path, monkeyp
     reads = Counter()
     original = PlaneReader.read_plane
 
-    def spy(self, plane, out):
+    def spy(self, plane, out, **options):
         reads[plane.path] += 1
-        return original(self, plane, out)
+        return original(self, plane, out, **options)
 
     monkeypatch.setattr(PlaneReader, "read_plane", spy)
     stages = []

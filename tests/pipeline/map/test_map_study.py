@@ -161,9 +161,9 @@ def test_every_plane_is_read_once(phantom, tmp_path, monkeypatch):
     times = Counter()
     read_plane = PlaneReader.read_plane
 
-    def counted(self, plane, out):
+    def counted(self, plane, out, **options):
         times[plane.path, plane.frame] += 1
-        read_plane(self, plane, out)
+        read_plane(self, plane, out, **options)
 
     monkeypatch.setattr(PlaneReader, "read_plane", counted)
     maps = ["lambda-hu", "iodine", "sigma-iodine"]

@@ -146,12 +146,13 @@ def test_values_are_those_of_the_map_under_the_mask(truth, study, measurement, t
 
 
 def test_only_slices_that_the_regions_touch_are_read_and_each_once(truth, study, monkeypatch):
-    read = []
+    read, rows_of_path = [], {}
     original = PlaneReader.read_plane
 
-    def spy(self, plane, out):
+    def spy(self, plane, out, **options):
         read.append(plane.path)
-        return original(self, plane, out)
+        rows_of_path[plane.path] = options["rows"]
+        return original(self, plane, out, **options)
 
     monkeypatch.setattr(PlaneReader, "read_plane", spy)
     settings = MeasureSettings(
@@ -172,6 +173,10 @@ def test_only_slices_that_the_regions_touch_are_read_and_each_once(truth, study,
         if series.phase == "PVP" and series.energy_kev in (60, 70, 100)
     ]
     assert sorted(read) == sorted(series.planes[z].path for series in stack for z in touched)
+    for series in stack:
+        for z in touched:
+            rows = np.flatnonzero(labels[:, :, z].any(axis=0))
+            assert rows_of_path[series.planes[z].path] == slice(rows[0], rows[-1] + 1)
 
 
 def test_ratios(measurement):

@@ -204,9 +204,9 @@ def test_every_plane_is_read_once(truth, masks, tmp_path, monkeypatch):
     n_read = Counter()
     read = PlaneReader.read_plane
 
-    def counted(self, plane, out):
+    def counted(self, plane, out, **options):
         n_read[plane.path, plane.frame] += 1
-        return read(self, plane, out)
+        return read(self, plane, out, **options)
 
     monkeypatch.setattr(PlaneReader, "read_plane", counted)
     result = review_study(truth.dicom_folder, tmp_path / "page", masks=masks, phases=["PVP"])
