@@ -89,7 +89,7 @@ def installed() -> Installed:
     if name is None:
         raise MissingDependency(
             f"--segment needs the program {PROGRAM}, which is not on the search path",
-            remedy="install it: pip install TotalSegmentator, or pip install gsigpu[segment]",
+            remedy="install it: pip install TotalSegmentator, or pip install 'gsigpu[segment]'",
         )
     path = Path(name)
     return Installed(path, _version(path, path.stat().st_mtime_ns))

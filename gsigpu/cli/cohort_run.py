@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsigpu.cli import measure_options, options
+from gsigpu.cli import mask_options, measure_options, options
 from gsigpu.cli.cohort_run_words import summary, tell_plan, what_is_wrong
 from gsigpu.cli.messages import fail, tone, warn
 from gsigpu.cli.options import given_options
@@ -159,14 +159,14 @@ def cohort_run(
     se: measure_options.StandardErrors = False,
     statistics: measure_options.Statistics,
     vendor_iodine_unit: measure_options.VendorIodineUnit = "",
-    split_lesions: measure_options.SplitLesions = False,
-    any_mask_phase: measure_options.AnyMaskPhase = False,
-    fill_between: measure_options.FillBetween = False,
-    threshold: measure_options.Threshold = None,
-    mask_position: measure_options.MaskPosition = "",
-    mask_phase: measure_options.MaskPhase = "",
-    register: measure_options.Register = False,
-    segment: measure_options.Segment = "",
+    split_lesions: mask_options.SplitLesions = False,
+    any_mask_phase: mask_options.AnyMaskPhase = False,
+    fill_between: mask_options.FillBetween = False,
+    threshold: mask_options.Threshold = None,
+    mask_position: mask_options.MaskPosition = "",
+    mask_phase: mask_options.MaskPhase = "",
+    register: mask_options.Register = False,
+    segment: mask_options.Segment = "",
     allow_overlap: Annotated[
         bool,
         typer.Option(
@@ -272,7 +272,7 @@ def cohort_run(
         any_mask_phase=any_mask_phase,
         fill_between=fill_between,
         threshold=threshold,
-        mask_position=measure_options.position_choice(mask_position),
+        mask_position=mask_options.position_choice(mask_position),
         mask_phase=mask_phase,
         register=register,
         segment=segment,

@@ -12,7 +12,7 @@ from gsigpu.cli.cohort_run_words import summary as ran
 from gsigpu.cli.cohort_stats import summary as compared
 from gsigpu.cli.console import TerminalWatcher, entry, table
 from gsigpu.cli.map_command import summary
-from gsigpu.cli.measure_command import summary as measured
+from gsigpu.cli.measure_words import summary as measured
 from gsigpu.cli.messages import warn
 from gsigpu.optional_packages import require_extra
 

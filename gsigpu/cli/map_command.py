@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsigpu.choices import COMPRESSIONS, DEFAULT_MAPS, DEFAULT_SLOPE
-from gsigpu.cli import measure_command, measure_options, options, several_studies, volume_options
+from gsigpu.cli import measure_words, options, several_studies, volume_options
 from gsigpu.cli.console import TerminalWatcher, entry, split_numbers, table
-from gsigpu.cli.messages import fail, warn
+from gsigpu.cli.mask_options import MaskOptions, require_drawn
+from gsigpu.cli.messages import warn
+from gsigpu.cli.spread import spread
+from gsigpu.cli.study_places import StudyPlace
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Format(StrEnum):
     rgb = "rgb"
 
 
+@spread("masks", MaskOptions)
 def map_command(
     folders: several_studies.StudiesOrVolumes = None,
     *,
@@ -67,22 +70,7 @@ def map_command(
             help="ct: CT series; pm: Parametric Map; nii.gz: NIfTI, compressed; rgb: colour overlay as secondary capture.",
         ),
     ] = Format.ct,
-    mask: measure_options.LesionMasks = None,
-    liver_mask: measure_options.LiverMask = None,
-    vessel_mask: measure_options.VesselMask = None,
-    aorta_mask: measure_options.AortaMask = None,
-    normal_mask: measure_options.NormalMask = None,
-    role: measure_options.RoleOptions = None,
-    roles: measure_options.RoleFile = None,
-    name: measure_options.NameOptions = None,
-    split_lesions: measure_options.SplitLesions = False,
-    any_mask_phase: measure_options.AnyMaskPhase = False,
-    fill_between: measure_options.FillBetween = False,
-    threshold: measure_options.Threshold = None,
-    mask_phase: measure_options.MaskPhase = "",
-    register: measure_options.Register = False,
-    mask_position: measure_options.MaskPosition = "",
-    segment: measure_options.Segment = "",
+    masks: MaskOptions,
     outside: Annotated[
         options.Outside | None,
         typer.Option(
@@ -120,6 +108,7 @@ def map_command(
     curve, as `gsigpu measure` does with the same --slope and --maps.
 
     Several studies go to OUT/NAME each; `ls -d /data/* | gsigpu map - -o maps` reads their names from standard input.
+    In a path of a mask {study} stands for the study's path and {name} for its name.
 
     Example: gsigpu map /data/study-0042 -o maps --phase PVP --slope 40-100
     """
@@ -127,29 +116,15 @@ def map_command(
     from gsigpu.pipeline.map.map_study import map_study
 
     def maps_of(folder: Path | None, out: Path) -> several_studies.Outcome:
+        place = None if folder is None else StudyPlace.of(folder)
         measuring = partial(
             _companion,
-            folder,
+            place,
+            masks,
             maps=maps,
             slope=slope,
             backend=backend.value,
             with_dicom=dicom,
-            lesions=mask,
-            liver=liver_mask,
-            vessels=vessel_mask,
-            aorta=aorta_mask,
-            normal=normal_mask,
-            role=role,
-            role_file=roles,
-            name=name,
-            split=split_lesions,
-            any_phase=any_mask_phase,
-            fill_between=fill_between,
-            threshold=threshold,
-            drawn_on=mask_phase,
-            register=register,
-            position=mask_position,
-            segment=segment,
         )
         companions: list[MeasureCompanion | None] = []
 
@@ -157,7 +132,8 @@ def map_command(
             companions.append(measuring())
             return companions[-1]
 
-        measuring()  # what is wrong with the masks' options is told before a header is read
+        first = measuring()  # what is wrong with the masks' options is told before a header is read
+        protected = [] if first is None else [path for path, _ in first.masks.named]
         watcher = TerminalWatcher({"scan": "reading headers", "map": "computing maps"})
         study = volume_options.read_images(
             folder,
@@ -183,7 +159,7 @@ def map_command(
             "watcher": watcher,
         }
         if dry_run:
-            measure_options.require_drawn(segment)
+            require_drawn(masks.segment)
             from gsigpu.pipeline.dry_run import dry_map
 
             planned = dry_map(
@@ -198,14 +174,9 @@ def map_command(
             return several_studies.Outcome(*options.told_plan(planned, told=study.warnings))
         request |= {"n_workers": workers, "overwrite": overwrite}
         if phase == options.ALL_PHASES:
-            masks = [
-                path
-                for path in (*(mask or ()), liver_mask, vessel_mask, aorta_mask, normal_mask)
-                if path
-            ]
             results = list(
                 map_phases(
-                    study, out, companion_of=next_companion, protected=masks, **request
+                    study, out, companion_of=next_companion, protected=protected, **request
                 ).values()
             )
         else:
@@ -228,19 +199,10 @@ def map_command(
             failures=[failure.error for failure in failed],
         )
 
-    studies = several_studies.named_studies(folders)
-    if len(studies) > 1:
-        if mask or segment:
-            raise SettingsError(
-                "masks are those of one study, and several are given",
-                remedy="measure them with gsigpu cohort run",
-            )
-        several_studies.each_into_its_folder(studies, out, maps_of, as_json=as_json)
-        return
-    outcome = maps_of(studies[0] if studies else None, out)
-    typer.echo(json.dumps(outcome.record, indent=2) if as_json else outcome.text)
-    if outcome.failures:
-        fail(outcome.failures)
+    studies = several_studies.given_studies(folders)
+    if len(studies.paths) > 1:
+        masks.require_of_each_study()
+    several_studies.run_studies(studies, out, maps_of, as_json=as_json)
 
 
 def _told(
@@ -255,39 +217,37 @@ def _told(
     measurement = None if companion is None else companion.measurement
     if companion is not None and measurement is not None:
         tables = [result.out / name for name in companion.written]
-        warn(measure_command.ids_to_read_as_text(measurement.table, tables[0]))
-        record["measurement"] = measure_command.as_record(measurement, tables)
-        text += f"\n\n{measure_command.summary(measurement, tables)}"
+        warn(measure_words.ids_to_read_as_text(measurement.table, tables[0]))
+        record["measurement"] = measure_words.as_record(measurement, tables)
+        text += f"\n\n{measure_words.summary(measurement, tables)}"
     return record, text
 
 
 def _companion(
-    folder: Path | None,
+    place: StudyPlace | None,
+    masks: MaskOptions,
     *,
     maps: list[str],
     slope: str,
     backend: BackendName,
     with_dicom: bool,
-    **masks: Any,
 ) -> MeasureCompanion | None:
     """The measurement that goes along; None where no mask is given.
 
-    masks : as for `measure_options.mask_files`
     Raises SettingsError for what is said of masks where there is none.
     """
-    if not (masks["lesions"] or masks["segment"]):
-        if any(masks.values()):
+    if not masks.name_any_region:
+        if masks.say_anything:
             raise SettingsError("no mask of lesions", remedy="name one with --mask")
         return None
-    from gsigpu.archives.archive_rules import archive_stem
     from gsigpu.pipeline.measure.map_companion import MeasureCompanion, settings_of_maps
     from gsigpu.pipeline.measure.measurement import MeasureSettings
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 
     return MeasureCompanion(
-        measure_options.mask_files(**masks),
+        masks.files(place),
         settings=settings_of_maps(MeasureSettings(), maps=maps, slope=slope),
-        labels=CaseLabels(case_id="" if folder is None else archive_stem(folder.resolve())),
+        labels=CaseLabels(case_id="" if place is None else place.name),
         backend=backend,
         with_dicom=with_dicom,
     )

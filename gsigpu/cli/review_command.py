@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gsigpu.choices import DEFAULT_SLOPE
-from gsigpu.cli import measure_options, options
+from gsigpu.cli import options, several_studies
 from gsigpu.cli.console import TerminalWatcher, split_numbers
+from gsigpu.cli.mask_options import MaskOptions
 from gsigpu.cli.messages import fail, warn
+from gsigpu.cli.spread import spread
+from gsigpu.cli.study_places import StudyPlace
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.review.review_study import ReviewResult
 
 
+@spread("masks", MaskOptions, without=("region",))
 def review_command(
-    folder: options.StudyFolder,
+    folders: several_studies.Reviewed,
     *,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--mask",
-            metavar="FILE",
-            help="Lesions, as for gsigpu measure; repeatable. Without a mask the page has no regions.",
-        ),
-    ] = None,
+    masks: MaskOptions,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="OUT", help="Folder to write; open index.html in it."),
@@ -50,20 +47,6 @@ def review_command(
     slope: Annotated[
         str, typer.Option("--slope", help="Definition of lambda-hu, as for gsigpu map.")
     ] = DEFAULT_SLOPE,
-    liver_mask: measure_options.LiverMask = None,
-    vessel_mask: measure_options.VesselMask = None,
-    aorta_mask: measure_options.AortaMask = None,
-    role: measure_options.RoleOptions = None,
-    roles: measure_options.RoleFile = None,
-    name: measure_options.NameOptions = None,
-    split_lesions: measure_options.SplitLesions = False,
-    any_mask_phase: measure_options.AnyMaskPhase = False,
-    fill_between: measure_options.FillBetween = False,
-    threshold: measure_options.Threshold = None,
-    mask_phase: measure_options.MaskPhase = "",
-    register: measure_options.Register = False,
-    mask_position: measure_options.MaskPosition = "",
-    segment: measure_options.Segment = "",
     case: Annotated[
         str, typer.Option("--case", help="The case's name on the page; the folder's if not given.")
     ] = "",
@@ -98,33 +81,20 @@ def review_command(
 ) -> None:
     """Write a page that shows maps, regions and values of a study; it opens without a server.
 
+    Without a mask the page has no regions. Several studies go to OUT/NAME each; - reads their names from standard input. In
+    a path of a mask {study} stands for the study's path and {name} for its name.
+
     Example: gsigpu review /data/study-0042 --mask lesions.nii.gz --liver-mask liver.nii.gz -o review-0042
     """
-    from gsigpu.dicom.reading.directory_records import study_name
     from gsigpu.pipeline.review.review_study import review_study
     from gsigpu.pipeline.review.serve import page_folder, serve_page
 
     if out is None and not serve:
         raise SettingsError("nothing says where the page goes", remedy="add -o OUT, or --serve")
-    has_masks = any((mask, liver_mask, vessel_mask, aorta_mask, segment))
-    masks = measure_options.mask_files(
-        lesions=mask,
-        liver=liver_mask,
-        vessels=vessel_mask,
-        aorta=aorta_mask,
-        normal=None,
-        role=role,
-        role_file=roles,
-        name=name,
-        split=split_lesions,
-        any_phase=any_mask_phase,
-        fill_between=fill_between,
-        threshold=threshold,
-        drawn_on=mask_phase,
-        register=register,
-        position=mask_position,
-        segment=segment,
-    )
+    studies = several_studies.given_studies(folders)
+    several_studies.require_one(studies, {"--serve": serve, "--case": case})
+    if len(studies.paths) > 1:
+        masks.require_of_each_study()
     watcher = TerminalWatcher(
         {
             "scan": "reading headers",
@@ -133,18 +103,22 @@ def review_command(
             "pictures": "drawing pictures",
         }
     )
-    study = options.read_folder(
-        folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
-    )
-    with page_folder(out) as place:
+
+    def reviewed(folder: Path | None, out: Path) -> several_studies.Outcome:
+        assert folder is not None
+        place = StudyPlace.of(folder)
+        files = masks.files(place)
+        study = options.read_folder(
+            folder, watcher, energy=energy, phase_of=phase_of, kind=kind, patterns=patterns
+        )
         result = review_study(
             study,
-            place,
-            masks=masks if has_masks else None,
+            out,
+            masks=files if files.named or files.segment else None,
             phases=phase,
             maps=maps,
             slope=slope,
-            case_id=case or study_name(folder.resolve()),
+            case_id=case or place.name,
             series=series,
             energies_kev=split_numbers(energies, "--energies"),
             with_identity=with_identity,
@@ -155,11 +129,19 @@ def review_command(
             watcher=watcher,
         )
         warn(result.warnings)
-        typer.echo(json.dumps(_as_dict(result), indent=2) if as_json else summary(result))
+        return several_studies.Outcome(_as_dict(result), summary(result), result.failures)
+
+    if studies.are_several:
+        assert out is not None
+        several_studies.run_studies(studies, out, reviewed, as_json=as_json)
+        return
+    with page_folder(out) as page:
+        outcome = reviewed(studies.only, page)
+        several_studies.tell(replace(outcome, failures=()), as_json=as_json)
         if serve:
-            serve_page(result.page.parent, tell=typer.echo)
-    if result.failures:
-        fail(result.failures)
+            serve_page(page, tell=typer.echo)
+    if outcome.failures:
+        fail(outcome.failures)
 
 
 def _as_dict(result: ReviewResult) -> dict[str, object]:

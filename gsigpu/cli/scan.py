@@ -78,18 +78,13 @@ def scan(
             warn([*of_study, *of_series])
         return several_studies.Outcome(description, _shown(description, why=why))
 
-    studies = several_studies.named_studies(folders)
-    if len(studies) > 1:
-        if report is not None:
-            raise SettingsError(
-                "a report is of one study, and several are given", remedy="leave --report out"
-            )
-        several_studies.each_study(
-            several_studies.study_names(studies), scanned, {}, as_json=as_json
-        )
+    studies = several_studies.given_studies(folders)
+    several_studies.require_one(studies, {"--report": report})
+    if studies.are_several:
+        names = several_studies.study_names(studies.paths)
+        several_studies.each_study(names, scanned, {}, as_json=as_json)
         return
-    outcome = scanned(studies[0] if studies else None)
-    typer.echo(json.dumps(outcome.record, indent=2) if as_json else outcome.text)
+    several_studies.tell(scanned(studies.only), as_json=as_json)
 
 
 def _shown(description: dict[str, Any], *, why: bool) -> str:

@@ -1,9 +1,8 @@
-"""Images in volumes in the place of a study: the options of `map` and `measure`."""
+"""Images in volumes in the place of a study: the option of `scan`, `map` and `measure`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +15,6 @@ from gsigpu.errors import SettingsError
 if TYPE_CHECKING:
     from gsigpu.dicom.model import Study
 
-StudyOrVolumes = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="DIR",
-        help="Folder of a DICOM export, its DICOMDIR, or a zip or tar of it; or images named with --nifti.",
-        show_default=False,
-    ),
-]
 Volumes = Annotated[
     list[str] | None,
     typer.Option(
@@ -33,19 +24,6 @@ Volumes = Annotated[
         " 'vmi_{kev}.nii.gz'.",
     ),
 ]
-
-
-def only_study(folders: Sequence[Path] | None) -> Path | None:
-    """The study of a command that takes one, and masks of it; None where images are named instead.
-
-    Raises SettingsError where there are several.
-    """
-    if folders and len(folders) > 1:
-        raise SettingsError(
-            f"{len(folders)} studies are given, and masks are those of one",
-            remedy="write a manifest with gsigpu cohort init, and measure them with gsigpu cohort run",
-        )
-    return folders[0] if folders else None
 
 
 def read_images(

@@ -6,6 +6,7 @@ import pytest
 
 from gsigpu import errors
 from tests import test_plug_ins as of_plug_ins
+from tests.cli.test_several_studies import OF_SEVERAL
 from tests.pipeline.cohort_run import test_setting_remedies as of_cohort
 from tests.pipeline.measure import test_automatic_regions as of_automatic
 from tests.pipeline.measure import test_carried_masks as of_carried
@@ -25,7 +26,7 @@ SOURCES = [
     *(path for path in sorted((PACKAGE / "pipeline/measure").glob("*.py")) if path.name != "processor.py"),
     *sorted((PACKAGE / "pipeline/review").glob("*.py")),
     *(PACKAGE / "pipeline/cohort_run" / f"{name}.py" for name in ("checks", "doubled_lesions", "inclusion_rules", "mask_grids")),
-    *(PACKAGE / "cli" / f"{name}.py" for name in ("measure_command", "measure_options", "review_command", "cohort_run")),
+    *(PACKAGE / "cli" / f"{name}.py" for name in ("measure_command", "measure_options", "mask_options", "review_command", "cohort_run")),
 ]  # fmt: skip
 # Texts that name an option and are no remedies: why a mask lies where it lies, and what was not written.
 NOTES = (
@@ -46,6 +47,7 @@ OF_REFERENCES = "SEG, SR and presentation state refer to the series at 60 keV: t
 OF_VOLUMES = "--dicom needs the study's DICOM files, and the images were read from vmi_40.nii.gz; leave --dicom out"
 LINES = [
     OF_REFERENCES,
+    OF_SEVERAL,
     OF_VOLUMES,
     *PRINTED.values(),
     *(problem.line for problem in of_settings.PROBLEMS.values()),

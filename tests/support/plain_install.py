@@ -78,7 +78,7 @@ def requirements(*extras):
 
 
 def brought_by_an_installation(*extras):
-    """Names of the distributions that `pip install gsigpu[EXTRA]` brings, with all that they need."""
+    """Names of the distributions that `pip install 'gsigpu[EXTRA]'` brings, with all that they need."""
     waiting = [Requirement(line) for line in requirements(*extras)]
     brought = set(ALWAYS)
     while waiting:

@@ -34,6 +34,7 @@ T = TypeVar("T")
 class MeasureCompanion:
     """Measures regions in the slices that a run of maps reads; the result is that of `measure_study`.
 
+    masks : that are measured
     measurement : once the run is over
     """
 
@@ -59,7 +60,7 @@ class MeasureCompanion:
         shared : masks and regions of the study's phases, where several are measured with these masks and settings
         Raises GpuUnavailable and SettingsError.
         """
-        self._masks, self._labels, self._table = masks, labels, table
+        self.masks, self._labels, self._table = masks, labels, table
         self._with_dicom = with_dicom
         self._settings = settings or MeasureSettings()
         self._tell_stage, self._accept = tell_stage, accept
@@ -105,7 +106,7 @@ class MeasureCompanion:
         """Makes the regions; what is wrong with the masks is raised before anything is written."""
         self._job = MeasureJob(
             chosen,
-            self._masks,
+            self.masks,
             settings=self._settings,
             labels=self._labels,
             processor=self._processor,
@@ -149,7 +150,7 @@ class MeasureCompanion:
         if not self._table:
             return self.measurement.warnings
         write_measurement(
-            self.measurement, folder / self._table, masks=self._masks, with_dicom=self._with_dicom
+            self.measurement, folder / self._table, masks=self.masks, with_dicom=self._with_dicom
         )
         notes = dicom_notes(self.measurement) if self._with_dicom else []
         return (*self.measurement.warnings, *notes)

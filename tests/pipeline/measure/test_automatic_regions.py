@@ -22,7 +22,7 @@ SETTINGS = gsigpu.PhantomSettings(
 )  # fmt: skip
 FLAG = "automatic:totalsegmentator-2.18.0"
 LINES = [
-    "--segment needs the program TotalSegmentator, which is not on the search path; install it: pip install TotalSegmentator, or pip install gsigpu[segment]",
+    "--segment needs the program TotalSegmentator, which is not on the search path; install it: pip install TotalSegmentator, or pip install 'gsigpu[segment]'",
     "unknown program 'monai' to draw masks; use --segment totalsegmentator",
     "TotalSegmentator 2.12.0 has no task liver_lesions; take a later one: pip install --upgrade TotalSegmentator",
     "TotalSegmentator: does not say its version: cannot import torch; start it by hand to see why",
