@@ -60,6 +60,7 @@ OF_IMAGES = (
 _OPTIONAL = ("StudyDescription", "BurnedInAnnotation")
 _EVENTS = ("Content", "Acquisition", "Series", "Study")
 _LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_LONGEST_TEXT = 64  # characters of a Long String, LO
 _LOOKED_AT = (
     "SpecificCharacterSet",
     "Manufacturer",
@@ -121,7 +122,7 @@ class DerivedSeries:
     @property
     def title(self) -> str:
         """Series Description: the map, and the phase where it is known."""
-        return " ".join(part for part in (self.definition.title, self.stack.phase) if part)[:64]
+        return long_string(f"{self.definition.title} {self.stack.phase}")
 
     @property
     def derivation(self) -> str:
@@ -229,12 +230,22 @@ def series_used(stack: SpectralStack, definitions: Sequence[MapDefinition]) -> S
     return replace(stack, series=tuple(series))
 
 
+def long_string(text: str) -> str:
+    r"""A text as a Long String may hold it: 64 characters, no backslash, which would part two values, no control character.
+
+    >>> long_string("scar\\left\n lobe")
+    'scar/left lobe'
+    """
+    plain = "".join(letter if letter.isprintable() else " " for letter in text.replace("\\", "/"))
+    return " ".join(plain.split())[:_LONGEST_TEXT]
+
+
 def code_item(code: Code) -> Dataset:
     """An item of a code sequence (PS3.3 table 8.8-1)."""
     item = Dataset()
     item.CodeValue = code.value
     item.CodingSchemeDesignator = code.scheme
-    item.CodeMeaning = code.meaning[:64]
+    item.CodeMeaning = long_string(code.meaning)
     return item
 
 

@@ -16,7 +16,13 @@ from pydicom.dataset import Dataset, FileDataset
 
 from gsigpu.dicom.model import Evidence, Plane
 from gsigpu.dicom.writing.content_names import name_by_content
-from gsigpu.dicom.writing.derived import OF_IMAGES, image_reference, quiet, shared_dataset
+from gsigpu.dicom.writing.derived import (
+    OF_IMAGES,
+    image_reference,
+    long_string,
+    quiet,
+    shared_dataset,
+)
 from gsigpu.dicom.writing.seg import WrittenSegments, cielab_value
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
@@ -105,9 +111,9 @@ def state_dataset(
         ds.Modality = "PR"
         ds.SeriesInstanceUID, ds.SeriesNumber = derived_uid("series", identity), 1
         ds.InstanceNumber = 1
-        ds.SeriesDescription = title[:64]
+        ds.SeriesDescription = long_string(title)
         ds.ContentLabel = label
-        ds.ContentDescription = description[:64]
+        ds.ContentDescription = long_string(description)
         ds.ContentCreatorName = ""
         ds.PresentationCreationDate = ds.pop("ContentDate").value or _NO_DATE
         ds.PresentationCreationTime = ds.pop("ContentTime").value or _NO_TIME

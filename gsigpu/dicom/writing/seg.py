@@ -22,6 +22,7 @@ from gsigpu.dicom.model import Plane, Series
 from gsigpu.dicom.writing.content_names import name_by_content
 from gsigpu.dicom.writing.derived import (
     code_item,
+    long_string,
     quiet,
     referenced_series,
     shared_dataset,
@@ -60,7 +61,7 @@ class Segment:
     category, kind : of the segmented property, coded
     kind_modifiers : of the kind, coded
     colour : recommended for display, red, green, blue from 0 to 255; None for the viewer's choice
-    anatomy : where it lies, coded
+    anatomy : where it lies, coded; None where nobody knows
     drawn_by : program and version that drew its mask, where nobody changed it since
     """
 
@@ -68,7 +69,7 @@ class Segment:
     mask: RegionMask
     category: Code
     kind: Code
-    anatomy: Code
+    anatomy: Code | None
     kind_modifiers: tuple[Code, ...] = ()
     colour: tuple[int, int, int] | None = None
     drawn_by: str = ""
@@ -223,7 +224,7 @@ def _frame_groups(number: int, position: int, plane: Plane) -> Dataset:
 def _description(number: int, segment: Segment, tracking_uid: str) -> Any:
     return hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=segment.label[:64],
+        segment_label=long_string(segment.label),
         segmented_property_category=pydicom_code(segment.category),
         segmented_property_type=pydicom_code(segment.kind),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC
@@ -235,8 +236,8 @@ def _description(number: int, segment: Segment, tracking_uid: str) -> Any:
             version=__version__,
         ),
         tracking_uid=tracking_uid,
-        tracking_id=segment.label[:64],
-        anatomic_regions=[pydicom_code(segment.anatomy)],
+        tracking_id=long_string(segment.label),
+        anatomic_regions=None if segment.anatomy is None else [pydicom_code(segment.anatomy)],
     )
 
 

@@ -21,6 +21,7 @@ from gsigpu.dicom.writing.derived import (
     OF_IMAGES,
     code_item,
     image_reference,
+    long_string,
     quiet,
     shared_dataset,
 )
@@ -79,7 +80,7 @@ class ReportedRegion:
 
     segment : its index in the Segmentation, from 0
     category, finding : what it is, coded
-    site : where, coded
+    site : where, coded; None where nobody knows
     flags : what to know about its numbers, coded
     """
 
@@ -87,7 +88,7 @@ class ReportedRegion:
     label: str
     category: Code
     finding: Code
-    site: Code
+    site: Code | None
     quantities: tuple[Quantity, ...]
     flags: tuple[Code, ...] = ()
 
@@ -135,7 +136,7 @@ def write_report(
             instance_number=1,
             manufacturer="gsigpu",
             is_complete=True,
-            series_description=title[:64],
+            series_description=long_string(title),
         )
         _complete(ds, segments)
         _add_numbers(ds, regions, segments)
@@ -157,7 +158,9 @@ def _group(region: ReportedRegion, segments: WrittenSegments) -> Any:
         ),
         finding_category=pydicom_code(region.category),
         finding_type=pydicom_code(region.finding),
-        finding_sites=[hd.sr.FindingSite(anatomic_location=pydicom_code(region.site))],
+        finding_sites=None
+        if region.site is None
+        else [hd.sr.FindingSite(anatomic_location=pydicom_code(region.site))],
     )
 
 

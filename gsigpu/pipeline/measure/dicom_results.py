@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
@@ -16,38 +15,13 @@ from gsigpu.maps.definitions import HU, HU_PER_KEV, MG_PER_ML, Code, Unit
 from gsigpu.maps.registry import HOUNSFIELD, IODINE_CONCENTRATION, OWN_SCHEME
 from gsigpu.pictures import ANATOMY_WINDOW, REGION_COLOURS
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.region_codes import CODING, coding_of
 from gsigpu.regions.flags import is_automatic
 from gsigpu.regions.region_layout import MeasuredRegion
 from gsigpu.regions.region_mask import Spacing
 from gsigpu.regions.size import longest_axial_line
 from gsigpu.tables.measurement_table import MeasurementRow
 
-_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
-_ANATOMICAL = Code("123037004", "SCT", "Anatomical Structure")
-_LESION = Code("52988006", "SCT", "Lesion")
-_LIVER = Code("10200004", "SCT", "Liver")
-_AORTA = Code("15825003", "SCT", "Aorta")
-_TISSUE = Code("85756007", "SCT", "Tissue")
-_SPATIAL = Code("309825002", "SCT", "Spatial and Relational Concept")
-
-
-@dataclass(frozen=True, slots=True)
-class _Coding:
-    """What a region is. A core is the centre of a lesion, and no lesion."""
-
-    category: Code
-    kind: Code
-    modifiers: tuple[Code, ...] = ()
-
-
-_CODING = {
-    "lesion": _Coding(_ABNORMAL, _LESION),
-    "core": _Coding(_SPATIAL, Code("26216008", "SCT", "Central"), (_LESION,)),
-    "rim": _Coding(_SPATIAL, Code("57183005", "SCT", "Edge"), (_LESION,)),
-    "perilesional": _Coding(_TISSUE, Code("PERILESIONAL", OWN_SCHEME, "Tissue around a lesion")),
-    "parenchyma": _Coding(_TISSUE, Code("91772007", "SCT", "Parenchyma")),
-    "aorta": _Coding(_ANATOMICAL, _AORTA),
-}
 _DERIVATIONS = {
     "mean": Code("373098007", "SCT", "Mean"),
     "sd": Code("386136009", "SCT", "Standard Deviation"),
@@ -148,7 +122,7 @@ def write_dicom(
 
 
 def outlined_regions(measurement: Measurement) -> list[OutlinedRegion]:
-    """Lesions and their cores: what lies between is the rim. Wider regions would cover the image with lines."""
+    """Lesions and their cores: what lies between is the rim; and what the user named. Wider regions would cover the image with lines."""
     lesions = [
         OutlinedRegion(
             mask=laid_out.lesion.mask,
@@ -163,12 +137,19 @@ def outlined_regions(measurement: Measurement) -> list[OutlinedRegion]:
         for region in measurement.layout.regions
         if region.region == "core"
     ]
-    return [*lesions, *cores]
+    named = [
+        OutlinedRegion(
+            mask=region.mask, layer="REGION", colour=REGION_COLOURS["liver"], label=region.region
+        )
+        for region in measurement.layout.regions
+        if not region.lesion_id and region.region not in CODING
+    ]
+    return [*lesions, *cores, *named]
 
 
 def _segment(region: MeasuredRegion) -> Segment:
     """A region as what it is: whoever counts lesions by their code must find each of them once."""
-    coding = _CODING[region.region]
+    coding = coding_of(region.region)
     label = region.region
     if region.lesion_id:
         label = f"lesion {region.lesion_id} {region.region}".removesuffix(" lesion")
@@ -178,8 +159,8 @@ def _segment(region: MeasuredRegion) -> Segment:
         category=coding.category,
         kind=coding.kind,
         kind_modifiers=coding.modifiers,
-        colour=REGION_COLOURS[region.region],
-        anatomy=_AORTA if region.region == "aorta" else _LIVER,
+        colour=REGION_COLOURS.get(region.region),
+        anatomy=coding.anatomy,
         drawn_by=", ".join(flag.partition(":")[2] for flag in region.flags if is_automatic(flag)),
     )
 

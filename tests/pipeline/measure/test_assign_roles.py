@@ -169,7 +169,8 @@ def test_a_word_within_another_name_says_nothing_of_the_whole(name):
         (("SCT:49755003", "SCT:52988006", "SCT:10200004"), "lesion"),
         (("SCT:49755003", "SCT:52988006"), "lesion"),
         (("SCT:49755003", "SCT:52988006", "SCT:39607008"), None),  # in the lung
-        (("SCT:123037004", "SCT:78961009"), "ignore"),  # the spleen
+        (("SCT:123037004", "SCT:78961009"), "ignore"),  # the spleen, as dcmqi writes it
+        (("SCT:91723000", "SCT:78961009"), "ignore"),  # and as the standard does
         (("SCT:85756007", "SCT:85756007"), None),  # Slicer's default: tissue
         ((), None),
     ],

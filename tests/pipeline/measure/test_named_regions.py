@@ -1,14 +1,19 @@
 """Regions that a user names, with and without lesions."""
 
 import json
+import subprocess
 
+import highdicom
 import nibabel
 import numpy as np
 import pytest
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 from typer.testing import CliRunner
 
 import gsigpu
 from gsigpu.cli.app import app
+from gsigpu.pipeline.measure.region_codes import _ORGANS, CODING, coding_of
 from gsigpu.tables.measurement_table import read_table
 
 SETTINGS = gsigpu.PhantomSettings(
@@ -19,7 +24,6 @@ SETTINGS = gsigpu.PhantomSettings(
 LINES = [
     "--region 'spleen' names no region and file; write --region spleen=FILE",
     "a region cannot be called 'aorta': the name is taken or empty; write another name",
-    "regions of --region have no code for SEG and SR; leave --dicom out, or --region",
 ]
 
 
@@ -69,10 +73,74 @@ def test_what_cannot_be_a_region(truth, tmp_path):
     assert str(run(truth, out, "--region", "spleen").exception) == LINES[0]
     named = f"aorta={truth.aorta_mask}"
     assert str(run(truth, out, "--region", named).exception) == LINES[1]
-    spleen = f"spleen={truth.aorta_mask}"
-    assert str(run(truth, out, "--region", spleen, "--dicom").exception) == LINES[2]
     assert list(tmp_path.iterdir()) == []
-    assert run(truth, out, "--region", spleen).exit_code == 0
+    assert run(truth, out, "--region", f"spleen={truth.aorta_mask}").exit_code == 0
+
+
+NAMES = (
+    "Left_kidney",
+    "spleen",
+    "Größe 肝 a\\b",
+    "a name that is much longer than what a label may hold, " + 30 * "x",
+)
+
+
+@pytest.fixture(scope="module")
+def written(truth, tmp_path_factory):
+    """SEG, SR and presentation state of regions with names alone."""
+    out = tmp_path_factory.mktemp("dicom") / "m.csv"
+    words = [word for name in NAMES for word in ("--region", f"{name}={truth.aorta_mask}")]
+    done = run(truth, out, *words, "--dicom")
+    assert done.exit_code == 0, done.output
+    return out.parent
+
+
+def test_named_regions_in_dicom_say_what_they_are(written):
+    """Read by highdicom: an organ has its code, another name a code of this program whose meaning is the name."""
+    seg = highdicom.seg.segread(written / "m.seg.dcm")
+    left, spleen, own, long = (seg.get_segment_description(number) for number in (1, 2, 3, 4))
+    assert left.segmented_property_type == codes.SCT.Kidney
+    (side,) = left.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence
+    assert (side.CodeValue, side.CodingSchemeDesignator) == (codes.SCT.Left.value, "SCT")
+    assert spleen.segmented_property_type == codes.SCT.Spleen
+    assert spleen.segmented_property_category == codes.SCT.AnatomicalStructure
+    assert own.segmented_property_category == codes.SCT.SpatialAndRelationalConcept
+    assert own.segmented_property_type.scheme_designator == "99GSIGPU"
+    assert own.segmented_property_type.meaning == "Größe 肝 a/b"
+    assert not hasattr(own, "AnatomicRegionSequence")
+    assert long.segmented_property_type != own.segmented_property_type
+    counts = seg.get_volume().array.sum(axis=(0, 1, 2))
+    assert set(counts) == {counts[0]} != {0}
+    report = highdicom.sr.srread(written / "m.sr.dcm")
+    groups = report.content.get_volumetric_roi_measurement_groups()
+    assert [group.finding_type for group in groups[:2]] == [codes.SCT.Kidney, codes.SCT.Spleen]
+    assert groups[0].tracking_identifier == "Left_kidney"
+    table = read_table(written / "m.csv")
+    mean = table[(table.region == "spleen") & (table.parameter == "iodine") & (table.statistic == "mean")].value.item()  # fmt: skip
+    values = [float(item.value) for item in groups[1].get_measurements()]
+    assert any(value == pytest.approx(mean, rel=1e-6) for value in values)
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("kind", ["seg", "sr", "pr"])
+def test_named_regions_in_dicom_follow_the_standard(written, kind):
+    done = subprocess.run(
+        ["dciodvfy", "-new", written / f"m.{kind}.dcm"], capture_output=True, text=True, check=False
+    )
+    assert not [line for line in done.stderr.splitlines() if line.startswith("Error")], done.stderr
+
+
+def test_codes_of_organs_are_those_of_the_standard():
+    """Against pydicom's dictionary of PS3.16."""
+    known = {
+        (code.value, code.meaning)
+        for word in dir(codes.SCT)
+        if isinstance(code := getattr(codes.SCT, word), Code)
+    }
+    assert {(value, meaning) for value, meaning, _ in _ORGANS} <= known
+    categories = {getattr(codes.cid7150, word).value for word in codes.cid7150.dir()}
+    used = [*CODING.values(), coding_of("spleen"), coding_of("another")]
+    assert {coding.category.value for coding in used} <= categories
 
 
 def test_without_any_mask(truth, tmp_path):
