@@ -98,17 +98,17 @@ def written(truth, tmp_path_factory):
 def test_named_regions_in_dicom_say_what_they_are(written):
     """Read by highdicom: an organ has its code, another name a code of this program whose meaning is the name."""
     seg = highdicom.seg.segread(written / "m.seg.dcm")
-    left, spleen, own, long = (seg.get_segment_description(number) for number in (1, 2, 3, 4))
+    left, spleen, unknown, long = (seg.get_segment_description(number) for number in (1, 2, 3, 4))
     assert left.segmented_property_type == codes.SCT.Kidney
     (side,) = left.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence
     assert (side.CodeValue, side.CodingSchemeDesignator) == (codes.SCT.Left.value, "SCT")
     assert spleen.segmented_property_type == codes.SCT.Spleen
     assert spleen.segmented_property_category == codes.SCT.AnatomicalStructure
-    assert own.segmented_property_category == codes.SCT.SpatialAndRelationalConcept
-    assert own.segmented_property_type.scheme_designator == "99GSIGPU"
-    assert own.segmented_property_type.meaning == "Größe 肝 a/b"
-    assert not hasattr(own, "AnatomicRegionSequence")
-    assert long.segmented_property_type != own.segmented_property_type
+    assert unknown.segmented_property_category == codes.SCT.SpatialAndRelationalConcept
+    assert unknown.segmented_property_type.scheme_designator == "99GSIGPU"
+    assert unknown.segmented_property_type.meaning == "Größe 肝 a/b"
+    assert not hasattr(unknown, "AnatomicRegionSequence")
+    assert long.segmented_property_type != unknown.segmented_property_type
     counts = seg.get_volume().array.sum(axis=(0, 1, 2))
     assert set(counts) == {counts[0]} != {0}
     report = highdicom.sr.srread(written / "m.sr.dcm")
