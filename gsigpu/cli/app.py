@@ -29,6 +29,7 @@ from gsigpu.cli.failures import (
 from gsigpu.cli.lazy_commands import Entry, LazyGroup
 from gsigpu.cli.messages import Tone, fail, note, speak, warn
 from gsigpu.cli.once import decided
+from gsigpu.cli.waiting import LINE
 from gsigpu.errors import GsigpuError, GsigpuWarning
 from gsigpu.optional_packages import named_where_absent
 from gsigpu.version import __version__
@@ -135,14 +136,15 @@ def run(*, was_interrupted: Callable[[], bool] = lambda: False) -> None:
     warnings.showwarning = _show_warning
     words = sys.argv[1:]
     debug = any(word in _DEBUG for word in words)
-    speak(
-        Tone(
-            quiet=any(word in _QUIET for word in words),
-            verbose=any(word in _VERBOSE for word in words),
-            as_json="--json" in words,
-        )
-    )
+    quiet = any(word in _QUIET for word in words)
+    verbose = any(word in _VERBOSE for word in words)
+    speak(Tone(quiet=quiet, verbose=verbose, as_json="--json" in words))
     sys.argv[1:] = [word for word in words if word not in (*_QUIET, *_VERBOSE, *_DEBUG)]
+    with LINE.watching(quiet=quiet):
+        _run_or_fail(words, debug=debug, was_interrupted=was_interrupted)
+
+
+def _run_or_fail(words: Sequence[str], *, debug: bool, was_interrupted: Callable[[], bool]) -> None:
     try:
         with named_where_absent(" ".join(["gsigpu", *commands_of(words)])):
             if not tell_completion(sys.argv[1:]):

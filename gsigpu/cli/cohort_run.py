@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gsigpu.cli import mask_options, measure_options, options
+from gsigpu.cli.cohort_run_view import live_view
 from gsigpu.cli.cohort_run_words import summary, tell_plan, what_is_wrong
-from gsigpu.cli.messages import fail, tone, warn
+from gsigpu.cli.messages import fail, warn
 from gsigpu.cli.options import given_options
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.cohort_run.cohort_result import CohortResult
-    from gsigpu.pipeline.cohort_run.run_state import RunState
 
-_SHOWN_RUNNING = 8
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -178,19 +174,19 @@ def cohort_run(
         list[str], options.list_option("--maps", text="Also write these maps of every row")
     ],
     map_format: Annotated[
-        str,
+        options.Format,
         typer.Option(
             "--map-format",
-            help="nifti, nii.gz, nrrd; or ct, pm, rgb, which carry the patient's identity as a PACS needs it.",
+            help="ct, pm and rgb carry the patient's identity, as a PACS needs it.",
         ),
-    ] = "nifti",
+    ] = options.Format.nifti,
     backend: Annotated[
-        str,
+        options.Backend,
         typer.Option(
             "--backend",
-            help="For maps and measurement: auto (the GPU with --maps, where one is usable), cpu or gpu.",
+            help="For maps and measurement; auto takes the GPU with --maps, where one is usable.",
         ),
-    ] = "auto",
+    ] = options.Backend.auto,
     pictures: Annotated[
         bool,
         typer.Option(
@@ -264,7 +260,7 @@ def cohort_run(
             statistics=statistics,
         ),
         maps=tuple(maps),
-        map_format=map_format,
+        map_format=map_format.value,
         pictures=pictures,
         review=review,
         study_pages=study_pages,
@@ -292,7 +288,7 @@ def cohort_run(
         memory_limit=_bytes(memory_limit),
         retry_failed=retry_failed,
         by_content=content,
-        backend=backend,  # type: ignore[arg-type]  # checked by choose
+        backend=backend.value,
         skip_missing=skip_missing,
         change_settings=change_settings,
         prune=prune,
@@ -329,7 +325,7 @@ def cohort_run(
 def _run(manifest: Path, out: Path, request: dict[str, Any]) -> CohortResult:
     from gsigpu.pipeline.cohort_run.run_cohort import run_cohort
 
-    with _view() as watch:
+    with live_view() as watch:
         return run_cohort(manifest, out, watch=watch, **request)
 
 
@@ -345,38 +341,6 @@ def _shard(text: str) -> tuple[int, int] | None:
     if match is None:
         raise SettingsError(f"--shard {text!r} is none", remedy="write --shard 1/8 to --shard 8/8")
     return int(match[1]), int(match[2])
-
-
-@contextmanager
-def _view() -> Iterator[Callable[[RunState], None]]:
-    """A live view on stderr where that is a terminal, silence elsewhere."""
-    from rich.console import Console, Group
-    from rich.live import Live
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.text import Text
-
-    from gsigpu.pipeline.cohort_run.run_state import clock, progress_line
-
-    if tone().quiet or not sys.stderr.isatty():
-        yield lambda _state: None
-        return
-    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn())
-    bars = Progress(*columns)
-    bar = bars.add_task("rows", total=None)
-    checking = Text("checking the manifest and its files")  # until the first row begins
-    with Live(checking, console=Console(stderr=True), transient=True, auto_refresh=False) as live:
-        live.refresh()
-
-        def show(state: RunState) -> None:
-            bars.update(bar, completed=state.n_settled, total=state.n_rows)
-            status = state.as_dict("running")
-            running = [
-                Text(f"  {entry['row']}  {entry['stage']}  {clock(entry['seconds'])}", style="dim")
-                for entry in status["running"][:_SHOWN_RUNNING]
-            ]
-            live.update(Group(bars, Text(progress_line(status)), *running), refresh=True)
-
-        yield show
 
 
 def _bytes(text: str) -> int:

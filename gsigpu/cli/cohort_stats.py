@@ -206,10 +206,11 @@ def cohort_stats(
         fail(error.each())
         return
     warn(statistics.warnings)
-    typer.echo(json.dumps(_as_dict(statistics), indent=2) if as_json else summary(statistics))
+    typer.echo(json.dumps(as_record(statistics), indent=2) if as_json else summary(statistics))
 
 
-def _as_dict(statistics: CohortStatistics) -> dict[str, object]:
+def as_record(statistics: CohortStatistics) -> dict[str, object]:
+    """What was compared, for `--json`."""
     frames = statistics.results.frames.named()
     observations = statistics.observations
     return {

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from time import perf_counter
 
 from gsigpu.cli import messages
+from gsigpu.cli.waiting import LINE
 from gsigpu.errors import SettingsError
 
 # Stages that several commands have.
@@ -51,6 +52,7 @@ class TerminalWatcher:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(title, total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)
+        LINE.stage_ended(title)
         messages.step(f"{title}: {perf_counter() - begun:.1f} s")
 
 

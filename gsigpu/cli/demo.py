@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gsigpu.cli import options
 from gsigpu.cli.cohort_run_words import summary as ran
+from gsigpu.cli.cohort_stats import as_record as statistics_record
 from gsigpu.cli.cohort_stats import summary as compared
 from gsigpu.cli.console import TerminalWatcher, entry, table
 from gsigpu.cli.map_command import summary
+from gsigpu.cli.measure_words import as_record
 from gsigpu.cli.measure_words import summary as measured
 from gsigpu.cli.messages import warn
 from gsigpu.optional_packages import require_extra
 
 if TYPE_CHECKING:
     from gsigpu.pipeline.demo.demo_cohort import CohortDemo
+    from gsigpu.pipeline.demo.demo_study import DemoResult
     from gsigpu.pipeline.demo.demo_truth import TruthComparison
 
 
@@ -29,6 +35,7 @@ def demo(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier demo.")
     ] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run the whole flow on synthetic data: a study scanned, mapped and measured, then a cohort to its report.
 
@@ -51,7 +58,10 @@ def demo(
         }
     )
     result = run_demo(out, overwrite=overwrite, watcher=watcher)
-    warn(result.maps.warnings)
+    warn([*result.maps.warnings, *result.cohort.statistics.warnings])
+    if as_json:
+        typer.echo(json.dumps(_as_dict(result, out), indent=2))
+        return
     for line in result.lines:
         label, _, text = line.partition(" ")
         typer.echo(entry(label, text.strip()))
@@ -62,6 +72,23 @@ def demo(
     typer.echo(f"\npicture  {result.picture}\n")
     typer.echo(measured(result.measurement, [result.table]))
     _tell_cohort(result.cohort, out)
+
+
+def _as_dict(result: DemoResult, out: Path) -> dict[str, Any]:
+    return {
+        "out": str(out),
+        "study": {
+            "maps": result.maps.as_dict(),
+            "beside_truth": [asdict(comparison) for comparison in result.regions],
+            "picture": str(result.picture),
+            "measurement": as_record(result.measurement, [result.table]),
+        },
+        "cohort": {
+            "run": {**result.cohort.run.as_dict(), "out": str(out / "run")},
+            "beside_truth": [asdict(comparison) for comparison in result.cohort.groups],
+            "statistics": statistics_record(result.cohort.statistics),
+        },
+    }
 
 
 def _beside_truth(name: str, counted: str, comparisons: Sequence[TruthComparison]) -> str:
@@ -88,5 +115,4 @@ def _tell_cohort(result: CohortDemo, out: Path) -> None:
     typer.echo("")
     typer.echo(_beside_truth("rim in PVP", "lesions", result.groups))
     typer.echo("")
-    warn(result.statistics.warnings)
     typer.echo(compared(result.statistics))

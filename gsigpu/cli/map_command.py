@@ -27,17 +27,6 @@ if TYPE_CHECKING:
 Compression = StrEnum("Compression", {name: name for name in COMPRESSIONS})  # type: ignore[misc]
 
 
-class Format(StrEnum):
-    """--format."""
-
-    ct = "ct"
-    pm = "pm"
-    nifti = "nifti"
-    nii_gz = "nii.gz"
-    nrrd = "nrrd"
-    rgb = "rgb"
-
-
 @spread("masks", MaskOptions)
 def map_command(
     folders: several_studies.StudiesOrVolumes = None,
@@ -64,12 +53,12 @@ def map_command(
     series: options.SeriesChoice,
     energies: options.Energies,
     output_format: Annotated[
-        Format,
+        options.Format,
         typer.Option(
             "--format",
             help="ct: CT series; pm: Parametric Map; nii.gz: NIfTI, compressed; rgb: colour overlay as secondary capture.",
         ),
-    ] = Format.ct,
+    ] = options.Format.ct,
     masks: MaskOptions,
     outside: Annotated[
         options.Outside | None,

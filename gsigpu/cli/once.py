@@ -7,11 +7,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from gsigpu.cli.failures import ParserError
 from gsigpu.cli.option_groups import grouped
 from gsigpu.errors import SettingsError
+
+_ParsersFormatter: Any = (
+    typer.Context.formatter_class
+)  # a class of typer's own that is public by this name alone
 
 
 def decided(switch: Any) -> Any:
@@ -25,8 +30,39 @@ def decided(switch: Any) -> Any:
     return switch
 
 
+class _Formatter(_ParsersFormatter):  # type: ignore[misc]  # of any type, as all of the parser is
+    """Wraps between words alone: an option, a name and an example can be copied out of a help."""
+
+    _KEPT = str.maketrans("-", "\u2011")  # where the parser's wrapping does not break a line
+    _HYPHEN = str.maketrans("\u2011", "-")
+
+    def write(self, string: str) -> None:
+        """Into the help."""
+        super().write(string.translate(self._HYPHEN))
+
+    def write_text(self, text: str) -> None:
+        """Paragraphs."""
+        super().write_text(text.translate(self._KEPT))
+
+    def write_dl(self, rows: Any, *limits: int, **named: int) -> None:
+        """Options and what they do."""
+        kept = [(name, text.translate(self._KEPT)) for name, text in rows]
+        super().write_dl(kept, *limits, **named)
+
+
+def _help(command: Any, ctx: Any) -> str:
+    formatter = _Formatter(width=ctx.terminal_width, max_width=ctx.max_content_width)
+    command.format_help(ctx, formatter)
+    text: str = formatter.getvalue()
+    return text.rstrip("\n")
+
+
 class QuickGroup(TyperGroup):
     """A group of commands whose `--help` is a switch that is off."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Its text."""
+        return _help(self, ctx)
 
     def get_help_option(self, ctx: Any) -> Any:
         """Of the group."""
@@ -39,6 +75,15 @@ class OnceCommand(TyperCommand):
     def get_help_option(self, ctx: Any) -> Any:
         """Of the command."""
         return decided(super().get_help_option(ctx))
+
+    def get_help(self, ctx: Any) -> str:
+        """Its text."""
+        return _help(self, ctx)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line: an argument that is repeated says so once."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece.strip("{}").replace("...]...", "...]") for piece in pieces]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the options into the help."""

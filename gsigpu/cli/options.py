@@ -37,7 +37,7 @@ def list_option(
         *names,
         metavar=metavar,
         help=f"{text.rstrip('.')}; by comma, or repeated."
-        + (f"  [default: {default}]" if default else ""),
+        + (f"  [default: {', '.join(split_list(default))}]" if default else ""),
         default_factory=lambda: split_list(default),
         show_default=False,
         callback=lambda texts: _split(names[0], texts),
@@ -118,6 +118,17 @@ class Outside(StrEnum):
 
     blank = "blank"
     keep = "keep"
+
+
+class Format(StrEnum):
+    """--format and --map-format."""
+
+    ct = "ct"
+    pm = "pm"
+    nifti = "nifti"
+    nii_gz = "nii.gz"
+    nrrd = "nrrd"
+    rgb = "rgb"
 
 
 class Backend(StrEnum):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gsigpu.choices import EXTRAS, LAYOUTS, PHASES, PRIMARIES, TRANSFER_SYNTAXES, VENDORS
+from gsigpu.cli import options
 from gsigpu.cli.console import TerminalWatcher, split_list, split_numbers, split_pairs
 from gsigpu.errors import InputError, SettingsError
 
@@ -46,7 +49,7 @@ def phantom(
     ] = "3,1.5,1.5",
     energies: Annotated[
         str, typer.Option("--energies", metavar="KEV,KEV", help="Monoenergetic series to write.")
-    ] = ",".join(map(str, range(40, 141, 10))),
+    ] = ", ".join(map(str, range(40, 141, 10))),
     phases: Annotated[
         str, typer.Option("--phases", help=f"Some of {', '.join(PHASES)}.")
     ] = "AP,PVP",
@@ -84,7 +87,7 @@ def phantom(
     ] = False,
     extras: Annotated[
         str, typer.Option("--extras", help=f"Some of {', '.join(EXTRAS)}.")
-    ] = ",".join(EXTRAS[:-1]),
+    ] = ", ".join(EXTRAS[:-1]),
     shuffle_names: Annotated[
         bool, typer.Option("--shuffle-names", help="File names without order or extension.")
     ] = False,
@@ -116,6 +119,7 @@ def phantom(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a phantom that is there.")
     ] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write a synthetic spectral study of the liver, its masks, and the truth; or a whole cohort.
 
@@ -124,13 +128,14 @@ def phantom(
     from gsigpu.phantom import PhantomSettings, write_phantom
 
     if anatomy is not None:
-        _from_ct(
+        record, lines = _from_ct(
             anatomy,
             out,
             disc or [],
             tuple(split_numbers(energies, "--energies")),
             overwrite=overwrite,
         )
+        _tell(record, lines, as_json=as_json)
         return
     if disc:
         raise SettingsError("--disc needs a real CT", remedy="add --anatomy DIR")
@@ -154,13 +159,28 @@ def phantom(
         shuffle_names=shuffle_names,
     )
     if cohort:
-        _cohort(out, cohort, settings, _given(context), overwrite=overwrite)
+        record, lines = _cohort(out, cohort, settings, _given(context), overwrite=overwrite)
+        _tell(record, lines, as_json=as_json)
         return
     with TerminalWatcher({"phantom": "writing slices"}).stage("phantom") as progress:
         truth = write_phantom(out, settings, overwrite=overwrite, progress=progress)
-    typer.echo(f"{truth.dicom_folder}  the study, as a PACS exports it")
-    typer.echo(f"{truth.lesion_mask.parent}  masks: lesions, liver, vessels, aorta")
-    typer.echo(f"{out / 'truth.json'}  what measuring must find")
+    masks, truth_file = truth.lesion_mask.parent, out / "truth.json"
+    lines = [
+        f"{truth.dicom_folder}  the study, as a PACS exports it",
+        f"{masks}  masks: lesions, liver, vessels, aorta",
+        f"{truth_file}  what measuring must find",
+    ]
+    record = _record(out, dicom=truth.dicom_folder, masks=masks, truth_file=truth_file)
+    _tell({**record, "truth": truth.as_dict()}, lines, as_json=as_json)
+
+
+def _record(out: Path, **written: Path) -> dict[str, Any]:
+    """What was written where, for `--json`."""
+    return {"out": str(out), **{name: str(path) for name, path in written.items()}}
+
+
+def _tell(record: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
+    typer.echo(json.dumps(record, indent=2) if as_json else "\n".join(lines))
 
 
 def _given(context: typer.Context) -> set[str]:
@@ -175,7 +195,7 @@ def _given(context: typer.Context) -> set[str]:
 
 def _cohort(
     out: Path, cohort: str, settings: PhantomSettings, given: set[str], *, overwrite: bool
-) -> None:
+) -> tuple[dict[str, Any], list[str]]:
     """Studies of many patients; what the command line says of a study holds for each."""
     from gsigpu.phantom import PhantomCohortSettings, write_phantom_cohort
 
@@ -191,8 +211,17 @@ def _cohort(
     with TerminalWatcher({"phantom": "writing studies"}).stage("phantom") as progress:
         written = write_phantom_cohort(out, whole, overwrite=overwrite, progress=progress)
     n_lesions = sum(len(truth.lesions) for truth in written.truths)
-    typer.echo(f"{written.manifest}  {len(written.truths)} patients, {n_lesions} lesions")
-    typer.echo(f"{out / 'studies'}  a study of each, with masks and truth")
+    studies, truth_file = out / "studies", out / "truth.csv"
+    record = {
+        **_record(out, manifest=written.manifest, studies=studies, truth_file=truth_file),
+        "n_patients": len(written.truths),
+        "n_lesions": n_lesions,
+        "settings": asdict(whole),
+    }
+    return record, [
+        f"{written.manifest}  {len(written.truths)} patients, {n_lesions} lesions",
+        f"{studies}  a study of each, with masks and truth",
+    ]
 
 
 def _whole(text: str) -> tuple[int, ...]:
@@ -206,7 +235,7 @@ def _whole(text: str) -> tuple[int, ...]:
 
 def _from_ct(
     anatomy: Path, out: Path, discs: list[str], energies_kev: tuple[float, ...], *, overwrite: bool
-) -> None:
+) -> tuple[dict[str, Any], list[str]]:
     """A spectral study on the slices of a real CT."""
     from gsigpu.dicom.study.read_study import read_study
     from gsigpu.phantom.from_ct import IodineRegion, disc_mask, write_spectral_from_ct
@@ -236,8 +265,12 @@ def _from_ct(
         energies_kev=energies_kev,
         overwrite=overwrite,
     )
-    typer.echo(f"{truth.dicom_folder}  the study")
-    typer.echo(f"{out / 'truth.json'}  what measuring must find")
+    truth_file = out / "truth.json"
+    record = _record(out, dicom=truth.dicom_folder, truth_file=truth_file)
+    return {**record, "truth": json.loads(truth_file.read_text("utf-8"))}, [
+        f"{truth.dicom_folder}  the study",
+        f"{truth_file}  what measuring must find",
+    ]
 
 
 def _three(text: str, option: str) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from gsigpu.cli.mask_options import MaskOptions
 from gsigpu.cli.messages import fail, warn
 from gsigpu.cli.spread import spread
 from gsigpu.cli.study_places import StudyPlace
+from gsigpu.cli.waiting import LINE
 from gsigpu.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def review_command(
         outcome = reviewed(studies.only, page)
         several_studies.tell(replace(outcome, failures=()), as_json=as_json)
         if serve:
-            serve_page(page, tell=typer.echo)
+            with LINE.held():
+                serve_page(page, tell=typer.echo)
     if outcome.failures:
         fail(outcome.failures)
 

@@ -14,6 +14,7 @@ import typer
 
 from gsigpu.cli.failures import FailureOf
 from gsigpu.cli.messages import fail, note
+from gsigpu.cli.waiting import LINE
 from gsigpu.errors import GsigpuError, SettingsError
 
 StudiesOrVolumes = Annotated[
@@ -93,7 +94,8 @@ def given_studies(words: Sequence[Path] | None) -> GivenStudies:
         if str(path) != _LIST:
             studies.append(path)
             continue
-        lines = [line.rstrip("\r\n") for line in sys.stdin]
+        with LINE.held():
+            lines = [line.rstrip("\r\n") for line in sys.stdin]
         listed = [Path(line) for line in lines if line.strip()]
         if not listed:
             raise SettingsError(

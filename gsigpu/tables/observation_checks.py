@@ -155,24 +155,37 @@ def several_spellings(labels: pd.Series) -> Iterator[pd.Series]:
         yield spellings
 
 
+def not_there(name: str, requested: Sequence[str], there: Sequence[str]) -> Iterator[Problem]:
+    """The problem that some of the labels that are asked for are not in a column of the table."""
+    there = [label for label in there if label]
+    absent = [label for label in requested if label not in there]
+    if absent:
+        known = ", ".join(sorted(there)[:20]) or "none"
+        named = ", ".join(map(repr, absent))
+        yield Problem(f"no {name} {named} in the table", f"it has {known}")
+
+
+def unknown_groups(
+    groups: Sequence[str], there: Sequence[str], *, can_drop: bool
+) -> Iterator[Problem]:
+    """The problem that --groups leaves out groups of the table.
+
+    can_drop : whether --drop-other-groups works on this table
+    """
+    others = [group for group in there if group not in ("", *groups)]
+    if groups and others:
+        drop = ", or add --drop-other-groups" if can_drop else ", or take its rows out"
+        yield Problem(f"unknown group {', '.join(map(repr, others))}", f"name it in --groups{drop}")
+
+
 def _unknown(
     cells: pd.DataFrame, chosen: pd.DataFrame, requested: Mapping[str, Sequence[str]]
 ) -> Iterator[Problem | str]:
     """What was requested and is not there, and groups that are there and were not named."""
     for name, values in requested.items():
-        there = [value for value in cells[name].unique().tolist() if value]
-        absent = [value for value in values if value not in there]
-        if absent:
-            known = ", ".join(sorted(there)[:20]) or "none"
-            named = ", ".join(repr(value) for value in absent)
-            yield Problem(f"no {name} {named} in the table", f"it has {known}")
+        yield from not_there(name, values, cells[name].unique().tolist())
     groups = requested.get("group", ())
-    if groups:
-        others = [group for group in cells["group"].unique().tolist() if group not in ("", *groups)]
-        if others:
-            named = ", ".join(repr(group) for group in others)
-            remedy = "name it in --groups, or add --drop-other-groups"
-            yield Problem(f"unknown group {named}", remedy)
+    yield from unknown_groups(groups, cells["group"].unique().tolist(), can_drop=True)
     if len(set(groups)) < len(groups):
         yield Problem(f"--groups names a group twice, {', '.join(groups)}", "name each once")
     present = {group for group in chosen["group"].unique().tolist() if group}

@@ -13,7 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gsigpu.tables.observation_checks import TableProblems
+from gsigpu.tables.observation_checks import (
+    Problem,
+    TableProblems,
+    not_there,
+    unknown_groups,
+)
 from gsigpu.tables.raw_table import RawTable, column_names, read_raw
 
 REQUIRED = ("group", "n", "mean", "sd")
@@ -70,7 +75,7 @@ def read_summary(path: Path, groups: tuple[str, ...] = ()) -> Summary:
     )
 
 
-def _problems(raw: RawTable, groups: tuple[str, ...]) -> Iterator[str]:
+def _problems(raw: RawTable, groups: tuple[str, ...]) -> Iterator[Problem | str]:
     cells = raw.cells
     if cells.empty:
         yield "no row"
@@ -97,12 +102,7 @@ def _problems(raw: RawTable, groups: tuple[str, ...]) -> Iterator[str]:
         what = " ".join(str(twice[name][row]) for name in (*labels, "group"))
         yield f"row {row}: {what} is there already"
     there = list(dict.fromkeys(cells["group"]))
-    for group in groups:
-        if group not in there:
-            yield f"no group {group!r}; the table has {', '.join(there)}"
-    if groups:
-        for group in there:
-            if group not in groups:
-                yield f"unknown group {group!r}: name it in --groups"
+    yield from not_there("group", groups, there)
+    yield from unknown_groups(groups, there, can_drop=False)
     if len(there) < 2:
         yield "one group only, two are needed for a comparison"

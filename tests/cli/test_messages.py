@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -152,3 +153,86 @@ def test_an_option_of_other_commands_names_them(monkeypatch, capsys):
     error = json.loads(err)["error"]
     assert (code, error["code"]) == (2, "usage-error")
     assert error["remedy"] == "it is an option of gsigpu scan, gsigpu map, gsigpu measure"
+
+
+# What the words of a command line may be wrong in, and what is said of it: in our words, with what to write.
+NOT_UNDERSTOOD = {
+    "map s -o m --workers a": "--workers 'a' is no whole number; write --workers 2",
+    "map s -o m --workers 0": "--workers '0' is below 1; write --workers 1, or more",
+    "map s -o m --format bmp": "--format 'bmp' is none of its values; use ct, pm, nifti, nii.gz, nrrd or rgb",
+    "map s -o": "option '-o' requires an argument; write -o OUT",
+    "map s -o m --dicom=3": "option '--dicom' does not take a value; write --dicom alone",
+    "map s": "missing option '-o' / '--out'; add -o OUT",
+    "map s -o m --frmat ct": "no such option: --frmat; use --format or --maps or --mask; gsigpu map --help names all",
+    "phantom p --rim wide": "--rim 'wide' is no number; write --rim 3",
+    "phantom p --lesions -1": "--lesions '-1' is below 0; write --lesions 0, or more",
+    "measure s -o t.csv --haematocrit x": "--haematocrit 'x' is no number; write --haematocrit 0.5",
+    "cohort run -o c": "missing argument 'MANIFEST'; name MANIFEST",
+    "cohort run m.csv -o c --backend tpu": "--backend 'tpu' is none of its values; use auto, cpu or gpu",
+    "cohort run m.csv -o c --timeout 0": "--timeout '0' is below 0.1; write --timeout 0.1, or more",
+    "info once more": "'once more' is more than it takes; gsigpu info --help tells what it takes",
+}
+
+
+@pytest.mark.parametrize("words", NOT_UNDERSTOOD)
+def test_words_that_are_not_understood_are_told_in_ours(words, monkeypatch, capsys):
+    command = " ".join(words.split()[: 2 if words.startswith("cohort") else 1])
+    code, out, err = called(monkeypatch, capsys, *words.split())
+    assert (code, out) == (2, "")
+    assert err == f"gsigpu: error: gsigpu {command}: {NOT_UNDERSTOOD[words]}\n"
+
+
+def test_no_option_of_one_value_is_refused_in_the_parsers_words(monkeypatch, capsys):
+    """Every option of every command that takes a number or one of few values, given a word that is neither."""
+    tried = 0
+    for words, command in parsers():
+        required = [
+            word
+            for p in command.params
+            if p.required
+            for word in ([p.opts[0], "x"] if p.param_type_name == "option" else ["x"])
+        ]
+        for option in command.params:
+            annotation = getattr(option.type_descriptor, "annotation", None)
+            is_limited = annotation in (int, float) or hasattr(annotation, "__members__")
+            if option.param_type_name != "option" or option.is_flag or not is_limited:
+                continue
+            tried += 1
+            name = max(option.opts, key=len)
+            code, _, err = called(monkeypatch, capsys, *words, *required, name, "x y")
+            assert (code, err.count("\n")) == (2, 1), name
+            assert f"{name} 'x y' is no" in err
+            assert re.search(rf"; (write {name} |use ).+\n", err), err
+    assert tried > 20
+
+
+def parsers(group=None, above=()):
+    """Every command with its parser."""
+    for name, command in (group or typer.main.get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from parsers(command, (*above, name))
+        else:
+            yield (*above, name), command
+
+
+def test_a_phantom_is_told_to_a_program(tmp_path, monkeypatch, capsys):
+    """Where everything is, and what is true of it: the same as truth.json holds."""
+    out = tmp_path / "p"
+    code, printed, err = called(monkeypatch, capsys, "phantom", out, *SMALL, "--json")
+    record = json.loads(printed)
+    assert (code, err) == (0, "")
+    for name in ("out", "dicom", "masks", "truth_file"):
+        assert Path(record[name]).exists(), name
+    assert record["truth"] == json.loads((out / "truth.json").read_text("utf-8"))
+    assert record["truth"]["settings"]["shape"] == [4, 48, 64]
+
+
+def test_a_cohort_of_phantoms_is_told_to_a_program(tmp_path, monkeypatch, capsys):
+    small = ["--shape", "6,64,64", "--spacing", "12,6.4,6.4", "--diameter", "15,18", "--extras", "iodine"]  # fmt: skip
+    words = ["phantom", tmp_path / "c", "--cohort", "1,0,0,0,0", *small, "--phases", "PVP", "--json"]  # fmt: skip
+    code, printed, _ = called(monkeypatch, capsys, *words)
+    record = json.loads(printed)
+    assert code == 0
+    assert (record["n_patients"], record["settings"]["n_patients"]) == (1, [1, 0, 0, 0, 0])
+    for name in ("out", "manifest", "studies", "truth_file"):
+        assert Path(record[name]).exists(), name

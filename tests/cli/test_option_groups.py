@@ -1,9 +1,11 @@
 """The help of a command with many options names them in groups, each option once."""
 
+import re
+
 import typer
 
 from gsigpu.cli.app import app
-from gsigpu.cli.option_groups import FEWEST_TO_GROUP, GROUPS, REST, group_of, grouped
+from gsigpu.cli.option_groups import FEWEST_TO_GROUP, GROUPS, OF_COMMAND, REST, group_of, grouped
 
 
 def commands(group, above=""):
@@ -22,6 +24,9 @@ def test_every_option_of_a_group_is_one_of_some_command():
         name for command in COMMANDS.values() for option in command.params for name in option.opts
     }
     assert {name for names in GROUPS.values() for name in names} <= known
+    for command, groups in OF_COMMAND.items():
+        has = {name for option in COMMANDS[command].params for name in option.opts}
+        assert {name for names in groups.values() for name in names} <= has, command
 
 
 def test_every_option_is_in_the_help_once():
@@ -34,7 +39,20 @@ def test_every_option_is_in_the_help_once():
 
 
 def test_commands_with_many_options_leave_none_without_a_group_but_help_itself():
-    for name in ("map", "measure", "review", "cohort run", "cohort stats"):
+    for name in ("map", "measure", "review", "phantom", "cohort run", "cohort stats"):
         options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
         assert len(options) >= FEWEST_TO_GROUP
-        assert {option.name for option in options if group_of(option) == REST} <= {"help"}, name
+        assert {option.name for option in options if group_of(option, name) == REST} <= {"help"}, (
+            name
+        )
+
+
+def test_no_help_has_a_word_of_python_or_a_word_cut_in_two():
+    """`--help` of every command in 80 columns: what stands in it can be copied."""
+    for name, command in COMMANDS.items():
+        context = typer.Context(command, info_name=name, terminal_width=80)
+        text = command.get_help(context)
+        assert not re.search(r"<(int|float|str|path|list)|x>=|x<=|\.\.\.\]\.\.\.", text), name
+        assert all(len(line) <= 80 for line in text.splitlines()), name
+        wide = typer.Context(command, info_name=name, terminal_width=500, max_content_width=500)
+        assert set(text.split()) == set(command.get_help(wide).split()), name

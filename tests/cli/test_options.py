@@ -48,7 +48,7 @@ def test_commas_and_repeats_are_the_same(words, expected):
 
 def test_help_shows_default_and_both_forms():
     text = " ".join(printed("--help").split())
-    assert "Maps; by comma, or repeated. [default: a,b]" in text
+    assert "Maps; by comma, or repeated. [default: a, b]" in text
 
 
 def test_what_is_no_number_is_refused_by_name():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -212,8 +213,11 @@ def _write_planes(
     # The headers are Python's work, the look at the labels NumPy's: side by side.
     with (
         beside(prepared.label_warnings) as label_warnings,
-        open_sink(output_format, folder, written, stack, compress=planned.compress) as sink,
+        ExitStack() as until_written,
     ):
+        sink = until_written.enter_context(
+            open_sink(output_format, folder, written, stack, compress=planned.compress)
+        )
         of_labels = label_warnings()
         into = (
             BlankOutside(sink, anatomy_step=planes[-1].step, with_anatomy=with_anatomy)
@@ -231,6 +235,8 @@ def _write_planes(
                 progress=progress,
                 companion=planned.companion,
             )
+        with watcher.stage("write"):  # a compressed volume is packed when its last slice is there
+            until_written.close()
     return sink, report, [*of_labels, *notes]
 
 

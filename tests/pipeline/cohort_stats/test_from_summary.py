@@ -6,6 +6,7 @@ from scipy.stats import f
 
 from gsigpu.pipeline.cohort_stats.write_statistics import cohort_stats
 from gsigpu.tables.observation_checks import TableProblems
+from gsigpu.tables.observations import Choice
 
 # PlantGrowth (Dobson 1983; R datasets), n, mean, SD: F(2, 27) = 4.846, p = .01591.
 PLANTS = pd.DataFrame(
@@ -62,3 +63,14 @@ def test_all_problems_of_a_summary_at_once(tmp_path):
     ):
         assert expected in problems
     assert not (tmp_path / "out").exists()
+
+
+def test_groups_of_a_summary_are_checked_in_the_words_of_a_table_of_lesions(tmp_path):
+    PLANTS.to_csv(tmp_path / "t.csv", index=False)
+    there = list(dict.fromkeys(PLANTS["group"]))
+    with pytest.raises(TableProblems) as caught:
+        cohort_stats(tmp_path / "t.csv", tmp_path / "out", choice=Choice(groups=(there[0], "weed")))
+    assert caught.value.problems == [
+        f"no group 'weed' in the table: it has {', '.join(sorted(there))}",
+        f"unknown group {', '.join(map(repr, there[1:]))}: name it in --groups, or take its rows out",
+    ]
