@@ -46,7 +46,7 @@ def silences(words: list[str]) -> tuple[list[Silence], int]:
     if child == 0:
         os.environ["COLUMNS"], os.environ["TERM"] = "80", "xterm"
         os.execvp(words[0], words)
-    found: list[Silence] = []
+    silent: list[Silence] = []
     shown, spent, since = "(start)", 0.0, perf_counter()
     latest = 0.0
     while True:
@@ -58,14 +58,14 @@ def silences(words: list[str]) -> tuple[list[Silence], int]:
             printed = os.read(terminal, 65536)
         except OSError:  # Linux: the other end is closed
             printed = b""
-        found.append(Silence(latest - spent, perf_counter() - since, shown))
+        silent.append(Silence(latest - spent, perf_counter() - since, shown))
         if not printed:
             break
         spent, since = latest, perf_counter()
         text = _CONTROL.sub(b"", printed).decode(errors="replace").strip()
         shown = text.splitlines()[-1].strip() if text else shown
     _, status = os.waitpid(child, 0)
-    return found, os.waitstatus_to_exitcode(status)
+    return silent, os.waitstatus_to_exitcode(status)
 
 
 def _spent(root: int) -> float:
@@ -90,9 +90,9 @@ def _spent(root: int) -> float:
 
 def main() -> int:
     """Prints the silences of the command that the words of the command line are."""
-    found, status = silences(sys.argv[1:])
-    longest = sorted(found, key=lambda silence: -silence.processor_s)
-    print(f"exit status {status}, {len(found)} silences; the longest:")
+    silent, status = silences(sys.argv[1:])
+    longest = sorted(silent, key=lambda silence: -silence.processor_s)
+    print(f"exit status {status}, {len(silent)} silences; the longest:")
     for silence in longest[:4]:
         print(
             f"{silence.processor_s:7.2f} s of the processor, {silence.wall_s:6.2f} s, after: {silence.after[:60]}"
