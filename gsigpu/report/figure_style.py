@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gsigpu.figure_fonts import HOUSE_FONT, fonts_for
+from gsigpu.report.pdf_fonts import fonts_cut_once
 
 INK = "#1f2430"
 FAINT = "#7d8592"
@@ -32,17 +33,14 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))
 MOST_VECTOR_MARKS = 3000
 _DPI = 150
 KINDS = ("svg", "pdf", "png")
-_LAYOUT_TABLES = (
-    "GDEF",
-    "GPOS",
-    "GSUB",
-)  # of OpenType: classes, positions and substitutions of letters
 _RC = {
     "font.family": HOUSE_FONT,
     "font.size": 9.0,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    # Where titles come to lie anyway, as no panel has ticks above it; not asked for at every drawing.
+    "axes.titley": 1.0,
     "axes.labelsize": 9.0,
     "axes.edgecolor": FAINT,
     "axes.linewidth": 0.8,
@@ -144,27 +142,6 @@ def shade_of(index: int) -> str:
     return SHADES[index % len(SHADES)]
 
 
-@contextmanager
-def _fonts_without_layout() -> Iterator[None]:
-    """PDF files take letters of a font and not its rules of ligatures and kerning.
-
-    Matplotlib has placed the letters by then. To cut these rules down takes three quarters of the time that a font
-    takes, which is a tenth of a report's. fontTools offers no other way to reach the options that Matplotlib makes;
-    where it has changed, the rules come along as before.
-    """
-    from fontTools.subset import Options
-
-    dropped = getattr(Options, "_drop_tables_default", None)
-    if dropped is None:
-        yield
-        return
-    Options._drop_tables_default = [*dropped, *_LAYOUT_TABLES]
-    try:
-        yield
-    finally:
-        Options._drop_tables_default = dropped
-
-
 def save(
     drawing: Drawing, folder: Path, *, kinds: Sequence[str] = KINDS, dpi: int = _DPI
 ) -> list[Path]:
@@ -179,9 +156,10 @@ def save(
         "png": {"Title": drawing.title},
     }
     written = []
-    plain_fonts = _fonts_without_layout() if "pdf" in kinds else nullcontext()
-    with fonts_for(drawing.figure), plain_fonts:
+    cut_fonts = fonts_cut_once() if "pdf" in kinds else nullcontext()
+    with fonts_for(drawing.figure), cut_fonts:
         # Laid out once, not at each of the three writings; a figure of fixed places not at all.
+        _without_empty_labels(drawing.figure)
         engine = drawing.figure.get_layout_engine()
         if engine is not None:
             if drawing.figure.axes:
@@ -193,6 +171,14 @@ def save(
             drawing.figure.savefig(path, format=kind, dpi=dpi, metadata=about[kind])
             written.append(path)
     return written
+
+
+def _without_empty_labels(figure: Any) -> None:
+    """Gives labels that say nothing a place, so that matplotlib does not look for one below all panels at each drawing."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                axis.set_label_coords(0.5, 0.5)
 
 
 def inline_svg(svg: str, name: str) -> str:
