@@ -1,7 +1,7 @@
 """Differences between groups.
 
 omnibus, pairwise     the tests, each from what it needs (values, ranks, or n, mean and variance)
-studentized_range     quantiles for Games-Howell
+studentized_range     quantiles and tails for Games-Howell
 effect_sizes          sizes of differences with intervals
 group_frames          tests of one phase, region and parameter as frames on both tracks
 adjusted              groups with covariates held equal, adjusted areas

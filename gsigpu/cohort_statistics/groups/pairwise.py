@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.stats import studentized_range
 
 from gsigpu.cohort_statistics.groups.effect_sizes import (
     Effect,
@@ -25,7 +24,7 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
 )
 from gsigpu.cohort_statistics.groups.omnibus import Classical
 from gsigpu.cohort_statistics.groups.rank_reach import dunn_reach, unreachable
-from gsigpu.cohort_statistics.groups.studentized_range import range_quantile
+from gsigpu.cohort_statistics.groups.studentized_range import range_quantile, range_tail
 from gsigpu.cohort_statistics.inference import LEVEL, cannot_be_tested, joined, smallest_exact_p
 from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
 from gsigpu.cohort_statistics.mixed_model.random_intercept import RandomIntercept
@@ -146,8 +145,8 @@ def games_howell(
             effect = hedges_g_unequal(
                 mean[[a, b]], variance[[a, b]], n[[a, b]], confidence=confidence
             )
-            # SciPy's sf is 1 - cdf, 0 below 1e-16; simultaneous p are never below that of the pair alone.
-            p = float(np.clip(studentized_range.sf(q, n_means, df), single.p, 1.0))
+            # A tail is 1 - cdf, noise below 1e-14; simultaneous p are never below that of the pair alone.
+            p = float(np.clip(range_tail(q, n_means, df), single.p, 1.0))
             note = "" if min(variance[a], variance[b]) > 0 else "a group has variance 0"
             tests.append(
                 replace(

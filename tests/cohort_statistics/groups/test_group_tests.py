@@ -25,7 +25,7 @@ from gsigpu.cohort_statistics.groups.group_frames import (
     pairwise_tests,
 )
 from gsigpu.cohort_statistics.groups.pairwise import dunn, games_howell, summaries
-from gsigpu.cohort_statistics.groups.studentized_range import range_quantile
+from gsigpu.cohort_statistics.groups.studentized_range import range_quantile, range_tail
 from gsigpu.errors import InputError
 from tests.support.places import GOLDEN as GOLDEN_FOLDER
 
@@ -236,6 +236,14 @@ def test_pingouin_agrees_on_hedges_g():
     frame = pairwise_tests(y, g, range(100), order=["setosa", "versicolor"])
     theirs = pingouin.compute_effsize(y[:50], y[50:], eftype="hedges")
     assert frame.set_index("test").loc["lsd", "effect"] == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.parametrize("q", [0.1, 2.0, 4.5])
+@pytest.mark.parametrize(("n_means", "df"), [(2, 3.4), (5, 900.0), (15, 22.8)])
+def test_tails_of_the_studentized_range_are_scipys(n_means, df, q):
+    assert range_tail(q, n_means, df) == pytest.approx(
+        studentized_range.sf(q, n_means, df), rel=0, abs=3e-11
+    )
 
 
 @pytest.mark.parametrize("df", [1.0, 3.4, 33.2, 2000.0])
