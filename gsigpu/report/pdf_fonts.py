@@ -67,9 +67,9 @@ def fonts_cut_once() -> Iterator[None]:
         return
 
     def shared(fontfile: Any, glyphs: Collection[int]) -> AbstractContextManager[CutFont]:
-        wanted = frozenset(glyphs)
-        fitting = (common for common in _shared_glyphs(fontfile) if wanted <= common)
-        return nullcontext(_cut(original, fontfile, next(fitting, wanted)))
+        needed = frozenset(glyphs)
+        fitting = (common for common in _shared_glyphs(fontfile) if needed <= common)
+        return nullcontext(_cut(original, fontfile, next(fitting, needed)))
 
     _backend_pdf_ps.get_glyphs_subset = shared  # type: ignore[assignment]  # of what it gives, as much as is asked for
     try:

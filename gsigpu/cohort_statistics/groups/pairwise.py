@@ -145,7 +145,7 @@ def games_howell(
             effect = hedges_g_unequal(
                 mean[[a, b]], variance[[a, b]], n[[a, b]], confidence=confidence
             )
-            # A tail is 1 - cdf, noise below 1e-14; simultaneous p are never below that of the pair alone.
+            # Simultaneous p are never below that of the pair alone.
             p = float(np.clip(range_tail(q, n_means, df), single.p, 1.0))
             note = "" if min(variance[a], variance[b]) > 0 else "a group has variance 0"
             tests.append(
