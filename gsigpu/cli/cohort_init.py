@@ -34,6 +34,14 @@ def cohort_init(
             "--groups-from-folders", help="Fill in the groups by a level of folders, if one fits."
         ),
     ] = False,
+    region: Annotated[
+        list[str],
+        options.list_option(
+            "--region",
+            metavar="NAME",
+            text="Also a column region:NAME with the masks that are called so, to be measured as they are",
+        ),
+    ],
     patterns: options.PatternFile = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -52,6 +60,7 @@ def cohort_init(
         proposal = propose_manifest(
             folder,
             groups_from_folders=groups_from_folders,
+            regions=region,
             patterns=load_patterns(patterns),
             progress=progress,
         )

@@ -177,6 +177,15 @@ def says_nothing(name: str) -> bool:
     return known_role(name) is None and all(_is_cut(word) for word in _plain(name).split())
 
 
+def is_name_of(name: str, region: str) -> bool:
+    """Whether a name is that of a region, without words for phases, cases and files.
+
+    >>> is_name_of("Spleen_arterial_1", "spleen"), is_name_of("left_kidney", "kidney")
+    (True, False)
+    """
+    return _plain(region) in _shortened(_plain(name))
+
+
 def is_of_vocabulary(name: str) -> bool:
     """Whether a name holds nothing but words that programs and readers give to regions, and short numbers.
 

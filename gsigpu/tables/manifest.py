@@ -3,6 +3,7 @@
     case_id, patient_id, group, phase, study, mask          required
     reader, liver_mask, vessel_mask, aorta_mask, normal_mask, roles, series, energies, sex, age, confirmed,
     slope, mask_phase                                       optional
+    region:NAME, as region:spleen                           optional: a mask of a further region, measured as it is
     any other column                                        carried through to the tables
 
 CSV (commas, semicolons or tabs; UTF-8, with or without a byte order mark), Parquet or Excel; the index that pandas
@@ -28,6 +29,7 @@ from gsigpu.errors import GsigpuError, InputError
 from gsigpu.maps.slope import parse_slope
 from gsigpu.masks.volume_headers import VOLUME_SUFFIXES
 from gsigpu.tables.manifest_file import read_cells
+from gsigpu.tables.region_columns import is_region_column, region_of_column, region_problems
 
 REQUIRED = ("case_id", "patient_id", "group", "phase", "study", "mask")
 OPTIONAL = (
@@ -51,6 +53,7 @@ class ManifestRow:
 
     line : in the manifest, the header is line 1; of a Parquet file, the row's number from 2
     masks : of lesions
+    regions : (name, mask) of further regions of the study
     confirmed : by pathology; None where nobody says
     slope : what plain λHU means for this row; "" for the run's
     mask_phase : that the masks were drawn on; "" for the run's
@@ -75,6 +78,7 @@ class ManifestRow:
     aorta_mask: Path | None = None
     normal_mask: Path | None = None
     roles: Path | None = None
+    regions: tuple[tuple[str, Path], ...] = ()
     sex: str = ""
     age: float | None = None
     confirmed: bool | None = None
@@ -133,14 +137,18 @@ def read_manifest(
     """The rows of a manifest.
 
     case : whose files are looked for, so that a call for one of ten thousand cases does not look for all; "" for all
-    needs_masks : every row names a mask; else the column and its cells may be empty or absent
+    needs_masks : every row names a mask, of lesions or of a region; else the column and its cells may be empty or absent
     skip_missing : a row whose study or mask is not there is no problem of the manifest; `missing` names them
     Raises ManifestProblems with everything that is wrong, InputError if the file cannot be read.
     """
     header, records = read_cells(path)
+    region_columns = [name for name in header if is_region_column(name)]
     required = [name for name in REQUIRED if needs_masks or name != "mask"]
-    missing = [name for name in required if name not in header]
+    missing = [
+        name for name in required if name not in header and not (name == "mask" and region_columns)
+    ]
     problems = [f"no column {name}" for name in missing]
+    problems += region_problems(region_columns)
     problems += [
         f"unknown column {name!r}: {likely!r} is meant? Rename it"
         for name in header
@@ -161,7 +169,9 @@ def read_manifest(
             problems.append(f"line {line}: {len(cells)} cells under {len(header)} columns")
             continue
         by_name = {
-            name: cell if name in _OF_FILES else unicodedata.normalize("NFC", cell)
+            name: cell
+            if name in _OF_FILES or is_region_column(name)
+            else unicodedata.normalize("NFC", cell)
             for name, cell in zip(header, cells, strict=True)
         }
         by_name.setdefault("mask", "")
@@ -198,12 +208,15 @@ def _row(
     case: str,
 ) -> tuple[ManifestRow | None, list[str]]:
     """A row, or None, and what is wrong with it."""
+    of_regions = {name: cell for name, cell in cells.items() if is_region_column(name) and cell}
+    # A row that measures an organ need not have a lesion.
+    required = [name for name in required if name != "mask" or not of_regions]
     problems = [
         f"{name} is empty"
         for name in required
         if not cells[name] and not (skip_missing and name in ("study", "mask"))
     ]
-    missing = [
+    missing: list[str] = [
         name for name in ("study", "mask") if skip_missing and name in required and not cells[name]
     ]
     is_looked_at = not case or cells["case_id"] == case
@@ -240,6 +253,10 @@ def _row(
     paths: dict[str, Any] = {
         name: existing(name, cells[name], _is_no_folder) for name in _PATHS if cells.get(name)
     }
+    regions = tuple(
+        (region_of_column(name), existing(name, text, _is_no_folder))
+        for name, text in of_regions.items()
+    )
     energies = _energies(cells.get("energies", ""), problems)
     sex = cells.get("sex", "").upper()[:1]
     if sex not in ("", "M", "F", "O"):
@@ -265,6 +282,7 @@ def _row(
             phase=cells["phase"],
             study=study,
             masks=masks,
+            regions=regions,
             reader=cells.get("reader", ""),
             sex=sex,
             age=age,
@@ -274,7 +292,9 @@ def _row(
             series=tuple(filter(None, (uid.strip() for uid in cells.get("series", "").split(";")))),
             energies=energies,
             extra=tuple(
-                (name, text) for name, text in cells.items() if name not in (*REQUIRED, *OPTIONAL)
+                (name, text)
+                for name, text in cells.items()
+                if name not in (*REQUIRED, *OPTIONAL) and not is_region_column(name)
             ),
             missing=tuple(dict.fromkeys(missing)),
             **paths,
@@ -346,7 +366,7 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
         if patient != row.patient_id:
             yield f"line {row.line}: its study is that of another patient on line {line}"
         case, line = measured.setdefault(
-            (*study, row.phase, row.reader, row.masks), (row.case_id, row.line)
+            (*study, row.phase, row.reader, row.masks, row.regions), (row.case_id, row.line)
         )
         if case != row.case_id:
             yield f"line {row.line}: study, phase, reader and mask are those of case {case} on line {line}"
@@ -374,10 +394,10 @@ def _alike_groups(rows: list[ManifestRow]) -> Iterator[str]:
 
 
 def _shared_masks(rows: list[ManifestRow]) -> Iterator[str]:
-    """Mask files of lesions that two patients name."""
+    """Mask files of lesions and named regions that two patients name."""
     patient_of_mask: dict[Path, tuple[str, int]] = {}
     for row in rows:
-        for path in row.masks:
+        for path in (*row.masks, *(mask for _, mask in row.regions)):
             patient, line = patient_of_mask.setdefault(path, (row.patient_id, row.line))
             if patient != row.patient_id:
                 yield f"line {row.line}: its mask is that of another patient on line {line}"

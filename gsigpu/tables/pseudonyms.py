@@ -42,7 +42,7 @@ class Pseudonyms:
     def rows(self, rows: Sequence[ManifestRow]) -> list[ManifestRow]:
         """The rows with pseudonyms for patients, cases and readers, and without further columns.
 
-        What they stand for is in `hidden`. Raises ManifestProblems if a group or phase holds an identifier.
+        What they stand for is in `hidden`. Raises ManifestProblems if a group, phase or region holds an identifier.
         """
         renamed = []
         problems = []
@@ -50,9 +50,13 @@ class Pseudonyms:
             identifiers = [_bare(text) for text in (row.patient_id, row.case_id)]
             problems += [
                 f"line {row.line}: {name} holds the row's identifier, which --pseudonymise hides"
-                for name in ("group", "phase")
+                for name, text in (
+                    ("group", row.group),
+                    ("phase", row.phase),
+                    *(("the name of a region", region) for region, _ in row.regions),
+                )
                 if any(
-                    len(bare) >= _SHORTEST_IDENTIFIER and bare in _bare(getattr(row, name))
+                    len(bare) >= _SHORTEST_IDENTIFIER and bare in _bare(text)
                     for bare in identifiers
                 )
             ]

@@ -14,7 +14,7 @@ from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.study.patterns import load_patterns, normalised
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.masks.read_files import file_stem
-from gsigpu.masks.roles import Role, role_by_name
+from gsigpu.masks.roles import Role, is_name_of, role_by_name
 from gsigpu.pipeline.cohort_init.mask_owner import MaskOwners, NamedStudy
 from gsigpu.pipeline.cohort_init.study_folders import (
     LookedStudy,
@@ -22,6 +22,7 @@ from gsigpu.pipeline.cohort_init.study_folders import (
     folder_parts,
     header_text,
 )
+from gsigpu.tables.region_columns import REGION_COLUMN
 
 COLUMN_OF = {
     Role.LESION: "mask",
@@ -38,13 +39,17 @@ _READER = re.compile(r"(?:reader|rater|observer)[\s_-]*([A-Za-z0-9]+)", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class ProposedMask:
-    """A mask file: what it seems to be of; phase and reader "" for all."""
+    """A mask file: what it seems to be of; phase and reader "" for all.
+
+    region : the name that was asked for, of a mask that is of that region and has no role
+    """
 
     path: Path
     role: Role
     is_sure: bool
     phase: str
     reader: str
+    region: str = ""
 
 
 def owned_masks(
@@ -53,8 +58,13 @@ def owned_masks(
     dicom_masks: Sequence[Path],
     root: Path,
     notes: list[str],
+    *,
+    regions: Sequence[str] = (),
 ) -> dict[str, list[ProposedMask]]:
-    """Key of a study -> its masks: where they lie, what their names say, what DICOM refers to."""
+    """Key of a study -> its masks: where they lie, what their names say, what DICOM refers to.
+
+    regions : names of further regions whose masks are looked for
+    """
     named = {
         study.key: NamedStudy(
             key=study.key,
@@ -89,7 +99,7 @@ def owned_masks(
             for candidate in () if key else owner.candidates:
                 candidates[candidate].append(path)
         if key:
-            masks[key].append(_volume_mask(path, by_key[key], root, owners, named[key]))
+            masks[key].append(_volume_mask(path, by_key[key], root, owners, named[key], regions))
     for path in dicom_masks:
         for study in _referred_studies(path, by_uid):
             masks[study.key].append(_dicom_mask(path, study, root))
@@ -128,14 +138,26 @@ def _referred_studies(path: Path, by_uid: dict[str, list[LookedStudy]]) -> list[
 
 
 def _volume_mask(
-    path: Path, study: LookedStudy, root: Path, owners: MaskOwners, owner: NamedStudy
+    path: Path,
+    study: LookedStudy,
+    root: Path,
+    owners: MaskOwners,
+    owner: NamedStudy,
+    regions: Sequence[str],
 ) -> ProposedMask:
     """By its name, without the words that say whose it is."""
     named = _READER.sub(" ", file_stem(path))
-    role, is_sure = role_by_name(owners.without_owner(named, owner))
+    bare = owners.without_owner(named, owner)
+    role, is_sure = role_by_name(bare)
+    region = next((region for region in regions if is_name_of(bare, region)), "")
     phase = "" if role is Role.VESSELS else _phase_named(named, study.phases)
     return ProposedMask(
-        path=path, role=role, is_sure=is_sure, phase=phase, reader=_reader(path, study, root)
+        path=path,
+        role=Role.IGNORE if region else role,
+        is_sure=is_sure or bool(region),
+        phase=phase,
+        reader=_reader(path, study, root),
+        region=region,
     )
 
 
@@ -189,14 +211,21 @@ def mask_cells(
     reader: str,
     study_folder: StudyFolder,
     notes: list[str],
+    *,
+    regions: Sequence[str] = (),
 ) -> dict[str, str]:
-    """The mask columns of a row; a mask of a phase or reader goes before one of all."""
+    """The mask columns of a row; a mask of a phase or reader goes before one of all.
+
+    regions : of which there are columns too
+    """
     cells = {}
-    for role, column in COLUMN_OF.items():
+    columns = [(role, "", column) for role, column in COLUMN_OF.items()]
+    columns += [(Role.IGNORE, region, f"{REGION_COLUMN}{region}") for region in regions]
+    for role, region, column in columns:
         fitting = [
             mask
             for mask in masks
-            if mask.role is role
+            if (mask.role, mask.region) == (role, region)
             and mask.phase in ("", phase)
             and (mask.reader == reader or (role is not Role.LESION and not mask.reader))
         ]

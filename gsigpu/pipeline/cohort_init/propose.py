@@ -28,7 +28,7 @@ from gsigpu.dicom.study.patterns import Patterns, load_patterns
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import label_of, select_stack, stacks_of_phase
 from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
-from gsigpu.errors import AmbiguousStack, GsigpuError, InputError
+from gsigpu.errors import AmbiguousStack, GsigpuError, InputError, SettingsError
 from gsigpu.masks.read_files import is_volume
 from gsigpu.masks.roles import Role
 from gsigpu.pipeline.cohort_init.mask_columns import (
@@ -47,6 +47,7 @@ from gsigpu.pipeline.cohort_init.study_folders import (
     placed,
     study_header,
 )
+from gsigpu.tables.region_columns import REGION_COLUMN, is_region_column, region_problems
 
 Progress = Callable[[int, int], None]
 
@@ -61,6 +62,7 @@ class Proposal:
     """A manifest to be completed.
 
     rows : column -> cell, paths absolute
+    regions : names of which there is a column
     notes : what could not be decided, one line each
     """
 
@@ -68,11 +70,13 @@ class Proposal:
     notes: list[str]
     n_studies: int
     n_patients: int
+    regions: tuple[str, ...] = ()
 
     def as_csv(self, folder: Path) -> str:
         """The manifest's text, with paths relative to its folder where that is possible."""
         text = StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        columns = [*COLUMNS, *(f"{REGION_COLUMN}{region}" for region in self.regions)]
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
             writer.writerow({name: _relative(name, cell, folder) for name, cell in row.items()})
@@ -94,16 +98,20 @@ def propose_manifest(
     root: Path | str,
     *,
     groups_from_folders: bool = False,
+    regions: Sequence[str] = (),
     patterns: Patterns | None = None,
     progress: Progress | None = None,
 ) -> Proposal:
     """Looks through a folder tree.
 
+    regions : names of further regions, a column for each with the masks that are called so
     groups_from_folders : fill in the groups where a level of folders holds several patients each
     patterns : what words of series mean, from `load_patterns`; the built-in table if None
     progress : called with (studies done, studies in all)
-    Raises InputError if there is no CT study.
+    Raises InputError if there is no CT study, SettingsError for a name that no region can have or no mask has.
     """
+    for problem in region_problems([f"{REGION_COLUMN}{region}" for region in regions]):
+        raise SettingsError(problem, remedy="give --region another name")
     root = Path(root).absolute()
     notes: list[str] = []
     by_folder = _files_of_tree(root, notes)
@@ -123,16 +131,24 @@ def propose_manifest(
     volume_masks = _outside_archives(volume_masks, notes)
     dicom_masks += [path for study in looked for path in study.dicom_masks]
     dicom_masks = _outside_archives(list(dict.fromkeys(dicom_masks)), notes)
-    owned = owned_masks(looked, volume_masks, dicom_masks, root, notes)
+    owned = owned_masks(looked, volume_masks, dicom_masks, root, notes, regions=regions)
+    named = {mask.region for masks in owned.values() for mask in masks}
+    for region in regions:
+        if region not in named:
+            raise SettingsError(
+                f"no file of a mask is called {region!r}",
+                remedy="name the masks so, or fill in the column by hand and leave --region out",
+            )
     groups = folder_groups(looked, root, notes, is_wanted=groups_from_folders)
     rows: list[dict[str, str]] = []
     for study in looked:
-        rows += _rows(study, owned[study.key], groups.get(study.patient, ""), notes)
+        rows += _rows(study, owned[study.key], groups.get(study.patient, ""), notes, regions)
     return Proposal(
         rows=rows,
         notes=notes,
         n_studies=len(looked),
         n_patients=len({row["patient_id"] for row in rows}),
+        regions=tuple(regions),
     )
 
 
@@ -323,7 +339,11 @@ def _without_repeated(looked: Sequence[LookedStudy], notes: list[str]) -> list[L
 
 
 def _rows(
-    study: LookedStudy, masks: Sequence[ProposedMask], group: str, notes: list[str]
+    study: LookedStudy,
+    masks: Sequence[ProposedMask],
+    group: str,
+    notes: list[str],
+    regions: Sequence[str],
 ) -> Iterator[dict[str, str]]:
     """A row per phase, stack and reader."""
     place = study.place
@@ -337,7 +357,7 @@ def _rows(
     ]
     for phase, series in chosen:
         for reader in readers:
-            cells = mask_cells(masks, phase, reader, place, notes)
+            cells = mask_cells(masks, phase, reader, place, notes, regions=regions)
             yield {
                 **dict.fromkeys(COLUMNS, ""),
                 "case_id": study.case_id,
@@ -354,6 +374,7 @@ def _rows(
 
 
 def _relative(column: str, cell: str, folder: Path) -> str:
-    if column not in ("study", "mask", *COLUMN_OF.values()) or not cell:
+    is_path = column in ("study", "mask", *COLUMN_OF.values()) or is_region_column(column)
+    if not is_path or not cell:
         return cell
     return ";".join(os.path.relpath(path, folder.absolute()) for path in cell.split(";"))

@@ -154,9 +154,10 @@ class _Case:
         study = self._reading.study(row)
         task_is_pseudonymous = self._task.settings.pseudonymous
         attempt.redact = redactor_for(row, study, pseudonymous=task_is_pseudonymous)
-        if task_is_pseudonymous and attempt.redact(row.group + row.phase) != row.group + row.phase:
+        told = " ".join([row.group, row.phase, *(name for name, _ in row.regions)])
+        if task_is_pseudonymous and attempt.redact(told) != told:
             raise InputError(
-                "group or phase holds words that the headers use for the patient",
+                "group, phase or the name of a region holds words that the headers use for the patient",
                 where=f"line {row.line} of the manifest",
                 remedy="correct the manifest",
             )
@@ -379,6 +380,7 @@ def _mask_files(row: ManifestRow, task: StudyTask, redact: Redactor) -> MaskFile
         vessels=row.vessel_mask,
         aorta=row.aorta_mask,
         normal=row.normal_mask,
+        regions=row.regions,
         roles=RoleMap() if row.roles is None else read_role_file(row.roles),
         split=task.settings.split_lesions,
         any_phase=task.settings.any_mask_phase,

@@ -302,7 +302,10 @@ def _groups(
         lesions = _lesions(rows, footers, left_out)
         yield GroupSize(
             group=group,
-            n_patients=len({patient for patient, _ in lesions}),
+            n_patients=len(
+                {patient for patient, _ in lesions}
+                | {row.patient_id for row in rows if row.regions}
+            ),
             n_cases=len({row.case_id for row in rows}),
             n_lesions=len(lesions),
         )

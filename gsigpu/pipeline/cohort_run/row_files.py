@@ -39,6 +39,7 @@ from gsigpu.output.portable_names import portable_name
 from gsigpu.output.rename_new import rename_new
 from gsigpu.output.to_disk import sync_path
 from gsigpu.tables.manifest import ManifestRow
+from gsigpu.tables.region_columns import REGION_COLUMN
 
 _PARQUET = b"PAR1"
 _PARTIAL = re.compile(r"\.partial-[0-9a-f]{8}-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)\..*")
@@ -62,7 +63,7 @@ def named_files(row: ManifestRow) -> list[tuple[Path, str]]:
         path = getattr(row, name)
         if path is not None:
             files.append((path, name))
-    return files
+    return files + [(path, f"{REGION_COLUMN}{name}") for name, path in row.regions]
 
 
 def row_name(row: ManifestRow) -> str:

@@ -1,4 +1,4 @@
-"""One picture per measured row: the largest lesion's slice, with λHU and iodine, and its outline."""
+"""One picture per measured row: the slice of the largest lesion, or region where there is none, with λHU and iodine, and its outline."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ _BODY_HU = -300.0
 
 
 def save_picture(path: Path, measurement: Measurement) -> None:
-    """A PNG of the slice in which the largest lesion is widest; lesions in outline."""
+    """A PNG of the slice in which the largest lesion is widest; lesions in outline. Without lesions the same of the regions."""
     stack = measurement.stack
-    largest = max(
-        (mask.lesion.mask for mask in measurement.layout.lesions), key=lambda mask: mask.n_voxels
-    )
+    outlined = [layout.lesion.mask for layout in measurement.layout.lesions] or [
+        region.mask for region in measurement.layout.regions
+    ]
+    largest = max(outlined, key=lambda mask: mask.n_voxels)
     z = largest.origin[0] + int(largest.voxels.sum(axis=(1, 2)).argmax())
     planes = slice_maps(measurement, z)
     anatomy = planes.anatomy
     body_mask = np.nan_to_num(anatomy, nan=-1000.0) > _BODY_HU
-    outline = union_in_slice(
-        (lesion.lesion.mask for lesion in measurement.layout.lesions), z, anatomy.shape
-    )
+    outline = union_in_slice(outlined, z, anatomy.shape)
     panels = [
         Panel(
             plane=anatomy,

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from gsigpu.cli.app import app
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import select_stack
+from gsigpu.errors import SettingsError
 from gsigpu.phantom import write_phantom
 from gsigpu.pipeline.cohort_init.propose import propose_manifest
 from gsigpu.tables.manifest import ManifestProblems, read_manifest
@@ -332,3 +333,32 @@ def test_a_mask_in_an_archive_is_refused_by_that_name(tree, tmp_path):
         archive.extract("seg/lesions.nii.gz", tmp_path)
     done = CliRunner().invoke(app, [word.replace("P001.zip/seg", "seg") for word in words])
     assert done.exit_code == 0, done.output
+
+
+def test_masks_of_regions_that_are_asked_for_get_a_column(tree, tmp_path):
+    """By whole names beside words for case and phase; what no mask is called, or may not be called, is told."""
+    root = tmp_path / "tree"
+    shutil.copytree(tree, root)
+    for name in ("P001_baseline_spleen", "P002_baseline_Spleen_PVP", "P002_baseline_spleen_cyst"):
+        (root / "masks" / f"{name}.nii.gz").touch()
+    out = tmp_path / "manifest.csv"
+    done = CliRunner().invoke(
+        app, ["cohort", "init", str(root), "-o", str(out), "--region", "spleen"]
+    )
+    assert done.exit_code == 0, done.output
+    header, *lines = [line.split(",") for line in out.read_text("utf-8").splitlines()]
+    assert header[-1] == "region:spleen"
+    cells = {line[header.index("study")]: line[-1].rpartition("/")[2] for line in lines}
+    assert cells == {
+        "tree/dicom/P001/baseline/dicom": "P001_baseline_spleen.nii.gz",
+        "tree/dicom/P001/followup/dicom": "",
+        "tree/dicom/P002/baseline/dicom": "P002_baseline_Spleen_PVP.nii.gz",
+    }
+    with pytest.raises(
+        SettingsError, match="no file of a mask is called 'pancreas'; name the masks so, or fill in"
+    ):
+        propose_manifest(root, regions=["pancreas"])
+    with pytest.raises(
+        SettingsError, match=r"cannot be called 'aorta'.*; give --region another name"
+    ):
+        propose_manifest(root, regions=["aorta"])

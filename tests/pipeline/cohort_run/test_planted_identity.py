@@ -181,4 +181,7 @@ def test_a_group_that_names_the_patient_is_refused(planted, inline, tmp_path):
     cohort.write()
     run_cohort(cohort.manifest, tmp_path / "out", pseudonymise=key_file(tmp_path))
     failures = pd.read_csv(tmp_path / "out/failures.csv")
-    assert "group or phase holds words that the headers use" in failures.reason[0]
+    assert (
+        "group, phase or the name of a region holds words that the headers use"
+        in failures.reason[0]
+    )
