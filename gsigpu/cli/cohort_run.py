@@ -239,6 +239,7 @@ def cohort_run(
 
     Example: gsigpu cohort run manifest.csv -o cohort --confirmed-only --max-diameter 30
     """
+    _begin_children(context, 1 if scheduler or join or dry_run else workers or 1)
     from gsigpu.pipeline.cohort_run.checks import CohortOptions
     from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
     from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
@@ -320,6 +321,15 @@ def cohort_run(
         warn(map(str, what_is_wrong(result, out)))
     else:
         fail(what_is_wrong(result, out))
+
+
+def _begin_children(context: typer.Context, n_children: int) -> None:
+    """As many as will be needed for certain, before this process imports what it needs itself: that takes as long."""
+    from gsigpu.pipeline.cohort_run.child_process import begin_ahead, release_idle
+    from gsigpu.pipeline.workers import default_workers
+
+    context.call_on_close(release_idle)
+    begin_ahead(min(n_children, default_workers()))
 
 
 def _run(manifest: Path, out: Path, request: dict[str, Any]) -> CohortResult:

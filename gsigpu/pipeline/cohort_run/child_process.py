@@ -18,17 +18,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from gsigpu.backends.device import SHARE_VARIABLE, n_sharing
 from gsigpu.errors import GsigpuError, InputError
-from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome, StudyTask
 from gsigpu.pipeline.cohort_run.failure_kinds import PASSING, PROGRAM
-from gsigpu.tables.manifest import ManifestRow
 
-TellRow = Callable[[ManifestRow, str], None]
+if TYPE_CHECKING:  # children are begun before this process has imported what it needs of the rest
+    from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome, StudyTask
+    from gsigpu.tables.manifest import ManifestRow
+
+    TellRow = Callable[[ManifestRow, str], None]
 
 _HEADER = struct.Struct("<Q")
 # faulthandler lists every compiled module; the list says nothing about a crash.
@@ -155,6 +157,8 @@ class Child:
 
     def run(self, task: StudyTask, tell: TellRow) -> tuple[list[RowOutcome], Death]:
         """Outcomes of rows, in order, and what it died of, if it did; `at` tells where."""
+        from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
+
         outcomes: list[RowOutcome] = []
 
         def take(message: Any) -> None:
@@ -197,6 +201,8 @@ class Child:
         wait: Callable[[], None] = lambda: None,
     ) -> Death:
         """Sends a message and takes the answers up to the last, within limits."""
+        from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
+
         assert self.process.stdin is not None
         self.at = Progress()
         self._errors_from = self.errors.size()
@@ -335,6 +341,15 @@ def idle_or_new() -> Child:
         child = Child(device)
         CHILDREN.alive.add(child)
     return child
+
+
+def begin_ahead(n_children: int) -> None:
+    """Children that will be needed begin to import, while this process does so itself; `release_idle` ends them."""
+    for _ in range(n_children):
+        with CHILDREN.lock:
+            child = Child("")
+            CHILDREN.alive.add(child)
+        CHILDREN.idle.put(child)
 
 
 def bury(child: Child) -> None:

@@ -9,13 +9,13 @@ All that looks at inputs happens in such a child: a file on a dead mount hangs t
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gsigpu.errors import BackendError, GsigpuError
 from gsigpu.pipeline.cohort_run.child_process import (
     CHILDREN,
     Death,
     Progress,
-    TellRow,
     bury,
     call_isolated,
     idle_or_new,
@@ -27,6 +27,9 @@ from gsigpu.pipeline.cohort_run.row_files import NO_KEY, RowFiles, row_files
 from gsigpu.pipeline.cohort_run.run_token import NotOwner, require_owner
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.version import __version__
+
+if TYPE_CHECKING:
+    from gsigpu.pipeline.cohort_run.child_process import TellRow
 
 _REDACTION_S = (
     30.0  # for the headers of a study whose child has died, so that its last words can be kept

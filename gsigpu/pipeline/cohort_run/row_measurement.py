@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from gsigpu.backends import BackendName
 from gsigpu.caution import Caution
@@ -14,13 +14,14 @@ from gsigpu.pipeline.cohort_run.cohort_task import StudyTask
 from gsigpu.pipeline.cohort_run.redaction import Redactor
 from gsigpu.pipeline.cohort_run.row_files import RowFiles, put_json
 from gsigpu.pipeline.cohort_run.row_results import without_uids
-from gsigpu.pipeline.map.map_study import MapResult, map_study
 from gsigpu.pipeline.measure.given_masks import MaskFiles
-from gsigpu.pipeline.measure.map_companion import MeasureCompanion
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.tables.manifest import ManifestRow
+
+if TYPE_CHECKING:  # what writes maps takes as long to import as all else of a worker
+    from gsigpu.pipeline.map.map_study import MapResult
 
 # Looks at a measurement before any of its files is in place, and may raise.
 Accept = Callable[[Measurement], Measurement]
@@ -81,6 +82,9 @@ class RowJob:
         )
 
     def _with_maps(self) -> tuple[Measurement, list[Caution]]:
+        from gsigpu.pipeline.map.map_study import map_study
+        from gsigpu.pipeline.measure.map_companion import MeasureCompanion
+
         row, study, settings = self.row, self.study, self.task.settings
         self.tell_stage("measure")
         companion = MeasureCompanion(

@@ -89,9 +89,13 @@ def test_a_manifest_that_hangs_ends_with_ctrl_c(cohort, tmp_path):
     with started_program(words, stderr=subprocess.PIPE) as process:
         wait_for(lambda: children_of(process))
         time.sleep(1.0)
+        children = children_of(process)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-    assert process.returncode == 130
+    # Where Python was interrupted in the import of some compiled modules it dies of the signal after all was tidied up,
+    # which any shell has for 130 too.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert not psutil.wait_procs(children, timeout=10)[1]
 
 
 def without_locks(monkeypatch, number):
