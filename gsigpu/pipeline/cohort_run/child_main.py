@@ -16,7 +16,8 @@ import psutil
 from gsigpu.masks.stored_volume import is_nifti
 from gsigpu.physics import iodine_water_hu
 from gsigpu.pipeline.cohort_run.case import run_study
-from gsigpu.pipeline.cohort_run.child_process import GRACE_S, Call, receive, send
+from gsigpu.pipeline.cohort_run.child_messages import receive, send
+from gsigpu.pipeline.cohort_run.child_process import GRACE_S, Call
 from gsigpu.pipeline.cohort_run.cohort_task import StudyTask
 
 # Of mallopt(3).

@@ -8,7 +8,6 @@ import pickle
 import queue
 import re
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import psutil
 
 from gsigpu.backends.device import SHARE_VARIABLE, n_sharing
 from gsigpu.errors import GsigpuError, InputError
+from gsigpu.pipeline.cohort_run.child_messages import receive_bytes, send
 from gsigpu.pipeline.cohort_run.failure_kinds import PASSING, PROGRAM
 
 if TYPE_CHECKING:  # children are begun before this process has imported what it needs of the rest
@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # children are begun before this process has imported what it
 
     TellRow = Callable[[ManifestRow, str], None]
 
-_HEADER = struct.Struct("<Q")
 # faulthandler lists every compiled module; the list says nothing about a crash.
 _EXTENSIONS = re.compile(r"^Extension modules:.*$", re.MULTILINE)
 # Limits, each with its reason.
@@ -392,31 +391,3 @@ def release_idle() -> None:
             bury(CHILDREN.idle.get_nowait())
         except queue.Empty:
             return
-
-
-def send(stream: Any, message: object) -> None:
-    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    rest = memoryview(_HEADER.pack(len(data)) + data)
-    while rest:
-        rest = rest[stream.write(rest) :]
-    stream.flush()
-
-
-def receive(stream: Any) -> Any:
-    return pickle.loads(receive_bytes(stream))  # noqa: S301  # from our own process
-
-
-def receive_bytes(stream: Any) -> bytes:
-    """A message as it was sent. Raises EOFError where the stream ends."""
-    (size,) = _HEADER.unpack(_exactly(stream, _HEADER.size))
-    return _exactly(stream, size)
-
-
-def _exactly(stream: Any, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        piece = stream.read(size - len(data))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)
