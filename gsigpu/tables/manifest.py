@@ -345,6 +345,10 @@ def _age(text: str, problems: list[str]) -> float | None:
     return None
 
 
+# What names one thing in many rows, and the field that holds it.
+_LABELS = {"group": "group", "case": "case_id", "patient": "patient_id", "phase": "phase", "reader": "reader"}  # fmt: skip
+
+
 def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
     """Rows that are each well and do not go together."""
     seen: dict[tuple[str, str, str], int] = {}
@@ -373,7 +377,7 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
         for name, value in (("group", row.group), ("sex", row.sex)):
             if value:
                 of_patient[row.patient_id][name].setdefault(value, row.line)
-    yield from _alike_groups(rows)
+    yield from _alike(rows)
     yield from _shared_masks(rows)
     for known in of_patient.values():
         for name, lines in known.items():
@@ -382,15 +386,22 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
                 yield f"one patient has several values of {name}, lines {where}"
 
 
-def _alike_groups(rows: list[ManifestRow]) -> Iterator[str]:
-    """Groups whose names differ in case or blanks alone."""
-    spellings: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in rows:
-        spellings[" ".join(row.group.split()).casefold()].setdefault(row.group, row.line)
-    for lines in spellings.values():
-        if len(lines) > 1:
-            where = " and ".join(f"{group!r} (line {line})" for group, line in lines.items())
-            yield f"one group or several? {where} differ in case or blanks alone; write them alike"
+def _alike(rows: list[ManifestRow]) -> Iterator[str]:
+    """Labels that differ in case, blanks or the form of a letter alone.
+
+    Of groups, patients and readers they make several of one. Of cases, whose names are those of folders, they make one of
+    several where a file system takes `c1` for `C1`, as those of macOS and Windows do.
+    """
+    for what, field in _LABELS.items():
+        spellings: dict[str, dict[str, int]] = defaultdict(dict)
+        for row in rows:
+            label = getattr(row, field)
+            plain = unicodedata.normalize("NFKC", " ".join(label.split())).casefold()
+            spellings[plain].setdefault(label, row.line)
+        for lines in spellings.values():
+            if len(lines) > 1:
+                where = " and ".join(f"{label!r} (line {line})" for label, line in lines.items())
+                yield f"one {what} or several? {where} differ in case or blanks alone; write them alike, or call one otherwise"
 
 
 def _shared_masks(rows: list[ManifestRow]) -> Iterator[str]:

@@ -149,7 +149,7 @@ const App = (() => {
     const failures = phase().failures.map(({ lesion: id, reason }) => { const line = document.createElement("p"); line.className = "hint"; line.textContent = `Not measured: ${id}. ${reason}`; return line; });
     byId("lesions").append(...failures);
     const pictures = study.pictures[state.lesion] ?? [];
-    if (pictures.length) { const line = document.createElement("p"); line.className = "hint"; line.append("Pictures for papers: ", ...pictures.flatMap((address) => { const link = document.createElement("a"); link.href = address; link.textContent = address.replace(/.*lesion-\d+-/, ""); return [link, " "]; })); byId("lesions").append(line); }
+    if (pictures.length) { const line = document.createElement("p"); line.className = "hint"; line.append("Pictures for papers: ", ...pictures.flatMap((address) => { const link = document.createElement("a"); link.href = address; link.textContent = address.replace(/^.*\/(?:lesion-\d+-)?/, ""); return [link, " "]; })); byId("lesions").append(line); }
   }
 
   function choose(id) {

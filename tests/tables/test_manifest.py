@@ -209,10 +209,24 @@ def test_groups_and_masks_that_are_doubtful(folder):
     assert texts == [
         (
             "one group or several? 'Lung cancer' (line 2) and 'lung  cancer' (line 3) differ in case or blanks alone;"
-            " write them alike"
+            " write them alike, or call one otherwise"
         ),
         "line 3: its mask is that of another patient on line 2",
     ]
+
+
+def test_labels_that_some_file_system_takes_for_one_are_refused(folder):
+    """Cases have folders, phases have partitions: macOS and Windows know no case."""
+    for labels, what in (
+        ("c1,p1,lung,PVP {}C1,p2,lung,PVP", "case"),
+        ("\u212b1,p1,lung,PVP {}\u00e51,p2,lung,PVP", "case"),
+        ("c1,p1,lung,PVP {}c2,P1,lung,PVP", "patient"),
+        ("c1,p1,lung,Late {}c2,p2,lung,late", "phase"),
+    ):
+        first, second = labels.split(" {}")
+        texts = problems(folder, f"{first},s1,m1.nii,,,,", f"{second},s2,m2.nii,,,,")
+        assert len(texts) == 1, texts
+        assert texts[0].startswith(f"one {what} or several? ")
 
 
 def test_a_row_says_nothing_of_the_patient_where_it_is_printed(folder):

@@ -241,6 +241,13 @@ class _Case:
 
             clock.stage("picture")
             put(files.picture, lambda partial: save_picture(partial, measurement))
+            if measurement.masks.carried:
+                from gsigpu.pipeline.measure.registration_picture import save_registration
+
+                put(
+                    files.registration,
+                    lambda partial: save_registration(partial, measurement, name_shown=redact),
+                )
         if settings.review:
             from gsigpu.pipeline.review.cohort_gallery import write_cards
 

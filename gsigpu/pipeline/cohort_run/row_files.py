@@ -4,7 +4,7 @@
     OUT/cases/NAME/KEY.study          the state of the study that it was measured from
     OUT/cases/NAME/KEY.json           how it came about
     OUT/cases/NAME/KEY.lesions        lesions that could not be measured, where there are any
-    OUT/cases/NAME/KEY.png, KEY.maps/, KEY.cards/, KEY.page/ if asked
+    OUT/cases/NAME/KEY.png, KEY.registration.png, KEY.maps/, KEY.cards/, KEY.page/ if asked
     OUT/cases/NAME/KEY.failed.json    stage and reason of a row that failed, KEY.log the details
     OUT/measurements/phase=PVP/part-00000.parquet, measurements.csv, failures.csv, exclusions.csv,
     warnings.csv, flow.svg, flow.png, results.json    made of the above at the end of a run
@@ -217,6 +217,11 @@ class RowFiles:
     def picture(self) -> Path:
         """Of the largest lesion."""
         return self.named(".png")
+
+    @property
+    def registration(self) -> Path:
+        """Where the masks lay before and after they were carried over, with the picture of the largest lesion."""
+        return self.named(".registration.png")
 
     @property
     def cards(self) -> Path:

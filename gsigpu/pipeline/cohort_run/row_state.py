@@ -250,6 +250,7 @@ def _link(other: RowFiles, files: RowFiles) -> None:
         other.provenance,
         other.lesions,
         other.picture,
+        other.registration,
         other.cards,
         other.page,
         other.maps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,14 @@ class _Cut:
     outlines: tuple[tuple[NDArray[np.bool_], str, str], ...]
 
 
-def save_registration(path: Path, measurement: Measurement) -> None:
+def save_registration(
+    path: Path, measurement: Measurement, *, name_shown: Callable[[str], str] = str
+) -> None:
     """A row for each lesion that was carried over.
 
     Left the phase that it was drawn on, beside it two planes through the carried mask on the phase that is measured:
     axial, and from the front, where breathing shows. Solid lines are the mask as it lies, dashed ones as it lay before.
-    The measurement has carried masks.
+    The measurement has carried masks. name_shown : a lesion's name -> what the picture calls it
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -78,7 +81,7 @@ def save_registration(path: Path, measurement: Measurement) -> None:
         figure.text(
             0.01,
             1 - (top + 0.06) / height,
-            _words(told[name]),
+            _words(name_shown(name), told[name]),
             fontsize=8,
             weight="bold",
             va="top",
@@ -110,10 +113,15 @@ def save_registration(path: Path, measurement: Measurement) -> None:
         figure.savefig(path, dpi=150)
 
 
-def _words(carried: CarriedLesion) -> str:
+def _words(name: str, carried: CarriedLesion) -> str:
+    off = (
+        f"up to {carried.possible_offset_mm:.0f}"
+        if carried.possible_offset_mm >= 1.0
+        else "less than 1"
+    )
     return (
-        f"lesion {carried.lesion_id}: went {carried.shift_mm:.1f} mm, volume × {carried.volume_ratio:.2f},"
-        f" may lie up to {carried.possible_offset_mm:.0f} mm off"
+        f"lesion {name}: went {carried.shift_mm:.1f} mm, volume × {carried.volume_ratio:.2f},"
+        f" may lie {off} mm off"
     )
 
 

@@ -2,6 +2,7 @@
 
 pictures/lesion-01-maps.png, .pdf     overview, anatomy, λHU and iodine of each phase, outlines, values, colour bars
 pictures/lesion-01-curves.png, .pdf   spectral curves of core, rim and parenchyma
+pictures/registration-AP.png          where the masks lay before and lie after they were carried over to a phase
 pictures/pictures.csv                 which lesion, phases and slices each pair of files shows
 
 Names of files have numbers and not the lesions' names, which may hold what a file name may not, or a person's name.
@@ -11,9 +12,12 @@ Same study, masks and settings: same bytes. PDF is vector but for the images, wi
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from gsigpu.pipeline.choose_stack import phase_word
+from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.registration_picture import save_registration
 from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.review.paper_curves import draw_curves
 from gsigpu.pipeline.review.paper_lesion import PaperLesion
@@ -32,6 +36,8 @@ def write_pictures(
     folder: Path,
     lesions: Sequence[PaperLesion],
     *,
+    carried: Mapping[str, Measurement],
+    redact: Callable[[str], str],
     case_id: str,
     identity: Mapping[str, str],
     inside_body: bool,
@@ -39,6 +45,8 @@ def write_pictures(
 ) -> dict[str, list[str]]:
     """Writes the pictures and their index into `folder`, which is not there yet.
 
+    carried : phase -> its measurement, of phases that the masks were carried over to
+    redact : takes out of a lesion's name what leads to the patient
     case_id : the only name in the pictures, but for `identity`
     identity : what else is said of the patient, where it is asked for
     Returns the addresses of the files of each lesion by its id, from the page beside the folder.
@@ -73,5 +81,10 @@ def write_pictures(
                     *(f"{stem}-{what}" for what in figures),
                 ]
             )
+        for phase, measurement in carried.items():
+            name = f"registration-{phase_word(phase)}.png"
+            save_registration(folder / name, measurement, name_shown=redact)
+            for of_lesion in measurement.masks.carried:
+                addresses.setdefault(redact(of_lesion.lesion_id), []).append(f"{FOLDER}/{name}")
         progress(len(lesions), len(lesions))
     return addresses

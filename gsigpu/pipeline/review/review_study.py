@@ -221,6 +221,12 @@ def review_study(
                     addresses = write_pictures(
                         folder / FOLDER,
                         lesions,
+                        carried={
+                            phase: measurement
+                            for phase, measurement in measurements.items()
+                            if measurement is not None and measurement.masks.carried
+                        },
+                        redact=redact,
                         case_id=case_id,
                         identity=identity,
                         inside_body=inside_body,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -45,9 +46,14 @@ def manifest(folder, phantom, *, mask_phase, phases=("AP", "PVP")):
 def test_one_mask_for_the_rows_of_both_phases(phantom, tmp_path, inline, monkeypatch):
     monkeypatch.setattr(registering, "register", true_registration(SETTINGS.motion_mm))
     result = gsigpu.cohort_run(
-        manifest(tmp_path, phantom, mask_phase="PVP"), tmp_path / "out", settings=CARRIED
+        manifest(tmp_path, phantom, mask_phase="PVP"),
+        tmp_path / "out",
+        settings=replace(CARRIED, pictures=True),
     )
     assert result.is_complete
+    pictures = {path.parent.name: path for path in tmp_path.glob("out/cases/*/*.registration.png")}
+    assert list(pictures) == ["c~AP"]  # on PVP nothing was carried
+    assert pictures["c~AP"].stat().st_size > 10_000
     table = pd.read_csv(tmp_path / "out" / "measurements.csv", dtype={"lesion_id": str})
     shifts = table[table.parameter == "carried_shift"]
     assert sorted(shifts.lesion_id) == ["1", "2"]

@@ -13,6 +13,7 @@ import gsigpu
 from gsigpu.cli.app import app
 from gsigpu.phantom.motion import Motion
 from gsigpu.pipeline.measure import carried_masks, registration_picture
+from gsigpu.pipeline.review import paper_pictures
 from gsigpu.regions.region_mask import region_mask
 from gsigpu.registration import register as registering
 from gsigpu.registration.images import sitk
@@ -290,3 +291,41 @@ def test_the_picture_goes_with_the_plot(phantom, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert str(tmp_path / "m.registration.png") in done.output
     assert (tmp_path / "m.registration.png").stat().st_size > 10_000
+
+
+def test_review_shows_the_picture_with_each_lesion_and_registers_once(
+    phantom, tmp_path, monkeypatch
+):
+    calls = []
+    register = true_registration(SETTINGS.motion_mm)
+    monkeypatch.setattr(
+        registering, "register", lambda *given, **more: calls.append(1) or register(*given, **more)
+    )
+    for name in ("draw_montage", "draw_curves"):
+        monkeypatch.setattr(paper_pictures, name, lambda *_given, **_more: None)
+    monkeypatch.setattr(paper_pictures, "save", lambda *_given, **_more: [])
+    words = ["review", phantom.dicom_folder, "--mask", phantom.lesion_mask, "--mask-phase", "PVP"]
+    words += ["--register", "--pictures", "-o", tmp_path / "r"]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 0, done.output
+    assert len(calls) == 1
+    names = {path.name for path in (tmp_path / "r" / "pictures").iterdir()}
+    assert names == {"pictures.csv", "registration-AP.png"}
+    assert (tmp_path / "r" / "pictures" / "registration-AP.png").stat().st_size > 10_000
+    page = "".join(path.read_text("utf-8") for path in (tmp_path / "r").rglob("study.js"))
+    assert page.count("pictures/registration-AP.png") == SETTINGS.n_lesions
+
+
+def test_a_name_that_leads_to_a_person_is_not_in_the_picture(carried, tmp_path, monkeypatch):
+    told = []
+    words = registration_picture._words
+    monkeypatch.setattr(
+        registration_picture,
+        "_words",
+        lambda name, lesion: told.append(name) or words(name, lesion),
+    )
+    paper_pictures.write_pictures(
+        tmp_path / "p", [], carried={"AP": carried}, redact=lambda name: f"#{name}",
+        case_id="c", identity={}, inside_body=True, progress=lambda *_: None,
+    )  # fmt: skip
+    assert set(told) == {f"#{lesion.lesion_id}" for lesion in carried.masks.carried}

@@ -48,7 +48,9 @@ def montage(lesions):
 
 def written(folder, lesions, **changes):
     arguments = {"case_id": "case-7", "identity": {}, "inside_body": True} | changes
-    return write_pictures(folder, lesions, progress=lambda *_: None, **arguments)
+    return write_pictures(
+        folder, lesions, carried={}, redact=str, progress=lambda *_: None, **arguments
+    )
 
 
 @pytest.fixture(scope="module")
