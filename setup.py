@@ -18,6 +18,7 @@ SOURCES = [
     "kernels/overlay.cpp",
     "kernels/patient_bootstrap.cpp",
     "kernels/gathered_moments.cpp",
+    "kernels/plain_files.cpp",
 ]
 HEADERS = ["kernels/linear_maps_loop.h", "kernels/vectors.h"]
 # No -march: which instructions are used is decided when it runs. Visual C++ lacks the vector types.

@@ -105,14 +105,14 @@ END
 namespace {
 
 template <typename Out>
-void maps_of_slice(int set, int n_maps, const int16_t *x, int64_t n, const Weights &by, Out *const *out) {
+void maps_of_slice(int set, int n_maps, const int16_t *x, int64_t plane, int64_t n, const Weights &by, Out *const *out) {
 #if defined(__x86_64__)
-    if (set == AVX512) avx512::maps(n_maps, x, n, by, out);
-    else if (set == AVX2) avx2::maps(n_maps, x, n, by, out);
-    else sse2::maps(n_maps, x, n, by, out);
+    if (set == AVX512) avx512::maps(n_maps, x, plane, n, by, out);
+    else if (set == AVX2) avx2::maps(n_maps, x, plane, n, by, out);
+    else sse2::maps(n_maps, x, plane, n, by, out);
 #else
     (void)set;
-    neon::maps(n_maps, x, n, by, out);
+    neon::maps(n_maps, x, plane, n, by, out);
 #endif
 }
 
@@ -127,12 +127,12 @@ bool any_range(const int16_t *padding, int n_energies, Range *ranges) {
     return has_any;
 }
 
-// One slice: its maps are made in groups, so that all sums of a block stay in registers.
+// One slice, a plane every n_apart values: its maps are made in groups, so that all sums of a block stay in registers.
 struct Slice {
     int set;
     const int16_t *stored;
     int n_energies;
-    int64_t n_maps, n_voxels;
+    int64_t n_maps, n_voxels, n_apart;
 
     template <typename Out>
     void compute(const float *weights, const float *offsets, const int16_t *padding, Out *out,
@@ -150,7 +150,7 @@ struct Slice {
             }
             const Weights by = {n_energies, in_order, offsets + first, has_padding ? ranges : nullptr,
                                 n_clipped + first};
-            maps_of_slice(set, n_now, stored, n_voxels, by, to);
+            maps_of_slice(set, n_now, stored, n_apart, n_voxels, by, to);
         }
     }
 };
@@ -160,7 +160,7 @@ struct Slice {
 extern "C" {
 
 // Changes with the functions of the library and their arguments, so that one of another version is not called.
-int gsigpu_interface() { return 6; }
+int gsigpu_interface() { return 7; }
 
 // Whether the processor, and its operating system, have a set.
 int gsigpu_has_set(int set) {
@@ -182,12 +182,22 @@ int gsigpu_linear_maps(int set, const int16_t *stored, const float *weights, con
                        int64_t n_maps, int64_t n_voxels, int64_t *n_clipped) {
     if (!gsigpu_has_set(set) || n_energies < 1 || n_energies > MOST_ENERGIES) return 1;
     for (int64_t s = 0; s < n_slices; ++s) {
-        const Slice slice = {set, stored + s * n_energies * n_voxels, int(n_energies), n_maps, n_voxels};
+        const Slice slice = {set, stored + s * n_energies * n_voxels, int(n_energies), n_maps, n_voxels, n_voxels};
         const int16_t *of_slice = padding ? padding + s * n_energies * 2 : nullptr;
         const float *w = weights + s * n_maps * n_energies, *b = offsets + s * n_maps;
         if (quantised) slice.compute(w, b, of_slice, (int16_t *)out + s * n_maps * n_voxels, n_clipped);
         else slice.compute(w, b, of_slice, (float *)out + s * n_maps * n_voxels, n_clipped);
     }
+    return 0;
+}
+
+// One slice as integers, a plane every n_apart values; arguments as before.
+int gsigpu_maps_of_slice(int set, const int16_t *stored, int64_t n_apart, const float *weights, const float *offsets,
+                         const int16_t *padding, int16_t *out, int64_t n_energies, int64_t n_maps, int64_t n_voxels,
+                         int64_t *n_clipped) {
+    if (!gsigpu_has_set(set) || n_energies < 1 || n_energies > MOST_ENERGIES || n_apart < n_voxels) return 1;
+    const Slice slice = {set, stored, int(n_energies), n_maps, n_voxels, n_apart};
+    slice.compute(weights, offsets, padding, out, n_clipped);
     return 0;
 }
 

@@ -99,16 +99,16 @@ void last_tile(const int16_t *x, int64_t plane, const Weights &by, Out *const *o
 }
 
 template <int K, typename Out>
-void few_planes(const int16_t *x, int64_t n, const Weights &by, Out *const *out) {
+void in_step(const int16_t *x, int64_t plane, int64_t n, const Weights &by, Out *const *out) {
     for (int64_t at = 0; at + TILE <= n; at += TILE) {
         bool padded = false;
-        for (int e = 0; by.ranges && e < by.n_energies; ++e) padded |= holds(x + e * n + at, by.ranges[e]);
-        one_tile<K>(x + at, n, padded, by, out, at);
+        for (int e = 0; by.ranges && e < by.n_energies; ++e) padded |= holds(x + e * plane + at, by.ranges[e]);
+        one_tile<K>(x + at, plane, padded, by, out, at);
     }
 }
 
 template <int K, typename Out>
-void many_planes(const int16_t *x, int64_t n, const Weights &by, Out *const *out) {
+void through_ring(const int16_t *x, int64_t plane, int64_t n, const Weights &by, Out *const *out) {
     alignas(64) int16_t ring[MOST_ENERGIES * RING_PLANE];
     bool padded[SLOTS] = {};
     const int64_t n_tiles = n / TILE;
@@ -117,7 +117,7 @@ void many_planes(const int16_t *x, int64_t n, const Weights &by, Out *const *out
         for (int e = 0; e < by.n_energies; ++e) {
             const int64_t t = step - e % SLOTS;
             if (t < 0 || t >= n_tiles) continue;
-            const int16_t *from = x + e * n + t * TILE;
+            const int16_t *from = x + e * plane + t * TILE;
             for (int i = 0; i < TILE; i += 32) __builtin_prefetch(from + i + AHEAD);
             copy_tile(from, ring + e * RING_PLANE + t % SLOTS * TILE);
             if (by.ranges) padded[t % SLOTS] |= holds(from, by.ranges[e]);
@@ -129,20 +129,20 @@ void many_planes(const int16_t *x, int64_t n, const Weights &by, Out *const *out
     }
 }
 
-// K maps of one slice, (E, n) stored values.
+// K maps of one slice, (E, n) stored values, a plane every `plane` values. Planes that were laid apart do not collide.
 template <int K, typename Out>
-void slice(const int16_t *x, int64_t n, const Weights &by, Out *const *out) {
-    if (by.n_energies <= FEW_PLANES) few_planes<K>(x, n, by, out);
-    else many_planes<K>(x, n, by, out);
-    if (n % TILE) last_tile<K>(x, n, by, out, n - n % TILE, int(n % TILE));
+void slice(const int16_t *x, int64_t plane, int64_t n, const Weights &by, Out *const *out) {
+    if (by.n_energies <= FEW_PLANES || plane != n) in_step<K>(x, plane, n, by, out);
+    else through_ring<K>(x, plane, n, by, out);
+    if (n % TILE) last_tile<K>(x, plane, by, out, n - n % TILE, int(n % TILE));
 }
 
 template <typename Out>
-void maps(int n_maps, const int16_t *x, int64_t n, const Weights &by, Out *const *out) {
-    if (n_maps == 1) slice<1>(x, n, by, out);
-    else if (n_maps == 2) slice<2>(x, n, by, out);
-    else if (n_maps == 3) slice<3>(x, n, by, out);
-    else slice<4>(x, n, by, out);
+void maps(int n_maps, const int16_t *x, int64_t plane, int64_t n, const Weights &by, Out *const *out) {
+    if (n_maps == 1) slice<1>(x, plane, n, by, out);
+    else if (n_maps == 2) slice<2>(x, plane, n, by, out);
+    else if (n_maps == 3) slice<3>(x, plane, n, by, out);
+    else slice<4>(x, plane, n, by, out);
 }
 
 }  // namespace NAME

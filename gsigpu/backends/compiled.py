@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "GSIGPU_CPU_LOOP"
 _LIBRARY = Path(__file__).with_name("_loops.so")
-_INTERFACE = 6  # gsigpu_interface() in kernels/linear_maps.cpp
+_INTERFACE = 7  # gsigpu_interface() in kernels/linear_maps.cpp
 # Numbers of the sets in kernels/linear_maps.cpp, the best first.
 _SETS = {"avx512": 2, "avx2": 1, "neon": 3, "sse2": 0}
 
@@ -35,7 +35,7 @@ class Loop:
         """`name` : of a set that `sets_of` gives."""
         self.name = name
         self.functions = library
-        self._set = _SETS[name]
+        self.number = _SETS[name]
         self._run = library.gsigpu_linear_maps
         self._run.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_int]
         self._run.argtypes += [*[ctypes.c_int64] * 4, ctypes.c_void_p]
@@ -65,7 +65,7 @@ class Loop:
         n_slices, n_energies, n_voxels = stored.shape
         n_clipped = np.zeros(weights.shape[1], np.int64)
         failed = self._run(
-            self._set,
+            self.number,
             *(array.ctypes.data for array in (stored, weights, offsets)),
             None if padding is None else padding.ctypes.data,
             out.ctypes.data,

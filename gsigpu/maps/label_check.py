@@ -31,6 +31,7 @@ from gsigpu.maps.spectral_direction import (
     LEAST_SPREAD_HU,
     N_PARTS,
     Direction,
+    block_means,
     soft_tissue_pairs,
     spectral_direction,
 )
@@ -102,8 +103,15 @@ def check_labels(
     3 %. Where it says nothing, a region of known iodine concentration, or of water, compared with
     `physics.iodine_water_hu` decides.
     """
+    return check_block_labels(energies_kev, block_means(stack_hu))
+
+
+def check_block_labels(
+    energies_kev: Sequence[float], blocks_hu: NDArray[np.float64]
+) -> tuple[LabelDoubt, ...]:
+    """`check_labels` of means over blocks, (E, z, y / 4, x / 4) as `block_means` gives them."""
     labels = np.asarray(energies_kev, dtype=float)
-    pairs, bands = soft_tissue_pairs(stack_hu)
+    pairs, bands = soft_tissue_pairs(blocks_hu)
     if len(labels) < 2 or pairs.shape[2] < LEAST_PAIRS:
         return ()
     if len(labels) == 2:

@@ -42,18 +42,17 @@ class Direction:
 
 
 def soft_tissue_pairs(
-    stack: NDArray[np.floating],
+    blocks: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """(2, E, n) means over 4 x 4 pixels of soft tissue, in pairs of neighbours along x and along y.
+
+    blocks : (E, z, y / 4, x / 4) as `block_means` gives them
 
     Also (n,) the row of blocks in which each pair lies, counted through the slices: neighbouring pairs
     share blocks, so an error is estimated from bands of rows.
     """
-    blocks = _block_means(stack)
-    n_y = blocks.shape[2]
-    row_of = np.broadcast_to(
-        np.arange(stack.shape[1] * n_y).reshape(stack.shape[1], n_y, 1), blocks.shape[1:]
-    )
+    n_z, n_y = blocks.shape[1:3]
+    row_of = np.broadcast_to(np.arange(n_z * n_y).reshape(n_z, n_y, 1), blocks.shape[1:])
     with np.errstate(invalid="ignore"):
         darkest = blocks.min(axis=0)
         soft_mask = (darkest > _LOWEST_HU) & (darkest < _HIGHEST_HU)
@@ -67,16 +66,19 @@ def soft_tissue_pairs(
     return all_pairs[:, :, ::step], all_rows[::step]
 
 
-def _block_means(stack: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(E, z, y / 4, x / 4) means over 4 x 4 pixels; what is left at the edges is in none."""
-    n_y, n_x = (size // _BLOCK_PIXELS for size in stack.shape[2:])
-    means = np.empty((*stack.shape[:2], n_y, n_x))
+def block_means(stack: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(..., y / 4, x / 4) means over 4 x 4 pixels; what is left at the edges is in none."""
+    n_y, n_x = (size // _BLOCK_PIXELS for size in stack.shape[-2:])
+    means = np.zeros((*stack.shape[:-2], n_y, n_x))
     for at in np.ndindex(
-        stack.shape[:2]
+        stack.shape[:-2]
     ):  # plane by plane: a copy of the whole costs more than the sums
         plane = stack[at][: n_y * _BLOCK_PIXELS, : n_x * _BLOCK_PIXELS]
-        columns = plane.reshape(n_y, _BLOCK_PIXELS, -1).sum(axis=1, dtype=np.float64)
-        means[at] = columns.reshape(n_y, n_x, _BLOCK_PIXELS).sum(axis=2)
+        columns = plane[::_BLOCK_PIXELS].astype(np.float64)
+        for row in range(1, _BLOCK_PIXELS):
+            columns += plane[row::_BLOCK_PIXELS]
+        for column in range(_BLOCK_PIXELS):
+            means[at] += columns[:, column::_BLOCK_PIXELS]
     means /= _BLOCK_PIXELS**2
     return means
 

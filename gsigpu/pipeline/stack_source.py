@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import Plane, SpectralStack
 from gsigpu.dicom.reading.hu_planes import rescaled
 from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.maps.spectral_direction import block_means
 
 
 class PlaneStore:
@@ -37,6 +38,26 @@ class PlaneStore:
             self._reader.read_plane(plane, out, rows=rows)
         else:
             out[...] = kept
+
+    def take_all(self, planes: Sequence[Plane], out: NDArray[np.int16]) -> None:
+        """As `take`, of several planes of one size, whose files are read together: (n, rows, columns) int16."""
+        with self._lock:
+            kept = [self._kept.pop((plane.path, plane.frame), None) for plane in planes]
+        if all(values is None for values in kept):
+            self._reader.read(planes, out)
+            return
+        for plane, values, target in zip(planes, kept, out, strict=True):
+            if values is None:
+                self._reader.read_plane(plane, target)
+            else:
+                target[...] = values
+
+    def holds(self, planes: Sequence[Plane]) -> bool:
+        """Whether one of them was looked at and not yet taken."""
+        with self._lock:
+            return bool(self._kept) and any(
+                (plane.path, plane.frame) in self._kept for plane in planes
+            )
 
     def look(self, planes: Sequence[Plane]) -> list[NDArray[np.int16]]:
         """Stored values of planes that the pass is going to take too."""
@@ -66,8 +87,11 @@ class StackSource:
 
     def read(self, z: int, out: NDArray[np.int16]) -> None:
         """Slice z at all energies into (E, rows, columns) int16."""
-        for series, target in zip(self._stack.series, out, strict=True):
-            self.store.take(series.planes[z], target)
+        self.store.take_all(self.planes(z), out)
+
+    def planes(self, z: int) -> list[Plane]:
+        """Slice z at all energies."""
+        return [series.planes[z] for series in self._stack.series]
 
     def rescale(self) -> dict[str, Any]:
         """(Z, E) slopes and intercepts, and padding ranges, of the delivered values."""
@@ -75,8 +99,15 @@ class StackSource:
 
     def read_hu(self, z: int) -> NDArray[np.float32]:
         """Slice z in HU before the pass, (E, rows, columns) float32, NaN where there is no value."""
-        planes = [series.planes[z] for series in self._stack.series]
+        planes = self.planes(z)
         return rescaled(planes, self.store.look(planes))
+
+    def read_blocks_hu(self, z: int) -> NDArray[np.float64]:
+        """The means over blocks of slice z in HU before the pass, (E, rows / 4, columns / 4); see `block_means`."""
+        planes = self.planes(z)
+        looked_at = zip(planes, self.store.look(planes), strict=True)
+        # Plane by plane, in memory that is taken once: a slice of eleven as floats has thousands of new pages.
+        return np.stack([block_means(rescaled([plane], [raw])[0]) for plane, raw in looked_at])
 
 
 def rescale_of(channels: Sequence[Sequence[Plane]]) -> dict[str, Any]:

@@ -27,9 +27,12 @@ class Stopwatch:
         try:
             yield
         finally:
-            spent = perf_counter() - start
-            with self._lock:
-                self.seconds[name] = self.seconds.get(name, 0.0) + spent
+            self.add(name, perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Adds time that was taken elsewhere."""
+        with self._lock:
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 def default_workers() -> int:

@@ -25,17 +25,15 @@ from gsigpu.dicom.reading.codecs import CODECS, decode_frame
 from gsigpu.dicom.reading.elements import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
     uid_name,
 )
 from gsigpu.dicom.reading.fragments import FrameIndex, index_frames
 from gsigpu.dicom.reading.isolated import DecoderCrashed, stored_values, stored_values_isolated
+from gsigpu.dicom.reading.plain_planes import GREY, NATIVE, read_first
 from gsigpu.errors import FileChanged, PixelDataError, TruncatedPixelData, UnsupportedPixelData
 from gsigpu.file_state import FileState, open_unchanged
 
-_NATIVE = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
-_UNCOMPRESSED = (*_NATIVE, EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
+_UNCOMPRESSED = (*NATIVE, EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
 # Offset tables of multi-frame files; a stack of eleven energies has eleven such files open at a time.
 _KEPT_INDICES = 64
 
@@ -58,8 +56,17 @@ class PlaneReader:
         Raises TruncatedPixelData, UnsupportedPixelData or PixelDataError, naming the file; FileChanged
         if it is not the file whose header was read.
         """
-        for plane, target in zip(planes, out, strict=True):
+        n_read = self._read_first(planes, out)
+        for plane, target in zip(planes[n_read:], out[n_read:], strict=True):
             self.read_plane(plane, target)
+
+    @staticmethod
+    def _read_first(planes: Sequence[Plane], out: NDArray[np.int16]) -> int:
+        """How many of the first planes the compiled loop delivered; where it stops, `read_plane` tells why."""
+        n_read = read_first(planes, out) if len(planes) > 1 else 0
+        for plane, target in zip(planes[:n_read], out, strict=False):
+            _unpack_plane(target.view(np.uint16), plane, target)
+        return n_read
 
     def read_plane(
         self, plane: Plane, out: NDArray[np.int16], *, rows: slice | None = None
@@ -132,10 +139,8 @@ class PlaneReader:
 
 
 _AGAIN = "export or transfer the file again"
-# What the values of an image are if they are numbers.
 # Delivered in place of odd padding; a plane that has such counts it as padding.
 _NO_DATA = np.int16(-32768)
-_GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
 def _check_format(plane: Plane) -> None:
@@ -147,7 +152,7 @@ def _check_format(plane: Plane) -> None:
             where=plane.path,
             remedy="a CT image has one",
         )
-    if image.photometric not in _GREY:
+    if image.photometric not in GREY:
         raise UnsupportedPixelData(
             f"Photometric Interpretation {image.photometric[:16]!r}",
             where=plane.path,
@@ -174,7 +179,7 @@ def _check_format(plane: Plane) -> None:
 
 def _is_plain(plane: Plane) -> bool:
     return (
-        plane.format.transfer_syntax_uid in _NATIVE
+        plane.format.transfer_syntax_uid in NATIVE
         and plane.format.bits_allocated == 16
         and plane.pixel_length >= 0
     )

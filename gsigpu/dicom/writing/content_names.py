@@ -29,6 +29,7 @@ _UID_LENGTH = len("2.25.") + 39
 # Nine digits: the numbers of two series of one study are equal with a probability of 1.1e-9.
 _LOWEST_NUMBER, _N_NUMBERS = 10**8, 9 * 10**8
 _WORD = np.dtype("<u8")
+_NO_BYTES = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,22 @@ def pixel_digest(pixels: memoryview) -> bytes:
     """
     n_words = pixels.nbytes // _WORD.itemsize
     words = np.frombuffer(pixels[: n_words * _WORD.itemsize], _WORD)
-    total = int(np.dot(words, _multipliers(n_words))) if n_words else 0
-    return total.to_bytes(8, "little") + bytes(pixels[n_words * _WORD.itemsize :])
+    total = int(np.dot(words, multipliers(n_words))) if n_words else 0
+    return digest_of_sum(total, pixels)
+
+
+def digest_of_sum(total: int, pixels: memoryview = _NO_BYTES) -> bytes:
+    """`pixel_digest` where the sum over the whole words is known.
+
+    pixels : needed where they are not whole words
+    """
+    n_in_words = pixels.nbytes // _WORD.itemsize * _WORD.itemsize
+    return total.to_bytes(8, "little") + bytes(pixels[n_in_words:])
 
 
 @lru_cache(maxsize=4)
-def _multipliers(n_words: int) -> NDArray[np.uint64]:
+def multipliers(n_words: int) -> NDArray[np.uint64]:
+    """Of the first words of a plane."""
     # PCG64 is specified: these are the same on every machine and with every version of NumPy.
     return np.random.PCG64(424242).random_raw(n_words) | np.uint64(1)
 

@@ -13,6 +13,7 @@ from pydicom.uid import CTImageStorage
 from gsigpu.backends import LARGEST_STORED, PADDING
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.writing.derived import DerivedSeries, code_item, derive, quantity_item, unit_code
+from gsigpu.dicom.writing.series_files import SeriesFiles
 from gsigpu.dicom.writing.slice_files import SliceFiles
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.map_files import MapFiles, file_name
@@ -42,7 +43,7 @@ def ct_sink(
     transfer_syntax : explicit, or one of gsigpu.choices.COMPRESSIONS
     """
     series = ct_series(folder, definitions, stack, transfer_syntax=transfer_syntax)
-    return MapFiles(definitions, series, dtype=np.int16)
+    return SeriesFiles(definitions, series, dtype=np.int16)
 
 
 def ct_series(

@@ -22,8 +22,9 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.writing.derived import derive
 from gsigpu.dicom.writing.overlay import bar_columns, colour_bar, overlay
+from gsigpu.dicom.writing.series_files import SeriesFiles
 from gsigpu.dicom.writing.slice_files import SliceFiles
-from gsigpu.map_files import MapFiles, file_name
+from gsigpu.map_files import file_name
 from gsigpu.maps.definitions import HU, Code, Energies, LinearRows, MapDefinition
 from gsigpu.volume import patient_letters
 
@@ -55,7 +56,7 @@ ANATOMY = MapDefinition(
 )
 
 
-class OverlayFiles(MapFiles):
+class OverlayFiles(SeriesFiles):
     """Writes each map as a series of RGB Secondary Captures."""
 
     def __init__(

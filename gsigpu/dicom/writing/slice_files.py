@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 
+from gsigpu.backends.compiled_files import write_headers
 from gsigpu.dicom.model import Plane
 from gsigpu.dicom.writing.content_names import (
     PLACEHOLDER_IMAGE_UID,
@@ -31,6 +32,8 @@ from gsigpu.dicom.writing.encoding import (
 from gsigpu.dicom.writing.template import HeaderTemplate, decimal
 from gsigpu.map_files import plane_bytes
 
+# Headers in memory and in one call, when the names are written.
+_HEADERS_AT_ONCE = 64
 # What source references look like in the header: for each source, its class and whether it has frames.
 Layout = tuple[tuple[str, bool], ...]
 
@@ -70,9 +73,30 @@ class SliceFiles:
         }
         folder.mkdir()
 
+    def holds_as_they_are(self, n_bytes: int) -> bool:
+        """Whether the bytes of a plane are those of its file."""
+        return is_native(self._transfer_syntax) and n_bytes == self._n_pixel_bytes
+
+    def path(self, z: int) -> Path:
+        """The file of slice z."""
+        return self._folder / file_of_slice(z)
+
+    def header_bytes(self, z: int) -> bytes:
+        """What stands in the file of slice z before its pixels; with placeholders until the names are known."""
+        template = self._templates[layout_of(self._derived.sources(z))]
+        return template.fill(self._values(z))
+
+    def note(self, z: int, header: bytes, digest: bytes) -> None:
+        """The file of slice z was written.
+
+        header : with placeholders
+        digest : of its pixels
+        """
+        self._digests[z] = header_digest(header) + digest
+
     def write(self, z: int, plane: NDArray[Any]) -> None:
         """The file of slice z."""
-        header = self._filled(z)
+        header = self.header_bytes(z)
         if is_native(self._transfer_syntax):
             pixels = plane_bytes(plane)
             assert pixels.nbytes == self._n_pixel_bytes
@@ -81,14 +105,19 @@ class SliceFiles:
             frame = encode_frame(np.ascontiguousarray(plane), self._transfer_syntax)
             pixels = memoryview(b"".join(encapsulated([frame])))
             digest = hashlib.sha256(pixels).digest()
-        self._digests[z] = header_digest(header) + digest
+        self.note(z, header, digest)
         self._write(z, os.O_CREAT | os.O_EXCL, [memoryview(header), pixels])
 
     def finish(self) -> None:
         """Names the series and its slices; call it once, after the last."""
-        self._names = names_of(self._digests[z] for z in sorted(self._digests))
-        for z in self._digests:
-            self._write(z, 0, [memoryview(self._filled(z))])
+        order = sorted(self._digests)
+        self._names = names_of(self._digests[z] for z in order)
+        for first in range(0, len(order), _HEADERS_AT_ONCE):
+            some = order[first : first + _HEADERS_AT_ONCE]
+            headers = [self.header_bytes(z) for z in some]
+            n_done = write_headers([os.fsencode(self.path(z)) for z in some], headers)
+            for z, header in zip(some[n_done:], headers[n_done:], strict=True):
+                self._write(z, 0, [memoryview(header)])
 
     @property
     def sop_class_uid(self) -> str:
@@ -110,13 +139,8 @@ class SliceFiles:
     def close(self) -> None:
         """Nothing to do: no file stays open."""
 
-    def _filled(self, z: int) -> bytes:
-        template = self._templates[layout_of(self._derived.sources(z))]
-        return template.fill(self._values(z))
-
     def _write(self, z: int, flags: int, parts: list[memoryview]) -> None:
-        path = self._folder / f"IM{z + 1:05d}.dcm"
-        descriptor = os.open(path, os.O_WRONLY | flags | _BINARY, 0o666)
+        descriptor = os.open(self.path(z), os.O_WRONLY | flags | _BINARY, 0o666)
         try:
             _write_fully(descriptor, parts)
         finally:
@@ -201,6 +225,15 @@ def marker(name: str, i: int) -> str:
     if name.startswith(("uid", "source")):
         return f"9.9.9.{i}.424242"
     return f"{1424242000 + i}"
+
+
+def file_of_slice(z: int) -> str:
+    """The name of the file of slice z.
+
+    >>> file_of_slice(0)
+    'IM00001.dcm'
+    """
+    return f"IM{z + 1:05d}.dcm"
 
 
 def _write_fully(descriptor: int, parts: list[memoryview]) -> None:

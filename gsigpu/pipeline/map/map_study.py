@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,21 +211,21 @@ def _write_planes(
     planes, definitions, stack = prepared.planes, prepared.definitions, prepared.stack
     with_anatomy = len(planes_for(output_format, definitions)) > len(definitions)
     written = planes if with_anatomy else definitions
-    # The headers are Python's work, the look at the labels NumPy's: side by side.
+    # Headers are Python's work; a look at the labels takes longer than they do, and nobody waits for what it finds.
     with (
-        beside(prepared.label_warnings) as label_warnings,
+        beside(prepared.label_sample) as label_sample,
         ExitStack() as until_written,
     ):
         sink = until_written.enter_context(
             open_sink(output_format, folder, written, stack, compress=planned.compress)
         )
-        of_labels = label_warnings()
         into = (
             BlankOutside(sink, anatomy_step=planes[-1].step, with_anatomy=with_anatomy)
             if planned.is_blank
             else sink
         )
-        with watcher.stage("map") as progress:
+        looks = partial(prepared.doubts, label_sample())
+        with beside(looks) as doubts, watcher.stage("map") as progress:
             report, notes = run_maps(
                 prepared,
                 into,
@@ -235,6 +236,7 @@ def _write_planes(
                 progress=progress,
                 companion=planned.companion,
             )
+        of_labels = doubts()
         with watcher.stage("write"):  # a compressed volume is packed when its last slice is there
             until_written.close()
     return sink, report, [*of_labels, *notes]

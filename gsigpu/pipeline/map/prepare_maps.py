@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gsigpu.backends import BackendName
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import Series, SpectralStack, Study
 from gsigpu.dicom.reading import card_frames
 from gsigpu.maps.definitions import MapDefinition
-from gsigpu.maps.label_check import check_labels
+from gsigpu.maps.label_check import check_block_labels
 from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import define_all
 from gsigpu.pipeline.calibrate import calibrated
@@ -63,6 +64,14 @@ class PreparedMaps:
     def label_warnings(self) -> list[Caution]:
         """What the energies' labels give reason to doubt; a look at a few slices."""
         return label_warnings(self.stack, self.source)
+
+    def label_sample(self) -> NDArray[np.float64]:
+        """What the look needs of its slices; before the pass, which then has them from it."""
+        return label_sample(self.stack, self.source)
+
+    def doubts(self, sample: NDArray[np.float64]) -> list[Caution]:
+        """The rest of the look, which reads nothing."""
+        return label_doubts(self.stack, sample)
 
 
 def prepare_maps(
@@ -172,10 +181,19 @@ def plan_for(
 
 def label_warnings(stack: SpectralStack, source: StackSource) -> list[Caution]:
     """One line per series whose keV label does not fit the data (SPEC §3)."""
+    return label_doubts(stack, label_sample(stack, source))
+
+
+def label_sample(stack: SpectralStack, source: StackSource) -> NDArray[np.float64]:
+    """(E, n, rows / 4, columns / 4) block means in HU of the slices that the label check looks at."""
     n_slices = stack.geometry.shape[0]
     chosen = np.unique(np.linspace(0, n_slices - 1, _CHECKED_SLICES + 2)[1:-1].round().astype(int))
-    sample = np.stack([source.read_hu(int(z)) for z in chosen], axis=1)
-    doubts = check_labels(stack.energies_kev, sample)
+    return np.stack([source.read_blocks_hu(int(z)) for z in chosen], axis=1)
+
+
+def label_doubts(stack: SpectralStack, sample: NDArray[np.float64]) -> list[Caution]:
+    """`label_warnings` of slices that were read."""
+    doubts = check_block_labels(stack.energies_kev, sample)
     named = [doubt for doubt in doubts if doubt.fitted_kev is not None]
     if doubts and not named:
         labels = ", ".join(f"{doubt.label_kev:g}" for doubt in doubts)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from gsigpu.pipeline.map.compiled_pass import CompiledPass
 from gsigpu.pipeline.map.evaluate import evaluate
 from gsigpu.pipeline.map.program import MapProgram
 from gsigpu.pipeline.progress import Progress
@@ -80,7 +81,7 @@ def run_on_cpu(
     n_workers: int | None = None,
     progress: Progress | None = None,
 ) -> StreamReport:
-    """Runs a program with NumPy, one slice per worker at a time.
+    """Runs a program on the CPU, one slice per worker at a time.
 
     Raises whatever source or sink raise first; slices not yet begun are then left out.
     """
@@ -93,7 +94,6 @@ def run_on_cpu(
     n_done = 0
 
     def one_slice(z: int) -> None:
-        nonlocal n_done
         if not hasattr(of_thread, "buffers"):
             of_thread.buffers = _SliceBuffers(program)
         with watch.stage("read"):
@@ -105,18 +105,37 @@ def run_on_cpu(
             )
         with watch.stage("write"):
             sink.write(z, planes)
+        done(1, n_clipped)
+
+    def done(n_slices: int, n_clipped: Sequence[Any] | NDArray[np.int64]) -> None:
+        nonlocal n_done
         with lock:
             clipped[:] += np.asarray(n_clipped, np.int64)
-            n_done += 1
+            n_done += n_slices
             if progress is not None:
                 progress(n_done, program.n_slices)
+
+    plain = CompiledPass.of(program, source, sink)
+    at_once = 1 if plain is None else plain.slices_at_once(workers)
+
+    def some_slices(first: int) -> None:
+        z, end = first, min(first + at_once, program.n_slices)
+        while z < end:
+            n_plain = 0
+            if plain is not None:
+                n_plain, n_clipped = plain.run(z, end, watch)
+                done(n_plain, n_clipped)
+            z += n_plain
+            if z < end:
+                one_slice(z)
+                z += 1
 
     # The workers are the threads; a matrix product that starts threads too would compete with them.
     with (
         threadpool_limits(limits=1, user_api="blas"),
         ThreadPoolExecutor(workers, "gsigpu-map") as pool,
     ):
-        finish_all([pool.submit(one_slice, z) for z in range(program.n_slices)])
+        finish_all([pool.submit(some_slices, z) for z in range(0, program.n_slices, at_once)])
     watch.seconds["elapsed"] = perf_counter() - begun
     return StreamReport(
         backend="cpu",

@@ -1,0 +1,75 @@
+"""Planes whose bytes lie in their files as they are, several in one call of a compiled loop.
+
+Which planes these are is decided here; whatever else they may be, and every error, is `gsigpu.dicom.reading.pixels`'.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.backends.compiled_files import read_planes
+from gsigpu.dicom.model import PixelFormat, Plane
+from gsigpu.dicom.reading.elements import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+
+NATIVE = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+# What the values of an image are if they are numbers.
+GREY = ("MONOCHROME1", "MONOCHROME2")
+
+
+def is_plain(image: PixelFormat) -> bool:
+    """Whether the words of a file are the stored values of one channel, below High Bit."""
+    return (
+        image.transfer_syntax_uid in NATIVE
+        and image.samples_per_pixel == 1
+        and image.photometric in GREY
+        and image.bits_allocated == 16
+        and 0 < image.bits_stored <= image.high_bit + 1 <= 16
+    )
+
+
+def unpacking(image: PixelFormat) -> tuple[int, int, int, int]:
+    """How words of a plain file become delivered values: flip the highest bit, shift up, then down, with sign."""
+    if image.bias:
+        return 1, 0, 0, 0
+    if image.bits_stored == 16:
+        return 0, 0, 0, 0
+    return 0, 15 - image.high_bit, 16 - image.bits_stored, int(image.signed)
+
+
+def place(plane: Plane, image: PixelFormat) -> tuple[int, int, int, int] | None:
+    """Size, time and inode that the file of a plane must have, and the offset of its words.
+
+    None unless the plane is of this format, nothing is known of it but its file, and that goes on far enough.
+    """
+    state = plane.state
+    if (
+        (plane.format is not image and plane.format != image)
+        or plane.values is not None
+        or state is None
+        or plane.pixel_length < image.n_bytes
+        or plane.pixel_offset + plane.pixel_length > state.size
+    ):
+        return None
+    return state.size, state.mtime_ns, state.inode, plane.pixel_offset
+
+
+def read_first(planes: Sequence[Plane], out: NDArray[np.int16]) -> int:
+    """How many of the first of `planes`, all of one plain format, are in `out` as the words of their files.
+
+    out : (n, rows, columns)
+    """
+    image = planes[0].format
+    if not is_plain(image) or out.shape[1:] != (image.rows, image.columns):
+        return 0
+    paths, expected = list[bytes](), list[int]()
+    for plane in planes:
+        of_plane = place(plane, image)
+        if of_plane is None:
+            break
+        paths.append(os.fsencode(plane.path))
+        expected += of_plane
+    return read_planes(paths, expected, image.n_bytes, out) if paths else 0
