@@ -167,9 +167,28 @@ def _signed(mask: Any, spacing_mm: tuple[float, ...]) -> Any:
     xp = array_namespace(mask)
     offset = _BOUNDARY_OFFSET * float(np.prod(spacing_mm)) ** (1.0 / len(spacing_mm))
     least = _LEAST_DEPTH * min(spacing_mm)
-    inside = xp.maximum(_edt(mask, spacing_mm) - offset, least)
-    outside = xp.maximum(_edt(~mask, spacing_mm) - offset, least)
-    return xp.where(mask, -inside, outside)
+    signed = xp.maximum(_edt(~mask, spacing_mm) - offset, least)
+    # No background beyond the voxels around the mask is nearer to one inside than these are.
+    box = _box_with_background(mask, len(spacing_mm))
+    inside = xp.maximum(_edt(mask[box], spacing_mm) - offset, least)
+    signed[box] = xp.where(mask[box], -inside, signed[box])
+    return signed
+
+
+def _box_with_background(mask: Any, n_axes: int) -> tuple[slice, ...]:
+    """The part of an array on the host that holds a mask and the voxels around it, along the last axes; all on a card.
+
+    mask : with background around it along these axes
+    """
+    everything = tuple(slice(None) for _ in mask.shape)
+    if array_namespace(mask) is not np or not mask.any():
+        return everything
+    box = list(everything)
+    for axis in range(mask.ndim - n_axes, mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        hit = np.flatnonzero(mask.any(axis=others))
+        box[axis] = slice(int(hit[0]) - 1, int(hit[-1]) + 2)
+    return tuple(box)
 
 
 def _signed_in_planes(voxels: Any, spacing_mm: Spacing) -> Any:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from gsigpu.errors import SettingsError
 from gsigpu.regions.boundary import cap_heights_mm, chosen_dimensions, depth_mm, signed_distance_mm
@@ -189,3 +190,21 @@ def test_slices_of_their_own_stay_inside_and_empty_ones_outside(spacing):
     mask[3] = False
     signed = signed_distance_mm(mask, spacing)
     np.testing.assert_array_equal(signed < 0, mask)
+
+
+@pytest.mark.parametrize("dimensions", ["2d", "3d"])
+@pytest.mark.parametrize("spacing_mm", [(1.0, 0.75, 0.75), (5.0, 0.8, 0.8)])
+def test_background_far_from_a_mask_changes_no_depth(dimensions, spacing_mm):
+    """To the bit, for masks of any shape: depth is looked for near the mask alone."""
+    rng = np.random.default_rng(5)
+    for share in (0.02, 0.3, 0.9):
+        mask = rng.random((6, 9, 8)) < share
+        wide = np.pad(mask, ((0, 0), (7, 3), (1, 11)))
+        near = signed_distance_mm(mask, spacing_mm, dimensions=dimensions)
+        far = signed_distance_mm(wide, spacing_mm, dimensions=dimensions)[:, 7:-3, 1:-11]
+        assert np.array_equal(near[mask], far[mask])
+        if dimensions == "3d" and spacing_mm[0] < 2:
+            sampling = [round(size * 2**18) / 2**18 for size in spacing_mm]
+            depth = distance_transform_edt(np.pad(mask, 1), sampling=sampling)[1:-1, 1:-1, 1:-1]
+            offset = 0.37 * np.prod(sampling) ** (1 / 3)
+            assert np.array_equal(-near[mask], np.maximum(depth - offset, 0.1 * min(sampling))[mask])  # fmt: skip
