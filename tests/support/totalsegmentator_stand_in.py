@@ -1,6 +1,7 @@
 """TotalSegmentator's documented command line, as far as gsigpu uses it, without its models.
 
-Options, tasks, classes, file names and exit codes are those of its version 2.18. Stricter than it: an option that it does not
+Options, tasks, classes, file names and exit codes are those of its version 2.18, and held to what its own code says
+(tests/masks/test_totalsegmentator.py). Stricter than it: an option that it does not
 have, a class that the task does not have, an image that is no NIfTI of signed 16 bit, and an output that is there are refused. It
 "finds" the masks that lie in the folder STAND_IN_MASKS, and every call is a line in STAND_IN_CALLS. STAND_IN_FAULT makes it
 fail. Run as a program: it needs nothing but Python, because the tests start it often.
