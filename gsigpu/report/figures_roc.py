@@ -38,15 +38,20 @@ _AREAS = ("obuchowski", "bootstrap", "delong")
 _MARKERS = "osD^v"
 
 
-def roc_figures(observations: Observations, results: Results) -> list[Drawing]:
+def roc_figures(
+    observations: Observations, results: Results, parameter_alone: str = ""
+) -> list[Drawing]:
     """One figure per parameter, a panel per pair of groups, a curve per phase and region.
 
     Figures 4 to 6 of the source study, where there are three parameters.
+    parameter_alone : whose figure is drawn, with the number that it has among all; "" for all
     """
     curves = _first_method(_of_track(results.frames.roc_curves, "recommended"), _CURVES)
     areas = _first_method(_of_track(results.frames.roc, "recommended"), _AREAS)
     drawings = []
     for k, parameter in enumerate(observations.parameters, start=1):
+        if parameter_alone not in ("", parameter):
+            continue
         of_curves, of_areas = (frame[frame["parameter"] == parameter] for frame in (curves, areas))
         if len(of_curves):
             number_of = len(observations.parameters) + k

@@ -319,9 +319,11 @@ def calibration(p: ArrayLike, positive: ArrayLike) -> tuple[float, float, str]:
     intercept = float(brentq(lambda a: (y - expit(a + score)).sum(), -reach, reach, xtol=1e-12))
     if (score[y == 1].min() >= score[y == 0].max()) or (score[y == 1].max() <= score[y == 0].min()):
         return _tidy(intercept), np.nan, "separated or constant: no calibration slope"
-    import statsmodels.api as sm
+    # Not from statsmodels.api, which takes a second to bring time series and all else along.
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
 
-    fitted = sm.GLM(y, np.stack([np.ones_like(score), score], axis=1), sm.families.Binomial()).fit()
+    fitted = GLM(y, np.stack([np.ones_like(score), score], axis=1), Binomial()).fit()
     return _tidy(intercept), _tidy(float(fitted.params[1])), ""
 
 

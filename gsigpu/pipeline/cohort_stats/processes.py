@@ -25,7 +25,7 @@ _IMPORTED = (
     "matplotlib.backends.backend_svg",
     "sklearn.linear_model",
     "sklearn.model_selection",
-    "statsmodels.api",
+    "statsmodels.genmod.generalized_linear_model",
     "threadpoolctl",
 )
 # Libraries that start threads when they are imported, which a copy of the process would not have.

@@ -20,7 +20,7 @@ from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.cohort_stats.applied_cutoffs import applied_cutoffs
 from gsigpu.pipeline.cohort_stats.classes_of_lesions import require_classes
 from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, with_plan
-from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Sheets, drawing
+from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Figures, Sheets
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
 from gsigpu.pipeline.cohort_stats.processes import Processes
@@ -159,28 +159,25 @@ def cohort_stats(
                 (None, ()) if cutoffs is None else applied_cutoffs(Path(cutoffs), observations)
             )
             progress(1, 1)
-        with watcher.stage("test") as progress:
-            if summary:
-                results = analyse_summary(observations, settings)
-            else:
-                results = analyse(
-                    observations,
-                    settings,
-                    processes=processes,
-                    progress=progress,
-                    applied=applied,
+        gallery = _gallery(observations.source, out)
+        sheets = Sheets(observations, None, gallery, folder / "figures")
+        with Figures(sheets, processes, () if summary else tuple(KINDS)) as figures:
+            with watcher.stage("test") as progress:
+                if summary:
+                    results = analyse_summary(observations, settings)
+                else:
+                    results = analyse(
+                        observations,
+                        settings,
+                        processes=processes,
+                        progress=progress,
+                        applied=applied,
+                    )
+            with watcher.stage("report") as progress:
+                figures.begin(results)
+                tables = _write(
+                    folder, observations, results, title or DEFAULT_TITLE, figures, progress
                 )
-        with watcher.stage("report") as progress:
-            gallery = _gallery(observations.source, out)
-            tables = _write(
-                folder,
-                observations,
-                results,
-                title or DEFAULT_TITLE,
-                gallery,
-                progress,
-                processes=processes,
-            )
     return CohortStatistics(
         out=out,
         report=out / "report.html",
@@ -215,35 +212,30 @@ def _write(
     observations: Observations,
     results: Results,
     title: str,
-    gallery: str,
+    figures: Figures,
     progress: Callable[[int, int], None],
-    *,
-    processes: Processes,
 ) -> Tables:
     frames = {name: in_file_order(name, frame) for name, frame in results.frames.named().items()}
     for name in _CUT:
         frames[name] = _with_meaning(frames[name], observations)
     frames["flow"] = frame_of_flow(observations)
     frames["missing"] = observations.missing
-    kinds = KINDS if results.has_values else {}
-    sheets = Sheets(observations, results, gallery, folder / "figures")
-    with drawing(sheets, processes if kinds else Processes(1)) as drawn_of:
-        write_frames(folder, frames)
-        tables = tables_of(observations, results)
-        write_tables(folder / "tables", tables.files())
-        write_workbook(folder / "results.xlsx", frames)
-        write_workbook(folder / "tables" / "tables.xlsx", {}, tables.files())
-        write_word_file(
-            folder / "report.docx",
-            title=title,
-            paragraphs=methods(observations, results),
-            tables=tables.files(),
-        )
-        drawn: list[Drawn] = []
-        for done, kind in enumerate(kinds):
-            progress(done, len(kinds))
-            drawn += drawn_of(kind)
-    progress(max(1, len(kinds)), max(1, len(kinds)))
+    write_frames(folder, frames)
+    tables = tables_of(observations, results)
+    write_tables(folder / "tables", tables.files())
+    write_workbook(folder / "results.xlsx", frames)
+    write_workbook(folder / "tables" / "tables.xlsx", {}, tables.files())
+    write_word_file(
+        folder / "report.docx",
+        title=title,
+        paragraphs=methods(observations, results),
+        tables=tables.files(),
+    )
+    drawn: list[Drawn] = []
+    for done, kind in enumerate(figures.kinds):
+        progress(done, len(figures.kinds))
+        drawn += figures.of(kind)
+    progress(max(1, len(figures.kinds)), max(1, len(figures.kinds)))
     provenance = _provenance(observations, results)
     text = json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True)
     (folder / _PROVENANCE).write_text(text + "\n", "utf-8")

@@ -1,9 +1,12 @@
 """Figures that another process drew are those that this one draws."""
 
+import shutil
+
 import pytest
 
-from gsigpu.pipeline.cohort_stats import draw_figures, processes
-from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Sheets, draw, drawing
+from gsigpu.errors import InputError
+from gsigpu.pipeline.cohort_stats import processes
+from gsigpu.pipeline.cohort_stats.draw_figures import Figures, Sheets, draw
 from gsigpu.pipeline.cohort_stats.processes import Processes
 from gsigpu.tables.observations import Choice, read_observations
 from tests.support.cohort_tables import measurement_table
@@ -30,14 +33,26 @@ def test_another_process_draws_the_same_bytes(sheets, monkeypatch):
     for name in files:
         (sheets.folder / name).unlink()
     monkeypatch.setattr(processes, "WORTH_A_PROCESS", 0)
-    monkeypatch.setattr(draw_figures, "KINDS", {"distributions": KINDS["distributions"]})
-    with Processes(2) as workers, drawing(sheets, workers) as drawn_of:
-        elsewhere = drawn_of("distributions")
+    with Processes(2) as workers, Figures(sheets, workers, ["distributions"]) as figures:
+        elsewhere = figures.of("distributions")
     assert elsewhere == here
     assert {path.name: path.read_bytes() for path in sheets.folder.iterdir()} == files
 
 
 def test_a_small_table_is_drawn_when_it_is_called_for(sheets, monkeypatch):
     monkeypatch.setattr(processes, "ProcessPoolExecutor", None)
-    with Processes(2) as workers, drawing(sheets, workers) as drawn_of:
-        assert drawn_of("profiles") == []
+    with Processes(2) as workers, Figures(sheets, workers, ["paired lines"]) as figures:
+        assert figures.of("paired lines") == []
+
+
+def test_after_an_error_no_process_writes_figures(sheets, monkeypatch):
+    """The folder of a run that failed is taken away, and nobody may make it anew."""
+    monkeypatch.setattr(processes, "WORTH_A_PROCESS", 0)
+    shutil.rmtree(sheets.folder, ignore_errors=True)
+    with (
+        pytest.raises(InputError),
+        Processes(2) as workers,
+        Figures(sheets, workers, ["distributions"]) as figures,
+    ):
+        raise InputError("a value is infinite")
+    assert all(part.done() for parts in figures._futures.values() for part in parts)
