@@ -41,8 +41,8 @@ def test_another_process_draws_the_same_bytes(sheets, monkeypatch):
 
 def test_a_small_table_is_drawn_when_it_is_called_for(sheets, monkeypatch):
     monkeypatch.setattr(processes, "ProcessPoolExecutor", None)
-    with Processes(2) as workers, Figures(sheets, workers, ["paired lines"]) as figures:
-        assert figures.of("paired lines") == []
+    with Processes(2) as workers, Figures(sheets, workers, ["distributions"]) as figures:
+        assert [drawn.name for drawn in figures.of("distributions")] == ["distribution_iodine"]
 
 
 def test_after_an_error_no_process_writes_figures(sheets, monkeypatch):
