@@ -103,7 +103,12 @@ class Parts:
     # Which attribute of what, and what it is called. A part that another calls is taken out of it.
     WATCHED = (
         (choose_stack, "read_study", "scan"),
-        (prepare_maps.PreparedMaps, "label_warnings", "label check, beside the headers"),
+        (
+            prepare_maps.PreparedMaps,
+            "label_sample",
+            "slices of the label check, beside the headers",
+        ),
+        (prepare_maps.PreparedMaps, "doubts", "label check, beside the stream"),
         (map_study_module, "open_sink", "headers of the output"),
         (map_study_module, "run_maps", "stream"),
         (slice_files.SliceFiles, "finish", "names into files"),

@@ -33,7 +33,7 @@ from gsigpu.dicom.reading.elements import (
 )
 
 _PREAMBLE = 132
-_SMALLEST_READ = 16 * 1024
+SMALLEST_READ = 16 * 1024
 _LARGEST_HEADER = 4 * 1024 * 1024
 _KEPT_TEMPLATES = 8
 _UNDEFINED = 0xFFFFFFFF
@@ -86,7 +86,7 @@ class HeaderWalker:
         """Keep the elements of images of `sop_class_uid`; of any other file, only its class."""
         self._sop_class = sop_class_uid.encode("ascii")
         self._templates: list[_Template] = []  # the last one that fitted in front
-        self._read_size = _SMALLEST_READ
+        self._read_size = SMALLEST_READ
 
     def read(self, file: BinaryIO) -> Elements | None:
         """The kept elements of an open DICOM file, up to Pixel Data.
@@ -109,6 +109,15 @@ class HeaderWalker:
                 buffer += file.read(size - len(buffer))
             except (_Odd, RecursionError):
                 return None
+
+    def read_start(self, start: bytes) -> Elements | None:
+        """As `read`, of the first bytes of a file; None also where they end before Pixel Data."""
+        if start[128:_PREAMBLE] != b"DICM":
+            return None
+        try:
+            return self._elements(start)
+        except (_NeedMore, _Odd, RecursionError):
+            return None
 
     def _elements(self, buffer: bytes) -> Elements | None:
         for place, template in enumerate(self._templates):

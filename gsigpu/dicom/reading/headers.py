@@ -29,7 +29,8 @@ from gsigpu.dicom.reading import elements as el
 from gsigpu.dicom.reading.bounded_file import MOST_HEADER_BYTES, BoundedFile, NoHeader
 from gsigpu.dicom.reading.directory_records import files_named, is_dicomdir
 from gsigpu.dicom.reading.elements import Elements
-from gsigpu.dicom.reading.header_walk import HeaderWalker
+from gsigpu.dicom.reading.file_heads import FileHead, with_heads
+from gsigpu.dicom.reading.header_walk import SMALLEST_READ, HeaderWalker
 from gsigpu.dicom.reading.multiframe import InconsistentFrames, frames_of
 from gsigpu.dicom.reading.pixel_location import MisplacedPixelData, check_end, find_pixel_data
 from gsigpu.dicom.reading.planes import IncompleteImage, PlaneDecoder, integer
@@ -57,10 +58,11 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
     if not paths:
         raise InputError("folder is empty", where=root, remedy="name the folder of a DICOM export")
     scanner = _Scanner()
-    for n_done, path in enumerate(paths):
+    for n_done, (path, head) in enumerate(with_heads(paths, SMALLEST_READ)):
         if progress is not None and n_done % 64 == 0:
             progress(n_done, len(paths))
-        scanner.add(path)
+        if head is None or not scanner.add_plain(path, head):
+            scanner.add(path)
     if progress is not None:
         progress(len(paths), len(paths))
     skipped = mark_damaged_siblings(scanner.planes, scanner.skipped)
@@ -128,8 +130,29 @@ class _Scanner:
         self.skipped: list[Skipped] = []
         self._walker = HeaderWalker(CTImageStorage)
         self._decoder = PlaneDecoder()
+        self._images: set[tuple[object, ...]] = set()  # common keys of images of one frame
+
+    def add_plain(self, name: str, head: FileHead) -> bool:
+        """Adds the plane of a file by how it begins; False where that does not tell all, and nothing was done."""
+        elements = self._walker.read_start(head.start)
+        if elements is None or elements.common_key is None:
+            return False
+        place_end = elements.pixel_offset + elements.pixel_length
+        if elements.pixel_length >= 0 and place_end != head.state.size:
+            return False
+        if elements.common_key not in self._images:
+            if not _is_one_image(elements):
+                return False
+            self._images.add(elements.common_key)
+        try:
+            plane = self._decoder.plane(Path(name), elements, state=head.state)
+        except IncompleteImage:
+            return False
+        self.planes.append(plane)
+        return True
 
     def add(self, name: str) -> None:
+        """Adds the planes of a file, or why it has none."""
         path = Path(name)
         try:
             with open_input(name) as file:
@@ -277,6 +300,14 @@ def _refuse_unless_ct(elements: Elements) -> None:
             raise NotAnImage(f"CT Image Storage holds one frame, this file claims {n_frames}")
     elif sop_class not in _MULTI_FRAME:
         raise NotAnImage(_what_else(sop_class))
+
+
+def _is_one_image(elements: Elements) -> bool:
+    try:
+        _refuse_unless_ct(elements)
+    except (DamagedImage, NotAnImage):
+        return False
+    return _sop_class(elements) == CTImageStorage
 
 
 def _what_else(sop_class: str) -> str:

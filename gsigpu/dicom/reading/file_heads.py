@@ -1,0 +1,68 @@
+"""The first bytes of many files, read some files ahead and side by side by the compiled loop.
+
+Whoever parses them waits for no disk, and pays no turn of the interpreter for opening, asking and closing. Where there
+is no compiled loop, or a file cannot be read, there are none: then it is opened the Python way, which tells why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from gsigpu.backends.compiled_files import Heads, read_heads
+from gsigpu.file_state import FileState
+
+# Files in a call, and calls ahead: 64 times 16 KiB come from the heap again and again, larger arrays as new pages.
+_FILES_AT_ONCE = 64
+_CALLS_AHEAD = 4
+# What is shorter is not worth a thread.
+_FEWEST_FILES = 16
+_INODES = (1 << 64) - 1
+
+
+class FileHead(NamedTuple):
+    """How a file begins: `start` is the whole file where it is shorter than asked.
+
+    state : from before it was read
+    """
+
+    start: bytes
+    state: FileState
+
+
+def with_heads(names: Sequence[str], n_bytes: int) -> Iterator[tuple[str, FileHead | None]]:
+    """Each name with the first `n_bytes` of its file, in their order; None where they could not be read."""
+    if len(names) < _FEWEST_FILES:
+        yield from ((name, None) for name in names)
+        return
+    batches = [names[i : i + _FILES_AT_ONCE] for i in range(0, len(names), _FILES_AT_ONCE)]
+    with ThreadPoolExecutor(_CALLS_AHEAD, "gsigpu-heads") as pool:
+        ahead: deque[Future[Heads | None]] = deque()
+        try:
+            for at, batch in enumerate(batches):
+                while len(ahead) < _CALLS_AHEAD and at + len(ahead) < len(batches):
+                    ahead.append(pool.submit(_read, batches[at + len(ahead)], n_bytes))
+                yield from zip(batch, _each(ahead.popleft().result(), len(batch)), strict=True)
+        finally:
+            for call in ahead:
+                call.cancel()
+
+
+def _read(names: Sequence[str], n_bytes: int) -> Heads | None:
+    return read_heads([os.fsencode(name) for name in names], n_bytes)
+
+
+def _each(heads: Heads | None, n: int) -> Iterator[FileHead | None]:
+    if heads is None:
+        yield from [None] * n
+        return
+    for head, (size, mtime_ns, inode), n_read in zip(
+        heads.heads, heads.states.tolist(), heads.n_read.tolist(), strict=True
+    ):
+        if n_read < 0:
+            yield None
+        else:
+            yield FileHead(head[:n_read].tobytes(), FileState(size, mtime_ns, inode & _INODES))
