@@ -84,12 +84,13 @@ if TYPE_CHECKING:
     from gsigpu.pipeline.map.prepare_maps import SeriesOverrides
     from gsigpu.pipeline.measure.given_masks import MaskFiles
     from gsigpu.pipeline.measure.mask_images import measure_masks as measure
-    from gsigpu.pipeline.measure.measure_phases import measure_phases, write_phases
+    from gsigpu.pipeline.measure.mask_images import measure_phases_masks as measure_phases
+    from gsigpu.pipeline.measure.measure_phases import write_phases
     from gsigpu.pipeline.measure.measurement import MeasureSettings
     from gsigpu.pipeline.measure.measurement_rows import CaseLabels
     from gsigpu.pipeline.measure.parameters import ParameterSettings
     from gsigpu.pipeline.measure.write_measurement import write_measurement
-    from gsigpu.pipeline.review.review_study import review_study as review
+    from gsigpu.pipeline.review.review_images import review_masks as review
     from gsigpu.pipeline.scanned_study import scan
     from gsigpu.pipeline.scanned_study import scan_volumes as read_volumes
     from gsigpu.regions.added_statistics import RegionStatistic
@@ -179,7 +180,7 @@ _HOMES = {
     "MeasureSettings": ("gsigpu.pipeline.measure.measurement", "MeasureSettings"),
     "ParameterSettings": ("gsigpu.pipeline.measure.parameters", "ParameterSettings"),
     "between_phases": ("gsigpu.tables.phase_pairs", "between_phases"),
-    "measure_phases": ("gsigpu.pipeline.measure.measure_phases", "measure_phases"),
+    "measure_phases": ("gsigpu.pipeline.measure.mask_images", "measure_phases_masks"),
     "write_phases": ("gsigpu.pipeline.measure.measure_phases", "write_phases"),
     "CaseLabels": ("gsigpu.pipeline.measure.measurement_rows", "CaseLabels"),
     "write_measurement": ("gsigpu.pipeline.measure.write_measurement", "write_measurement"),
@@ -193,7 +194,7 @@ _HOMES = {
     "map": ("gsigpu.pipeline.map.map_volumes", "map_or_volumes"),
     "compute": ("gsigpu.pipeline.compute_arrays", "compute_arrays"),
     "ImageVolume": ("gsigpu.image_volume", "ImageVolume"),
-    "review": ("gsigpu.pipeline.review.review_study", "review_study"),
+    "review": ("gsigpu.pipeline.review.review_images", "review_masks"),
     "measure": ("gsigpu.pipeline.measure.mask_images", "measure_masks"),
     "cohort_init": ("gsigpu.pipeline.cohort_init.propose", "propose_manifest"),
     "cohort_run": ("gsigpu.pipeline.cohort_run.run_cohort", "run_cohort"),

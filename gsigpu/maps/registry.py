@@ -38,6 +38,7 @@ from gsigpu.maps.definitions import (
     MapDefinition,
 )
 from gsigpu.maps.slope import Slope, parse_slope
+from gsigpu.one_or_more import one_or_more
 from gsigpu.physics import HIGH_KEV, LOW_KEV, iodine_hu_per_mg_per_ml
 from gsigpu.plug_ins import MAPS, guarded, plug_in, plug_in_names
 
@@ -402,7 +403,7 @@ def define_all(names: Iterable[str], *, slope: str = DEFAULT_SLOPE) -> tuple[Map
 
     Raises SettingsError for an empty list, an unknown name, or a name given twice.
     """
-    definitions = tuple(define(name, slope=slope) for name in names if name.strip())
+    definitions = tuple(define(name, slope=slope) for name in one_or_more(names) if name.strip())
     if not definitions:
         raise SettingsError("no map is named", remedy=f"known are {', '.join(KNOWN_NAMES)}")
     seen: set[str] = set()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gsigpu.caution import Caution
 from gsigpu.choices import LESION_REGIONS, REGIONS
 from gsigpu.errors import SettingsError
+from gsigpu.one_or_more import set_one_or_more
 from gsigpu.regions import flags
 from gsigpu.regions.boundary import (
     RIM_DIMENSIONS,
@@ -53,7 +54,8 @@ class RegionSettings:
     profile_outer_mm: float = 10.0
 
     def __post_init__(self) -> None:
-        """Raises SettingsError for what makes no region."""
+        """One name is a list of one. Raises SettingsError for what makes no region."""
+        set_one_or_more(self, "regions")
         unknown = [name for name in self.regions if name not in REGIONS]
         if unknown or not self.regions:
             raise SettingsError(

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gsigpu.errors import InputError
+from gsigpu.one_or_more import set_one_or_more
 from gsigpu.tables.counting import WITHIN_REGIONS, lesions
 from gsigpu.tables.decided_lesions import without_decided
 from gsigpu.tables.flow_counts import Flow, read_flow, with_steps_of_run
@@ -77,6 +78,10 @@ class Choice:
     reader: str = ""
     drop_other_groups: bool = False
     columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """One name is a list of one."""
+        set_one_or_more(self, "groups", "parameters", "regions", "phases", "columns")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tests.pipeline.measure import test_named_regions as of_named
 from tests.pipeline.measure import test_remedies as of_masks
 from tests.pipeline.measure import test_setting_remedies as of_settings
 from tests.pipeline.measure.printed_lines import PRINTED
+from tests.pipeline.measure.test_masks_in_memory import TURNED
 from tests.support.remedies import PACKAGE, errors_without_remedy, printed_remedies
 
 SOURCES = [
@@ -48,6 +49,7 @@ OF_VOLUMES = "--dicom needs the study's DICOM files, and the images were read fr
 LINES = [
     OF_REFERENCES,
     OF_SEVERAL,
+    TURNED,
     OF_VOLUMES,
     *PRINTED.values(),
     *(problem.line for problem in of_settings.PROBLEMS.values()),

@@ -12,6 +12,7 @@ from gsigpu.dicom.study.overrides import series_names
 from gsigpu.dicom.study.patterns import phase_meant
 from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
 from gsigpu.errors import AmbiguousStack, EnergyConflict, GridMismatch, NoSpectralStack
+from gsigpu.one_or_more import one_or_more
 from gsigpu.volume import VolumeGeometry
 
 
@@ -38,7 +39,7 @@ def select_stack(
         for member in study.series
         if member.kind is SeriesKind.VMI and member.energy_kev is None
     ]
-    chosen = _among(usable, series, study)
+    chosen = _among(usable, one_or_more(series), study)
     if phase is not None:
         known = sorted({member.phase or "(none)" for member in chosen})
         names = {phase.lower(), phase_meant(phase, study.phase_patterns).lower()} - {""}

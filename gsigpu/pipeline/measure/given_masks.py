@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gsigpu.choices import PROGRAMS, REGIONS
 from gsigpu.errors import SettingsError
 from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.roles import RoleMap
 from gsigpu.pipeline.measure.kept_registrations import KeptRegistrations
+from gsigpu.volume import VolumeGeometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,13 @@ class MaskFiles:
     regions : (name, file) of further regions of the study, whose statistics are told as they are: no lesion is needed
     segment : the program that draws what is not given of lesions, liver, vessels and aorta; "" for none
     registrations : keeps those of the study's phases, where several measurements take masks of one liver; None to keep none
-    Every path may be a string, and one file of lesions may stand alone.
+    require_axes : raises MaskError where an array in memory lies on a study's grid with its axes turned round
+    Every path may be a string or, for `gsigpu.measure` and the like, an image in memory; one file of lesions may stand
+    alone, and regions may be a mapping.
     Raises SettingsError where they are to be carried from nowhere.
     """
 
-    lesions: tuple[Path, ...]
+    lesions: tuple[Path, ...] = ()
     liver: Path | None = None
     vessels: Path | None = None
     aorta: Path | None = None
@@ -55,14 +59,20 @@ class MaskFiles:
     regions: tuple[tuple[str, Path], ...] = ()
     segment: str = ""
     registrations: KeptRegistrations | None = None
+    require_axes: Callable[[VolumeGeometry], None] | None = None
 
     def __post_init__(self) -> None:
         """Strings become paths. Raises SettingsError."""
-        lesions: object = self.lesions
-        alone = isinstance(lesions, str | Path)
-        paths = tuple(Path(path) for path in ((lesions,) if alone else self.lesions))  # type: ignore[arg-type]
+        lesions: Any = self.lesions
+        several = isinstance(lesions, Sequence) and not isinstance(lesions, str)
+        # (array, affine) is one mask in memory.
+        if several and lesions and hasattr(lesions[0], "ndim"):
+            several = False
+        paths = tuple(_path_or_image(path) for path in (lesions if several else (lesions,)))
         object.__setattr__(self, "lesions", paths)
-        regions = tuple((name, Path(path)) for name, path in self.regions)
+        given: Any = self.regions
+        pairs = given.items() if isinstance(given, Mapping) else given
+        regions = tuple((name, _path_or_image(path)) for name, path in pairs)
         object.__setattr__(self, "regions", regions)
         names = [name for name, _ in regions]
         for name in names:
@@ -73,7 +83,7 @@ class MaskFiles:
                 )
         for name in ("liver", "vessels", "aorta", "normal"):
             path = getattr(self, name)
-            object.__setattr__(self, name, None if path is None else Path(path))
+            object.__setattr__(self, name, None if path is None else _path_or_image(path))
         if self.threshold is not None and not 0.0 < self.threshold < float("inf"):
             raise SettingsError(
                 f"a threshold of {self.threshold:g} lets every voxel in, or none",
@@ -91,6 +101,11 @@ class MaskFiles:
             )
 
     @property
+    def are_files(self) -> bool:
+        """Whether all are paths, and none an image in memory."""
+        return all(isinstance(path, Path) for path, _ in self.named)
+
+    @property
     def named(self) -> list[tuple[Path, str]]:
         """Each file, and what to call it where its name may say a patient's."""
         organs = {
@@ -102,3 +117,8 @@ class MaskFiles:
         lesions = [(path, f"mask-{i}") for i, path in enumerate(self.lesions, start=1)]
         named = [(path, f"region-{i}") for i, (_, path) in enumerate(self.regions, start=1)]
         return named + lesions + [(path, name) for name, path in organs.items() if path is not None]
+
+
+def _path_or_image(given: Any) -> Any:
+    """A path where a path or a text is given."""
+    return Path(given) if isinstance(given, str | Path) else given

@@ -16,6 +16,7 @@ from gsigpu.caution import Caution
 from gsigpu.choices import MEASUREMENTS
 from gsigpu.dicom.model import Plane
 from gsigpu.dicom.writing.presentation import OutlinedRegion
+from gsigpu.one_or_more import one_or_more
 from gsigpu.pipeline.choose_stack import ChosenStack
 from gsigpu.pipeline.measure.dicom_results import dicom_notes, outlined_regions
 from gsigpu.pipeline.measure.given_masks import MaskFiles
@@ -170,6 +171,7 @@ def settings_of_maps(
     >>> of_maps.parameters.slopes, of_maps.parameters.maps
     (('paper', '40-100'), ('water',))
     """
+    maps = one_or_more(maps)
     slopes = [name[len("lambda-hu") :].strip("[]") for name in maps if _is_slope(name)]
     others = tuple(name for name in maps if not _is_slope(name))
     all_slopes = tuple(dict.fromkeys([slope, *(name for name in slopes if name)]))

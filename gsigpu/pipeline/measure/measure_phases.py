@@ -148,7 +148,7 @@ def write_phases(
     measured: PhaseMeasurements,
     out: Path | str,
     *,
-    masks: MaskFiles,
+    masks: Any,
     with_wide: bool = False,
     with_dicom: bool = False,
     with_plot: bool = False,
@@ -158,9 +158,10 @@ def write_phases(
 
     out : .csv or .parquet; beside it OUT.json with the provenance of each phase and, if asked, OUT.wide.csv, and of
         each phase OUT.PHASE.seg.dcm, .sr.dcm, .pr.dcm, .profile.png and .registration.png
+    masks : that were measured, as they were given
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
-    out = Path(out)
+    out, masks = Path(out), masks if isinstance(masks, MaskFiles) else MaskFiles(masks)
     of_phase = [
         (measurement, _name_of_phase(out, measurement.stack.phase))
         for measurement in measured.phases

@@ -11,6 +11,7 @@ import pandas as pd
 
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
+from gsigpu.one_or_more import set_one_or_more
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
@@ -39,6 +40,10 @@ class MeasureSettings:
     regions: RegionSettings = field(default_factory=RegionSettings)
     with_se: bool = False
     statistics: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """One name is a list of one."""
+        set_one_or_more(self, "statistics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,9 @@ class Measurement:
     def __repr__(self) -> str:
         """What was measured, without whose it is or where its files are."""
         n_lesions = len(self.layout.lesions)
-        parts = [
-            f"{n_lesions} lesion{'s' if n_lesions != 1 else ''}",
-            *(region.region for region in self.layout.regions if not region.lesion_id),
-        ]
+        regions = [region.region for region in self.layout.regions if not region.lesion_id]
+        lesions = [f"{n_lesions} lesion{'s' if n_lesions != 1 else ''}"]
+        parts = [*(lesions if n_lesions or not regions else []), *regions]
         if self.stack.phase:
             parts.append(f"phase {self.stack.phase}")
         parts.append(f"{len(self.rows)} rows")

@@ -25,6 +25,7 @@ from gsigpu.maps.definitions import MapDefinition, nearest
 from gsigpu.maps.plan import MapPlan, plan_maps
 from gsigpu.maps.registry import define, define_all
 from gsigpu.maps.slope import Slope, parse_slope
+from gsigpu.one_or_more import set_one_or_more
 from gsigpu.pipeline.calibrate import calibrated
 from gsigpu.pipeline.reading_series import other_energy, reading_series
 from gsigpu.pipeline.stack_source import PlaneStore, StackSource
@@ -75,6 +76,10 @@ class ParameterSettings:
     ct_value: str = "70"
     curve: bool = True
     vendor_iodine_unit: str = ""
+
+    def __post_init__(self) -> None:
+        """One name is a list of one."""
+        set_one_or_more(self, "slopes", "maps")
 
 
 class Measurand:

@@ -49,6 +49,8 @@ def collect_masks(
     """
     if not (files.lesions or files.regions or files.segment):
         raise SettingsError("no mask of lesions", remedy="name one with --mask")
+    if files.require_axes is not None:
+        files.require_axes(stack.geometry)
     organ_files = {
         Role.LIVER: files.liver,
         Role.VESSELS: files.vessels,

@@ -123,7 +123,7 @@ def write_measurement(
     measurement: Measurement,
     out: Path | str,
     *,
-    masks: MaskFiles,
+    masks: Any,
     with_wide: bool = False,
     with_dicom: bool = False,
     with_plot: bool = False,
@@ -133,10 +133,11 @@ def write_measurement(
 
     out : .csv or .parquet; beside it OUT.json with the provenance and, if asked, OUT.wide.csv, OUT.seg.dcm
         and OUT.sr.dcm and OUT.pr.dcm (see `dicom_notes`), OUT.profile.png, and OUT.registration.png of masks that were carried over
+    masks : that were measured, as they were given
     overwrite : replace an earlier measurement of that name; what went with it and is not written now goes too
     Returns the files written, the table first. Raises SettingsError and OutputError.
     """
-    out = Path(out)
+    out, masks = Path(out), masks if isinstance(masks, MaskFiles) else MaskFiles(masks)
     beside = {what: out.with_suffix(suffix) for what, suffix in _BESIDE.items()}
     finals = files_of(
         measurement.measurand,

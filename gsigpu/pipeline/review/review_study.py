@@ -17,6 +17,7 @@ from gsigpu.dicom.reading.directory_records import study_name
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import EmptyMask, GsigpuError, MaskError, SettingsError
+from gsigpu.one_or_more import one_or_more
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.choose_stack import ChosenStack, only_energies, phases_of
 from gsigpu.pipeline.cohort_run.redaction import study_redactor
@@ -122,7 +123,7 @@ def review_study(
     scan_seconds = perf_counter() - begun
     stacks = [
         only_energies(select_stack(study, phase=phase, series=series), energies_kev)
-        for phase in phases or phases_of(study)
+        for phase in one_or_more(phases) or phases_of(study)
     ]
     case_id = case_id or study_name(study.root.resolve())
     labels = CaseLabels(case_id=case_id, patient_id=case_id)
