@@ -29,6 +29,7 @@ LAYERS = (
         "volume_files",
         "map_files",
         "file_state",
+        "one_or_more",
         "output",
         "viewer",
     ),
