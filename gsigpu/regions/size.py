@@ -68,27 +68,32 @@ def longest_axial_line(mask: RegionMask, spacing_mm: Spacing) -> AxialLine | Non
     The first slice of several that are equal. A single voxel's line is a pixel's size along the row.
     """
     pixel_mm = np.array(spacing_mm[1:])
-    longest_mm, best = 0.0, None
-    for local, plane in enumerate(on_host(mask.voxels)):
-        ends = _row_ends(plane)
-        if not len(ends):
-            continue
-        centres = ends * pixel_mm
-        least_mm = float(np.sqrt(np.prod(pixel_mm)))
-        if least_mm > longest_mm:
-            half = np.array([0.0, least_mm / 2])
-            longest_mm, best = least_mm, (local, centres[0] - half, centres[0] + half)
-        # No line is longer than the box's diagonal: most slices need no hull.
-        if np.linalg.norm(np.ptp(centres, axis=0)) + max(pixel_mm) > longest_mm:
-            between_mm, start, end = _longest(centres, np.zeros(2))
-            area_mm2 = float(np.count_nonzero(plane) * np.prod(pixel_mm))
-            lacking_mm = _expected_deficit_mm(between_mm, area_mm2, float(np.prod(pixel_mm)))
-            if between_mm > 0.0 and between_mm + lacking_mm > longest_mm:
-                longest_mm = between_mm + lacking_mm
-                beyond = (start - end) / between_mm * lacking_mm / 2
-                best = (local, start + beyond, end - beyond)
-    if best is None:
+    voxels = on_host(mask.voxels)
+    slices = [
+        (local, _row_ends(voxels[local]) * pixel_mm)
+        for local in np.flatnonzero(voxels.any(axis=(1, 2))).tolist()
+    ]
+    if not slices:
         return None
+    # No line is longer than the box's diagonal: with the largest boxes first, most slices need no hull.
+    bounds_mm = {z: float(np.linalg.norm(np.ptp(c, axis=0))) + max(pixel_mm) for z, c in slices}
+    slices.sort(key=lambda entry: (-bounds_mm[entry[0]], entry[0]))
+    least_mm = float(np.sqrt(np.prod(pixel_mm)))
+    half = np.array([0.0, least_mm / 2])
+    first, centres = min(slices, key=lambda entry: entry[0])
+    longest_mm, best = least_mm, (first, centres[0] - half, centres[0] + half)
+    for local, centres in slices:
+        if bounds_mm[local] < longest_mm:
+            break
+        between_mm, start, end = _longest(centres, np.zeros(2))
+        area_mm2 = float(np.count_nonzero(voxels[local]) * np.prod(pixel_mm))
+        lacking_mm = _expected_deficit_mm(between_mm, area_mm2, float(np.prod(pixel_mm)))
+        length_mm = between_mm + lacking_mm
+        is_longer = length_mm > longest_mm or (length_mm == longest_mm and local < best[0])
+        if between_mm > 0.0 and is_longer:
+            longest_mm = length_mm
+            beyond = (start - end) / between_mm * lacking_mm / 2
+            best = (local, start + beyond, end - beyond)
     local, start, end = best
     z0, *corner = mask.origin
     (y0, x0), (y1, x1) = (np.array(corner) + place / pixel_mm for place in (start, end))

@@ -12,6 +12,7 @@ A mapping that says what lesions are says it of all: what would be a lesion and 
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -362,8 +363,12 @@ def liver_sized(mask: RegionMask, spacing_mm: Spacing) -> str:
     ('is 252 mm wide and has 259 mL', '')
     """
     largest = parts(mask)[0]
-    width_mm = longest_axial_diameter_mm(largest, spacing_mm)
     size_ml = volume_ml(largest, spacing_mm)
+    _, rows, columns = largest.voxels.shape
+    diagonal_mm = math.hypot(rows * spacing_mm[1], columns * spacing_mm[2])
+    if diagonal_mm < LIVER_SIZED_MM and size_ml <= LIVER_SIZED_ML:
+        return ""  # no line is longer than its box's diagonal
+    width_mm = longest_axial_diameter_mm(largest, spacing_mm)
     if width_mm > LIVER_SIZED_MM or size_ml > LIVER_SIZED_ML:
         return f"is {width_mm:.0f} mm wide and has {size_ml:.0f} mL"
     return ""
