@@ -189,6 +189,7 @@ def map_command(
         )
 
     studies = several_studies.given_studies(folders)
+    several_studies.require_one(studies, {"--nifti": nifti})
     if len(studies.paths) > 1:
         masks.require_of_each_study()
     several_studies.run_studies(studies, out, maps_of, as_json=as_json)

@@ -120,7 +120,7 @@ def measure_command(
     if not masks.name_any_region:
         raise SettingsError("no mask of lesions", remedy="name one with --mask")
     studies = several_studies.given_studies(folders)
-    several_studies.require_one(studies, {"--case": case, "--patient": patient})
+    several_studies.require_one(studies, {"--nifti": nifti, "--case": case, "--patient": patient})
     if len(studies.paths) > 1:
         masks.require_of_each_study()
     call = MeasureCall(

@@ -79,7 +79,7 @@ def scan(
         return several_studies.Outcome(description, _shown(description, why=why))
 
     studies = several_studies.given_studies(folders)
-    several_studies.require_one(studies, {"--report": report})
+    several_studies.require_one(studies, {"--nifti": nifti, "--report": report})
     if studies.are_several:
         names = several_studies.study_names(studies.paths)
         several_studies.each_study(names, scanned, {}, as_json=as_json)

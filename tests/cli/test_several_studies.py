@@ -228,6 +228,8 @@ def test_what_is_of_one_study_is_refused_for_several(studies, tmp_path):
         (("measure", *names, "--mask", LESIONS, "--patient", "C", "-o", out), "leave --patient out"),
         (("measure", *names, "--mask", LESIONS, "--dicom", "-o", out), f"--dicom makes files of each study, and {out} is one table; name a folder, -o OUT, for OUT/NAME of each study"),
         (("measure", *names, "--liver-mask", LESIONS, "-o", out), "no mask of lesions; name one with --mask"),
+        (("measure", *names, "--nifti", "60=a.nii", "--mask", LESIONS, "-o", out), "--nifti is for one study, and several are given; leave --nifti out"),
+        (("map", *names, "--nifti", "60=a.nii", "-o", out), "leave --nifti out"),
         (("review", *names, "--serve"), "--serve is for one study, and several are given; leave --serve out"),
         (("review", *names, "--case", "C", "-o", out), "leave --case out"),
         (("measure", *names, "--region", "a=b.nii", "-o", out), "--region a=b.nii is one file"),
