@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gsigpu.cli import options
-from gsigpu.cli.console import TerminalWatcher
+from gsigpu.cli.console import TerminalWatcher, entry
 from gsigpu.cli.messages import warn
 
 
@@ -77,7 +77,28 @@ def cohort_init(
         }
         typer.echo(json.dumps(answer, indent=2))
         return
-    typer.echo(
-        f"{out}  {len(proposal.rows)} rows: {proposal.n_studies} studies of {proposal.n_patients} patients;"
-        " fill in `group`, then: gsigpu cohort run"
+    counts = (
+        counted(n, what)
+        for n, what in (
+            (len(proposal.rows), "row"),
+            (proposal.n_studies, "study"),
+            (proposal.n_patients, "patient"),
+        )
     )
+    lines = [
+        entry("wrote", [out]),
+        entry("holds", "{}, {} of {}".format(*counts)),
+        entry("next", f"fill in `group`, then: gsigpu cohort run {out} -o OUT"),
+    ]
+    typer.echo("\n".join(lines))
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "study"), counted(2, "study"), counted(3, "row")
+    ('1 study', '2 studies', '3 rows')
+    """
+    if number == 1:
+        return f"1 {what}"
+    return f"{number} {what[:-1]}ies" if what.endswith("y") else f"{number} {what}s"

@@ -164,7 +164,7 @@ def summary(result: ReviewResult) -> str:
     lines = [
         f"page     {result.page}",
         f"shows    {', '.join(result.phases)}; {result.n_lesions} lesion{'s' if result.n_lesions != 1 else ''}",
-        f"size     {result.n_bytes / 2**20:.0f} MiB",
+        f"size     {result.n_bytes / 2**20:.1f} MiB",
     ]
     if result.pictures is not None:
         lines.append(f"pictures {result.pictures}")

@@ -79,6 +79,12 @@ def test_what_commands_print_fits(truth, tmp_path, monkeypatch):
     """Every line, unless a word of it, a path, is longer; all energies and many maps, flags and regions."""
     monkeypatch.chdir(tmp_path)
     masks = ("--mask", truth.lesion_mask, "--aorta-mask", truth.aorta_mask, "--any-mask-phase")
+    manifest, cohort = tmp_path / "rows.csv", tmp_path / "run"
+    manifest.write_text(
+        "case_id,patient_id,group,phase,study,mask\n"
+        f"c,p,lung,PVP,{truth.dicom_folder},{truth.lesion_mask}\n"
+    )
+    gsigpu.cohort_run(manifest, cohort)
     for words in (
         ("info",),
         ("scan", truth.dicom_folder),
@@ -96,6 +102,21 @@ def test_what_commands_print_fits(truth, tmp_path, monkeypatch):
         ),
         ("measure", truth.dicom_folder, "-o", "m.csv", "--phase", "all", "--wide", *masks),
         ("map", truth.dicom_folder, "-o", "more", "--phase", "all", "--maps", MAPS, "--dry-run"),
+        ("cohort", "init", truth.folder, "-o", "manifest.csv"),
+        (
+            "phantom",
+            "p",
+            "--shape",
+            "4,48,64",
+            "--spacing",
+            "5,6,6",
+            "--lesions",
+            "0",
+            "--phases",
+            "PVP",
+        ),
+        ("cohort", "status", cohort),
+        ("cohort", "run", manifest, "-o", "other", "--dry-run"),
     ):
         done = CliRunner().invoke(app, [str(word) for word in words])
         assert done.exit_code == 0, done.exception or done.output
