@@ -64,6 +64,22 @@ class _Sample(ctypes.Structure):
     ]  # fmt: skip
 
 
+class _Pcg64(ctypes.Structure):
+    """Pcg64 in the source."""
+
+    _fields_ = [
+        *(
+            (name, ctypes.c_uint64)
+            for name in ("state_low", "state_high", "increment_low", "increment_high")
+        ),
+        ("has_half", ctypes.c_uint32),
+        ("half", ctypes.c_uint32),
+    ]
+
+
+_LOW = 2**64 - 1
+
+
 def replicates(drawing: Drawing, rng: np.random.Generator) -> Counted | None:
     """All replicates of all pairs; None where no library was built, or GSIGPU_CPU_LOOP says `numpy`."""
     loop, _ = choose_loop()
@@ -104,7 +120,43 @@ def run(loop: Loop, drawing: Drawing, rng: np.random.Generator) -> Counted:
         chunk=drawing.chunk,
         **{name: table.ctypes.data for name, table in tables.items()},
     )
-    generator = rng.bit_generator
+    outputs = [array.ctypes.data for array in (*scratch, counts, curves)]
+    if not _by_pcg64(loop, sample, outputs, rng.bit_generator):
+        _by_function(loop, sample, outputs, rng.bit_generator)
+    return Counted(counts, curves)
+
+
+def _by_pcg64(
+    loop: Loop, sample: _Sample, outputs: list[int], generator: np.random.BitGenerator
+) -> bool:
+    """Draws by NumPy's default generator, written out in the loop; False where it is another one, and nothing was done."""
+    if type(generator) is not np.random.PCG64:
+        return False
+    function = loop.functions.gsigpu_patient_bootstrap_pcg64
+    function.argtypes = [ctypes.c_void_p] * 8
+    function.restype = ctypes.c_int
+    with generator.lock:
+        state = generator.state
+        number, increment = state["state"]["state"], state["state"]["inc"]
+        pcg = _Pcg64(
+            number & _LOW, number >> 64, increment & _LOW, increment >> 64,
+            state["has_uint32"], state["uinteger"],
+        )  # fmt: skip
+        if not function(ctypes.addressof(sample), ctypes.addressof(pcg), *outputs):
+            return False
+        generator.state = {
+            **state,
+            "state": {"state": pcg.state_low | pcg.state_high << 64, "inc": increment},
+            "has_uint32": pcg.has_half,
+            "uinteger": pcg.half,
+        }
+    return True
+
+
+def _by_function(
+    loop: Loop, sample: _Sample, outputs: list[int], generator: np.random.BitGenerator
+) -> None:
+    """Draws by any generator, through NumPy's interface in C."""
     interface = generator.ctypes
     function = loop.functions.gsigpu_patient_bootstrap
     function.argtypes = [ctypes.c_void_p] * 9
@@ -114,6 +166,5 @@ def run(loop: Loop, drawing: Drawing, rng: np.random.Generator) -> Counted:
             ctypes.addressof(sample),
             ctypes.cast(interface.next_uint32, ctypes.c_void_p),
             interface.state_address,
-            *(array.ctypes.data for array in (*scratch, counts, curves)),
+            *outputs,
         )
-    return Counted(counts, curves)
