@@ -22,6 +22,8 @@ TOOLS = ("dciodvfy", "dcmdump", "plastimatch")
 
 # Together several minutes of a suite that has twenty; `make test` runs them where CI is not set.
 LONG = (
+    "test_other_systems.py::test_types_hold_there[win32]",
+    "test_other_systems.py::test_types_hold_there[darwin]",
     "test_site.py::test_links_and_anchors",
     "test_site.py::test_nothing_is_loaded_from_elsewhere",
     "test_site.py::test_every_public_name_has_its_place",

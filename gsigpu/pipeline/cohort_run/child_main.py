@@ -35,13 +35,12 @@ def _die_with_parent(parent: int) -> None:
     Linux kills it. Elsewhere a thread waits for the parent's end: on Windows, between the two may be a launcher of the
     environment, so that the parent is not the one that the system names.
     """
-    platform: str = sys.platform  # a type checker would call the other systems' lines unreachable
-    if platform == "linux":
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        return
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    else:
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
 def _leave_with(process: int) -> None:

@@ -46,7 +46,7 @@ _SYNC_BYTES = (
     2**27
 )  # written between two waits for the disk, so that the last is not one of many seconds
 _LOOK_S = 0.5  # between two looks at whether a block is made: a view that follows
-_COPIES_IN_KERNEL = hasattr(os, "copy_file_range")
+_copy_file_range = getattr(os, "copy_file_range", None)
 _Old = Mapping[str, Any]  # the record of a block that is there
 
 
@@ -172,12 +172,15 @@ class _SyncedFile:
                 self._count(n_bytes)
 
     def _copied(self, source: FileIO, offset: int, n_bytes: int) -> int:
-        if _COPIES_IN_KERNEL:  # or on the server, or by reference, where the file system can
+        if (
+            _copy_file_range is not None
+        ):  # or on the server, or by reference, where the file system can
             target = self._file.fileno()
             with contextlib.suppress(OSError):  # it cannot; a disk that is full tells below
-                if n_copied := os.copy_file_range(
+                n_copied: int = _copy_file_range(
                     source.fileno(), target, n_bytes, offset_src=offset
-                ):
+                )
+                if n_copied:
                     return n_copied
         source.seek(offset)
         return self._file.write(source.read(n_bytes) or b"")

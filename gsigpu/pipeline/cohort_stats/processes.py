@@ -64,8 +64,10 @@ class Processes(AbstractContextManager["Processes"]):
 
 def _context() -> BaseContext:
     """Linux: the process that imports, begun. Elsewhere each process imports for itself."""
-    if sys.platform != "linux":
-        return get_context("spawn")
+    return _begun_forkserver() if sys.platform == "linux" else get_context("spawn")
+
+
+def _begun_forkserver() -> BaseContext:
     from multiprocessing import forkserver  # not everywhere
 
     set_forkserver_preload(list(_IMPORTED))
