@@ -81,18 +81,23 @@ def test_a_container_file(path):
 def test_every_package_that_it_installs_is_pinned(path):
     """As far as packages are installed here: of one that is not, its own name."""
     table = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *(line for extra in extras(path) for line in table[extra])]
+    required = [
+        *PROJECT["dependencies"],
+        *(line for extra in extras(path) for line in table[extra]),
+    ]
     seen = set()
-    while wanted:
-        requirement = Requirement(wanted.pop())
+    while required:
+        requirement = Requirement(required.pop())
         name = canonicalize_name(requirement.name)
         if name == "gsigpu":
-            wanted += [line for extra in requirement.extras for line in table[extra]]
+            required += [line for extra in requirement.extras for line in table[extra]]
             continue
         assert name in PINNED, f"{name} is not in constraints.txt"
-        for extra in {"", *requirement.extras} - {extra for one, extra in seen if one == name}:
+        for extra in {"", *requirement.extras} - {
+            extra for package, extra in seen if package == name
+        }:
             seen.add((name, extra))
-            wanted += needed(name, extra)
+            required += needed(name, extra)
     assert {"numpy", "statsmodels", "python-docx"} <= {name for name, _ in seen}
 
 
