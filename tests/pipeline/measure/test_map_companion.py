@@ -84,9 +84,9 @@ def test_one_reading_gives_what_two_give_and_reads_each_plane_once(
     reads = Counter()
     original = PlaneReader.read_plane
 
-    def spy(self, plane, out):
+    def spy(self, plane, out, **options):
         reads[plane.path] += 1
-        return original(self, plane, out)
+        return original(self, plane, out, **options)
 
     monkeypatch.setattr(PlaneReader, "read_plane", spy)
     measurement, _ = together(study, masks, tmp_path / "out", "cpu", n_workers=2)
