@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter, process_time, thread_time
 from typing import Any
 
 import numpy as np
@@ -103,15 +103,15 @@ class Parts:
     # Which attribute of what, and what it is called. A part that another calls is taken out of it.
     WATCHED = (
         (choose_stack, "read_study", "scan"),
-        (
-            prepare_maps.PreparedMaps,
-            "label_sample",
-            "slices of the label check, beside the headers",
-        ),
-        (prepare_maps.PreparedMaps, "doubts", "label check, beside the stream"),
         (map_study_module, "open_sink", "headers of the output"),
         (map_study_module, "run_maps", "stream"),
         (slice_files.SliceFiles, "finish", "names into files"),
+        (
+            prepare_maps.PreparedMaps,
+            "label_sample",
+            "beside the headers: slices of the label check",
+        ),
+        (prepare_maps.PreparedMaps, "doubts", "beside the stream: label check"),
     )
 
     def __init__(self) -> None:
@@ -122,21 +122,24 @@ class Parts:
         """Notes the parts of what runs inside."""
         kept = [(owner, name, getattr(owner, name)) for owner, name, _ in self.WATCHED]
         for (owner, name, call), (_, _, part) in zip(kept, self.WATCHED, strict=True):
-            setattr(owner, name, self._timed(call, part))
+            clock = thread_time if part.startswith("beside") else process_time
+            setattr(owner, name, self._timed(call, part, clock))
         try:
             yield
         finally:
             for owner, name, call in kept:
                 setattr(owner, name, call)
 
-    def _timed(self, call: Callable[..., Any], part: str) -> Callable[..., Any]:
+    def _timed(
+        self, call: Callable[..., Any], part: str, clock: Callable[[], float]
+    ) -> Callable[..., Any]:
         @wraps(call)
         def timed(*args: Any, **named: Any) -> Any:
-            begun, busy = perf_counter(), process_time()
+            begun, busy = perf_counter(), clock()
             try:
                 return call(*args, **named)
             finally:
-                spent = perf_counter() - begun, process_time() - busy
+                spent = perf_counter() - begun, clock() - busy
                 self.seconds.setdefault(part, []).append(spent)
 
         return timed
@@ -157,7 +160,8 @@ def parts_table(run: Callable[[], Any]) -> list[str]:
         taken = parts.seconds.get(part, [])
         # The series are finished side by side: the longest is what the run waits for, and each counts all threads.
         a, b = (max((spent[k] for spent in taken), default=0.0) for k in (0, 1))
-        rest_wall, rest_busy = rest_wall - a, rest_busy - b
+        if not part.startswith("beside"):  # which the others' figures hold already
+            rest_wall, rest_busy = rest_wall - a, rest_busy - b
         lines.append(f"| {part} | {a:.2f} | {b:.2f} |")
     lines.append(
         f"| rest: reading of the choice, staging, rename, provenance | {rest_wall:.2f} | {rest_busy:.2f} |"

@@ -67,10 +67,9 @@ class SliceFiles:
         self._names: ContentNames | None = None
         self._digests: dict[int, bytes] = {}
         n_slices = derived.stack.geometry.shape[0]
-        self._templates = {
-            layout_of(derived.sources(z)): self._template(z)
-            for z in first_of_each(derived, n_slices)
-        }
+        firsts = first_of_each(derived, n_slices)
+        self._templates = {layout_of(derived.sources(z)): self._template(z) for z in firsts}
+        self._only_template = self._template_at(0) if len(firsts) == 1 else None
         folder.mkdir()
 
     def holds_as_they_are(self, n_bytes: int) -> bool:
@@ -83,8 +82,11 @@ class SliceFiles:
 
     def header_bytes(self, z: int) -> bytes:
         """What stands in the file of slice z before its pixels; with placeholders until the names are known."""
-        template = self._templates[layout_of(self._derived.sources(z))]
+        template = self._only_template or self._template_at(z)
         return template.fill(self._values(z))
+
+    def _template_at(self, z: int) -> HeaderTemplate:
+        return self._templates[layout_of(self._derived.sources(z))]
 
     def note(self, z: int, header: bytes, digest: bytes) -> None:
         """The file of slice z was written.
@@ -214,7 +216,9 @@ def layout_of(planes: tuple[Plane, ...]) -> Layout:
 
 
 def first_of_each(derived: DerivedSeries, n_slices: int) -> list[int]:
-    """One slice of each layout: as a rule they all have the same."""
+    """One slice of each layout: as a rule they all have the same, as the planes of a series share their evidence."""
+    if all(len({id(plane.evidence) for plane in of.planes}) == 1 for of in derived.stack.series):
+        return [0]
     return list({layout_of(derived.sources(z)): z for z in range(n_slices)}.values())
 
 

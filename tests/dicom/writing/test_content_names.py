@@ -1,6 +1,7 @@
 """Names that follow from content."""
 
 import copy
+import uuid
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from gsigpu.dicom.writing.content_names import name_by_content, names_of, pixel_digest
+from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.map_files import plane_bytes
 
 
@@ -64,3 +66,10 @@ def test_an_object_is_named_by_all_it_holds():
     assert ds == same
     for keyword in ("SeriesInstanceUID", "SOPInstanceUID", "SeriesNumber"):
         assert len({str(each[keyword].value) for each in (ds, other, pixels)}) == 3
+
+
+def test_a_derived_uid_is_the_uuid_of_version_5():
+    namespace = uuid.UUID("6f3c1a52-8b1d-5d0e-9a54-0c2b1d7e4f91")
+    for parts in ((), ("series", 1), ("größer", 2.5, None), *((z,) for z in range(500))):
+        name = "\0".join(map(str, parts))
+        assert derived_uid(*parts) == f"2.25.{uuid.uuid5(namespace, name).int}"
