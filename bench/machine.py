@@ -8,6 +8,8 @@ from pathlib import Path
 
 N_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 RESULTS = Path(__file__).with_name("results")
+# Commands are timed as those of an installation, which keeps its modules compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def processor_name() -> str:
