@@ -236,8 +236,6 @@ def test_init_proposes_what_can_be_run(tmp_path):
         (["--ct-value", "bone"], "unknown CT value"),
         (["--vendor-iodine-unit", "pints"], "unknown unit"),
         (["--patterns", "nowhere.toml"], "nowhere.toml"),
-        (["--maps", "iodine", "--backend", "tpu"], "unknown backend"),
-        (["--maps", "iodine", "--map-format", "gif"], "unknown format"),
         (["--pseudonymise", "nowhere"], "key cannot be read"),
     ],
 )

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 import gsigpu
 from gsigpu.cli.app import app
-from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import GsigpuError
+from tests.support.planes_read import counted_planes
 
 SETTINGS = gsigpu.PhantomSettings(
     shape=(6, 64, 80), spacing_mm=(20.0, 4.4, 4.4), n_lesions=1, diameter_mm=(28.0, 30.0),
@@ -26,14 +26,7 @@ def truth(tmp_path_factory):
 @pytest.fixture
 def planes_read(monkeypatch):
     """Every plane that is read, once however often."""
-    planes, read = set(), PlaneReader.read_plane
-
-    def counting(self, plane, out, **options):
-        planes.add((plane.path, plane.frame))
-        return read(self, plane, out, **options)
-
-    monkeypatch.setattr(PlaneReader, "read_plane", counting)
-    return planes
+    return counted_planes(monkeypatch)
 
 
 def run(*words):

@@ -1,10 +1,7 @@
 """A row's maps and measurement come from one reading, on the backend that the run names."""
 
-from collections import Counter
-
 import pytest
 
-from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import MaskError
 from gsigpu.pipeline.cohort_run.checks import CohortOptions, backend_of_rows
@@ -16,6 +13,7 @@ from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.tables.manifest import read_manifest
 from tests.support import host_cupy
+from tests.support.planes_read import counted_planes
 
 WITH_MAPS = CohortSettings(maps=("lambda-hu", "iodine"))
 
@@ -51,14 +49,7 @@ def values(measurement):
 def test_each_plane_is_read_once_and_nothing_differs(make_job, tmp_path, monkeypatch):
     alone, no_warnings = make_job(CohortSettings()).run()
     assert no_warnings == []
-    reads = Counter()
-    original = PlaneReader.read_plane
-
-    def spy(self, plane, out, **options):
-        reads[plane.path] += 1
-        return original(self, plane, out, **options)
-
-    monkeypatch.setattr(PlaneReader, "read_plane", spy)
+    reads = counted_planes(monkeypatch)
     stages = []
     job = make_job(stages=stages)
     job.files.folder.mkdir(parents=True)

@@ -56,10 +56,6 @@ PROBLEMS = {
     "no largest diameter": Problem(
         {"--max-diameter": "0"}, "largest diameter 0 mm leaves no lesion; write --max-diameter 30", [{"--max-diameter": "30"}]
     ),
-    "a format of maps": Problem(
-        {"--maps": "iodine", "--map-format": "png"}, "unknown format 'png'; use ct, pm, nifti, nii.gz, nrrd, rgb",
-        [{"--map-format": name} for name in ("ct", "pm", "rgb", "nifti", "nrrd")],
-    ),
     "maps with names": Problem(
         {"--maps": "iodine", "--map-format": "ct", **KEY},
         "maps as ct carry the patient's name, as a PACS needs it; use --map-format nifti or nrrd with --pseudonymise",

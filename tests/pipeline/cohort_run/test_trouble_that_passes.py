@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from gsigpu.dicom.model import Skipped
-from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.dicom.reading import pixels
 from gsigpu.errors import MaskError
 from gsigpu.pipeline.cohort_run import case, row_measurement
 from gsigpu.pipeline.cohort_run.failure_kinds import kind_of
@@ -23,17 +23,17 @@ def flaky(monkeypatch):
     """Reading one slice of a case fails so many times: case folder -> times left."""
     monkeypatch.setattr(case, "_WAITS_S", (0.0, 0.0))
     left, first_slices = {}, {}
-    native = PlaneReader._read_native
+    native = pixels._read_native
 
-    def read(plane, out):
+    def read(plane, out, rows):
         first = first_slices.setdefault(plane.path.parent.parent, plane.path)
         for folder, n in left.items():
             if n and folder in plane.path.parts and plane.path == first:
                 left[folder] -= 1
                 raise OSError(errno.EIO, "Input/output error")
-        return native(plane, out)
+        return native(plane, out, rows)
 
-    monkeypatch.setattr(PlaneReader, "_read_native", staticmethod(read))
+    monkeypatch.setattr(pixels, "_read_native", read)
     return left
 
 

@@ -1,7 +1,6 @@
 """`map` from a folder to files: the values are the truth's, and what cannot be done is an error."""
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,10 +11,8 @@ import pytest
 from pydicom import dcmread
 from scipy.ndimage import distance_transform_edt
 
-from gsigpu.dicom.reading import pixels
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.hu_planes import read_volume
-from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import (
     AmbiguousStack,
@@ -31,11 +28,11 @@ from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.phantom.from_ct import IodineRegion, write_spectral_from_ct
 from gsigpu.physics import iodine_hu_per_mg_per_ml
 from gsigpu.pipeline.choose_stack import choose_stack
-from gsigpu.pipeline.map import compiled_pass
 from gsigpu.pipeline.map.map_study import map_study
 from gsigpu.pipeline.map.outside_body import BlankOutside
 from tests.support import nvimgcodec_stand_in
 from tests.support.places import DATA
+from tests.support.planes_read import counted_planes
 
 REAL = DATA / "liver-ct"
 SMALL = PhantomSettings(
@@ -161,26 +158,7 @@ def test_only_the_needed_series_are_decoded(phantom, tmp_path, study_folder):
 @pytest.mark.parametrize("maps", [["lambda-hu", "iodine", "sigma-iodine"], ["lambda-hu", "vnc"]])
 def test_every_plane_is_read_once(phantom, tmp_path, monkeypatch, maps):
     """The label check and the noise look at some slices before the pass; the pass takes them from there."""
-    times = Counter()
-    read_plane = PlaneReader.read_plane
-
-    def counted(self, plane, out, **options):
-        times[plane.path, plane.frame] += 1
-        read_plane(self, plane, out, **options)
-
-    def counted_together(planes, out):
-        n_read = read_first(planes, out)
-        times.update((plane.path, plane.frame) for plane in planes[:n_read])
-        return n_read
-
-    def counted_in_the_loop(planes, formats):
-        times.update((plane.path, plane.frame) for plane in planes)
-        return places(planes, formats)
-
-    read_first, places = pixels.read_first, compiled_pass._places
-    monkeypatch.setattr(PlaneReader, "read_plane", counted)
-    monkeypatch.setattr(pixels, "read_first", counted_together)
-    monkeypatch.setattr(compiled_pass, "_places", counted_in_the_loop)
+    times = counted_planes(monkeypatch)
     result = map_study(
         phantom.dicom_folder, tmp_path / "maps", maps=maps, phase="PVP", backend="cpu"
     )

@@ -1,7 +1,6 @@
 """`map --mask`: maps and measurement from one reading are those of the two commands, byte for byte."""
 
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 from pydicom import dcmread
 
 import gsigpu
-from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import MaskError, OutputError, SettingsError
 from gsigpu.phantom import PhantomSettings, write_phantom
@@ -21,6 +19,7 @@ from gsigpu.pipeline.measure.measurement import MeasureSettings
 from gsigpu.pipeline.measure.write_measurement import write_measurement
 from gsigpu.tables.measurement_table import read_table
 from tests.support import host_cupy
+from tests.support.planes_read import counted_planes
 
 STUDY = PhantomSettings(
     shape=(10, 96, 120),
@@ -81,21 +80,14 @@ def files(folder, *, without=()):
 def test_one_reading_gives_what_two_give_and_reads_each_plane_once(
     study, masks, apart, tmp_path, monkeypatch
 ):
-    reads = Counter()
-    original = PlaneReader.read_plane
-
-    def spy(self, plane, out, **options):
-        reads[plane.path] += 1
-        return original(self, plane, out, **options)
-
-    monkeypatch.setattr(PlaneReader, "read_plane", spy)
+    reads = counted_planes(monkeypatch)
     measurement, _ = together(study, masks, tmp_path / "out", "cpu", n_workers=2)
     assert set(reads.values()) == {1}
     vmis = [series for series in study.series if series.energy_kev]
     (vendor,) = [series for series in study.series if not series.energy_kev]
     expected = {plane.path for series in vmis for plane in series.planes}
     expected |= {vendor.planes[z].path for z in measurement.slices}
-    assert set(reads) == expected
+    assert {path for path, _ in reads} == expected
     beside = ("measurements.csv", "measurements.json", ".gsigpu.json")  # the mark names all files
     assert files(tmp_path / "out", without=beside) == files(apart / "maps", without=beside)
     table = (tmp_path / "out" / "measurements.csv").read_bytes()

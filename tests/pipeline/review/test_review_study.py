@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from dataclasses import replace
 
 import nibabel as nib
@@ -11,7 +10,6 @@ import pytest
 from pydicom import dcmread
 
 from gsigpu.dicom.reading import card_frames
-from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.errors import GsigpuError, MaskError
 from gsigpu.pipeline.map.map_study import map_study
@@ -20,6 +18,7 @@ from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.review.page_volumes import NO_VALUE, PAGE_STEPS
 from gsigpu.pipeline.review.review_study import review_study
 from tests.pipeline.review.conftest import CASE, SETTINGS
+from tests.support.planes_read import counted_planes
 from tests.viewer.test_plane_scripts import read_script
 
 
@@ -201,14 +200,7 @@ def test_a_phase_that_is_not_there_is_one_clear_line(truth, tmp_path):
 
 def test_every_plane_is_read_once(truth, masks, tmp_path, monkeypatch):
     """Label check, measuring and volumes share one reading."""
-    n_read = Counter()
-    read = PlaneReader.read_plane
-
-    def counted(self, plane, out, **options):
-        n_read[plane.path, plane.frame] += 1
-        return read(self, plane, out, **options)
-
-    monkeypatch.setattr(PlaneReader, "read_plane", counted)
+    n_read = counted_planes(monkeypatch)
     result = review_study(truth.dicom_folder, tmp_path / "page", masks=masks, phases=["PVP"])
     assert result.n_lesions == 2
     n_slices = study_data(result)["phases"][0]["grid"]["shape"][0]

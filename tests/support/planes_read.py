@@ -1,0 +1,34 @@
+"""How often each plane of a study is read, by whatever way: one at a time, a slice's files together, or inside the loop of the maps."""
+
+from collections import Counter
+
+import pytest
+
+from gsigpu.dicom.reading import pixels
+from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.pipeline.map import compiled_pass
+
+
+def counted_planes(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    """Fills up with (path, frame) of every plane that is read from now on."""
+    times = Counter()
+    read_plane, read_first = PlaneReader.read_plane, pixels.read_first
+    places = compiled_pass._places
+
+    def alone(self, plane, out, **options):
+        times[plane.path, plane.frame] += 1
+        return read_plane(self, plane, out, **options)
+
+    def together(planes, out):
+        n_read = read_first(planes, out)
+        times.update((plane.path, plane.frame) for plane in planes[:n_read])
+        return n_read
+
+    def in_the_loop(planes, formats):
+        times.update((plane.path, plane.frame) for plane in planes)
+        return places(planes, formats)
+
+    monkeypatch.setattr(PlaneReader, "read_plane", alone)
+    monkeypatch.setattr(pixels, "read_first", together)
+    monkeypatch.setattr(compiled_pass, "_places", in_the_loop)
+    return times
