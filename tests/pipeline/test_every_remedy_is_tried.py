@@ -55,6 +55,7 @@ LINES = [
     *(problem.line for problem in of_settings.PROBLEMS.values()),
     *(line for _, line, _ in of_settings.OF_PYTHON.values()),
     *(problem.line for problem in of_cohort.PROBLEMS.values()),
+    of_cohort.OF_PYTHON,
     *IN_COHORT,
     *of_automatic.LINES,
     *of_carried.LINES,

@@ -58,7 +58,7 @@ def test_a_cluster_that_grows_with_the_work_and_shrinks_in_mid_run(make_cohort, 
     with LocalCluster(
         n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
-        often = {"minimum": 0, "interval": "50ms", "wait_count": 1}
+        often = {"minimum": 0, "interval": "50ms", "wait_count": 1, "target_duration": "500ms"}
         cluster.adapt(maximum=2, **often)
         assert not cluster.workers
 

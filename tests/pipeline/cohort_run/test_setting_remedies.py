@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from gsigpu.cli.app import app
 from gsigpu.errors import GsigpuError
-from gsigpu.pipeline.cohort_run.checks import CohortOptions
+from gsigpu.pipeline.cohort_run.checks import CohortOptions, check_settings
+from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
+from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from tests.support.mask_places import FIRST, SECOND
 
 IN_COHORT = {"--regions": "lesion", "--no-curve": "", "--workers": "1", "--dry-run": ""}
@@ -130,3 +132,21 @@ def test_one_of_two_masks_of_a_lesion_is_kept(place, inline):
 def test_a_shard_of_python_does_no_more_either():
     with pytest.raises(GsigpuError, match="leave out --join"):
         CohortOptions(shard=(1, 2), join=True)
+
+
+# The command's own parser refuses it before this; a caller of Python meets it here.
+OF_PYTHON = "unknown format 'png'; use ct, pm, nifti, nii.gz, nrrd, rgb"
+
+
+@pytest.mark.parametrize("name", ["png", *OF_PYTHON.partition("use ")[2].split(", ")])
+def test_a_format_of_maps_that_python_names(name):
+    def check():
+        settings = CohortSettings(maps=("iodine",), map_format=name)
+        check_settings(settings, CohortOptions(), InclusionRules(), is_pseudonymous=False)
+
+    if name == "png":
+        with pytest.raises(GsigpuError) as told:
+            check()
+        assert str(told.value) == OF_PYTHON
+    else:
+        check()
