@@ -90,14 +90,13 @@ def require_dicom(stack: SpectralStack, what: str, remedy: str) -> None:
 
 
 def phases_of(study: Study) -> list[str | None]:
-    """Every phase that has monoenergetic series, in the order of the study; None for the only one of a study."""
+    """Every phase that has monoenergetic series, in the order of the study; None for one that nothing names."""
     phases = [
         series.phase
         for series in study.series
         if series.kind is SeriesKind.VMI and series.energy_kev is not None
     ]
-    known = list(dict.fromkeys(phases))
-    return [None] if len(known) < 2 else list(known)
+    return list(dict.fromkeys(phases)) or [None]
 
 
 def phase_word(phase: str | None) -> str:

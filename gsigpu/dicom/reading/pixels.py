@@ -96,11 +96,7 @@ class PlaneReader:
             else:
                 _deliver(_with_pydicom(plane), plane, out)
         except OSError as error:
-            raise PixelDataError(
-                f"cannot be read ({error.strerror or error})",
-                where=plane.path,
-                remedy="check the disk",
-            ) from error
+            raise unreadable(plane, error) from error
 
     def _decode(self, plane: Plane, out: NDArray[np.int16]) -> NDArray[Any]:
         with open_unchanged(plane.path, plane.state) as file:
@@ -175,6 +171,13 @@ def _check_format(plane: Plane) -> None:
     deflated = image.transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
     if plane.pixel_offset < 0 and not deflated:
         raise TruncatedPixelData("has no pixel data", where=plane.path, remedy=_AGAIN)
+
+
+def unreadable(plane: Plane, error: OSError) -> PixelDataError:
+    """What is told of a file that was scanned and can no longer be read."""
+    return PixelDataError(
+        f"cannot be read ({error.strerror or error})", where=plane.path, remedy="check the disk"
+    )
 
 
 def _is_plain(plane: Plane) -> bool:

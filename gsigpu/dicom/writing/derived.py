@@ -22,6 +22,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import validate_value
 
 from gsigpu.dicom.model import Evidence, Plane, Series, SpectralStack
+from gsigpu.dicom.reading.pixels import unreadable
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.file_state import open_unchanged
 from gsigpu.maps.definitions import Code, MapDefinition
@@ -315,7 +316,7 @@ def quiet() -> Iterator[None]:
 def source_header(series: Sequence[Series]) -> FileDataset:
     """What is looked at of the first series' first file; lossy if that of any series is.
 
-    Raises FileChanged if a file is not the one that was scanned.
+    Raises FileChanged if a file is not the one that was scanned, PixelDataError if it can no longer be read.
     """
     headers = [_header_of(source_series.planes[0]) for source_series in series]
     return next(
@@ -324,13 +325,16 @@ def source_header(series: Sequence[Series]) -> FileDataset:
 
 
 def _header_of(plane: Plane) -> FileDataset:
-    with quiet(), open_unchanged(plane.path, plane.state) as file:
-        return dcmread(
-            file,
-            stop_before_pixels=True,
-            force=True,
-            specific_tags=[*_REQUIRED, *_OPTIONAL, *_LOOKED_AT],
-        )
+    try:
+        with quiet(), open_unchanged(plane.path, plane.state) as file:
+            return dcmread(
+                file,
+                stop_before_pixels=True,
+                force=True,
+                specific_tags=[*_REQUIRED, *_OPTIONAL, *_LOOKED_AT],
+            )
+    except OSError as error:
+        raise unreadable(plane, error) from error
 
 
 def _copied(source: Dataset, keyword: str) -> str:

@@ -19,6 +19,7 @@ from gsigpu.errors import (
     GridMismatch,
     MissingSlices,
     OutputError,
+    PixelDataError,
     SettingsError,
     TooFewEnergies,
     TruncatedPixelData,
@@ -277,6 +278,19 @@ def test_padding_comes_out_as_padding(phantom, tmp_path):
         values = written(result, name)
         assert np.isnan(values[:, 0, 0]).all()
         assert not np.isnan(values[:, 24, 32]).any()
+
+
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_a_file_that_went_away_after_the_scan_is_named(study_folder, tmp_path, place):
+    """The first one is read once more than the others, for the headers of the maps."""
+    study = read_study(study_folder)
+    series = next(series for series in study.series if series.energy_kev == 60.0)
+    gone = series.planes[place].path
+    gone.unlink()
+    gone.mkdir()
+    with pytest.raises(PixelDataError, match=rf"{gone.name}: .*cannot be read"):
+        map_study(study, tmp_path / "maps", maps=["lambda-hu"], phase=series.phase, backend="cpu")
+    assert not (tmp_path / "maps").exists()
 
 
 def test_same_input_and_settings_give_the_same_bytes(phantom, tmp_path):
