@@ -108,7 +108,10 @@ def _drawn_by_program(measurement: Measurement) -> list[str]:
 
 
 def lesion_table(rows: Sequence[MeasurementRow]) -> str:
-    """Size, λHU and iodine per lesion and region of the study, in text, and all flags of each."""
+    """Size, λHU and iodine per lesion and region of the study, in text, and all flags of each.
+
+    Of masks that a program drew it says that alone: which program it was stands above the table, and would not fit a line.
+    """
     from gsigpu.tables.measurement_table import flags_of_lesions
 
     value = {
@@ -132,7 +135,7 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
             shown("", region, "volume", 2),
             shown("", region, "lambda_hu", 3),
             shown("", region, "iodine", 2),
-            "; ".join(flags_of_study.get(region, ())),
+            _in_short(flags_of_study.get(region, ())),
         ]
         for region in dict.fromkeys(row.region for row in rows if not row.lesion_id)
         if ("", region, "lambda_hu") in value
@@ -147,7 +150,7 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
             shown(lesion, "lesion", "volume", 2),
             *(shown(lesion, region, "lambda_hu", 3) for region in ("core", "rim")),
             *(shown(lesion, region, "iodine", 2) for region in ("core", "rim")),
-            "; ".join(of_lesion),
+            _in_short(of_lesion),
         ]
         for lesion, of_lesion in by_lesion.items()
     ]
@@ -156,3 +159,14 @@ def lesion_table(rows: Sequence[MeasurementRow]) -> str:
     ]
     header = ["lesion", "diameter mm", "mL", "λHU core", "rim", "iodine core", "rim", "flags"]
     return table(header, body)
+
+
+def _in_short(flags: Sequence[str]) -> str:
+    """Flags side by side: `automatic` without the program, but with the regions that it names."""
+    from gsigpu.regions.flags import is_automatic
+
+    def short(flag: str) -> str:
+        name, space, of_regions = flag.partition(" ")
+        return name.partition(":")[0] + space + of_regions if is_automatic(name) else flag
+
+    return "; ".join(map(short, flags))

@@ -102,6 +102,9 @@ def test_all_that_is_not_given_is_drawn_and_the_values_are_those_of_the_masks(
     found_none = "TotalSegmentator 2.18.0 found no liver_vessels in the images of PVP at 70 keV"
     assert found_none in record["warnings"]
     assert "drawn by TotalSegmentator 2.18.0 liver_lesions on 70 keV, unedited" in done.output
+    printed = done.stdout.split("\n\n")[-1].splitlines()  # the table of lesions
+    assert max(map(len, printed)) <= 80
+    assert sum("automatic" in line for line in printed) == 4  # lesions, parenchyma and aorta
     assert str(stand_in.cache) not in json.dumps(record)
 
 
