@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from gsigpu.backends import BackendName
@@ -18,6 +19,7 @@ from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measure_study import measure_study
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
+from gsigpu.pipeline.measure.shown_slices import ShownSlices, shown_slices
 from gsigpu.tables.manifest import ManifestRow
 
 if TYPE_CHECKING:  # what writes maps takes as long to import as all else of a worker
@@ -54,6 +56,12 @@ class RowJob:
         return _with_slope(self.task.settings.measure, self.row.slope)
 
     @property
+    def _shown(self) -> ShownSlices:
+        """The slices of the row's picture and cards, which need not be read again."""
+        settings = self.task.settings
+        return partial(shown_slices, picture=settings.pictures, cards=settings.review)
+
+    @property
     def _labels(self) -> CaseLabels:
         row = self.row
         return CaseLabels(
@@ -78,6 +86,7 @@ class RowJob:
                 energies_kev=row.energies,
                 backend=cast("BackendName", self.task.backend),
                 n_workers=1,
+                keep=self._shown,
             )
         )
 
@@ -95,6 +104,7 @@ class RowJob:
             table="",
             tell_stage=self.tell_stage,
             accept=self.accept,
+            keep=self._shown,
         )
         result = map_study(
             study,

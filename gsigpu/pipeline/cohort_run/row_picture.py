@@ -8,6 +8,7 @@ import numpy as np
 
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.shown_slices import outlined_masks, pictured_slice
 from gsigpu.pipeline.measure.slice_maps import slice_maps
 from gsigpu.regions.region_mask import union_in_slice
 
@@ -17,11 +18,7 @@ _BODY_HU = -300.0
 def save_picture(path: Path, measurement: Measurement) -> None:
     """A PNG of the slice in which the largest lesion is widest; lesions in outline. Without lesions the same of the regions."""
     stack = measurement.stack
-    outlined = [layout.lesion.mask for layout in measurement.layout.lesions] or [
-        region.mask for region in measurement.layout.regions
-    ]
-    largest = max(outlined, key=lambda mask: mask.n_voxels)
-    z = largest.origin[0] + int(largest.voxels.sum(axis=(1, 2)).argmax())
+    outlined, z = outlined_masks(measurement.layout), pictured_slice(measurement.layout)
     planes = slice_maps(measurement, z)
     anatomy = planes.anatomy
     body_mask = np.nan_to_num(anatomy, nan=-1000.0) > _BODY_HU

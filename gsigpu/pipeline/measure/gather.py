@@ -8,9 +8,10 @@ kept once, and the regions are columns of it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from gsigpu.regions.region_mask import RegionMask
 
 # (slice, its C stored planes, indices of voxels in them) -> (K, n) values there of what needs whole planes.
 MorePlanes = Callable[[int, Sequence[NDArray[np.int16]], NDArray[np.intp]], NDArray[np.float32]]
+# (path, frame) -> stored values of a whole plane.
+KeptPlanes = Mapping[tuple[Path, int], NDArray[np.int16]]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,6 +43,7 @@ class Gathered:
     errors : per region None, or why a slice of it could not be read; its values mean nothing then
     slices : indices of the slices that were read
     starts : (len(slices) + 1,) the column at which each of them begins
+    kept : the planes of slices that were to be kept
     """
 
     series: tuple[Series, ...]
@@ -49,6 +53,7 @@ class Gathered:
     errors: tuple[PixelDataError | None, ...]
     slices: tuple[int, ...]
     starts: NDArray[np.int64]
+    kept: KeptPlanes
 
     def __repr__(self) -> str:
         """How much there is."""
@@ -82,11 +87,15 @@ class Gatherer:
         n_more: int = 0,
         processor: Processor | None = None,
         n_rows: int = 0,
+        keep: Collection[int] = (),
     ) -> None:
         """`series` lie on the grid of the masks; `more_planes` gives `n_more` values a voxel.
 
         processor, n_rows : see `StoredVoxels`
+        keep : slices whose planes are wanted afterwards; of those that no region touches nothing is read
         """
+        self._keep = frozenset(keep)
+        self._kept: dict[tuple[Path, int], NDArray[np.int16]] = {}
         self._series = tuple(series)
         self._store = store or PlaneStore()
         self._more_planes = more_planes
@@ -125,8 +134,9 @@ class Gatherer:
             shape = (len(self._series), *self._plane_shape)
             self._of_thread.buffers = np.empty(shape, np.int16)
         planes: list[NDArray[np.int16]] = list(self._of_thread.buffers)
-        # Maps of a voxel's neighbours need whole planes.
-        rows = self._stored.rows_in(z, self._plane_shape[1]) if self._more_planes is None else None
+        # Maps of a voxel's neighbours need whole planes, and so do pictures.
+        is_whole = self._more_planes is not None or z in self._keep
+        rows = None if is_whole else self._stored.rows_in(z, self._plane_shape[1])
         try:
             for channel, series in enumerate(self._series):
                 if given is not None and channel in given:
@@ -137,6 +147,9 @@ class Gatherer:
             for index in self._touched[z]:
                 self._errors[index] = error
             return
+        if z in self._keep:
+            for series, plane in zip(self._series, planes, strict=True):
+                self._kept[series.planes[z].path, series.planes[z].frame] = plane.copy()
         by_channel = dict(enumerate(planes))
         if goes_up and self._stored.gathers_on_card:
             by_channel = {c: plane for c, plane in by_channel.items() if c not in (given or ())}
@@ -165,6 +178,7 @@ class Gatherer:
             errors=tuple(self._errors),
             slices=self.slices,
             starts=self._stored.starts[[*self.slices, len(self._stored.starts) - 1]],
+            kept=self._kept,
         )
 
 

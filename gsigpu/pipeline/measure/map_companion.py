@@ -25,6 +25,7 @@ from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.processor import Processor
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
+from gsigpu.pipeline.measure.shown_slices import ShownSlices
 from gsigpu.pipeline.measure.write_measurement import files_of, write_measurement
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_layout import Layout
@@ -51,6 +52,7 @@ class MeasureCompanion:
         tell_stage: Callable[[str], None] = lambda _stage: None,
         accept: Callable[[Measurement], Measurement] = lambda measurement: measurement,
         shared: SharedRegions | None = None,
+        keep: ShownSlices | None = None,
     ) -> None:
         """The arguments are those of `measure_study`.
 
@@ -66,7 +68,7 @@ class MeasureCompanion:
         self._settings = settings or MeasureSettings()
         self._tell_stage, self._accept = tell_stage, accept
         self._processor = Processor(backend)
-        self._shared = shared
+        self._shared, self._keep = shared, keep
         self._job: MeasureJob | None = None
         self._begun = perf_counter()
         self.measurement: Measurement | None = None
@@ -113,6 +115,7 @@ class MeasureCompanion:
             processor=self._processor,
             store=store,
             shared=self._shared,
+            keep=self._keep,
         )
         self._channel_of = {
             id(series): channel for channel, series in enumerate(self._job.measurand.series)

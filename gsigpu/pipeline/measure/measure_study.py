@@ -25,6 +25,7 @@ from gsigpu.pipeline.measure.position_check import named_for_another_phase
 from gsigpu.pipeline.measure.processor import Processor, signed_distances
 from gsigpu.pipeline.measure.region_numbers import Numbers, around_maps, region_numbers
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
+from gsigpu.pipeline.measure.shown_slices import ShownSlices
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.pipeline.workers import default_workers
@@ -49,6 +50,7 @@ def measure_study(
     kind_overrides: Mapping[str, str] | None = None,
     backend: BackendName = "auto",
     n_workers: int | None = None,
+    keep: ShownSlices | None = None,
     watcher: Watcher = SILENT,
 ) -> Measurement:
     """Measures lesions, their rims and surroundings in a study. Writes nothing.
@@ -58,6 +60,7 @@ def measure_study(
     labels : of the case; the patient's ID is the study's where none is given
     phase, series, energies_kev : which stack, and which of its energies
     backend : where distances, values and statistics are computed; files are read on the CPU
+    keep : of which slices the planes are kept for pictures
     Only the slices that the regions touch are read.
 
     Raises InputError and its kinds, SettingsError, BackendError. A lesion that cannot be measured is among `failures`
@@ -75,6 +78,7 @@ def measure_study(
         overrides=(energy_overrides, phase_overrides, kind_overrides),
         backend=backend,
         n_workers=n_workers,
+        keep=keep,
         watcher=watcher,
     )
     return measured(job, n_workers=n_workers, watcher=watcher)
@@ -94,6 +98,7 @@ def measure_job(
     ] = (None, None, None),
     backend: BackendName = "auto",
     n_workers: int | None = None,
+    keep: ShownSlices | None = None,
     watcher: Watcher = SILENT,
 ) -> MeasureJob:
     """What `measure_study` does before it reads the slices, for it and for `--dry-run`.
@@ -117,7 +122,13 @@ def measure_job(
     shared = SharedRegions(masks, settings.regions, n_workers=n_workers or default_workers())
     with watcher.stage("masks"):
         return MeasureJob(
-            chosen, masks, settings=settings, labels=labels, processor=processor, shared=shared
+            chosen,
+            masks,
+            settings=settings,
+            labels=labels,
+            processor=processor,
+            shared=shared,
+            keep=keep,
         )
 
 
@@ -147,6 +158,7 @@ class MeasureJob:
         processor: Processor,
         store: PlaneStore | None = None,
         shared: SharedRegions | None = None,
+        keep: ShownSlices | None = None,
     ) -> None:
         """Decides what to read, and makes the regions; for the arguments see `measure_study`.
 
@@ -176,6 +188,7 @@ class MeasureJob:
             n_more=self.measurand.n_more,
             processor=processor,
             n_rows=self.measurand.n_rows,
+            keep=() if keep is None else keep(self.layout),
         )
         self._mask_seconds = perf_counter() - begun
 
@@ -251,6 +264,7 @@ class MeasureJob:
             ),
             vendor_iodine=tuple(vendor),
             backend=self._processor.name,
+            kept_planes=gathered.kept,
             seconds={
                 "scan": chosen.scan_seconds,
                 "masks": self._mask_seconds,

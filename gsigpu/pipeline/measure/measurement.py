@@ -13,6 +13,7 @@ from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.one_or_more import set_one_or_more
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks, Failure
+from gsigpu.pipeline.measure.gather import KeptPlanes
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
 from gsigpu.regions.region_layout import Layout, RegionSettings
@@ -64,6 +65,7 @@ class Measurement:
     slices : indices of those that were read
     rows : of the table, see gsigpu.tables.measurement_table
     backend : where values and statistics were computed
+    kept_planes : (path, frame) -> stored values of planes that were to be kept for pictures
     """
 
     labels: CaseLabels
@@ -80,6 +82,7 @@ class Measurement:
     vendor_iodine: tuple[VendorIodine, ...]
     backend: Literal["cpu", "gpu"]
     seconds: dict[str, float]
+    kept_planes: KeptPlanes = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """What was measured, without whose it is or where its files are."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.dicom.reading.hu_planes import read_planes
+from gsigpu.dicom.model import Plane
+from gsigpu.dicom.reading.hu_planes import read_planes, rescaled
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import maps_of_hu, plan_maps
+from gsigpu.pipeline.measure.gather import KeptPlanes
 from gsigpu.pipeline.measure.measurement import Measurement
 
 ANATOMY_KEV = 70.0
@@ -33,7 +36,10 @@ class SliceMaps:
 
 
 def slice_maps(measurement: Measurement, z: int) -> SliceMaps:
-    """Reads what one slice's pictures need: the energies of the maps, and the one nearest to 70 keV."""
+    """What one slice's pictures need: the energies of the maps, and the one nearest to 70 keV.
+
+    Planes that the measurement kept are taken from there, others are read.
+    """
     stack = measurement.stack
     definitions = [
         definition
@@ -43,7 +49,7 @@ def slice_maps(measurement: Measurement, z: int) -> SliceMaps:
     plan = plan_maps(definitions, stack.energies_kev)
     shown = min(range(len(stack.series)), key=lambda i: abs(stack.energies_kev[i] - ANATOMY_KEV))
     needed = sorted({stack.energies_kev.index(kev) for kev in plan.energies_kev} | {shown})
-    hu = read_planes(PlaneReader(), [stack.series[i].planes[z] for i in needed])
+    hu = _planes_in_hu([stack.series[i].planes[z] for i in needed], measurement.kept_planes)
     maps = maps_of_hu(
         plan, hu[[needed.index(stack.energies_kev.index(kev)) for kev in plan.energies_kev]]
     )
@@ -52,4 +58,13 @@ def slice_maps(measurement: Measurement, z: int) -> SliceMaps:
         anatomy=hu[needed.index(shown)],
         anatomy_kev=stack.energies_kev[shown],
         maps=tuple((definition, maps[definition.name]) for definition in definitions),
+    )
+
+
+def _planes_in_hu(planes: Sequence[Plane], kept: KeptPlanes) -> NDArray[np.float32]:
+    """(n, rows, columns) float32, NaN where there is no value."""
+    stored = [kept.get((plane.path, plane.frame)) for plane in planes]
+    known = [raw for raw in stored if raw is not None]
+    return (
+        rescaled(planes, known) if len(known) == len(planes) else read_planes(PlaneReader(), planes)
     )

@@ -19,6 +19,7 @@ from scipy.ndimage import binary_erosion
 
 from gsigpu.pictures import ANATOMY_WINDOW, REGION_COLOURS
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.shown_slices import largest_slice
 from gsigpu.pipeline.measure.slice_maps import SliceMaps, slice_maps
 from gsigpu.regions.region_mask import RegionMask, union_in_slice
 
@@ -44,11 +45,6 @@ class LesionCard:
     lesion_id: str
     image: NDArray[np.uint8]
     slice_number: int
-
-
-def largest_slice(mask: RegionMask) -> int:
-    """The slice of the study in which a region has most voxels; the first of equals."""
-    return mask.origin[0] + int(np.asarray(mask.voxels).sum(axis=(1, 2)).argmax())
 
 
 def lesion_cards(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.shown_slices import largest_slice
 from gsigpu.pipeline.measure.slice_maps import SliceMaps, slice_maps
-from gsigpu.pipeline.review.lesion_cards import largest_slice
 from gsigpu.pipeline.review.page_data import lesion_entries, reference_entries
 from gsigpu.regions.body import body_mask
 from gsigpu.regions.region_mask import RegionMask, union_in_slice

@@ -17,10 +17,10 @@ from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.physics import iodine_hu_per_mg_per_ml
 from gsigpu.pipeline.measure.measurement import Measurement
+from gsigpu.pipeline.measure.shown_slices import largest_slice
 from gsigpu.pipeline.measure.slice_maps import ANATOMY_KEV, SliceMaps
 from gsigpu.pipeline.review.lesion_cards import (
     LesionCard,
-    largest_slice,
     lesion_cards,
     overview_card,
     write_card,

@@ -1,5 +1,6 @@
 """A row's maps and measurement come from one reading, on the backend that the run names."""
 
+import numpy as np
 import pytest
 
 from gsigpu.dicom.study.read_study import read_study
@@ -9,8 +10,11 @@ from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings, StudyTask
 from gsigpu.pipeline.cohort_run.redaction import redactor_for
 from gsigpu.pipeline.cohort_run.row_files import row_files
 from gsigpu.pipeline.cohort_run.row_measurement import RowJob
+from gsigpu.pipeline.cohort_run.row_picture import save_picture
 from gsigpu.pipeline.map.map_study import map_study
+from gsigpu.pipeline.measure import shown_slices
 from gsigpu.pipeline.measure.given_masks import MaskFiles
+from gsigpu.pipeline.review.lesion_cards import lesion_cards
 from gsigpu.tables.manifest import read_manifest
 from tests.support import host_cupy
 from tests.support.planes_read import counted_planes
@@ -69,6 +73,35 @@ def test_each_plane_is_read_once_and_nothing_differs(make_job, tmp_path, monkeyp
     assert len(written) == 2
     for path in written:
         assert (job.files.maps / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("maps", [(), ("lambda-hu", "iodine")], ids=["alone", "with maps"])
+def test_pictures_come_from_the_same_reading(make_job, tmp_path, monkeypatch, maps):
+    """No file is opened for them, and they are those of a measurement that kept nothing."""
+    measurement, _ = make_job(CohortSettings(maps=maps)).run()
+    assert measurement.kept_planes == {}
+    save_picture(tmp_path / "again.png", measurement)
+    cards = [card.image for card in lesion_cards(measurement)]
+    job = make_job(CohortSettings(maps=maps, pictures=True, review=True))
+    job.files.folder.mkdir(parents=True, exist_ok=True)
+    reads = counted_planes(monkeypatch)
+    measurement, _ = job.run()
+    assert set(reads.values()) == {1}
+    reads.clear()
+    save_picture(tmp_path / "kept.png", measurement)
+    for card, again in zip(lesion_cards(measurement), cards, strict=True):
+        np.testing.assert_array_equal(card.image, again)
+    assert reads == {}
+    assert (tmp_path / "kept.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+def test_slices_beyond_a_bound_are_read_again(make_job, monkeypatch):
+    monkeypatch.setattr(shown_slices, "MOST_KEPT", 0)
+    measurement, _ = make_job(CohortSettings(pictures=True, review=True)).run()
+    assert measurement.kept_planes == {}
+    reads = counted_planes(monkeypatch)
+    assert lesion_cards(measurement)
+    assert reads
 
 
 def test_no_maps_are_left_of_a_row_whose_measurement_is_refused(make_job):
