@@ -90,13 +90,14 @@ def require_dicom(stack: SpectralStack, what: str, remedy: str) -> None:
 
 
 def phases_of(study: Study) -> list[str | None]:
-    """Every phase that has monoenergetic series, in the order of the study; None for one that nothing names."""
+    """Every phase that has monoenergetic series, in the order of the study; None for the only one, if nothing names it."""
     phases = [
         series.phase
         for series in study.series
         if series.kind is SeriesKind.VMI and series.energy_kev is not None
     ]
-    return list(dict.fromkeys(phases)) or [None]
+    known = list(dict.fromkeys(phases))
+    return list(known) if any(known) else [None]
 
 
 def phase_word(phase: str | None) -> str:

@@ -1,6 +1,7 @@
 """Maps of all phases: a folder for each, all of them or none."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -41,6 +42,20 @@ def test_each_folder_is_what_the_phase_alone_gives(truth, tmp_path):
         assert record["measurement"]["files"][0] == str(folder / "measurements.csv")
         for name in ("iodine.nii", "measurements.csv"):
             assert (folder / name).read_bytes() == (alone / name).read_bytes()
+
+
+@pytest.mark.parametrize(("phase", "name"), [("PVP", "PVP"), ("", "phase")])
+def test_the_only_phase_of_a_study_keeps_its_name_or_needs_none(truth, tmp_path, phase, name):
+    study = gsigpu.scan(truth.dicom_folder)
+    of_one = [replace(series, phase=phase) for series in study.series if series.phase == "PVP"]
+    study = replace(study, series=tuple(of_one))
+    masks = gsigpu.MaskFiles((truth.lesion_mask,), any_phase=True)
+    gsigpu.map_phases(study, tmp_path / "maps", maps=["lambda-hu"], output_format="nifti")
+    assert [path.name for path in (tmp_path / "maps").iterdir() if path.is_dir()] == [name]
+    measured = gsigpu.measure_phases(study, masks)
+    assert [measurement.stack.phase for measurement in measured.phases] == [phase]
+    page = gsigpu.review(study, tmp_path / "page", masks=masks)
+    assert page.n_lesions == 1
 
 
 def test_a_phase_that_fails_leaves_nothing(truth, tmp_path, monkeypatch):
