@@ -43,6 +43,7 @@ LAYERS = (
         "installed",
         "one_or_more",
         "optional_packages",
+        "phase_words",
         "volume",
         "version",
         "kernels",

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from gsigpu.caution import Caution
 from gsigpu.errors import GsigpuError
 from gsigpu.file_state import FileState
+from gsigpu.phase_words import phase_name
 from gsigpu.volume import Vector, VolumeGeometry
 
 
@@ -247,7 +248,7 @@ class SpectralStack:
         """Without identity."""
         energies = ", ".join(f"{kev:g}" for kev in self.energies_kev)
         shape = " x ".join(map(str, self.geometry.shape))
-        return f"<SpectralStack: {self.phase or 'no phase'}; {energies} keV; {shape}>"
+        return f"<SpectralStack: {phase_name(self.phase)}; {energies} keV; {shape}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -9,6 +9,7 @@ from typing import Any
 from gsigpu.caution import Caution
 from gsigpu.errors import GeometryError, GridMismatch, MaskError, WrongPatient, WrongPhase
 from gsigpu.masks.placement import LabelVolume
+from gsigpu.phase_words import phase_words
 from gsigpu.volume import VolumeGeometry
 
 # The largest value of an unsigned 16-bit label map, which every format can hold.
@@ -142,9 +143,9 @@ def _require_phase(series_uids: set[str], owner: Owner) -> None:
     phases = owner.phases_of(series_uids)
     if owner.accepts(phases):
         return
-    drawn = ", ".join(sorted(phases))
+    drawn = " and ".join(map(phase_words, sorted(phases)))
     raise WrongPhase(
-        f"was drawn on phase {drawn}, and {owner.phase} is measured",
+        f"was drawn on {drawn}, and {phase_words(owner.phase)} is measured",
         remedy=phase_remedy(sorted(phases)[0]),
     )
 

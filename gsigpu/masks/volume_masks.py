@@ -18,6 +18,7 @@ from gsigpu.masks.placement import cropped
 from gsigpu.masks.positions import PositionChoice, doubt, located, same_voxels
 from gsigpu.masks.stored_volume import is_nifti, read_volume
 from gsigpu.masks.volume_headers import read_volume_header
+from gsigpu.phase_words import phase_words
 from gsigpu.volume import VolumeGeometry
 
 
@@ -139,7 +140,7 @@ def _require_phase_of_grid(path: Path, phases: frozenset[str], owner: Owner) -> 
     if not owner.accepts(phases):
         phase = sorted(phases)[0]
         raise WrongPhase(
-            f"lies on the grid of phase {phase}, and {owner.phase} is measured on another",
+            f"lies on the grid of {phase_words(phase)}, and {phase_words(owner.phase)} is measured on another",
             where=path,
             remedy=phase_remedy(phase),
         )

@@ -10,11 +10,13 @@ from time import perf_counter
 
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import SeriesKind, SpectralStack, Study
+from gsigpu.dicom.study.overrides import series_names
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.dicom.study.stack import left_aside, select_stack
-from gsigpu.errors import SettingsError, TooFewEnergies
+from gsigpu.errors import AmbiguousStack, SettingsError, TooFewEnergies
 from gsigpu.maps.definitions import nearest
 from gsigpu.output.portable_names import portable_name
+from gsigpu.phase_words import NO_NAME, phase_words
 from gsigpu.pipeline.progress import SILENT, Watcher
 
 
@@ -37,7 +39,7 @@ class ChosenStack:
     def __repr__(self) -> str:
         """The stack, in a line."""
         kevs = ", ".join(f"{kev:g}" for kev in self.stack.energies_kev)
-        return f"ChosenStack({kevs} keV, phase {self.stack.phase or 'unknown'})"
+        return f"ChosenStack({kevs} keV, {phase_words(self.stack.phase)})"
 
 
 def choose_stack(
@@ -90,14 +92,27 @@ def require_dicom(stack: SpectralStack, what: str, remedy: str) -> None:
 
 
 def phases_of(study: Study) -> list[str | None]:
-    """Every phase that has monoenergetic series, in the order of the study; None for the only one, if nothing names it."""
-    phases = [
-        series.phase
-        for series in study.series
+    """Every phase that has monoenergetic series, in the order of the study; None for the only one, if nothing names it.
+
+    Raises AmbiguousStack if one has no name beside others that have: nothing could tell its values from theirs.
+    """
+    images = [
+        (series, name)
+        for series, name in zip(study.series, series_names(study.series), strict=True)
         if series.kind is SeriesKind.VMI and series.energy_kev is not None
     ]
-    known = list(dict.fromkeys(phases))
-    return list(known) if any(known) else [None]
+    known = list(dict.fromkeys(series.phase for series, _ in images))
+    if not any(known):
+        return [None]
+    nameless = [name for series, name in images if not series.phase]
+    if nameless:
+        others = ", ".join(filter(None, known))
+        raise AmbiguousStack(
+            f"{len(nameless)} series are of the {NO_NAME}, beside {others}",
+            where=study.root,
+            remedy=f"name it with --phase-of {','.join(f'{name}=AP' for name in nameless)}, or choose one with --phase",
+        )
+    return list(known)
 
 
 def phase_word(phase: str | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import Plane, SpectralStack, Study
 from gsigpu.output.staging import require_free_bytes, require_place
+from gsigpu.phase_words import WITHOUT_NAME
 from gsigpu.pipeline.choose_stack import phase_word, phases_of, require_dicom
 from gsigpu.pipeline.map.companion import Companion
 from gsigpu.pipeline.map.plan_map import plan_map
@@ -65,7 +66,7 @@ class WouldDo:
         """For a person, a file a line."""
         kev = ", ".join(f"{kev:g}" for kev in self.energies_kev)
         lines = [
-            f"phase  {self.phase or '(none)'}: {kev} keV",
+            f"phase  {self.phase or WITHOUT_NAME}: {kev} keV",
             f"read   {self.n_planes} planes, {self.read_bytes / 2**20:.1f} MiB",
             *(f"       {path}" for path in self.masks),
             *(f"{'' if i else 'write':<7}{path}" for i, path in enumerate(self.written)),

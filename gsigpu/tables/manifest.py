@@ -28,6 +28,7 @@ from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.errors import GsigpuError, InputError
 from gsigpu.maps.slope import parse_slope
 from gsigpu.masks.volume_headers import VOLUME_SUFFIXES
+from gsigpu.phase_words import phase_words
 from gsigpu.tables.manifest_file import read_cells
 from gsigpu.tables.region_columns import is_region_column, region_of_column, region_problems
 
@@ -359,7 +360,7 @@ def _contradictions(rows: list[ManifestRow]) -> Iterator[str]:
     for row in rows:
         key = (row.case_id, row.phase, row.reader)
         if key in seen:
-            yield f"line {row.line}: case {row.case_id}, phase {row.phase}, reader {row.reader or '(none)'} is on line {seen[key]} already"
+            yield f"line {row.line}: case {row.case_id}, {phase_words(row.phase)}, reader {row.reader or '(none)'} is on line {seen[key]} already"
         seen.setdefault(key, row.line)
         patient, line = patient_of_case.setdefault(row.case_id, (row.patient_id, row.line))
         if patient != row.patient_id:

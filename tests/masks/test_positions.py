@@ -150,7 +150,7 @@ def test_a_mask_on_the_grid_of_another_phase_is_refused_unless_any_is_accepted(t
     write(path, *reoriented(chiral(), arterial, flips, (0, 1, 2)))
     with pytest.raises(
         WrongPhase,
-        match=r"lies on the grid of phase AP, and PVP is measured on another; use --phase AP, or",
+        match=r"lies on the grid of phase AP, and phase PVP is measured on another; use --phase AP, or",
     ):
         read_masks(path, GRID, owner=owner)
     assert read_masks(path, GRID, owner=replace(owner, any_phase=True)).masks

@@ -315,7 +315,7 @@ def test_another_study_is_refused_only_where_no_frame_of_reference_says_they_sha
 
 def test_another_phase_is_refused_unless_any_is_accepted(tmp_path):
     owner = Owner("P1", "1.2.3", "PVP", {"1.5.1": "AP", "1.5.2": "PVP", "1.5.3": ""})
-    with pytest.raises(WrongPhase, match="was drawn on phase AP, and PVP is measured"):
+    with pytest.raises(WrongPhase, match="was drawn on phase AP, and phase PVP is measured"):
         read(tmp_path, {1: lesion()}, series_uids=["1.5.1"], owner=owner)
     any_phase = replace(owner, any_phase=True)
     assert read(tmp_path, {1: lesion()}, series_uids=["1.5.1"], owner=any_phase).masks

@@ -112,7 +112,9 @@ def test_a_segmentation_of_another_phase_is_refused_unless_any_is_accepted(ct, t
     geometry, datasets = ct
     path = written(ct, tmp_path / "seg.dcm", chiral(), "BINARY", {1: "a", 2: "b"})
     owner = Owner(phase="PVP", phase_of_series={datasets[0].SeriesInstanceUID: "AP"})
-    with pytest.raises(WrongPhase, match=r"seg\.dcm: was drawn on phase AP, and PVP is measured"):
+    with pytest.raises(
+        WrongPhase, match=r"seg\.dcm: was drawn on phase AP, and phase PVP is measured"
+    ):
         read_masks(path, geometry, owner=owner)
     assert read_masks(path, geometry, owner=replace(owner, any_phase=True)).masks
     assert read_masks(path, geometry, owner=replace(owner, phase="AP")).masks

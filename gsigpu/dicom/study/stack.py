@@ -13,6 +13,7 @@ from gsigpu.dicom.study.patterns import phase_meant
 from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
 from gsigpu.errors import AmbiguousStack, EnergyConflict, GridMismatch, NoSpectralStack
 from gsigpu.one_or_more import one_or_more
+from gsigpu.phase_words import phase_name, phase_words
 from gsigpu.volume import VolumeGeometry
 
 
@@ -41,12 +42,12 @@ def select_stack(
     ]
     chosen = _among(usable, one_or_more(series), study)
     if phase is not None:
-        known = sorted({member.phase or "(none)" for member in chosen})
+        known = sorted({member.phase for member in chosen}, key=lambda name: (not name, name))
         names = {phase.lower(), phase_meant(phase, study.phase_patterns).lower()} - {""}
         chosen = [member for member in chosen if member.phase.lower() in names]
         if not chosen and known:
             raise NoSpectralStack(
-                f"no monoenergetic series of phase {phase}; there are {', '.join(known)}",
+                f"no monoenergetic series of {phase_words(phase)}; there are {', '.join(map(phase_name, known))}",
                 where=study.root,
                 remedy="choose one of these with --phase, or give a series' phase with --phase-of SERIES=AP",
             )
@@ -171,7 +172,7 @@ def _stacks_of(group: Sequence[Series]) -> list[SpectralStack]:
         twice = next(kev for kev, n in energies.items() if n > 1)
         pair = [member for member in group if member.energy_kev == twice][:2]
         raise AmbiguousStack(
-            f"two series of phase {group[0].phase or '(none)'} are {twice:g} keV: {_name(pair[0])} and {_name(pair[1])}",
+            f"two series of {phase_words(group[0].phase)} are {twice:g} keV: {_name(pair[0])} and {_name(pair[1])}",
             remedy="choose with --series, or correct a label with --energy SERIES=KEV",
         )
     return [stack for members in reconstructions.values() for stack in _stacks_of(members)]
@@ -257,7 +258,7 @@ def label_of(stack: SpectralStack) -> str:
     numbers = sorted({member.evidence.series_number or 0 for member in stack.series})
     listed = f"series {numbers[0]}" if len(numbers) == 1 else f"series {numbers[0]}-{numbers[-1]}"
     return (
-        f"phase {stack.phase or '(none)'}, {len(stack.series)} energies, {_by(stack.geometry.shape)} voxels,"
+        f"{phase_words(stack.phase)}, {len(stack.series)} energies, {_by(stack.geometry.shape)} voxels,"
         f" {listed}, study ...{study[-8:]}"
     )
 

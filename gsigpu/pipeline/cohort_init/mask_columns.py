@@ -15,6 +15,7 @@ from gsigpu.dicom.study.patterns import load_patterns, normalised
 from gsigpu.dicom.writing.derived import quiet
 from gsigpu.masks.read_files import file_stem
 from gsigpu.masks.roles import Role, is_name_of, role_by_name
+from gsigpu.phase_words import phase_words
 from gsigpu.pipeline.cohort_init.mask_owner import MaskOwners, NamedStudy
 from gsigpu.pipeline.cohort_init.study_folders import (
     LookedStudy,
@@ -232,7 +233,7 @@ def mask_cells(
         best = [mask for mask in fitting if mask.is_sure] or fitting
         for special in ("reader", "phase"):
             best = [mask for mask in best if getattr(mask, special)] or best
-        where = f"{study_folder.folder}, phase {phase or '(none)'}" + (
+        where = f"{study_folder.folder}, {phase_words(phase)}" + (
             f", reader {reader}" if reader else ""
         )
         names = ", ".join(mask.path.name for mask in best)

@@ -31,6 +31,7 @@ from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
 from gsigpu.errors import AmbiguousStack, GsigpuError, InputError, SettingsError
 from gsigpu.masks.read_files import is_volume
 from gsigpu.masks.roles import Role
+from gsigpu.phase_words import phase_words
 from gsigpu.pipeline.cohort_init.mask_columns import (
     COLUMN_OF,
     ProposedMask,
@@ -275,7 +276,7 @@ def _series_of_phases(
             stacks = stacks_of_phase(study, phase)
         except AmbiguousStack as error:
             notes.append(
-                f"{where}: phase {phase or '(none)'}: {error.what}; fill in series with a number, UID or words, and a row"
+                f"{where}: {phase_words(phase)}: {error.what}; fill in series with a number, UID or words, and a row"
                 " and case_id for each that is to be measured"
             )
             continue
@@ -294,9 +295,7 @@ def _series_of_phases(
             if len(spectral) > 1
             else "the others hold one energy each"
         )
-        notes.append(
-            f"{where}: phase {phase or '(none)'} holds {len(stacks)} stacks: {told}; {end}"
-        )
+        notes.append(f"{where}: {phase_words(phase)} holds {len(stacks)} stacks: {told}; {end}")
     return cells
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gsigpu.errors import GsigpuError
+from gsigpu.phase_words import phase_words
 from gsigpu.pipeline.cohort_run.cohort_task import (
     FAILED,
     STOPPED,
@@ -71,7 +72,7 @@ def record_failure(
         remove(path for path in files.under_other_keys() if path.name.endswith(FAILURE_SUFFIXES))
         put_text(
             files.log,
-            f"case {row.case_id}, phase {row.phase}, reader {row.reader or '(none)'}\n"
+            f"case {row.case_id}, {phase_words(row.phase)}, reader {row.reader or '(none)'}\n"
             f"failed in {stage} ({kind}): {reason}\n{details}",
         )
         put_record(

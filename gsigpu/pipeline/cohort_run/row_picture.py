@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gsigpu.phase_words import phase_name
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.shown_slices import outlined_masks, pictured_slice
@@ -50,5 +51,5 @@ def save_picture(path: Path, measurement: Measurement) -> None:
         path,
         panels,
         geometry=stack.geometry,
-        caption=f"{measurement.labels.case_id} {measurement.labels.phase}, slice {z + 1} of {stack.geometry.shape[0]}",
+        caption=f"{measurement.labels.case_id}, {phase_name(measurement.labels.phase)}, slice {z + 1} of {stack.geometry.shape[0]}",
     )

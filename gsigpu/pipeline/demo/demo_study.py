@@ -16,6 +16,7 @@ from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.dicom.study.read_study import read_study
 from gsigpu.output.staging import staged_folder
 from gsigpu.phantom import PhantomSettings, PhantomTruth, write_phantom
+from gsigpu.phase_words import phase_name
 from gsigpu.pictures import ANATOMY_WINDOW, Panel, save_panels
 from gsigpu.pipeline.demo.demo_cohort import CohortDemo, run_cohort_demo
 from gsigpu.pipeline.demo.demo_truth import TruthComparison
@@ -212,7 +213,7 @@ def _picture(
         path,
         panels,
         geometry=stack.geometry,
-        caption=f"Synthetic study, {stack.phase}, slice {z + 1} of {stack.geometry.shape[0]}; lesions outlined, their core dotted",
+        caption=f"Synthetic study, {phase_name(stack.phase)}, slice {z + 1} of {stack.geometry.shape[0]}; lesions outlined, their core dotted",
     )
 
 

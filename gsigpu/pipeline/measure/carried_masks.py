@@ -14,6 +14,7 @@ from gsigpu.errors import MaskError, OutsideStudy, PoorRegistration, SettingsErr
 from gsigpu.image_volume import ImageVolume
 from gsigpu.maps import water_iodine
 from gsigpu.optional_packages import named_where_absent
+from gsigpu.phase_words import phase_words
 from gsigpu.pipeline.choose_stack import choose_stack
 from gsigpu.pipeline.measure.collected_masks import (
     CarriedLesion,
@@ -56,7 +57,7 @@ def masks_on_stack(
         return collect_masks(files, study, stack, n_workers=n_workers)
     if not files.register:
         raise SettingsError(
-            f"the masks are of {drawn.phase}, and {stack.phase} is measured",
+            f"the masks are of {phase_words(drawn.phase)}, and {phase_words(stack.phase)} is measured",
             remedy="add --register to carry them over",
         )
     collected = collect_masks(files, study, drawn, n_workers=n_workers)
@@ -92,9 +93,9 @@ def _carried(
             offset = offset_left(laid.mask, here, registration)
             if offset.proven_mm >= REFUSED_MM:
                 raise PoorRegistration(
-                    f"lesion {lesion.lesion_id} lies {offset.proven_mm:.0f} mm or more off its place in {stack.phase}"
+                    f"lesion {lesion.lesion_id} lies {offset.proven_mm:.0f} mm or more off its place in {phase_words(stack.phase)}"
                     " after registration",
-                    remedy=f"draw it on {stack.phase}, and leave --register out",
+                    remedy=f"draw it on {phase_words(stack.phase)}, and leave --register out",
                 )
         except MaskError as error:
             failures.append(Failure(lesion.lesion_id, lesion.mask.n_voxels, error))
@@ -117,7 +118,10 @@ def _carried(
             return None if mask is None else carried(mask, there, here, registration).mask
         except OutsideStudy as error:
             lost.append(
-                Caution("absent-structure", f"{error.what}; in {stack.phase} it is taken as absent")
+                Caution(
+                    "absent-structure",
+                    f"{error.what}; in {phase_words(stack.phase)} it is taken as absent",
+                )
             )
             return None
 
@@ -125,7 +129,7 @@ def _carried(
     doubts = [
         Caution(
             "registration",
-            f"lesion {lesion.lesion_id} was carried over from {drawn.phase} and may lie up to"
+            f"lesion {lesion.lesion_id} was carried over from {phase_words(drawn.phase)} and may lie up to"
             f" {lesion.possible_offset_mm:.0f} mm off its place: look at it with `gsigpu review`",
             lesion.lesion_id,
         )

@@ -19,6 +19,7 @@ from gsigpu.masks.layers import Owner
 from gsigpu.masks.positions import position_remedy
 from gsigpu.masks.roles import Role
 from gsigpu.masks.volume_masks import position_doubt
+from gsigpu.phase_words import phase_words
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks
 from gsigpu.regions.region_mask import RegionMask
 
@@ -40,7 +41,7 @@ def named_for_another_phase(collected: CollectedMasks, study: Study, phase: str)
         words = re.sub(r"[_.\-]+", " ", Path(file).name.partition(".")[0])
         meant = phase_meant(words, study.phase_patterns)
         if meant in others:
-            text = f"{file}: its name says {meant}, and {phase} is measured; check that it was drawn for this phase"
+            text = f"{file}: its name says {meant}, and {phase_words(phase)} is measured; check that it was drawn for this phase"
             warnings.append(Caution("phase", text))
     return warnings
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.figure_fonts import fonts_for
+from gsigpu.phase_words import phase_name
 from gsigpu.pictures import (
     ANATOMY_WINDOW,
     REGION_COLOURS,
@@ -99,9 +100,9 @@ def save_registration(
             )
             _show(axes, cut)
     titles = (
-        f"{drawn.stack.phase}, as drawn",
-        f"{measurement.stack.phase}, axial",
-        f"{measurement.stack.phase}, from the front",
+        f"{phase_name(drawn.stack.phase)}, as drawn",
+        f"{phase_name(measurement.stack.phase)}, axial",
+        f"{phase_name(measurement.stack.phase)}, from the front",
     )
     for column, title in enumerate(titles):
         figure.text((column + 0.5) / 3, 1 - 0.1 / height, title, fontsize=9, ha="center", va="top")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.maps.definitions import MapDefinition
+from gsigpu.phase_words import phase_name
 from gsigpu.physics import iodine_hu_per_mg_per_ml
 from gsigpu.pictures import REGION_COLOURS, REGION_INKS, hex_colour
 from gsigpu.pipeline.measure.measurement import Measurement
@@ -104,7 +105,7 @@ def phase_entry(
     """
     return {
         "key": key,
-        "name": stack.phase or "no phase",
+        "name": phase_name(stack.phase),
         "energies": list(stack.energies_kev),
         "grid": grid(stack.geometry),
         "lesions": [] if measurement is None else lesion_entries(measurement, redact),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gsigpu.phase_words import phase_words
 from gsigpu.pictures import (
     ANATOMY_WINDOW,
     REGION_COLOURS,
@@ -317,12 +318,12 @@ def _draw_bar(
 
 def _draw_foot(sheet: _Sheet, lesion: PaperLesion, height: float) -> None:
     absent = [
-        f"{name} in {phase.phase}"
+        f"{name} in {phase_words(phase.phase)}"
         for phase in lesion.phases
         for name in REGIONS
         if name not in phase.values
     ]
-    absent += [f"the lesion in {phase}" for phase in lesion.absent]
+    absent += [f"the lesion in {phase_words(phase)}" for phase in lesion.absent]
     lines = [_FOOTNOTE]
     if absent:
         lines.append(f"Not measured: {', '.join(absent)}.")

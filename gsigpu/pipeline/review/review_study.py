@@ -19,6 +19,7 @@ from gsigpu.dicom.study.stack import left_aside, select_stack
 from gsigpu.errors import EmptyMask, GsigpuError, MaskError, SettingsError
 from gsigpu.one_or_more import one_or_more
 from gsigpu.output.staging import staged_folder
+from gsigpu.phase_words import phase_name
 from gsigpu.pipeline.choose_stack import ChosenStack, only_energies, phases_of
 from gsigpu.pipeline.cohort_run.redaction import study_redactor
 from gsigpu.pipeline.measure.given_masks import MaskFiles
@@ -268,7 +269,7 @@ def _apart(stacks: Sequence[SpectralStack]) -> list[Caution]:
     frames = {stack.geometry.frame_of_reference_uid for stack in stacks} - {""}
     if len(frames) < 2:
         return []
-    names = ", ".join(stack.phase for stack in stacks)
+    names = ", ".join(phase_name(stack.phase) for stack in stacks)
     text = f"{names} have different frames of reference: the same place in one need not be the same tissue in another"
     return [Caution("phase", text)]
 

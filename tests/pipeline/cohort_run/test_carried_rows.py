@@ -89,7 +89,7 @@ def test_masks_of_another_phase_are_not_taken_as_they_lie(phantom, tmp_path, inl
     assert not result.is_complete
     (reason,) = pd.read_csv(tmp_path / "out" / "failures.csv").reason
     assert reason == (
-        "the masks are of PVP, and AP is measured; add --register to carry them over"
+        "the masks are of phase PVP, and phase AP is measured; add --register to carry them over"
     )  # and the test above does
 
 

@@ -29,12 +29,12 @@ MEASURED = gsigpu.MeasureSettings(
 )
 # What is printed, with ways out that tests below take.
 LINES = [
-    "the masks are of PVP, and AP is measured; add --register to carry them over",
+    "the masks are of phase PVP, and phase AP is measured; add --register to carry them over",
     "--register without the phase that the masks were drawn on; name it with --mask-phase",
-    "lesion 1 lies 8 mm or more off its place in AP after registration; draw it on AP, and leave --register out",
+    "lesion 1 lies 8 mm or more off its place in phase AP after registration; draw it on phase AP, and leave --register out",
     "the two phases do not show the same part of the body; leave --register out, and give a mask of this phase",
     "label 1 does not lie whole within the images of this phase; leave it out (--role LABEL=ignore), or measure the phase that it was drawn on",
-    "lesion 1 was carried over from PVP and may lie up to 6 mm off its place: look at it with `gsigpu review`",
+    "lesion 1 was carried over from phase PVP and may lie up to 6 mm off its place: look at it with `gsigpu review`",
 ]
 
 
@@ -161,7 +161,9 @@ def test_a_lesion_off_its_place_is_refused_and_drawn_anew(
     monkeypatch.setattr(registering, "register", unmoved)
     with pytest.raises(gsigpu.PoorRegistration) as told:
         gsigpu.measure(phantom.dicom_folder, files, phase="AP", settings=MEASURED)
-    assert "mm or more off its place in AP after registration; draw it on AP" in str(told.value)
+    assert "mm or more off its place in phase AP after registration; draw it on phase AP" in str(
+        told.value
+    )
     assert np.isfinite(value(truly, "1", "iodine"))  # drawn on AP, without --register
 
 
@@ -250,7 +252,7 @@ def test_an_organ_that_leaves_the_images_is_told_of(phantom, carried, kept, monk
     assert again.masks.masks.aorta is None
     (line,) = [warning for warning in again.warnings if warning.kind == "absent-structure"]
     assert line.endswith(
-        "does not lie whole within the images of this phase; in AP it is taken as absent"
+        "does not lie whole within the images of this phase; in phase AP it is taken as absent"
     )
 
 

@@ -147,7 +147,7 @@ SCENARIOS = {
         "Met 1 has another frame", f"{M}.dcm", right, RIGHT,
     ),
     "another phase": Scenario(
-        lambda p: p.seg(phase="AP"), "was drawn on phase AP, and PVP is measured", f"{M}.dcm", replaces=("--phase",)
+        lambda p: p.seg(phase="AP"), "was drawn on phase AP, and phase PVP is measured", f"{M}.dcm", replaces=("--phase",)
     ),
     "the grid of another phase": Scenario(
         lambda p: p.nifti("m.nii.gz", {1: FIRST}, phase="AP"), "lies on the grid of phase AP", replaces=("--phase",)

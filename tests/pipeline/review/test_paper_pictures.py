@@ -202,7 +202,7 @@ def test_one_phase_one_slice_at_the_edge_of_the_volume(truth, tmp_path):
         figure.draw_without_rendering()
     assert len([axes for axes in figure.axes if axes.images]) == 4
     (note,) = [text for text in texts(figure) if text.startswith("Not measured")]
-    assert note == "Not measured: parenchyma in AP, the lesion in PVP."
+    assert note == "Not measured: parenchyma in phase AP, the lesion in phase PVP."
     assert any("touches-edge" in text for text in texts(figure) if text.startswith("Flags"))
 
 
