@@ -48,7 +48,7 @@ class RegionMask:
     @property
     def n_voxels(self) -> int:
         """Voxels in the region."""
-        return int(self.voxels.sum())
+        return int(array_namespace(self.voxels).count_nonzero(self.voxels))
 
 
 def region_mask(name: str, label: int, mask: NDArray[np.bool_]) -> RegionMask:

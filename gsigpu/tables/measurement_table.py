@@ -76,6 +76,11 @@ _CELLS = attrgetter(*COLUMNS)
 _TEXT = tuple(column.name for column in fields(MeasurementRow) if column.type == "str")
 
 
+def cells(row: MeasurementRow) -> dict[str, Any]:
+    """Its values by column: rows that are alike are made of them in half the time of `dataclasses.replace`."""
+    return dict(zip(COLUMNS, _CELLS(row), strict=True))
+
+
 def frame(rows: Iterable[MeasurementRow]) -> pd.DataFrame:
     """The rows as a data frame with the contract's columns and types."""
     # Not `astuple`, which copies deeply: a fifth of the time of a small study.

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
+from gsigpu.regions import size
 from gsigpu.regions.region_mask import RegionMask, region_mask
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 
@@ -122,6 +123,33 @@ def test_axial_diameter_is_that_of_all_voxel_centres(voxels, spacing):
         assert diameter == (np.sqrt(spacing[1] * spacing[2]) if voxels.any() else 0.0)
     else:
         assert longest < diameter <= longest + np.sqrt(spacing[1] * spacing[2]) + 1e-9
+
+
+@pytest.mark.parametrize("n_few", [0, 10_000])
+def test_the_diameter_is_that_of_the_first_of_the_farthest_pairs(monkeypatch, n_few):
+    """Of points on a grid many pairs are as far apart, and what is added depends on the direction; with hull and without."""
+    monkeypatch.setattr(size, "_FEW_POINTS", n_few)
+    rng = np.random.default_rng(8)
+    for _ in range(40):
+        points = rng.integers(0, rng.integers(2, 12), (rng.integers(5, 90), 3)) * (2.5, 0.75, 0.75)
+        points = np.unique(points, axis=0)
+        distances = cdist(points, points)
+        first, second = np.unravel_index(distances.argmax(), distances.shape)
+        longest_mm = distances[first, second]
+        added = 0.4 * (points[first] - points[second]) / longest_mm * (0.0, 0.75, 0.75)
+        expected = longest_mm + float(np.linalg.norm(added))
+        assert size._diameter(points, np.array([0.0, 0.75, 0.75])) == pytest.approx(
+            expected, rel=1e-15
+        )
+        assert size._longest_mm(points[:, 1:]) == cdist(points[:, 1:], points[:, 1:]).max()
+
+
+def test_a_known_axial_diameter_is_not_computed_again():
+    mask = ellipsoid((9.0, 12.0, 7.0), (2.5, 0.75, 0.75), np.random.default_rng(9))
+    axial_mm = longest_axial_diameter_mm(mask, (2.5, 0.75, 0.75))
+    assert feret_diameter_mm(mask, (2.5, 0.75, 0.75), axial_mm=axial_mm) == feret_diameter_mm(
+        mask, (2.5, 0.75, 0.75)
+    )
 
 
 def test_one_voxel_is_one_voxel_wide():

@@ -21,7 +21,7 @@ from gsigpu.regions.region_mask import RegionMask, Spacing
 from gsigpu.regions.size import feret_diameter_mm, longest_axial_diameter_mm, volume_ml
 from gsigpu.regions.standard_error import noise_autocovariance, standard_error
 from gsigpu.regions.statistics import ratio
-from gsigpu.tables.measurement_table import TABLE_STATISTICS, MeasurementRow
+from gsigpu.tables.measurement_table import TABLE_STATISTICS, MeasurementRow, cells
 
 # Parameters whose ratio to parenchyma, and of rim to core, is told.
 _COMPARED = ("lambda_hu", "iodine", "ct_value")
@@ -200,35 +200,38 @@ def _region_rows(
     """
     is_profile = region.region == "profile"
     region_statistics = ("mean", "sd") if is_profile else TABLE_STATISTICS
+    of_region = cells(blank) | {
+        "lesion_id": region.lesion_id,
+        "region": region.region,
+        "n_voxels": numbers.n_voxels,
+        "distance_mm": float("nan") if region.distance_mm is None else region.distance_mm,
+    }
     for parameter, values_by_name in numbers.statistics.items():
         is_curve = parameter.name.startswith("mono_")
-        row = replace(
-            blank,
-            lesion_id=region.lesion_id,
-            region=region.region,
-            parameter=parameter.name,
-            unit=parameter.unit,
-            definition=parameter.definition,
-            n_voxels=numbers.n_voxels,
-            n_valid=int(values_by_name["n_valid"]),
-            flags=_flags(region, parameter, int(values_by_name["n_valid"])),
-            distance_mm=float("nan") if region.distance_mm is None else region.distance_mm,
-        )
+        n_valid = int(values_by_name["n_valid"])
+        of_parameter = of_region | {
+            "parameter": parameter.name,
+            "unit": parameter.unit,
+            "definition": parameter.definition,
+            "n_valid": n_valid,
+            "flags": _flags(region, parameter, n_valid),
+        }
         for name in ("mean", "sd") if is_curve else region_statistics:
-            yield replace(row, statistic=name, value=values_by_name[name])
+            of_parameter["statistic"], of_parameter["value"] = name, values_by_name[name]
+            yield MeasurementRow(**of_parameter)
         for statistic in () if is_profile or is_curve else more:
-            yield replace(
-                row,
-                statistic=statistic.name,
-                value=statistic.of(measured[parameter]),
-                unit=statistic.unit or parameter.unit,
-                definition=f"{statistic.formula}, of {parameter.definition}",
-            )
+            changes = {
+                "statistic": statistic.name,
+                "value": statistic.of(measured[parameter]),
+                "unit": statistic.unit or parameter.unit,
+                "definition": f"{statistic.formula}, of {parameter.definition}",
+            }
+            yield MeasurementRow(**of_parameter | changes)
         if parameter.name in noise and parameter in measured:
             valid_mask = region.mask.voxels.copy()
             valid_mask[valid_mask] = ~np.isnan(measured[parameter])
             error = standard_error(valid_mask, noise[parameter.name])
-            yield replace(row, statistic="se", value=error)
+            yield MeasurementRow(**of_parameter | {"statistic": "se", "value": error})
         if not is_profile:
             means[region.lesion_id, region.region, parameter.name] = values_by_name["mean"]
 
@@ -391,17 +394,11 @@ def _size_rows(
     if lesion.dimensions == "2d":
         depth += ", within its slice (2-D region of interest)"
         divides += ", within each slice (2-D region of interest)"
+    axial_mm = longest_axial_diameter_mm(mask, spacing_mm)
+    feret_mm = feret_diameter_mm(mask, spacing_mm, dimensions=lesion.dimensions, axial_mm=axial_mm)
     for name, value, definition in (
-        (
-            "longest_axial_diameter",
-            longest_axial_diameter_mm(mask, spacing_mm),
-            "longest line within one slice (RECIST 1.1)",
-        ),
-        (
-            "feret_diameter",
-            feret_diameter_mm(mask, spacing_mm, dimensions=lesion.dimensions),
-            "longest distance in space",
-        ),
+        ("longest_axial_diameter", axial_mm, "longest line within one slice (RECIST 1.1)"),
+        ("feret_diameter", feret_mm, "longest distance in space"),
         ("largest_depth", lesion.largest_depth_mm, depth),
         ("rim_thickness", lesion.rim_mm, divides),
     ):
