@@ -19,8 +19,10 @@ SOURCES = [
     "kernels/patient_bootstrap.cpp",
     "kernels/gathered_moments.cpp",
     "kernels/plain_files.cpp",
+    "kernels/distance_transform.cpp",
+    "kernels/region_voxels.cpp",
 ]
-HEADERS = ["kernels/linear_maps_loop.h", "kernels/vectors.h"]
+HEADERS = ["kernels/linear_maps_loop.h", "kernels/vectors.h", "kernels/distance_transform_loop.h"]
 # No -march: which instructions are used is decided when it runs. Visual C++ lacks the vector types.
 EXTENSIONS = (
     []

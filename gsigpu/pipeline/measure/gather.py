@@ -25,6 +25,7 @@ from gsigpu.pipeline.measure.stored_voxels import StoredVoxels
 from gsigpu.pipeline.progress import Progress
 from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_mask import RegionMask
+from gsigpu.regions.region_voxels import region_voxels
 
 # (slice, its C stored planes, indices of voxels in them) -> (K, n) values there of what needs whole planes.
 MorePlanes = Callable[[int, Sequence[NDArray[np.int16]], NDArray[np.intp]], NDArray[np.float32]]
@@ -99,16 +100,13 @@ class Gatherer:
         self._series = tuple(series)
         self._store = store or PlaneStore()
         self._more_planes = more_planes
-        self._touched = _touched(masks)
-        self.slices = tuple(sorted(self._touched))
         image = self._series[0].planes[0].format
         self._plane_shape = image.rows, image.columns
-        indices, self._voxels = _columns(masks, self._touched, self._plane_shape)
-        sizes = np.zeros(len(self._series[0].planes), np.int64)
-        for z, in_plane in indices.items():
-            sizes[z] = in_plane.size
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        in_planes = np.concatenate([np.zeros(0, np.intp), *(indices[z] for z in self.slices)])
+        voxels = region_voxels(masks, (len(self._series[0].planes), *self._plane_shape))
+        self._touched, self._voxels = voxels.touched, voxels.columns
+        self.slices = tuple(sorted(self._touched))
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(voxels.sizes)])
+        in_planes = voxels.indices
         self._stored = StoredVoxels(
             len(self._series), starts, in_planes, processor=processor, n_rows=n_rows
         )
@@ -198,38 +196,3 @@ def gather(
         for done, _ in enumerate(pool.map(gatherer.take, gatherer.slices), start=1):
             progress(done, len(gatherer.slices))
     return gatherer.result()
-
-
-def _touched(masks: Sequence[RegionMask]) -> dict[int, list[int]]:
-    """Slice -> the masks that have voxels in it."""
-    touched: dict[int, list[int]] = {}
-    for index, mask in enumerate(masks):
-        for local in np.flatnonzero(mask.voxels.any(axis=(1, 2))):
-            touched.setdefault(mask.origin[0] + int(local), []).append(index)
-    return touched
-
-
-def _columns(
-    masks: Sequence[RegionMask], touched: Mapping[int, list[int]], plane_shape: tuple[int, int]
-) -> tuple[dict[int, NDArray[np.intp]], list[NDArray[np.int64]]]:
-    """Slice -> the indices in its plane of voxels of any mask; and each mask's voxels as columns of them all."""
-    indices: dict[int, NDArray[np.intp]] = {}
-    columns: list[list[NDArray[np.int64]]] = [[] for _ in masks]
-    in_any: NDArray[Any] = np.zeros(plane_shape, bool)
-    column_of: NDArray[Any] = np.zeros(plane_shape, np.int64)
-    n_before = 0
-    for z in sorted(touched):
-        in_any[...] = False
-        parts = []
-        for index in touched[z]:
-            mask = masks[index]
-            _, rows, sides = mask.box
-            parts.append((index, (rows, sides), mask.voxels[z - mask.origin[0]]))
-            in_any[rows, sides] |= parts[-1][2]
-        indices[z] = np.flatnonzero(in_any)
-        column_of.ravel()[indices[z]] = np.arange(n_before, n_before + indices[z].size)
-        n_before += indices[z].size
-        for index, box, voxels in parts:
-            columns[index].append(column_of[box][voxels])
-    none = np.zeros(0, np.int64)
-    return indices, [np.concatenate([none, *of_mask]) for of_mask in columns]

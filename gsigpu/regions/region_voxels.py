@@ -1,0 +1,97 @@
+"""The voxels of many regions: which slices hold any, and each region's as columns of the voxels of them all.
+
+A voxel of several regions is kept once. Computed by `in_numpy`, or by a compiled loop that gives the same
+(kernels/region_voxels.cpp): a liver has a million voxels, and NumPy passes over each of them ten times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsigpu.backends import compiled_regions
+from gsigpu.regions.region_mask import RegionMask
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RegionVoxels:
+    """Voxels of R regions on a grid of Z slices.
+
+    touched : slice -> the regions that have voxels in it
+    indices : (M,) intp, of the voxels of any region in their planes, slice by slice, ascending
+    sizes : (Z,) int64, how many those are in each slice
+    columns : R of (n,) int64, each region's voxels among the M, in the order of `np.nonzero` of its mask
+    """
+
+    touched: dict[int, list[int]]
+    indices: NDArray[np.intp]
+    sizes: NDArray[np.int64]
+    columns: list[NDArray[np.int64]]
+
+    def __repr__(self) -> str:
+        """How much there is."""
+        return f"RegionVoxels({len(self.columns)} regions, {self.indices.size} voxels)"
+
+
+def region_voxels(masks: Sequence[RegionMask], grid_shape: tuple[int, int, int]) -> RegionVoxels:
+    """Of masks on the host, which lie within the grid.
+
+    >>> row = RegionMask("a", 1, (0, 0, 1), np.ones((1, 1, 2), bool))
+    >>> made = region_voxels([row, RegionMask("b", 2, (0, 0, 2), row.voxels)], (1, 1, 4))
+    >>> made.indices, made.columns
+    (array([1, 2, 3]), [array([0, 1]), array([1, 2])])
+    """
+    boxes = [(mask.voxels, mask.origin) for mask in masks]
+    found = compiled_regions.region_columns(boxes, grid_shape)
+    if found is None:
+        return in_numpy(masks, grid_shape)
+    counts, indices, sizes, columns = found
+    slices = [
+        (mask.origin[0] + np.flatnonzero(of_mask)).tolist()
+        for mask, of_mask in zip(masks, counts, strict=True)
+    ]
+    return RegionVoxels(_touched(slices), indices, sizes, columns)
+
+
+def in_numpy(masks: Sequence[RegionMask], grid_shape: tuple[int, int, int]) -> RegionVoxels:
+    """The same; the truth that the loop is tested against."""
+    slices = [
+        (mask.origin[0] + np.flatnonzero(mask.voxels.any(axis=(1, 2)))).tolist() for mask in masks
+    ]
+    touched = _touched(slices)
+    indices: list[NDArray[np.intp]] = [np.zeros(0, np.intp)]
+    sizes = np.zeros(grid_shape[0], np.int64)
+    columns: list[list[NDArray[np.int64]]] = [[np.zeros(0, np.int64)] for _ in masks]
+    in_any: NDArray[Any] = np.zeros(grid_shape[1:], bool)
+    column_of: NDArray[Any] = np.zeros(grid_shape[1:], np.int64)
+    n_before = 0
+    for z in sorted(touched):
+        in_any[...] = False
+        parts = []
+        for index in touched[z]:
+            mask = masks[index]
+            _, rows, sides = mask.box
+            parts.append((index, (rows, sides), mask.voxels[z - mask.origin[0]]))
+            in_any[rows, sides] |= parts[-1][2]
+        indices.append(np.flatnonzero(in_any))
+        sizes[z] = indices[-1].size
+        column_of.ravel()[indices[-1]] = np.arange(n_before, n_before + indices[-1].size)
+        n_before += indices[-1].size
+        for index, box, voxels in parts:
+            columns[index].append(column_of[box][voxels])
+    return RegionVoxels(
+        touched, np.concatenate(indices), sizes, [np.concatenate(of_mask) for of_mask in columns]
+    )
+
+
+def _touched(slices: Sequence[Sequence[int]]) -> dict[int, list[int]]:
+    """From the slices of each region."""
+    touched: dict[int, list[int]] = {}
+    for index, of_region in enumerate(slices):
+        for z in of_region:
+            touched.setdefault(z, []).append(index)
+    return touched
