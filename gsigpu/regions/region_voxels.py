@@ -46,10 +46,10 @@ def region_voxels(masks: Sequence[RegionMask], grid_shape: tuple[int, int, int])
     (array([1, 2, 3]), [array([0, 1]), array([1, 2])])
     """
     boxes = [(mask.voxels, mask.origin) for mask in masks]
-    found = compiled_regions.region_columns(boxes, grid_shape)
-    if found is None:
+    parts = compiled_regions.region_columns(boxes, grid_shape)
+    if parts is None:
         return in_numpy(masks, grid_shape)
-    counts, indices, sizes, columns = found
+    counts, indices, sizes, columns = parts
     slices = [
         (mask.origin[0] + np.flatnonzero(of_mask)).tolist()
         for mask, of_mask in zip(masks, counts, strict=True)
