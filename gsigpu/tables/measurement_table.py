@@ -1,7 +1,8 @@
 """The measurement table: one row per value.
 
 The columns are a contract between `gsigpu measure`, `gsigpu cohort` and everybody's own scripts; their
-order does not change, and new ones come last.
+order does not change, and new ones come last. Who measures rows needs no data frame, so that pandas is imported where one
+is made.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from gsigpu.errors import SettingsError
 from gsigpu.optional_packages import require_modules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Of a region's values, as they stand in the table; what each is: gsigpu.regions.statistics.
 TABLE_STATISTICS = (
@@ -83,6 +86,8 @@ def cells(row: MeasurementRow) -> dict[str, Any]:
 
 def frame(rows: Iterable[MeasurementRow]) -> pd.DataFrame:
     """The rows as a data frame with the contract's columns and types."""
+    import pandas as pd
+
     # Not `astuple`, which copies deeply: a fifth of the time of a small study.
     table = pd.DataFrame([_CELLS(row) for row in rows], columns=list(COLUMNS))
     return table.astype(
@@ -130,6 +135,7 @@ def ids_that_change_in_csv(table: pd.DataFrame) -> list[str]:
     A column of them is read as numbers, so that `2.10` becomes 2.1 and `007` 7, or as missing (`NA`). Parquet keeps
     the type, and `read_table` reads text.
 
+    >>> import pandas as pd
     >>> ids_that_change_in_csv(pd.DataFrame({"patient_id": ["007", "8"], "lesion_id": ["2.10", "2-01"]}))
     ['patient_id 007', 'lesion_id 2.10']
     """
@@ -177,6 +183,8 @@ def require_suffix(path: Path) -> None:
 
 def read_table(path: Path) -> pd.DataFrame:
     """A table as `write_table` wrote it."""
+    import pandas as pd
+
     if path.suffix.lower() == ".parquet":
         return pd.read_parquet(path, engine="pyarrow")
     dtype: Any = dict.fromkeys(_TEXT, "str")

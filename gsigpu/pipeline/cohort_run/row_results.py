@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,6 +19,8 @@ from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, RowFiles, put, put
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.measure.write_measurement import provenance
+from gsigpu.tables.arrow_columns import float_column, integer_column, text_column
+from gsigpu.tables.measurement_table import MeasurementRow
 
 # In the metadata of a row's table: what the run needs to know of it without reading it.
 FOOTER = b"gsigpu"
@@ -57,13 +59,8 @@ def write_row(
     record["case"] = {"phase": measurement.labels.phase}
     record["form"] = RECORD_FORM
     put_json(files.provenance, without_uids(record) if pseudonymous else record)
-    table = measurement.table
-    table["lesion_id"] = _each(table["lesion_id"], lambda text: _label(text, redact))
-    # The only definitions with words of a header: those that name a series.
-    names_series = table.parameter.str.startswith(
-        "iodine[vendor"
-    ) | table.definition.str.startswith("conventional series")
-    table.loc[names_series, "definition"] = _each(table.loc[names_series, "definition"], redact)
+    rows = measurement.rows
+    called = {row.lesion_id: _label(row.lesion_id, redact) for row in rows}
     failures = [
         {
             "lesion_id": _label(failure.lesion_id, redact),
@@ -76,16 +73,16 @@ def write_row(
     placed = [_label(part.lesion.lesion_id, redact) for part in measurement.layout.lesions]
     footer = {
         "form": RECORD_FORM,
-        "lesions": list(dict.fromkeys([*_lesions_of_table(table), *placed])),
+        "lesions": list(dict.fromkeys([*filter(None, called.values()), *placed])),
         "diameters_mm": {
-            row.lesion_id: row.value
-            for row in table[table.parameter == "longest_axial_diameter"].itertuples()
+            called[row.lesion_id]: float(row.value)
+            for row in rows
+            if row.parameter == "longest_axial_diameter"
         },
         "failures": failures,
         "warnings": _warnings(warnings, redact),
     }
-    content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
-    content = content.replace_schema_metadata({FOOTER: json.dumps(footer).encode()})
+    content = _table(rows, called, redact).replace_schema_metadata({FOOTER: json.dumps(footer).encode()})
     files.table.unlink(missing_ok=True)  # an older one would pass for that of the new state
     put_record(files.study, study)
     if failures:
@@ -106,13 +103,40 @@ def _warnings(warnings: Sequence[Caution], redact: Redactor) -> list[tuple[str, 
     ]
 
 
-def _lesions_of_table(table: pd.DataFrame) -> list[str]:
-    return [lesion_id for lesion_id in table["lesion_id"].unique().tolist() if lesion_id]
+def _table(
+    rows: Sequence[MeasurementRow], called: Mapping[str, str], redact: Redactor
+) -> pa.Table:
+    """The rows as columns, with nobody's name in them.
+
+    called : what is written for a lesion's id
+    """
+    named = dict.fromkeys(row.definition for row in rows if _names_series(row))
+    redacted = {definition: redact(definition) for definition in named}
+    texts: dict[str, Callable[[MeasurementRow], str]] = {
+        "lesion_id": lambda row: called[row.lesion_id],
+        "definition": lambda row: redacted.get(row.definition, row.definition),
+    }
+    columns = []
+    for field in SCHEMA:
+        take = texts.get(field.name, attrgetter(field.name))
+        cells = [take(row) for row in rows]
+        columns.append(_COLUMN_OF[field.type](cells))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
-def _each(column: pd.Series[str], change: Callable[[str], str]) -> pd.Series[str]:
-    """A column with each of its values changed."""
-    return column.map({text: change(text) for text in column.unique()}).astype(column.dtype)
+# Of each type of the contract.
+_COLUMN_OF: dict[pa.DataType, Callable[[list[Any]], pa.Array]] = {
+    pa.string(): text_column,
+    pa.float64(): float_column,
+    pa.int64(): integer_column,
+}
+
+
+def _names_series(row: MeasurementRow) -> bool:
+    """Whether its definition has words of a header: those that name a series are the only ones."""
+    return row.parameter.startswith("iodine[vendor") or row.definition.startswith(
+        "conventional series"
+    )
 
 
 def _label(text: str, redact: Redactor) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html import escape
 from math import isnan
-from typing import Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Literal
 
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
@@ -18,6 +16,9 @@ from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import Measurand, ParameterSettings
 from gsigpu.regions.region_layout import Layout, RegionSettings
 from gsigpu.tables.measurement_table import MeasurementRow, flags_of_lesions, frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Of a notebook's table: region, parameter, title.
 _SHOWN = (
