@@ -11,12 +11,12 @@ import zlib
 from collections.abc import Sequence
 from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO
-
-from pydicom import dcmread
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING, BinaryIO
 
 from gsigpu.file_state import open_input
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 # A header of 10,000 frames in functional groups has some 20 MB, read in some 2 million pieces.
 MOST_HEADER_BYTES = 64 * 1024 * 1024
@@ -39,6 +39,8 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Dataset:
     tags : keywords of the elements to keep; all if None
     Raises NoHeader instead of reading without end, and what `dcmread` does: anything.
     """
+    from pydicom import dcmread
+
     with open_input(path) as file:
         return dcmread(
             BoundedFile(BufferedReader(file)),

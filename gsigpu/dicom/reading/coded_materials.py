@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
+from typing import TYPE_CHECKING
 
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_sequence
-from pydicom.sequence import Sequence as DicomSequence
-from pydicom.tag import Tag
-from pydicom.uid import ImplicitVRLittleEndian
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence as DicomSequence
 
 MATERIAL_CODES = 0x0018937D
 _CHARACTERISTICS, _PROCESSING = 0x00189364, 0x00189363
-_MATERIAL_CODE = Tag(MATERIAL_CODES)
+_MATERIAL_CODE_BYTES = b"\x18\x00\x7d\x93"
+_IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 _SEPARATOR = "\\"
 
 
@@ -31,14 +31,18 @@ def coded_materials(values: Mapping[int, bytes], transfer_syntax_uid: str) -> tu
     if MATERIAL_CODES in values:
         told = values[MATERIAL_CODES].decode("utf-8", "replace")
         return tuple(part for part in told.split(_SEPARATOR) if part)
+    raws = {tag: values.get(tag, b"") for tag in (_CHARACTERISTICS, _PROCESSING)}
+    telling = {tag: raw for tag, raw in raws.items() if _MATERIAL_CODE_BYTES in raw}
+    if not telling:
+        return ()
+    from pydicom.dataset import Dataset
+
     ds = Dataset()
-    for tag in (_CHARACTERISTICS, _PROCESSING):
-        raw = values.get(tag, b"")
-        if b"\x18\x00\x7d\x93" in raw:
-            try:
-                ds.add_new(tag, "SQ", _parsed(raw, transfer_syntax_uid))
-            except Exception:  # noqa: BLE001, S112  pydicom raises anything on a broken sequence
-                continue
+    for tag, raw in telling.items():
+        try:
+            ds.add_new(tag, "SQ", _parsed(raw, transfer_syntax_uid))
+        except Exception:  # noqa: BLE001, S112  pydicom raises anything on a broken sequence
+            continue
     return materials_of_dataset(ds)
 
 
@@ -58,7 +62,10 @@ def as_value(materials: tuple[str, ...]) -> bytes:
 
 def _parsed(raw: bytes, transfer_syntax_uid: str) -> DicomSequence:
     """A sequence of any kind of length; explicit VR where the transfer syntax says so, else implicit."""
-    explicit = transfer_syntax_uid != ImplicitVRLittleEndian
+    from pydicom.filereader import read_sequence
+    from pydicom.sequence import Sequence as DicomSequence
+
+    explicit = transfer_syntax_uid != _IMPLICIT_VR_LITTLE_ENDIAN
     for is_implicit in (not explicit, explicit):
         try:
             sequence = read_sequence(
@@ -68,7 +75,7 @@ def _parsed(raw: bytes, transfer_syntax_uid: str) -> DicomSequence:
                 bytelength=len(raw),
                 encoding="utf-8",
             )
-            if any(_MATERIAL_CODE in item or len(item) for item in sequence):
+            if any(MATERIAL_CODES in item or len(item) for item in sequence):
                 return sequence
         except Exception:  # noqa: BLE001, S112  the other way of reading may do
             continue
@@ -79,9 +86,9 @@ def _meanings(ds: Dataset, sequence_tag: int) -> tuple[str, ...]:
     """() also where the sequence is broken: no other element depends on it."""
     meanings: list[str] = []
     try:
-        for item in ds[Tag(sequence_tag)].value if sequence_tag in ds else ():
+        for item in ds[sequence_tag].value if sequence_tag in ds else ():
             for element in item.iterall():
-                if element.tag == _MATERIAL_CODE:
+                if element.tag == MATERIAL_CODES:
                     for code in element.value:
                         meaning = str(code.get("CodeMeaning", "") or code.get("CodeValue", ""))
                         meanings.append(meaning.replace(_SEPARATOR, " ").strip())

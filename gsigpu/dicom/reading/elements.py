@@ -9,14 +9,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-
-from pydicom.config import IGNORE
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
-from pydicom.tag import Tag
-from pydicom.uid import UID
+from typing import TYPE_CHECKING
 
 from gsigpu.dicom.reading.coded_materials import MATERIAL_CODES, as_value, materials_of_dataset
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
@@ -171,6 +169,8 @@ def elements_of_dataset(ds: Dataset, transfer_syntax_uid: str) -> Elements:
 
     Binary numbers of big endian files are turned round, so that bytes mean the same everywhere.
     """
+    from pydicom.dataelem import RawDataElement
+
     values: dict[int, bytes] = {}
     private: dict[int, bytes] = {}
     for tag in ds.keys():  # noqa: SIM118  iterating a dataset converts its elements
@@ -204,7 +204,7 @@ def elements_of_dataset(ds: Dataset, transfer_syntax_uid: str) -> Elements:
 def _energy_in_sequence(ds: Dataset, sequence_tag: int) -> float | None:
     """Monoenergetic Energy Equivalent, wherever a multi-energy sequence nests it."""
     if sequence_tag in ds:
-        for item in ds[Tag(sequence_tag)].value:
+        for item in ds[sequence_tag].value:
             for element in item.iterall():
                 value: object = element.value
                 if element.tag == MONOENERGETIC_EQUIVALENT and isinstance(value, float):
@@ -214,6 +214,9 @@ def _energy_in_sequence(ds: Dataset, sequence_tag: int) -> float | None:
 
 def uid_name(uid: str) -> str:
     """The standard's name of a UID, or the UID; a malformed one without complaint."""
+    from pydicom.config import IGNORE
+    from pydicom.uid import UID
+
     return UID(uid, validation_mode=IGNORE).name
 
 

@@ -13,15 +13,11 @@ boundary on element boundary, has the same elements: the walk depends on nothing
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple
-
-from pydicom.uid import AllTransferSyntaxes
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from gsigpu.dicom.reading.elements import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     ENERGY_SEQUENCES,
-    EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     KEPT_ELEMENTS,
     PER_PLANE,
@@ -31,6 +27,7 @@ from gsigpu.dicom.reading.elements import (
     energy_notes,
     private_names,
 )
+from gsigpu.dicom.reading.walkable_syntaxes import is_walkable
 
 _PREAMBLE = 132
 SMALLEST_READ = 16 * 1024
@@ -46,11 +43,7 @@ _LONG = struct.Struct("<L").unpack_from
 _SHORT = struct.Struct("<H").unpack_from
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 _TRANSFER_SYNTAX = 0x00020010
-# All others of the standard begin like explicit VR little endian; private ones may do as they like.
-_UNDERSTOOD = frozenset(AllTransferSyntaxes) - {
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-}
+T = TypeVar("T")
 
 
 class _Odd(Exception):
@@ -70,7 +63,7 @@ class _Span(NamedTuple):
     end: int
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     """All elements of a header, file meta information included, up to Pixel Data."""
 
     buffer: bytes
@@ -94,13 +87,22 @@ class HeaderWalker:
         Of a file of another SOP class the result may hold no more than that.
         Returns None where the file is not plain little endian DICOM with a preamble.
         """
+        return self._grown(file, self._elements)
+
+    def header(self, file: BinaryIO) -> Header | None:
+        """All elements of a header; None where `read` would say so, and of a file of another SOP class."""
+        header = self._grown(file, self._walk)
+        return header if header is not None and header.spans[-1].tag == PIXEL_DATA else None
+
+    def _grown(self, file: BinaryIO, look: Callable[[bytes], T]) -> T | None:
+        """What the first bytes of a file say, as many as it takes; None where it is not plain DICOM with a preamble."""
         size = self._read_size
         buffer = file.read(size)
         if buffer[128:_PREAMBLE] != b"DICM":
             return None
         while True:
             try:
-                return self._elements(buffer)
+                return look(buffer)
             except _NeedMore:
                 if len(buffer) < size or size >= _LARGEST_HEADER:
                     return None
@@ -133,7 +135,7 @@ class HeaderWalker:
         template = self._template_for(header)
         return template.elements(buffer)
 
-    def _template_for(self, header: _Header) -> _Template:
+    def _template_for(self, header: Header) -> _Template:
         layout = _layout(header)
         for place, known in enumerate(self._templates):
             if known.layout == layout:
@@ -146,10 +148,10 @@ class HeaderWalker:
         del self._templates[_KEPT_TEMPLATES:]
         return template
 
-    def _walk(self, buffer: bytes) -> _Header:
+    def _walk(self, buffer: bytes) -> Header:
         """Every element up to Pixel Data, or up to a SOP class of no interest."""
         syntax, spans = _file_meta(buffer)
-        if syntax not in _UNDERSTOOD:
+        if not is_walkable(syntax):
             raise _Odd
         explicit = syntax != IMPLICIT_VR_LITTLE_ENDIAN
         position, end, last_tag, n_meta = spans[-1].end, len(buffer), -1, len(spans)
@@ -174,7 +176,7 @@ class HeaderWalker:
                 if (vr in _PIXEL_VRS) != explicit:
                     raise _Odd
                 spans.append(_Span(tag=tag, start=start, value=value, end=value))
-                return _Header(
+                return Header(
                     buffer=buffer,
                     syntax=syntax,
                     spans=spans,
@@ -190,11 +192,11 @@ class HeaderWalker:
             if tag == SOP_CLASS and buffer[value:position].rstrip(b"\0 ") != self._sop_class:
                 if position > end:
                     raise _NeedMore
-                return _Header(buffer=buffer, syntax=syntax, spans=spans, pixel_length=0)
+                return Header(buffer=buffer, syntax=syntax, spans=spans, pixel_length=0)
         raise _NeedMore
 
 
-def _layout(header: _Header) -> tuple[object, ...]:
+def _layout(header: Header) -> tuple[object, ...]:
     """What headers must share to share a template.
 
     All tags in order; the transfer syntax and the private creators, which say how elements are to
@@ -240,9 +242,7 @@ class _Template:
     varying : indices of the elements seen with different bytes
     """
 
-    def __init__(
-        self, layout: tuple[object, ...], header: _Header, varying: frozenset[int]
-    ) -> None:
+    def __init__(self, layout: tuple[object, ...], header: Header, varying: frozenset[int]) -> None:
         self.layout = layout
         self._header = header
         self._varying = varying
@@ -294,7 +294,7 @@ class _Template:
             ),
         )
 
-    def widened(self, header: _Header) -> _Template:
+    def widened(self, header: Header) -> _Template:
         """The template that fits `header` too, which has the same layout."""
         mine = self._header
         different = (

@@ -11,16 +11,7 @@ import warnings
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from typing import Literal
-
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    MediaStorageDirectoryStorage,
-)
+from typing import TYPE_CHECKING, Literal
 
 from gsigpu.archives.archive_rules import is_archive_name
 from gsigpu.archives.open_archives import files_in, is_in_archive, open_member, split_at_archive
@@ -35,15 +26,24 @@ from gsigpu.dicom.reading.multiframe import InconsistentFrames, frames_of
 from gsigpu.dicom.reading.pixel_location import MisplacedPixelData, check_end, find_pixel_data
 from gsigpu.dicom.reading.planes import IncompleteImage, PlaneDecoder, integer
 from gsigpu.dicom.reading.siblings import NOT_DICOM, mark_damaged_siblings
+from gsigpu.dicom.reading.sop_classes import (
+    CT_IMAGE_STORAGE,
+    ENHANCED_CT_IMAGE_STORAGE,
+    LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE,
+    MEDIA_STORAGE_DIRECTORY,
+)
 from gsigpu.errors import InputError, PixelDataError
 from gsigpu.file_state import FileState, open_input
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 Progress = Callable[[int, int], None]
 
 _PREAMBLE = 132
 # Philips Medical Systems, and its CT division in Haifa.
 _PHILIPS_ROOTS = ("1.3.46.670589.", "1.2.840.113704.")
-_MULTI_FRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_MULTI_FRAME = (ENHANCED_CT_IMAGE_STORAGE, LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE)
 
 
 def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
@@ -128,7 +128,7 @@ class _Scanner:
     def __init__(self) -> None:
         self.planes: list[Plane] = []
         self.skipped: list[Skipped] = []
-        self._walker = HeaderWalker(CTImageStorage)
+        self._walker = HeaderWalker(CT_IMAGE_STORAGE)
         self._decoder = PlaneDecoder()
         self._images: set[tuple[object, ...]] = set()  # common keys of images of one frame
 
@@ -215,6 +215,8 @@ def frames_by_pydicom(file: FileIO) -> list[Elements]:
         raise DamagedImage("empty file")
     if start[128:] != b"DICM" and not _begins_like_a_dataset(start):
         raise NotAnImage(NOT_DICOM)
+    from pydicom import dcmread  # which takes longer to import than most studies to scan
+
     file.seek(0)
     bounded = BoundedFile(file)
     try:
@@ -282,7 +284,7 @@ def _refuse_unless_image(ds: Dataset, *, has_magic: bool) -> None:
     if "SOPClassUID" in ds:
         return
     meta_class = str(ds.file_meta.get("MediaStorageSOPClassUID", ""))
-    if meta_class and meta_class != CTImageStorage and meta_class not in _MULTI_FRAME:
+    if meta_class and meta_class != CT_IMAGE_STORAGE and meta_class not in _MULTI_FRAME:
         raise NotAnImage(_what_else(meta_class))
     if has_magic or "TransferSyntaxUID" in ds.file_meta:
         raise DamagedImage("its DICOM header is cut off or overwritten: no SOP class")
@@ -291,7 +293,7 @@ def _refuse_unless_image(ds: Dataset, *, has_magic: bool) -> None:
 
 def _refuse_unless_ct(elements: Elements) -> None:
     sop_class = _sop_class(elements)
-    if sop_class == CTImageStorage:
+    if sop_class == CT_IMAGE_STORAGE:
         raw = elements.values.get(el.NUMBER_OF_FRAMES, b"").strip(b"\0 ")
         n_frames = integer(raw)
         if raw and n_frames is None:
@@ -307,11 +309,11 @@ def _is_one_image(elements: Elements) -> bool:
         _refuse_unless_ct(elements)
     except (DamagedImage, NotAnImage):
         return False
-    return _sop_class(elements) == CTImageStorage
+    return _sop_class(elements) == CT_IMAGE_STORAGE
 
 
 def _what_else(sop_class: str) -> str:
-    if sop_class == MediaStorageDirectoryStorage:
+    if sop_class == MEDIA_STORAGE_DIRECTORY:
         return "DICOMDIR"
     if not sop_class:
         return "DICOM without a SOP class"

@@ -22,9 +22,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
 
 from gsigpu.errors import FileChanged, PixelDataError
 from gsigpu.file_state import FileState, open_unchanged
@@ -45,6 +42,10 @@ def stored_values(file: FileIO, transfer_syntax_uid: str, frame: int | None) -> 
     frame : from 0; None if the file holds one image
     Raises whatever pydicom and its plugins do.
     """
+    from pydicom import dcmread
+    from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import UID
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # padding bytes and the like; what matters is the result
         ds = dcmread(file, force=True)

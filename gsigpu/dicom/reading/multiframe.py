@@ -6,7 +6,7 @@ that one plane decoder serves classic and multi-frame images.
 
 from __future__ import annotations
 
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING
 
 from gsigpu.dicom.reading.elements import (
     KEPT_ELEMENTS,
@@ -16,6 +16,9 @@ from gsigpu.dicom.reading.elements import (
     Elements,
     elements_of_dataset,
 )
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 # The macros that hold the kept elements: PS3.3 C.7.6.16.2 and C.8.15.3.
 _MACROS = (
@@ -79,6 +82,8 @@ def frames_of(ds: Dataset, top: Elements) -> list[Elements]:
 
 def _group_values(groups: Dataset, syntax: str) -> dict[int, bytes]:
     """Kept raw values of an item of functional groups."""
+    from pydicom.dataset import Dataset
+
     values: dict[int, bytes] = {}
     for name in _MACROS:
         for item in groups.get(name, [])[:1]:

@@ -7,15 +7,12 @@ of elements are the key to the decoded object that the planes then share.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pydicom.charset import convert_encodings, decode_bytes
-
 from gsigpu.dicom.model import Evidence, OddPadding, PixelFormat, Plane
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.reading.coded_materials import coded_materials
 from gsigpu.dicom.reading.elements import KEPT_ELEMENTS, PER_PLANE, Elements, energy_kev
 from gsigpu.dicom.reading.undeclared_text import decode_undeclared
@@ -28,6 +25,8 @@ _POSITION, _SOP_INSTANCE, _INSTANCE_NUMBER = (
 _TEXT_DELIMITERS = {ord("\\"), ord("^"), ord("=")}
 # How pydicom calls ISO_IR 100, and the default repertoire, which is ASCII alone.
 _LATIN, _ASCII_ALONE = ["latin_1"], ["iso8859"]
+# What nearly all files declare, and what pydicom makes of it.
+_ENCODINGS = {"ISO_IR 6": _ASCII_ALONE, "ISO_IR 100": _LATIN, "ISO_IR 192": ["UTF8"]}
 
 Orientation = tuple[float, float, float, float, float, float]
 T = TypeVar("T")
@@ -387,9 +386,14 @@ def _encodings(raw: bytes | None) -> list[str]:
     """Python encodings of a Specific Character Set; none where it is absent or unknown."""
     if not raw or not raw.strip(b"\0 "):
         return []
+    declared = _ascii(raw)
+    if declared in _ENCODINGS:
+        return _ENCODINGS[declared]
+    from pydicom.charset import convert_encodings
+
     try:
-        with _unwarned():
-            return list(convert_encodings(_ascii(raw).split("\\")))
+        with quiet():
+            return list(convert_encodings(declared.split("\\")))
     except (LookupError, ValueError):
         return []
 
@@ -401,17 +405,11 @@ def _text(raw: bytes | None, encodings: list[str]) -> str:
         return raw.decode("ascii").strip("\0 \r\n")
     if not encodings or encodings in (_LATIN, _ASCII_ALONE):
         return decode_undeclared(raw, says_latin=encodings == _LATIN).strip("\0 \r\n")
+    from pydicom.charset import decode_bytes
+
     try:
-        with _unwarned():
+        with quiet():
             text = str(decode_bytes(raw, encodings, _TEXT_DELIMITERS))
     except (LookupError, ValueError):  # a damaged Specific Character Set can name any Python codec
         text = raw.decode("latin-1")
     return text.strip("\0 \r\n")
-
-
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    """Letters that cannot be decoded stand as U+FFFD; nobody need be told in passing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -16,14 +16,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING
 
 from gsigpu.dicom.model import Evidence, Series, Study
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.reading.elements import uid_name
 from gsigpu.dicom.study.patterns import load_patterns, normalised
 from gsigpu.version import __version__
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 MASK, MASKED_NUMBER = "xxx", "#"
 _NOTE = (

@@ -18,8 +18,9 @@ from PIL import ImageCms
 from pydicom.dataset import Dataset, FileDataset
 
 from gsigpu.dicom.model import Series
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.writing.content_names import name_by_content
-from gsigpu.dicom.writing.derived import quiet, referenced_series, source_header
+from gsigpu.dicom.writing.derived import referenced_series, source_header
 from gsigpu.dicom.writing.presentation import (
     OutlinedRegion,
     add_graphics,

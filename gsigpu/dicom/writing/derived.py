@@ -8,9 +8,7 @@ same bytes. Text is written as UTF-8 whatever the source uses.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pydicom import dcmread
@@ -22,7 +20,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import validate_value
 
 from gsigpu.dicom.model import Evidence, Plane, Series, SpectralStack
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.reading.pixels import unreadable
+from gsigpu.dicom.writing.long_string import long_string
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.file_state import open_unchanged
 from gsigpu.maps.definitions import Code, MapDefinition
@@ -61,7 +61,6 @@ OF_IMAGES = (
 _OPTIONAL = ("StudyDescription", "BurnedInAnnotation")
 _EVENTS = ("Content", "Acquisition", "Series", "Study")
 _LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_LONGEST_TEXT = 64  # characters of a Long String, LO
 _LOOKED_AT = (
     "SpecificCharacterSet",
     "Manufacturer",
@@ -231,16 +230,6 @@ def series_used(stack: SpectralStack, definitions: Sequence[MapDefinition]) -> S
     return replace(stack, series=tuple(series))
 
 
-def long_string(text: str) -> str:
-    r"""A text as a Long String may hold it: 64 characters, no backslash, which would part two values, no control character.
-
-    >>> long_string("scar\\left\n lobe")
-    'scar/left lobe'
-    """
-    plain = "".join(letter if letter.isprintable() else " " for letter in text.replace("\\", "/"))
-    return " ".join(plain.split())[:_LONGEST_TEXT]
-
-
 def code_item(code: Code) -> Dataset:
     """An item of a code sequence (PS3.3 table 8.8-1)."""
     item = Dataset()
@@ -303,14 +292,6 @@ def referenced_series(planes: Sequence[Plane]) -> Dataset:
         instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = sop_class, uid
         item.ReferencedInstanceSequence.append(instance)
     return item
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """What is odd in the source is not this program's to mend, nor to complain of twice."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def source_header(series: Sequence[Series]) -> FileDataset:

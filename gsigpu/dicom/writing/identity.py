@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.reading.bounded_file import read_header
-from gsigpu.dicom.writing.derived import quiet
+from gsigpu.dicom.reading.plain_texts import is_dicom, plain_texts
 
-# PS3.15 E.1 names more; these are what a message or a file's name may repeat.
-_PERSONS = (
-    "PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName",
-    "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "PhysiciansOfRecord",
-)  # fmt: skip
-_WHOLE = (
-    "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "PatientAddress",
-    "PatientTelephoneNumbers", "InstitutionName", "StudyID", "AdmissionID", "RequestedProcedureID",
-)  # fmt: skip
+# PS3.15 E.1 names more; these are what a message or a file's name may repeat. With their tags and VRs (PS3.6).
+_PERSONS = {
+    "PatientName": (0x00100010, "PN"),
+    "OtherPatientNames": (0x00101001, "PN"),
+    "PatientBirthName": (0x00101005, "PN"),
+    "PatientMotherBirthName": (0x00101060, "PN"),
+    "ReferringPhysicianName": (0x00080090, "PN"),
+    "PerformingPhysicianName": (0x00081050, "PN"),
+    "OperatorsName": (0x00081070, "PN"),
+    "PhysiciansOfRecord": (0x00081048, "PN"),
+}
+_WHOLE = {
+    "PatientID": (0x00100020, "LO"),
+    "OtherPatientIDs": (0x00101000, "LO"),
+    "PatientBirthDate": (0x00100030, "DA"),
+    "AccessionNumber": (0x00080050, "SH"),
+    "PatientAddress": (0x00101040, "LO"),
+    "PatientTelephoneNumbers": (0x00102154, "SH"),
+    "InstitutionName": (0x00080080, "LO"),
+    "StudyID": (0x00200010, "SH"),
+    "AdmissionID": (0x00380010, "LO"),
+    "RequestedProcedureID": (0x00401001, "SH"),
+}
+_VR_BY_TAG = dict((*_PERSONS.values(), *_WHOLE.values()))
+
+# Keyword -> values of an element.
+_Texts = Mapping[str, Sequence[str]]
 
 
 def identity_of(files: Iterable[Path]) -> list[str]:
@@ -28,17 +47,35 @@ def identity_of(files: Iterable[Path]) -> list[str]:
     values: dict[str, None] = {}
     for path in files:
         try:
-            with quiet():
-                header = read_header(path, [*_PERSONS, *_WHOLE])
-                persons = [_texts(header.get(keyword)) for keyword in _PERSONS]
-                whole = [_texts(header.get(keyword)) for keyword in _WHOLE]
+            if not is_dicom(path):
+                continue
+            plain = _plain(path)
+            texts = by_pydicom(path) if plain is None else plain
         except Exception:  # noqa: BLE001, S112  # pydicom raises anything on a broken header
             continue
-        for text in (text for texts in persons for text in texts):
+        for text in (text for keyword in _PERSONS for text in texts.get(keyword, ())):
             values |= dict.fromkeys(_parts(text))
-        for text in (text for texts in whole for text in texts):
+        for text in (text for keyword in _WHOLE for text in texts.get(keyword, ())):
             values |= dict.fromkeys(_dates(text))
     return [value for value in values if value]
+
+
+def _plain(path: Path) -> _Texts | None:
+    """What a plain header says; None where it is for pydicom to say."""
+    texts = plain_texts(path, _VR_BY_TAG)
+    if texts is None:
+        return None
+    return {
+        keyword: texts[tag] for keyword, (tag, _) in (_PERSONS | _WHOLE).items() if tag in texts
+    }
+
+
+def by_pydicom(path: Path) -> _Texts:
+    """What any header says. Raises anything on a broken one."""
+    keywords = [*_PERSONS, *_WHOLE]
+    with quiet():
+        header = read_header(path, keywords)
+        return {keyword: _texts(header.get(keyword)) for keyword in keywords}
 
 
 def _texts(value: object) -> list[str]:

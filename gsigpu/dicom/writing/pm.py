@@ -26,6 +26,7 @@ from pydicom.sr.coding import Code as PydicomCode
 from pydicom.uid import CTImageStorage, ParametricMapStorage
 
 from gsigpu.dicom.model import Plane, Series, SpectralStack
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.writing.content_names import (
     PLACEHOLDER_IMAGE_UID,
     PLACEHOLDERS,
@@ -38,7 +39,6 @@ from gsigpu.dicom.writing.derived import (
     DerivedSeries,
     code_item,
     derive,
-    quiet,
     source_image_items,
     unit_code,
 )

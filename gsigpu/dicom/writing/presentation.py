@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 
 from gsigpu.dicom.model import Evidence, Plane
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.writing.content_names import name_by_content
 from gsigpu.dicom.writing.derived import (
     OF_IMAGES,
     image_reference,
-    long_string,
-    quiet,
     shared_dataset,
 )
+from gsigpu.dicom.writing.long_string import long_string
 from gsigpu.dicom.writing.seg import WrittenSegments, cielab_value
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid

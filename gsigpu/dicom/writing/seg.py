@@ -19,16 +19,16 @@ from pydicom.sr.coding import Code as PydicomCode
 from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from gsigpu.dicom.model import Plane, Series
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.writing.content_names import name_by_content
 from gsigpu.dicom.writing.derived import (
     code_item,
-    long_string,
-    quiet,
     referenced_series,
     shared_dataset,
     source_header,
     source_image_items,
 )
+from gsigpu.dicom.writing.long_string import long_string
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid
 from gsigpu.maps.definitions import Code

@@ -16,15 +16,15 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, SegmentationStorage
 
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.writing.content_names import name_by_content
 from gsigpu.dicom.writing.derived import (
     OF_IMAGES,
     code_item,
     image_reference,
-    long_string,
-    quiet,
     shared_dataset,
 )
+from gsigpu.dicom.writing.long_string import long_string
 from gsigpu.dicom.writing.seg import WrittenSegments, own_coding_scheme, pydicom_code
 from gsigpu.dicom.writing.template import decimal
 from gsigpu.dicom.writing.uids import derived_uid

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.study.patterns import load_patterns, normalised
-from gsigpu.dicom.writing.derived import quiet
 from gsigpu.masks.read_files import file_stem
 from gsigpu.masks.roles import Role, is_name_of, role_by_name
 from gsigpu.phase_words import phase_words

@@ -12,8 +12,8 @@ from pydicom import Dataset
 
 from gsigpu.archives.archive_rules import archive_stem
 from gsigpu.archives.open_archives import split_at_archive
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.reading.bounded_file import read_header
-from gsigpu.dicom.writing.derived import quiet
 from gsigpu.masks.read_files import is_volume
 
 _LOOKED_AT = 6  # files of each folder: a folder of one study shows it in any of them

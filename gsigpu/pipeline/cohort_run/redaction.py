@@ -19,12 +19,12 @@ from typing import Any
 
 from gsigpu.archives.open_archives import split_at_archive
 from gsigpu.dicom.model import Study
+from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.reading.bounded_file import read_header
 from gsigpu.dicom.reading.directory_records import is_dicomdir
 from gsigpu.dicom.reading.headers import files_below
 from gsigpu.dicom.study.header_report import masked
 from gsigpu.dicom.study.patterns import normalised
-from gsigpu.dicom.writing.derived import quiet
 from gsigpu.dicom.writing.identity import identity_of
 from gsigpu.errors import InputError
 from gsigpu.masks.roles import is_of_vocabulary

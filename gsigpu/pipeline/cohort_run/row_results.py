@@ -82,7 +82,9 @@ def write_row(
         "failures": failures,
         "warnings": _warnings(warnings, redact),
     }
-    content = _table(rows, called, redact).replace_schema_metadata({FOOTER: json.dumps(footer).encode()})
+    content = _table(rows, called, redact).replace_schema_metadata(
+        {FOOTER: json.dumps(footer).encode()}
+    )
     files.table.unlink(missing_ok=True)  # an older one would pass for that of the new state
     put_record(files.study, study)
     if failures:
@@ -103,9 +105,7 @@ def _warnings(warnings: Sequence[Caution], redact: Redactor) -> list[tuple[str, 
     ]
 
 
-def _table(
-    rows: Sequence[MeasurementRow], called: Mapping[str, str], redact: Redactor
-) -> pa.Table:
+def _table(rows: Sequence[MeasurementRow], called: Mapping[str, str], redact: Redactor) -> pa.Table:
     """The rows as columns, with nobody's name in them.
 
     called : what is written for a lesion's id

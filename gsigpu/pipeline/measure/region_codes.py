@@ -11,7 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from gsigpu.dicom.writing.derived import long_string
+from gsigpu.dicom.writing.long_string import long_string
 from gsigpu.maps.definitions import Code
 from gsigpu.maps.registry import OWN_SCHEME
 
