@@ -26,7 +26,7 @@ MEANINGS = {
     "df": "degrees of freedom", "df1": "degrees of freedom of the numerator",
     "df2": "degrees of freedom of the denominator",
     "z": "statistic of the comparison",
-    "p": "two-sided p value, before any correction but the test's own",
+    "p": "two-sided p value, before any correction but the test's own; never 0: from 2.2e-308 down it is written as that",
     "p_unadjusted": "before the test's own correction",
     "p_bonferroni": "after Bonferroni's correction within the family",
     "p_holm": "after Holm's correction within the family",

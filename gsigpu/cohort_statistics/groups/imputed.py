@@ -20,11 +20,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from gsigpu.cohort_statistics.frames import ADJUSTED_COLUMNS
 from gsigpu.cohort_statistics.groups.adjusted import COMPUTATION, adjusted_tests
-from gsigpu.cohort_statistics.inference import cannot_be_tested, quantile
+from gsigpu.cohort_statistics.inference import cannot_be_tested, quantile, two_sided
 from gsigpu.cohort_statistics.multiplicity import bonferroni, holm
 from gsigpu.cohort_statistics.roc.roc_settings import Seed
 from gsigpu.cohort_statistics.sample import Array, dense, group_codes
@@ -159,7 +158,7 @@ def _pooled_row(each: pd.DataFrame, confidence: float) -> dict[str, object]:
         "ci_high": estimate + half,
         "statistic": t,
         "df2": df,
-        "p": float(2 * stats.t.sf(abs(t), df)),
+        "p": two_sided(t, df),
         "note": ASSUMED,
     }
 

@@ -29,7 +29,7 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
     omega_squared,
 )
 from gsigpu.cohort_statistics.groups.rank_reach import kruskal_reach, unreachable
-from gsigpu.cohort_statistics.inference import cannot_be_tested, joined
+from gsigpu.cohort_statistics.inference import as_p, cannot_be_tested, f_tail, joined
 from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
 
 Array = NDArray[np.float64]
@@ -89,7 +89,7 @@ def anova(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
         return undefined(_constant(samples), "eta²")
     n, g = sum(sample.size for sample in samples), len(samples)
     result = stats.f_oneway(*samples)
-    return _f_test(float(result.statistic), g - 1.0, float(n - g), float(result.pvalue), confidence)
+    return _f_test(float(result.statistic), g - 1.0, float(n - g), as_p(result.pvalue), confidence)
 
 
 def welch(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
@@ -105,7 +105,7 @@ def welch(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
     n = np.array([sample.size for sample in samples])
     df2 = welch_df(n, variances(samples))
     return share_test(
-        float(result.statistic), n.size - 1.0, df2, float(result.pvalue), int(n.sum()), confidence
+        float(result.statistic), n.size - 1.0, df2, as_p(result.pvalue), int(n.sum()), confidence
     )
 
 
@@ -149,7 +149,7 @@ def kruskal(samples: Sequence[Array], *, confidence: float = 0.95) -> Omnibus:
         statistic=h,
         df1=len(samples) - 1.0,
         df2=np.nan,
-        p=float(result.pvalue),
+        p=as_p(result.pvalue),
         effect=effect,
         omega_squared=np.nan,
         note=note,
@@ -169,7 +169,7 @@ def mixed(model: BetweenPatients | str, *, confidence: float = 0.95) -> Omnibus:
     if model.mean.size < 2:
         return undefined("fewer than two groups have values", name)
     f, df1, df2, note = model.welch_f()
-    p = float(stats.f.sf(f, df1, df2))
+    p = f_tail(f, df1, df2)
     test = share_test(f, df1, df2, p, model.n_patients, confidence)
     notes = joined(model.fit.note, note)
     return replace(
@@ -185,7 +185,7 @@ def _classical_f(model: BetweenPatients) -> Classical | None:
     if not model.fit.is_split:
         return None
     f, df = model.fit.satterthwaite_f()
-    p = float(stats.f.sf(f, model.mean.size - 1.0, df)) if df > 0 else np.nan
+    p = f_tail(f, model.mean.size - 1.0, df) if df > 0 else np.nan
     return Classical(statistic=f, df=df, p=p)
 
 
@@ -202,7 +202,7 @@ def levene(samples: Sequence[Array], *, center: str) -> tuple[float, float]:
     if too_little(deviations) or not varies(deviations):
         return np.nan, np.nan
     result = stats.levene(*samples, center=center)
-    return float(result.statistic), float(result.pvalue)
+    return float(result.statistic), as_p(result.pvalue)
 
 
 def _f_test(f: float, df1: float, df2: float, p: float, confidence: float) -> Omnibus:

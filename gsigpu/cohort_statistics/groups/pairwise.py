@@ -25,7 +25,13 @@ from gsigpu.cohort_statistics.groups.effect_sizes import (
 from gsigpu.cohort_statistics.groups.omnibus import Classical
 from gsigpu.cohort_statistics.groups.rank_reach import dunn_reach, unreachable
 from gsigpu.cohort_statistics.groups.studentized_range import range_quantile, range_tail
-from gsigpu.cohort_statistics.inference import LEVEL, cannot_be_tested, joined, smallest_exact_p
+from gsigpu.cohort_statistics.inference import (
+    LEVEL,
+    cannot_be_tested,
+    joined,
+    smallest_exact_p,
+    two_sided,
+)
 from gsigpu.cohort_statistics.mixed_model.between_patients import BetweenPatients
 from gsigpu.cohort_statistics.mixed_model.random_intercept import RandomIntercept
 from gsigpu.cohort_statistics.roc.delong import delong
@@ -204,7 +210,7 @@ def dunn(
             tests.append(untested(beyond, name, difference=gap))
             continue
         se = float(np.sqrt(unit * (1 / sizes[0] + 1 / sizes[1])))
-        p = float(2 * stats.norm.sf(abs(gap) / se))
+        p = two_sided(gap / se, np.inf)
         tests.append(
             PairTest(
                 difference=gap, ci_low=gap - reach * se, ci_high=gap + reach * se,
@@ -286,7 +292,7 @@ def _classical_t(fit: RandomIntercept, places: Pair) -> Classical | None:
         float(contrast @ fit.mean) / fit.standard_error(contrast),
         fit.satterthwaite_df(contrast),
     )
-    return Classical(statistic=t, df=df, p=float(2 * stats.t.sf(abs(t), df)))
+    return Classical(statistic=t, df=df, p=two_sided(t, df))
 
 
 def _total_g(fit: RandomIntercept, gap: float, se: float, df: float, confidence: float) -> Effect:
@@ -301,7 +307,7 @@ def _total_g(fit: RandomIntercept, gap: float, se: float, df: float, confidence:
 def _t_test(gap: float, se: float, df: float, confidence: float) -> PairTest:
     t = gap / se
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
-    p = float(2 * stats.t.sf(abs(t), df))
+    p = two_sided(t, df)
     return PairTest(
         difference=gap, ci_low=gap - half, ci_high=gap + half, statistic=t, df=df, p=p,
         p_unadjusted=p, effect=no_effect("Hedges g"),

@@ -21,6 +21,7 @@ from gsigpu.cohort_statistics.groups import omnibus, pairwise
 from gsigpu.cohort_statistics.groups.effect_sizes import eta_squared, omega_squared
 from gsigpu.cohort_statistics.groups.group_frames import omnibus_row, pairwise_rows
 from gsigpu.cohort_statistics.groups.pairwise import Summaries
+from gsigpu.cohort_statistics.inference import as_p
 from gsigpu.cohort_statistics.multiplicity import adjust_over_all
 from gsigpu.cohort_statistics.roc.binormal import binormal_auc
 from gsigpu.cohort_statistics.roc.roc_settings import pairs
@@ -231,7 +232,7 @@ def _generic(
         statistic=f,
         df1=df1,
         df2=df2,
-        p=float(test.pvalue),
+        p=as_p(test.pvalue),
         effect=effect,
         omega_squared=omega.effect,
     )

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
+from gsigpu.cohort_statistics.inference import f_tail, two_sided
 from gsigpu.cohort_statistics.mixed_model.nested_intercepts import Array, Codes, NestedFit
 
 # Eigenvalues of B_j below this share of the largest are 0: a coefficient that one patient alone fixes.
@@ -44,7 +44,7 @@ class Contrast:
     @property
     def p(self) -> float:
         """Two-sided p that the sum is 0."""
-        return float(2 * stats.t.sf(abs(self.estimate / self.se), self.df))
+        return two_sided(self.estimate / self.se, self.df)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class ClusterRobust:
         if df2 <= 0:
             return Wald(f=np.nan, df1=q, df2=df2, p=np.nan, note=TOO_MANY)
         f = (eta - q + 1) / (eta * q) * t2
-        return Wald(f=f, df1=float(q), df2=df2, p=float(stats.f.sf(f, q, df2)))
+        return Wald(f=f, df1=float(q), df2=df2, p=f_tail(f, q, df2))
 
     def _loses(self, contrasts: Array) -> bool:
         """Whether the expectation of C V_R Cᵀ, Σ_j (u_jᵀ V_j u_j - v_jᵀ M v_j), falls short of CMCᵀ in any direction."""

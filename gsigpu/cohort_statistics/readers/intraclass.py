@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from gsigpu.cohort_statistics.inference import containing
+from gsigpu.cohort_statistics.inference import containing, f_tail
 
 Array = NDArray[np.float64]
 FORMS = ("ICC1", "ICC2", "ICC3", "ICC1k", "ICC2k", "ICC3k")
@@ -132,7 +132,7 @@ def intraclass_correlation(
     for place, form in enumerate(FORMS):
         f, df2, low, high = tests[form]
         low, high = containing(low, float(icc[place]), high)
-        p = float(stats.f.sf(f, df1, df2))
+        p = f_tail(f, df1, df2)
         correlation = IntraclassCorrelation(
             form=form, icc=float(icc[place]), ci_low=low, ci_high=high, f=f, df1=df1, df2=df2, p=p,
             note=note,

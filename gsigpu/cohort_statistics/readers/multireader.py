@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from gsigpu.cohort_statistics.inference import cannot_be_tested
+from gsigpu.cohort_statistics.inference import cannot_be_tested, f_tail
 from gsigpu.cohort_statistics.roc.clustered import clustered_areas
 from gsigpu.errors import InputError
 
@@ -88,7 +88,7 @@ def compare_over_readers(
     df2 = noise**2 / (ms**2 / (r - 1)) if ms > 0 else np.inf
     f = r * gap**2 / 2.0 / noise
     se = float(np.sqrt(2.0 * noise / r))
-    p = float(stats.f.sf(f, 1, df2)) if np.isfinite(df2) else float(stats.chi2.sf(f, 1))
+    p = f_tail(f, 1, df2)
     reach = (
         stats.t.ppf((1 + confidence) / 2, df2)
         if np.isfinite(df2)

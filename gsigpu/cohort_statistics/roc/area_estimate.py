@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from gsigpu.cohort_statistics.inference import (
+    as_p,
     cannot_be_tested,
     quantile,
     smallest_exact_p,
@@ -147,7 +148,7 @@ def of_several_groups(
     ways = lgamma(sum(n_patients) + 1) - sum(lgamma(n + 1) for n in n_patients)
     return AucEstimate(
         auc=auc, se=0.0, ci_low=float(low), ci_high=float(high), statistic=np.nan, df=np.nan,
-        p=float(min(1.0, 2.0 * np.exp(-ways))),
+        p=as_p(min(1.0, 2.0 * np.exp(-ways))),
         note="perfect separation: mean of the pairs' Newcombe intervals and exact p, patients as units",
     )  # fmt: skip
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
 
-from gsigpu.cohort_statistics.inference import cannot_be_tested, quantile
+from gsigpu.cohort_statistics.inference import as_p, cannot_be_tested, one_sided, quantile
 from gsigpu.cohort_statistics.roc.area_estimate import AucDifference
 from gsigpu.errors import SettingsError
 
@@ -55,18 +54,13 @@ def equivalence(
             note=cannot_be_tested("no standard error of the difference"),
         )  # fmt: skip
     if se == 0.0:
-        inside = abs(gap) < margin
+        p = as_p(0.0 if abs(gap) < margin else 1.0)
         return Equivalence(
-            difference=gap, margin=margin, ci_low=gap, ci_high=gap, p_lower=float(not inside),
-            p_upper=float(not inside), p=float(not inside),
+            difference=gap, margin=margin, ci_low=gap, ci_high=gap, p_lower=p, p_upper=p, p=p,
             note="the difference has no variance",
         )  # fmt: skip
     half = quantile(1.0 - 2.0 * alpha, df) * se
-
-    def above(statistic: float) -> float:
-        return float(norm.sf(statistic) if np.isinf(df) else t.sf(statistic, df))
-
-    lower, upper = above((gap + margin) / se), above((margin - gap) / se)
+    lower, upper = one_sided((gap + margin) / se, df), one_sided((margin - gap) / se, df)
     return Equivalence(
         difference=gap,
         margin=margin,

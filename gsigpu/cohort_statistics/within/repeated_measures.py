@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from gsigpu.cohort_statistics.inference import cannot_be_tested
+from gsigpu.cohort_statistics.inference import as_p, cannot_be_tested, f_tail, two_sided
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -83,7 +83,7 @@ def paired_t(first: Array, second: Array, *, confidence: float = 0.95) -> Paired
         ci_high=mean + half,
         t=mean / se,
         df=n - 1.0,
-        p=float(2 * stats.t.sf(abs(mean / se), n - 1)),
+        p=two_sided(mean / se, n - 1),
     )
 
 
@@ -123,9 +123,9 @@ def repeated_measures(
         f=f,
         df1=df1,
         df2=df2,
-        p=float(stats.f.sf(f, df1, df2)),
+        p=f_tail(f, df1, df2),
         epsilon=epsilon,
-        p_corrected=float(stats.f.sf(f, df1 * epsilon, df2 * epsilon)),
+        p_corrected=f_tail(f, df1 * epsilon, df2 * epsilon),
         mauchly_w=w,
         mauchly_p=mauchly_p,
     )
@@ -148,7 +148,7 @@ def _mauchly(within: Array, df: int) -> tuple[float, float]:
     statistic = -df * rho * float(np.log(w)) if w > 0 else np.inf
     freedom = p * (p + 1) / 2 - 1
     first, next_ = (float(stats.chi2.sf(statistic, freedom + more)) for more in (0, 4))
-    return w, float(np.clip(first + second * (next_ - first), 0.0, 1.0))
+    return w, as_p(min(first + second * (next_ - first), 1.0))
 
 
 def _untested(reason: str) -> RepeatedMeasures:

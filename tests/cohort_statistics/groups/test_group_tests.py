@@ -18,6 +18,8 @@ from gsigpu.cohort_statistics.frames import (
     OMNIBUS_COLUMNS,
     PAIRWISE_COLUMNS,
 )
+from gsigpu.cohort_statistics.groups import effect_sizes
+from gsigpu.cohort_statistics.groups.effect_sizes import hedges_g, omega_squared
 from gsigpu.cohort_statistics.groups.group_frames import (
     descriptives,
     group_tests,
@@ -414,3 +416,15 @@ def test_infinite_values_are_refused_by_every_test():
     for test in (descriptives, omnibus_tests, pairwise_tests):
         with pytest.raises(InputError, match="infinite"):
             test([1.0, np.inf, 3.0], ["a", "a", "b"], [1, 2, 3], order=["a", "b"])
+
+
+@pytest.mark.parametrize("df", [3, 100])
+def test_intervals_of_enormous_effects_go_on_from_those_of_large_ones(df, monkeypatch):
+    """SciPy's noncentral tails take minutes there; χ's are what they come to."""
+    whole = [hedges_g(5e3, 1.0, df, 1.0), hedges_g(-5e3, 1.0, df, 1.0), omega_squared(2.5e7, 1, df)]
+    monkeypatch.setattr(effect_sizes, "_FAR", 1.0)
+    short = [hedges_g(5e3, 1.0, df, 1.0), hedges_g(-5e3, 1.0, df, 1.0), omega_squared(2.5e7, 1, df)]
+    for exact, quick in zip(whole, short, strict=True):
+        slack = 1e-5 * (exact.high - exact.low)
+        assert abs(quick.low - exact.low) < slack
+        assert abs(quick.high - exact.high) < slack
