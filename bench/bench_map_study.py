@@ -9,6 +9,7 @@ import copy
 import os
 import resource
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -20,13 +21,13 @@ import numpy as np
 from common import (
     arguments,
     ct_like,
-    interleaved,
     on_all_cores,
     ratio_table,
     report,
     scratch,
     write_series,
 )
+from even_start import EvenStart, rounds_table, timed_rounds
 from pydicom import dcmread
 
 from gsigpu.dicom.writing import slice_files
@@ -186,16 +187,78 @@ def dropped(paths: list[Path]) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def cold_table(paths: list[Path], n_units: int, **contenders: Callable[[], object]) -> list[str]:
+def cold_table(
+    paths: list[Path], n_units: int, before: Callable[[], None], **contenders: Callable[[], object]
+) -> list[str]:
     """Each contender once with files that are not in memory, in turn, twice."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(2):
         for name, run in contenders.items():
+            before()
             dropped(paths)
             begun = perf_counter()
             run()
             seconds[name].append(perf_counter() - begun)
     return ratio_table(seconds, "output slices", n_units, "raw")
+
+
+class Question:
+    """The study, and what is done to it."""
+
+    def __init__(self, folder: Path, n_slices: int, size: int) -> None:
+        images = [ct_like(size, size, seed) for seed in range(4)]
+        self.study = folder / "study"
+        self.folders = [self.study / f"{kev}" for kev in ENERGIES]
+        self.paths: list[Path] = []
+        for kev, series in zip(ENERGIES, self.folders, strict=True):
+            self.paths += write_series(series, kev, images, n_slices)
+        self.n_out = len(MAPS) * n_slices
+        self.n_bytes = size**2 * 2 + 4000  # of a file
+
+    def raw(self, out: Path) -> Callable[[], object]:
+        """Reads and writes the bytes."""
+        return lambda: raw(self.paths, out, self.n_out, self.n_bytes)
+
+    def ours(self, out: Path) -> Callable[[], MapResult]:
+        """The whole of `map`."""
+        return lambda: map_study(self.study, out, maps=MAPS, backend="cpu")
+
+    def even_start(self, folder: Path) -> EvenStart:
+        """Of outputs in a folder."""
+        return EvenStart(folder, self.n_out * self.n_bytes)
+
+
+def evenly(question: Question, repeats: int, folder: Path) -> list[str]:
+    """Rounds in which raw and `map` find the same system."""
+    start = question.even_start(folder)
+    taken = timed_rounds(
+        repeats, start.even, raw=question.raw(start.out), gsigpu=question.ours(start.out)
+    )
+    lines = rounds_table(taken, "output slices", question.n_out, "raw")
+    return [*lines, f"Before each, raw and gsigpu in turn: {'; '.join(start.notes[2:])}."]
+
+
+def in_memory(question: Question, repeats: int) -> list[str]:
+    """The same with outputs in a file system that lies in memory, where there is one with room."""
+    if not os.access("/dev/shm", os.W_OK) or _no_room(question):
+        return ["(no file system in memory with room for the outputs)"]
+    with tempfile.TemporaryDirectory(prefix="gsigpu-bench-", dir="/dev/shm") as folder:
+        return evenly(question, repeats, Path(folder))
+
+
+def _no_room(question: Question) -> bool:
+    return shutil.disk_usage("/dev/shm").free < 4 * question.n_out * question.n_bytes
+
+
+def as_found(question: Question, repeats: int, folder: Path) -> list[str]:
+    """Rounds in which the earlier output is removed just before, as who runs `map` again and again does it."""
+    out = folder / "again"
+
+    def removed() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+
+    taken = timed_rounds(repeats, removed, raw=question.raw(out), gsigpu=question.ours(out))
+    return rounds_table(taken, "output slices", question.n_out, "raw")
 
 
 def main() -> None:
@@ -204,40 +267,44 @@ def main() -> None:
     if options.quick:
         options.slices, options.size, options.repeats = 4, 64, 1
     with scratch() as folder:
-        images = [ct_like(options.size, options.size, seed) for seed in range(4)]
-        paths: list[Path] = []
-        for kev in ENERGIES:
-            paths += write_series(folder / "study" / f"{kev}", kev, images, options.slices)
-        folders = [folder / "study" / f"{kev}" for kev in ENERGIES]
-        out = folder / "out"
-
-        def fresh() -> Path:
-            shutil.rmtree(out, ignore_errors=True)
-            return out
-
-        def ours() -> MapResult:
-            return map_study(folder / "study", fresh(), maps=MAPS, backend="cpu")
-
-        n_out = len(MAPS) * options.slices
-        n_bytes = options.size**2 * 2 + 4000
-        fast = interleaved(
-            options.repeats, raw=lambda: raw(paths, fresh(), n_out, n_bytes), gsigpu=ours
-        )
-        slow = interleaved(
-            1 if options.quick else 2, gsigpu=ours, naive=lambda: naive(folders, fresh())
-        )
+        question = Question(folder, options.slices, options.size)
+        disk = folder / "disk"
+        disk.mkdir()
+        fast = evenly(question, options.repeats, disk)
+        memory = in_memory(question, options.repeats)
+        rest = folder / "rest"
+        rest.mkdir()
+        start = question.even_start(rest)
+        ours = question.ours(start.out)
+        start.even()
         parts = parts_table(ours)
-        cold = []
+        slow = timed_rounds(
+            1 if options.quick else 2,
+            start.even,
+            gsigpu=ours,
+            naive=lambda: naive(question.folders, start.out),
+        )
+        cold = ["(this system does not drop files from its page cache)"]
         if hasattr(os, "posix_fadvise"):
             cold = cold_table(
-                paths, n_out, raw=lambda: raw(paths, fresh(), n_out, n_bytes), gsigpu=ours
+                question.paths,
+                question.n_out,
+                start.even,
+                raw=question.raw(start.out),
+                gsigpu=ours,
             )
+        # Last: files that were removed slow down those that are made after them.
+        again = as_found(question, options.repeats, folder)
         lines = [
-            f"{len(ENERGIES)} x {options.slices} slices of {options.size} x {options.size} in, {n_out} slices out, page-cached.",
+            f"{len(ENERGIES)} x {options.slices} slices of {options.size} x {options.size} in, {question.n_out} slices out, page-cached, every contender from the same start (even_start.py).",
             "",
-            *ratio_table(fast, "output slices", n_out, "raw"),
+            *fast,
             "",
             "`raw`: the same bytes read and written on all cores, and nothing else. Aim: gsigpu within 1.5, worst 2.0.",
+            "",
+            "The same with outputs in memory (/dev/shm):",
+            "",
+            *memory,
             "",
             *parts,
             "",
@@ -245,9 +312,13 @@ def main() -> None:
             "",
             "The same with the input dropped from the page cache before each run.",
             "",
-            *ratio_table(slow, "output slices", n_out, "gsigpu"),
+            *rounds_table(slow, "output slices", question.n_out, "gsigpu"),
             "",
             "`naive`: pydicom + NumPy in float32 (float64 does not fit 24 GiB). Aim: 20 or more.",
+            "",
+            "As it is found, the earlier output removed just before each run and nothing made even:",
+            "",
+            *again,
         ]
     report("map_study", lines, save=options.save)
 

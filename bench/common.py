@@ -40,15 +40,29 @@ def arguments(description: str, **defaults: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def interleaved(repeats: int, **contenders: Callable[[], object]) -> dict[str, list[float]]:
-    """Seconds of each contender, run in turn so that a drifting machine hits all alike; one round is not counted."""
+def interleaved(
+    repeats: int,
+    before: Callable[[], None] | None = None,
+    note: Callable[[str, float], None] | None = None,
+    **contenders: Callable[[], object],
+) -> dict[str, list[float]]:
+    """Seconds of each contender, run in turn so that a drifting machine hits all alike; one round is not counted.
+
+    before : is called before each run, and not timed
+    note : is told of each run that counts, when it has ended
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for round_ in range(repeats + 1):
         for name, run in contenders.items():
+            if before is not None:
+                before()
             begun = perf_counter()
             run()
+            taken = perf_counter() - begun
             if round_:
-                seconds[name].append(perf_counter() - begun)
+                seconds[name].append(taken)
+                if note is not None:
+                    note(name, taken)
     return seconds
 
 
