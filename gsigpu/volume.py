@@ -142,6 +142,8 @@ class VolumeGeometry:
         """
         if self.shape != other.shape or self.frame_of_reference_uid != other.frame_of_reference_uid:
             return False
+        if self == other:  # as the series of one acquisition are
+            return True
         corners = np.array(
             [
                 [x, y, z, 1.0]

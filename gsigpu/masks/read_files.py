@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from gsigpu.archives.open_archives import is_in_archive
 from gsigpu.errors import InputError, MaskError
 from gsigpu.masks.gzip_member import length_told, unpacked
 from gsigpu.masks.label_names import names_file
-from gsigpu.masks.volume_headers import GZIP_MAGIC, VOLUME_SUFFIXES, read_volume_header
+from gsigpu.masks.volume_headers import GZIP_MAGIC, VOLUME_SUFFIXES, VolumeHeader, read_volume_header
 from gsigpu.plug_ins import MASK_READERS, plug_in_names
 
 _BLOCK = 2**22
@@ -51,23 +53,31 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
     A header that cannot be read names none: reading the mask tells what is wrong with it.
     """
+    return files_and_header(path)[0]
+
+
+def files_and_header(path: Path) -> tuple[tuple[Path, ...], VolumeHeader | None]:
+    """`files_of`, and the header of a label volume that they were found by; None where it cannot be read."""
     if not is_volume(path):
-        return (path,)
-    try:
-        data_files = read_volume_header(path).data_files
-    except (MaskError, OSError):
-        data_files = ()
+        return (path,), None
+    header: VolumeHeader | None = None
+    with contextlib.suppress(MaskError, OSError):
+        header = read_volume_header(path)
     beside = names_file(path)
-    named = [*data_files, *(() if beside is None else (beside,))]
-    return tuple(dict.fromkeys([path, *named]))
+    named = [
+        *(() if header is None else header.data_files),
+        *(() if beside is None else (beside,)),
+    ]
+    return tuple(dict.fromkeys([path, *named])), header
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path, files: Sequence[Path] = ()) -> str:
     """SHA-256 of all that a mask is read from; of the file's bytes alone where it is but one.
 
+    files : what `files_of` said, if it was asked
     Raises OSError if one of them cannot be read.
     """
-    digests = [_digest(part) for part in files_of(path)]
+    digests = [_digest(part) for part in files or files_of(path)]
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()

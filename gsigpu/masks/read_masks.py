@@ -25,10 +25,10 @@ from gsigpu.masks.fill_between import skipped_slices
 from gsigpu.masks.layers import Coded, Layer, Owner, ReadLayers, with_file
 from gsigpu.masks.placement import Placed, place
 from gsigpu.masks.positions import PositionChoice
-from gsigpu.masks.read_files import content_digest, files_of, is_volume
+from gsigpu.masks.read_files import content_digest, files_and_header, is_volume
 from gsigpu.masks.rtstruct import read_structures
 from gsigpu.masks.segmentation import SEGMENTATIONS, read_segmentation
-from gsigpu.masks.volume_headers import VOLUME_SUFFIXES
+from gsigpu.masks.volume_headers import VOLUME_SUFFIXES, VolumeHeader
 from gsigpu.masks.volume_masks import read_volume_masks
 from gsigpu.regions.region_mask import Box, RegionMask, trimmed, union
 from gsigpu.volume import VolumeGeometry
@@ -112,17 +112,20 @@ def read_masks(
             remedy="name a SEG, RTSTRUCT, NIfTI, NRRD or MetaImage file",
         )
     try:
-        files = tuple(part for part in files_of(path) if part.is_file())
-        with unchanged(*files):
-            read = _layers(
-                path,
-                geometry,
-                owner or Owner(),
-                fill_between=fill_between,
-                position=position,
-                threshold=threshold,
-            )
-            digest = content_digest(path)
+        with unchanged(path):  # whose header says what else is read
+            named, header = files_and_header(path)
+            files = tuple(part for part in named if part.is_file())
+            with unchanged(*files[1:]):
+                read = _layers(
+                    path,
+                    header,
+                    geometry,
+                    owner or Owner(),
+                    fill_between=fill_between,
+                    position=position,
+                    threshold=threshold,
+                )
+                digest = content_digest(path, named)
     except (MaskError, GeometryError) as error:
         raise with_file(error, path) from error
     masks: list[RegionMask] = []
@@ -167,6 +170,7 @@ def read_masks(
 
 def _layers(
     path: Path,
+    header: VolumeHeader | None,
     geometry: VolumeGeometry,
     owner: Owner,
     *,
@@ -176,7 +180,9 @@ def _layers(
 ) -> ReadLayers:
     """The layers of a file."""
     if is_volume(path):
-        return read_volume_masks(path, geometry, owner, position=position, threshold=threshold)
+        return read_volume_masks(
+            path, geometry, owner, header=header, position=position, threshold=threshold
+        )
     if (suffix := added_suffix(path)) is not None:
         return read_added(path, suffix)
     if not _is_dicom(path):

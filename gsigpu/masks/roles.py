@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -151,6 +151,7 @@ def merged(maps: Sequence[RoleMap]) -> RoleMap:
     )
 
 
+@lru_cache(maxsize=1024)  # it is asked for the same regions again and again, of one study and of the next
 def known_role(name: str) -> Role | None:
     """The role that the whole name of a region says, without words for phases, cases and files; None if none.
 

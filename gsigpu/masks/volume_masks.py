@@ -17,7 +17,7 @@ from gsigpu.masks.layers import LARGEST_LABEL, Coded, Layer, Owner, ReadLayers, 
 from gsigpu.masks.placement import cropped
 from gsigpu.masks.positions import PositionChoice, doubt, located, same_voxels
 from gsigpu.masks.stored_volume import is_nifti, read_volume
-from gsigpu.masks.volume_headers import read_volume_header
+from gsigpu.masks.volume_headers import VolumeHeader, read_volume_header
 from gsigpu.phase_words import phase_words
 from gsigpu.volume import VolumeGeometry
 
@@ -35,18 +35,20 @@ def read_volume_masks(
     geometry: VolumeGeometry,
     owner: Owner,
     *,
+    header: VolumeHeader | None = None,
     position: PositionChoice | None = None,
     threshold: float | None = None,
 ) -> ReadLayers:
     """The layers of a label volume; 3D Slicer's overlapping segments are channels of one.
 
+    header : of the file, if it was read
     position : what to take a doubtful position from
     threshold : from which value on a voxel of a map of probabilities is inside: each of its channels is a region, labelled
         from 1. A file of whole numbers is one of labels, unless the threshold is above 1
     Raises MaskError if it cannot be read, or does not hold
     labels, DamagedMask, UnclearPosition, and WrongPhase if it lies on the grid of another phase.
     """
-    header = read_volume_header(path)
+    header = header or read_volume_header(path)
     content = whole_content(path, header)
     volume = read_volume(path, content=content, all_volumes=threshold is not None)
     values = volume.values

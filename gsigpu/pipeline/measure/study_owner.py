@@ -20,8 +20,9 @@ def owner_of(study: Study, stack: SpectralStack, *, any_phase: bool) -> Owner:
             if series.geometry is not None
         },
         series_of_image={
-            plane.sop_instance_uid: series.evidence.series_uid
+            plane.sop_instance_uid: series_uid
             for series in study.series
+            for series_uid in [series.evidence.series_uid]
             for plane in series.planes
         },
         any_phase=any_phase,
