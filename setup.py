@@ -21,6 +21,7 @@ SOURCES = [
     "kernels/plain_files.cpp",
     "kernels/distance_transform.cpp",
     "kernels/region_voxels.cpp",
+    "kernels/region_boxes.cpp",
 ]
 HEADERS = ["kernels/linear_maps_loop.h", "kernels/vectors.h", "kernels/distance_transform_loop.h"]
 # No -march: which instructions are used is decided when it runs. Visual C++ lacks the vector types.

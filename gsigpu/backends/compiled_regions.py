@@ -1,6 +1,7 @@
-"""The compiled loops of regions (kernels/distance_transform.cpp, region_voxels.cpp), where they were built.
+"""The compiled loops of regions (kernels/distance_transform.cpp, region_voxels.cpp, region_boxes.cpp), where they were built.
 
-Their twins say what is computed: `gsigpu.backends.cpu.distance_transform` (SciPy) and `gsigpu.regions.region_voxels`.
+Their twins say what is computed: `gsigpu.backends.cpu.distance_transform` (SciPy), `gsigpu.regions.region_voxels` and
+`gsigpu.regions.region_boxes`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,3 +148,73 @@ def columns_of(
     ends = np.cumsum([int(part.sum()) for part in of_region], dtype=np.int64)
     parts = np.split(columns, ends[:-1]) if len(numbers) else []
     return of_region, indices[: int(sizes.sum())], sizes, parts
+
+
+def ends_of_set(values: NDArray[Any]) -> NDArray[np.int64] | None:
+    """(6,) from and to along z, y and x of what is not 0 in (z, y, x); as `gsigpu.regions.region_boxes.box_of_set`.
+
+    From is not below to where nothing is. None where the loop is not there or does not take the array.
+    """
+    loop, _ = choose_loop()
+    return None if loop is None else ends_of(loop, values)
+
+
+def ends_of(loop: Loop, values: NDArray[Any]) -> NDArray[np.int64] | None:
+    """As `ends_of_set`, by a given library."""
+    if values.dtype.kind not in "bui" or not _has_rows(values):
+        return None
+    n_bytes = values.dtype.itemsize
+    numbers = np.array(
+        (*values.strides[:2], *values.shape[:2], values.shape[2] * n_bytes), np.int64
+    )
+    ends = np.empty(6, np.int64)
+    function = loop.functions.gsigpu_box_of_set
+    function.argtypes = [ctypes.c_void_p] * 4
+    at = numbers.ctypes.data
+    function(values.ctypes.data, at, at + 2 * numbers.itemsize, ends.ctypes.data)
+    ends[4] //= n_bytes
+    ends[5] = -(-ends[5] // n_bytes)
+    return ends
+
+
+def label_numbers(
+    labels: NDArray[np.integer[Any]], n_labels: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """(L + 1,) voxels and (L + 1, 6) from and to along z, y and x of the labels up to L; nothing of label 0.
+
+    None where the loop is not there or does not take the array.
+    """
+    loop, _ = choose_loop()
+    return None if loop is None else numbers_of(loop, labels, n_labels)
+
+
+def numbers_of(
+    loop: Loop, labels: NDArray[np.integer[Any]], n_labels: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """As `label_numbers`, by a given library."""
+    is_taken = labels.dtype in (np.uint8, np.uint16, np.int32) and labels.dtype.isnative
+    if not (is_taken and labels.flags.aligned and _has_rows(labels)):
+        return None
+    numbers = np.array((*labels.strides[:2], *labels.shape), np.int64)
+    counts, ends = np.empty(n_labels + 1, np.int64), np.empty((n_labels + 1, 6), np.int64)
+    function = loop.functions.gsigpu_label_boxes
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int, *[ctypes.c_void_p] * 2, ctypes.c_int64]
+    function.argtypes += [ctypes.c_void_p] * 2
+    at = numbers.ctypes.data
+    failed = function(
+        labels.ctypes.data,
+        labels.dtype.itemsize,
+        at,
+        at + 2 * numbers.itemsize,
+        n_labels,
+        counts.ctypes.data,
+        ends.ctypes.data,
+    )
+    return None if failed else (counts, ends)
+
+
+def _has_rows(array: NDArray[Any]) -> bool:
+    """Whether an array has three axes, and the voxels of a row lie one behind the other."""
+    return array.ndim == 3 and (
+        array.strides[2] == array.dtype.itemsize or array.shape[2] == 1 or array.size == 0
+    )

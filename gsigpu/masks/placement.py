@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
+from gsigpu.regions.region_boxes import Box, box_of_set
 from gsigpu.volume import VolumeGeometry
 
 # Tolerances, in voxels.
@@ -62,19 +63,21 @@ def cropped(
     labels: NDArray[np.generic],
     geometry: VolumeGeometry,
     *,
+    box: Box | None = None,
     check: Callable[[NDArray[np.generic]], None] = lambda _inside: None,
 ) -> LabelVolume:
     """The smallest box of a label volume that holds all that is not 0; one voxel where nothing is.
 
+    box : where all that is not 0 lies, if it is known
     check : looks at the values in the box, as they are stored, and may raise
 
     >>> labels = np.zeros((4, 5, 6), np.uint8)
     >>> labels[2, 3, 1:3] = 7
-    >>> box = cropped(labels, VolumeGeometry(labels.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
-    >>> box.labels.tolist(), box.geometry.origin_mm
+    >>> small = cropped(labels, VolumeGeometry(labels.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
+    >>> small.labels.tolist(), small.geometry.origin_mm
     ([[[7, 7]]], (1.0, 3.0, 2.0))
     """
-    box = _box_of(labels)
+    box = box or box_of_set(labels) or (slice(0, 1), slice(0, 1), slice(0, 1))
     z, y, x = (side.start for side in box)
     inside = labels[box]
     check(inside)
@@ -83,21 +86,6 @@ def cropped(
     kept = inside.astype(labels.dtype if small else np.int32)
     moved = replace(geometry, shape=kept.shape, origin_mm=geometry.position_mm(z, y, x))
     return LabelVolume(cast("NDArray[np.integer]", kept), moved)
-
-
-def _box_of(labels: NDArray[np.generic]) -> tuple[slice, slice, slice]:
-    """Slices of the smallest box with all that is not 0: by one look at the volume, then at what is left of it."""
-    if labels.dtype.kind not in "bu":  # whose largest value says nothing of the others
-        labels = labels != 0
-    per_slice = labels.reshape(len(labels), -1).max(axis=1, initial=0)
-    z = _side(per_slice)
-    plane = labels[z].max(axis=0)
-    return z, _side(plane.max(axis=1)), _side(plane.max(axis=0))
-
-
-def _side(largest: NDArray[np.generic]) -> slice:
-    hit = np.flatnonzero(largest)
-    return slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 1)
 
 
 def place(volume: LabelVolume, geometry: VolumeGeometry) -> Placed:

@@ -12,7 +12,12 @@ from gsigpu.archives.open_archives import is_in_archive
 from gsigpu.errors import InputError, MaskError
 from gsigpu.masks.gzip_member import length_told, unpacked
 from gsigpu.masks.label_names import names_file
-from gsigpu.masks.volume_headers import GZIP_MAGIC, VOLUME_SUFFIXES, VolumeHeader, read_volume_header
+from gsigpu.masks.volume_headers import (
+    GZIP_MAGIC,
+    VOLUME_SUFFIXES,
+    VolumeHeader,
+    read_volume_header,
+)
 from gsigpu.plug_ins import MASK_READERS, plug_in_names
 
 _BLOCK = 2**22

@@ -151,7 +151,9 @@ def merged(maps: Sequence[RoleMap]) -> RoleMap:
     )
 
 
-@lru_cache(maxsize=1024)  # it is asked for the same regions again and again, of one study and of the next
+@lru_cache(
+    maxsize=1024
+)  # it is asked for the same regions again and again, of one study and of the next
 def known_role(name: str) -> Role | None:
     """The role that the whole name of a region says, without words for phases, cases and files; None if none.
 

@@ -19,6 +19,7 @@ from gsigpu.masks.positions import PositionChoice, doubt, located, same_voxels
 from gsigpu.masks.stored_volume import is_nifti, read_volume
 from gsigpu.masks.volume_headers import VolumeHeader, read_volume_header
 from gsigpu.phase_words import phase_words
+from gsigpu.regions.region_boxes import box_of_set
 from gsigpu.volume import VolumeGeometry
 
 
@@ -68,19 +69,20 @@ def read_volume_masks(
     )
     if threshold is not None and is_of_probabilities:
         values = _from_threshold(values, threshold, path)
-    if values.max(initial=0) if values.dtype.kind == "u" else values.any():
+    channels = values[..., None] if values.ndim == 3 else values
+    boxes = [box_of_set(channels[..., layer]) for layer in range(channels.shape[-1])]
+    if any(box is not None for box in boxes):
         grid, note = located(path, header, volume.grid, geometry, position)
         phases = _phases_of_grid(grid, geometry, owner)
         _require_phase_of_grid(path, phases, owner)
     else:  # nothing lies nowhere: no question of its place
         grid, note = replace(geometry, shape=values.shape[:3]), ""
         phases = frozenset()
-    channels = values[..., None] if values.ndim == 3 else values
     unnamed = {} if segments.names else (header.label_names or names_beside(path))
     layers = []
-    for layer in range(channels.shape[-1]):
+    for layer, box in enumerate(boxes):
         labels = cropped(
-            channels[..., layer], grid, check=lambda values: _require_labels(values, path)
+            channels[..., layer], grid, box=box, check=lambda values: _require_labels(values, path)
         )
         names = segments.names.get(layer, {})
         if unnamed:  # a data set names all its labels, and a file of it holds some

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gsigpu.errors import InputError
 from gsigpu.maps.nonlinear import array_namespace
+from gsigpu.regions.region_boxes import Box, box_of_set
 
-Box = tuple[slice, slice, slice]
 Spacing = tuple[float, float, float]  # mm, (z, y, x)
 
 
@@ -67,13 +67,15 @@ def region_mask(name: str, label: int, mask: NDArray[np.bool_]) -> RegionMask:
 
 def trimmed(mask: RegionMask) -> RegionMask:
     """The same region in the smallest box that holds it; it may not be empty."""
-    sides = []
-    for axis in range(3):
-        hit = mask.voxels.any(axis=tuple(other for other in range(3) if other != axis))
-        where = [i for i, is_hit in enumerate(hit.tolist()) if is_hit]
-        sides.append(slice(where[0], where[-1] + 1))
-    z, y, x = (o + side.start for o, side in zip(mask.origin, sides, strict=True))
-    return replace(mask, origin=(z, y, x), voxels=mask.voxels[tuple(sides)])
+    box = box_of_set(mask.voxels)
+    assert box is not None  # as it is not empty
+    return cut_out(mask, box)
+
+
+def cut_out(mask: RegionMask, box: Box) -> RegionMask:
+    """What of a region lies in a box within its own."""
+    z, y, x = (o + side.start for o, side in zip(mask.origin, box, strict=True))
+    return replace(mask, origin=(z, y, x), voxels=mask.voxels[box])
 
 
 def union(name: str, masks: Sequence[RegionMask]) -> RegionMask:
@@ -98,15 +100,15 @@ def union(name: str, masks: Sequence[RegionMask]) -> RegionMask:
     return RegionMask(name=name, label=0, origin=(lows[0], lows[1], lows[2]), voxels=voxels)
 
 
-def without(region: RegionMask, other: RegionMask) -> RegionMask:
-    """`region` less the voxels of `other`."""
-    overlap = _overlap(region, other)
-    if overlap is None:
-        return region
-    in_region, in_other = overlap
-    voxels = region.voxels.copy()
-    voxels[in_region] &= ~other.voxels[in_other]
-    return replace(region, voxels=voxels)
+def without(region: RegionMask, *others: RegionMask) -> RegionMask:
+    """`region` less the voxels of others; itself where their boxes do not meet."""
+    voxels: Any = None
+    for other in others:
+        if (overlap := _overlap(region, other)) is not None:
+            in_region, in_other = overlap
+            voxels = region.voxels.copy() if voxels is None else voxels
+            voxels[in_region] &= ~other.voxels[in_other]
+    return region if voxels is None else replace(region, voxels=voxels)
 
 
 def within(region: RegionMask, other: RegionMask) -> RegionMask:
@@ -117,6 +119,14 @@ def within(region: RegionMask, other: RegionMask) -> RegionMask:
         in_region, in_other = overlap
         voxels[in_region] = region.voxels[in_region] & other.voxels[in_other]
     return replace(region, voxels=voxels)
+
+
+def boxes_meet(region: RegionMask, other: RegionMask, *, apart: int = 0) -> bool:
+    """Whether two boxes share voxels, or lie at most so many apart: else the regions do neither."""
+    return all(
+        a.start < b.stop + apart and b.start < a.stop + apart
+        for a, b in zip(region.box, other.box, strict=True)
+    )
 
 
 def _overlap(

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from gsigpu.backends import on_host
 from gsigpu.errors import SettingsError
 from gsigpu.maps.nonlinear import array_namespace
 from gsigpu.regions import flags
@@ -30,7 +31,17 @@ from gsigpu.regions.boundary import (
     chosen_dimensions,
     signed_distance_mm,
 )
-from gsigpu.regions.region_mask import RegionMask, Spacing, dilated, trimmed, within, without
+from gsigpu.regions.region_boxes import label_boxes
+from gsigpu.regions.region_mask import (
+    RegionMask,
+    Spacing,
+    boxes_meet,
+    cut_out,
+    dilated,
+    trimmed,
+    within,
+    without,
+)
 
 # A mean of fewer voxels is flagged: at 12 HU of noise its standard error is 4 HU and more.
 FEW_VOXELS = 10
@@ -203,8 +214,7 @@ def _clear_of(
     region: RegionMask, others: Sequence[RegionMask], liver: RegionMask | None
 ) -> RegionMask:
     """A region around a lesion, outside the other lesions and inside the liver, if that is given."""
-    for other in others:
-        region = without(region, other)
+    region = without(region, *others)
     return region if liver is None else within(region, liver)
 
 
@@ -223,10 +233,11 @@ def _placement_flags(lesion: RegionMask, grid_shape: tuple[int, int, int]) -> li
 def _neighbour_flags(lesion: RegionMask, others: Sequence[RegionMask]) -> list[str]:
     """Whether another lesion shares voxels with this one, or lies against it by a face, edge or corner."""
     neighbours = []
-    if any(within(lesion, other).n_voxels for other in others):
+    if any(within(lesion, other).n_voxels for other in others if boxes_meet(lesion, other)):
         neighbours.append(flags.OVERLAPS_LESION)
-    around = without(dilated(lesion), lesion)
-    if any(within(around, other).n_voxels for other in others):
+    close = [other for other in others if boxes_meet(lesion, other, apart=1)]
+    around = without(dilated(lesion), lesion) if close else lesion
+    if any(within(around, other).n_voxels for other in close):
         neighbours.append(flags.TOUCHES_LESION)
     return neighbours
 
@@ -288,7 +299,7 @@ def parenchyma(
     signed : computes the other distances
     Distances are in space, also from a region of interest on one slice: the lesion goes on around it.
     """
-    normal = replace(liver, name="parenchyma", label=0)
+    not_normal: list[RegionMask] = []
     for lesion, known in zip(lesions, around or [None] * len(lesions), strict=True):
         near = known
         if near is None:
@@ -302,10 +313,8 @@ def parenchyma(
             )
             near = surroundings(field, clearance_mm, margin_mm=clearance_mm)
         assert near is not None  # a field in space with this margin
-        normal = without(normal, near)
-    for vessel in vessels:
-        normal = without(normal, vessel)
-    return normal
+        not_normal.append(near)
+    return without(replace(liver, name="parenchyma", label=0), *not_normal, *vessels)
 
 
 def profile_shells(
@@ -333,15 +342,22 @@ def profile_shells(
         )
     box = field.box
     xp = array_namespace(box.voxels)
-    near = xp.minimum(field.signed_mm, outer_mm + step_mm)
-    steps = xp.ceil(near / step_mm).astype(int)  # (k - 1) step < distance <= k step
+    steps = xp.minimum(field.signed_mm, outer_mm + step_mm)
+    steps /= step_mm
+    xp.ceil(steps, out=steps)  # k, of (k - 1) step < distance <= k step
+    n_inside, n_outside = 1 - int(steps.min()), int(np.ceil(outer_mm / step_mm))
+    # Numbered from the innermost: 1 … n_inside within the lesion, those beyond it up to n_inside + n_outside.
+    steps += n_inside
+    numbers = steps.astype(np.int32)
     everywhere = replace(box, name="profile", voxels=xp.ones_like(box.voxels))
-    inside = _clear_of(everywhere, others, None)
+    inside = _clear_of(box, others, None)
     outside = _clear_of(everywhere, others, liver)
-    shells = []
-    for k in range(int(steps[box.voxels].min()), int(np.ceil(outer_mm / step_mm)) + 1):
-        free = inside.voxels & box.voxels if k <= 0 else outside.voxels & ~box.voxels
-        shell = replace(everywhere, voxels=(steps == k) & free)
-        if shell.n_voxels:
-            shells.append(((k - 0.5) * step_mm, trimmed(shell)))
-    return shells
+    numbers *= xp.where(box.voxels, inside.voxels, outside.voxels)
+    numbers *= numbers <= n_inside + n_outside
+    return [
+        (
+            (number - n_inside - 0.5) * step_mm,
+            replace(cut_out(everywhere, of_shell), voxels=numbers[of_shell] == number),
+        )
+        for number, _, of_shell in label_boxes(on_host(numbers))
+    ]

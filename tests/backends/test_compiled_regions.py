@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gsigpu.backends import DISTANCE_UNIT_MM, compiled_regions, cpu
-from gsigpu.regions import region_voxels
+from gsigpu.regions import region_boxes, region_voxels
 from gsigpu.regions.region_mask import RegionMask
 from tests.backends.test_compiled import loop  # noqa: F401  # a fixture
 
@@ -91,3 +91,54 @@ def test_a_region_that_reaches_beyond_the_grid_is_left_to_numpy(loop):  # noqa: 
     beyond = np.ones((1, 2, 2), bool)
     assert compiled_regions.columns_of(loop, [(beyond, (0, 22, 0))], GRID) is None
     assert compiled_regions.columns_of(loop, [(beyond, (-1, 0, 0))], GRID) is None
+
+
+def of_type(dtype, shape=(5, 9, 41), share=0.1, largest=5):
+    return ((RNG.random(shape) < share) * RNG.integers(1, largest + 1, shape)).astype(dtype)
+
+
+VOLUMES = {
+    "bool": RNG.random((4, 7, 33)) < 0.02,
+    "bytes": of_type(np.uint8),
+    "words": of_type(np.uint16, largest=700),
+    "the other byte order": of_type(">u2"),
+    "signed": of_type(np.int16) - np.int16(1),
+    "integers": of_type(np.int32, (3, 4, 9), 0.5, 60000),
+    "nothing": np.zeros((3, 4, 50), np.uint8),
+    "everything": np.ones((3, 4, 50), np.uint8),
+    "the last voxel": np.pad(np.ones((1, 1, 1), np.uint8), ((2, 0), (3, 0), (64, 0))),
+    "the first voxel": np.pad(np.ones((1, 1, 1), np.uint16), ((0, 2), (0, 3), (0, 63))),
+    "a label that is missing": np.pad(np.uint8([[[1, 1, 7, 7, 7, 1]]]), 9),
+    "long runs": np.repeat(of_type(np.uint8, (3, 5, 6), 0.5), 40, axis=2),
+    "a part of another": of_type(np.uint8, (9, 20, 60), 0.01)[1:7, ::-2, 7:51],
+    "columns of another": of_type(np.uint8, (5, 6, 40))[:, :, ::3],
+    "no voxels": np.zeros((0, 3, 4), np.uint8),
+    "empty rows": np.zeros((2, 3, 0), np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_boxes_are_those_of_numpy_and_scipy(loop, name, monkeypatch):  # noqa: F811
+    values = VOLUMES[name]
+    monkeypatch.setattr(compiled_regions, "choose_loop", lambda: (loop, ""))
+    assert region_boxes.box_of_set(values) == region_boxes.box_in_numpy(values)
+    if values.dtype != bool:
+        assert region_boxes.label_boxes(values) == region_boxes.labels_in_scipy(values)
+
+
+@pytest.mark.parametrize(
+    "place", [(z, y, x) for z in (0, 3) for y in (0, 4) for x in (0, 7, 31, 70)]
+)
+def test_a_box_grows_to_every_side(loop, place):  # noqa: F811
+    values = np.zeros((4, 5, 71), bool)
+    values[1:3, 2, 20:33] = True
+    values[place] = True
+    box = region_boxes.box_in_numpy(values)
+    ends = [[side.start, side.stop] for side in box]
+    assert compiled_regions.ends_of(loop, values).reshape(3, 2).tolist() == ends
+
+
+def test_a_label_beyond_the_largest_is_no_label(loop):  # noqa: F811
+    """As where the file is written to meanwhile: nothing beyond the arrays is touched."""
+    assert compiled_regions.numbers_of(loop, np.uint8([[[0, 3]]]), 2) is None
+    assert compiled_regions.numbers_of(loop, np.int32([[[0, -3]]]), 2) is None
