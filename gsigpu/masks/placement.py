@@ -14,7 +14,6 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform
 
 from gsigpu.regions.region_boxes import Box, box_of_set
 from gsigpu.volume import VolumeGeometry
@@ -158,6 +157,8 @@ def _nearest(
     highs: NDArray[np.integer],
 ) -> NDArray[np.integer]:
     """The label nearest to each voxel from `lows` to `highs` of the study's grid."""
+    from scipy.ndimage import affine_transform
+
     matrix = to_mask[:3, :3]
     offset = to_mask[:3, 3] + matrix @ lows + _TIE
     return np.asarray(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 
 def text_column(texts: Sequence[str]) -> pa.StringArray:
@@ -40,7 +41,7 @@ def float_column(numbers: Sequence[float]) -> pa.DoubleArray:
     )
 
 
-def integer_column(numbers: Sequence[int]) -> pa.Int64Array:
+def integer_column(numbers: ArrayLike) -> pa.Int64Array:
     """A column of int64.
 
     >>> integer_column([1, 2]).to_pylist()
@@ -48,3 +49,14 @@ def integer_column(numbers: Sequence[int]) -> pa.Int64Array:
     """
     values = np.array(numbers, np.int64)
     return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+
+
+def boolean_column(flags: ArrayLike) -> pa.BooleanArray:
+    """A column of truth values.
+
+    >>> boolean_column([True, False]).to_pylist()
+    [True, False]
+    """
+    values = np.array(flags, np.bool_)
+    bits = pa.py_buffer(np.packbits(values, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, bits])

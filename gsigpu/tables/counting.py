@@ -11,9 +11,10 @@ their rows have no `lesion_id`, and are no lesion whatever a table writes there
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 LESION = ("patient_id", "lesion_id")
 STUDY_REGIONS = ("parenchyma", "aorta")
@@ -33,6 +34,7 @@ def lesion_rows(cells: pd.DataFrame) -> pd.DataFrame:
 
     cells : `lesion_id`, and `region` where there is one
 
+    >>> import pandas as pd
     >>> rows = pd.DataFrame({"lesion_id": ["1", "", "1"], "region": ["core", "parenchyma", "parenchyma"]})
     >>> lesion_rows(rows)["region"].tolist()
     ['core']
@@ -51,6 +53,7 @@ def lesions(cells: pd.DataFrame) -> pd.DataFrame:
 def count(cells: pd.DataFrame) -> Count:
     """Patients and lesions of these rows.
 
+    >>> import pandas as pd
     >>> count(pd.DataFrame({"patient_id": ["a", "a", "b"], "lesion_id": ["1", "", ""]}))
     Count(patients=2, lesions=1)
     """

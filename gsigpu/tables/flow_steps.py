@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from gsigpu.errors import InputError
 from gsigpu.tables.counting import LESION, Count, lesions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Lesion = tuple[str, str]
 COLUMNS = ("step", "what", "name", "n_patients", "n_lesions", "n_rows", "n_lesions_in_part")
@@ -117,6 +119,13 @@ def losses_by_reason(
 
 
 def frame_of_steps(steps: Iterable[Step]) -> pd.DataFrame:
+    """`rows_of_steps` as a data frame."""
+    import pandas as pd
+
+    return pd.DataFrame(rows_of_steps(steps), columns=list(COLUMNS), dtype=object)
+
+
+def rows_of_steps(steps: Iterable[Step]) -> list[dict[str, object]]:
     """One row per box, those of what left behind the step that they left from; COLUMNS."""
 
     def number(value: int | None) -> int | str:
@@ -131,7 +140,7 @@ def frame_of_steps(steps: Iterable[Step]) -> pd.DataFrame:
             (k, _LEFT, left.reason, left.patients, number(left.lesions), number(left.rows), left.in_part)
             for left in step.left
         ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
 
 def read_steps(path: Path) -> tuple[Step, ...]:
@@ -139,6 +148,8 @@ def read_steps(path: Path) -> tuple[Step, ...]:
 
     Raises InputError if it is none.
     """
+    import pandas as pd
+
     try:
         frame = pd.read_csv(path, dtype="str", keep_default_na=False)
         rows = [dict(zip(COLUMNS, row, strict=True)) for row in frame[list(COLUMNS)].to_numpy()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from gsigpu.errors import InputError
-from gsigpu.tables.raw_table import read_list
 
 COLUMNS = ("case_id", "lesion_id", "phase", "reader", "decision", "reason")
 # Neither is measured until it is drawn anew; the tables keep the two apart.
@@ -23,6 +22,8 @@ def read_decisions(path: Path) -> tuple[Decision, ...]:
 
     Raises InputError for a missing column, an unknown decision, an empty name, or two decisions on one lesion.
     """
+    from gsigpu.tables.raw_table import read_list  # slow to import, and few runs have decisions
+
     cells = read_list(path, COLUMNS, remedy=_REMEDY)
     missing = [name for name in COLUMNS if name not in cells.columns]
     if missing:

@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from gsigpu.output.portable_names import portable_name
+from gsigpu.tables.arrow_columns import boolean_column, integer_column, text_column
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.measurement_table import COLUMNS
 
@@ -104,7 +105,7 @@ def make_block(
     for phase in phases:
         path = folder / portable_name(f"phase={quote(phase, safe='')}") / part_name
         path.parent.mkdir(exist_ok=True)
-        of_phase = table if len(phases) == 1 else table.filter(pc.equal(table["phase"], phase))
+        of_phase = table if len(phases) == 1 else table.filter(_are_of(phase, members, tables))
         pq.write_table(
             of_phase.drop_columns("phase"),
             path,
@@ -121,22 +122,30 @@ def _measured(member: TableRow, schema: pa.Schema) -> pa.Table:
     with pq.ParquetFile(member.table, page_checksum_verification=True) as file:
         table = file.read([name for name in schema.names if name not in given], use_threads=False)
     if member.left_out:
-        ids = pa.array(sorted(member.left_out), table["lesion_id"].type)
+        ids = text_column(sorted(member.left_out))
         table = table.filter(pc.invert(pc.is_in(table["lesion_id"], ids)))
     return table
+
+
+def _are_of(phase: str, members: Sequence[TableRow], tables: Sequence[pa.Table]) -> pa.BooleanArray:
+    """Which of the values, those of one table after the other, are of a phase."""
+    lengths = [table.num_rows for table in tables]
+    return boolean_column(np.repeat([member.row.phase == phase for member in members], lengths))
 
 
 def _labelled(
     members: Sequence[TableRow], tables: Sequence[pa.Table], schema: pa.Schema
 ) -> pa.Table:
     """The tables as one, called as the manifest calls their rows now."""
-    row_of_value = pa.array(np.repeat(np.arange(len(tables)), [table.num_rows for table in tables]))
+    row_of_value = integer_column(
+        np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
+    )
     given = [row_constants(member.row) for member in members]
     measured = pa.concat_tables(tables, promote_options="default")
     columns = [
         measured[field.name].cast(field.type)
         if field.name in measured.column_names
-        else pa.array([texts.get(field.name, "") for texts in given], field.type).take(row_of_value)
+        else text_column([texts.get(field.name, "") for texts in given]).take(row_of_value)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
@@ -160,10 +169,11 @@ def extra_name(name: str) -> str:
 def _csv_lines(table: pa.Table) -> tuple[pa.Buffer, ...]:
     """Lines without a header; texts in quotes, nothing for a value that is not there."""
     for name in ("value", "distance_mm"):
-        index = table.schema.get_field_index(name)
         column = table[name]
-        no_value = pa.scalar(None, pa.float64())
-        table = table.set_column(index, name, pc.if_else(pc.is_nan(column), no_value, column))
+        if pc.any(pc.is_nan(column)).as_py():
+            index = table.schema.get_field_index(name)
+            no_value = pa.scalar(None, pa.float64())
+            table = table.set_column(index, name, pc.if_else(pc.is_nan(column), no_value, column))
     options = pa_csv.WriteOptions(include_header=False, batch_size=_CSV_VALUES)
     pieces = []
     for begin in range(0, table.num_rows, _CSV_VALUES):

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from gsigpu.pipeline.cohort_run.block_of_rows import DamagedTables, TableRow, extra_name
 from gsigpu.pipeline.cohort_run.cohort_task import DONE, FAILED, SKIPPED, RowOutcome
 from gsigpu.pipeline.cohort_run.failure_kinds import PASSING
 from gsigpu.pipeline.cohort_run.flow_diagram import flow_of, save_flow
+from gsigpu.pipeline.cohort_run.inclusion_rules import COLUMNS as EXCLUSION_COLUMNS
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
     Exclusion,
     InclusionRules,
     after_measuring,
-    exclusion_table,
+    exclusion_rows,
 )
 from gsigpu.pipeline.cohort_run.measurement_blocks import (
     MEASUREMENTS_CSV,
@@ -43,9 +42,11 @@ from gsigpu.pipeline.cohort_run.row_warnings import AS_NUMBER, as_number
 from gsigpu.pipeline.cohort_run.row_warnings import COLUMNS as WARNING_COLUMNS
 from gsigpu.pipeline.cohort_run.table_counts import CohortTables, GroupSize
 from gsigpu.tables.counting import Count
-from gsigpu.tables.flow_steps import frame_of_steps
+from gsigpu.tables.flow_steps import COLUMNS as FLOW_COLUMNS
+from gsigpu.tables.flow_steps import rows_of_steps
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.measurement_table import changes_in_csv
+from gsigpu.tables.plain_csv import write_rows
 from gsigpu.version import __version__
 
 FAILURE_COLUMNS = (
@@ -56,6 +57,7 @@ LISTS = ("failures.csv", "exclusions.csv", "warnings.csv", "flow.csv", "flow.svg
 
 
 _Footers = Mapping[ManifestRow, Footer]
+_Line = Mapping[str, object]  # of a list, by column
 
 
 def write_tables(
@@ -106,19 +108,19 @@ def write_tables(
     blocks = write_measurements(
         out, table_rows, _extra_columns(outcomes), record.get("blocks", ()), progress
     )
-    failures = _failures(out, outcomes, footers)
-    warnings = _warnings(outcomes, footers)
-    _put_csv(out / "failures.csv", failures)
-    _put_csv(out / "exclusions.csv", exclusion_table(exclusions))
-    _put_csv(out / "warnings.csv", warnings)
+    failures = list(_failures(out, outcomes, footers))
+    warnings = list(_warnings(outcomes, footers))
+    _put_csv(out / "failures.csv", FAILURE_COLUMNS, failures)
+    _put_csv(out / "exclusions.csv", EXCLUSION_COLUMNS, exclusion_rows(exclusions))
+    _put_csv(out / "warnings.csv", WARNING_COLUMNS, warnings)
     tables = CohortTables(
         n_rows=len(kept),
         n_values=sum(block["n_values"] for block in blocks),
-        n_failed=int((failures.lesion_id == "").sum()),
-        n_failed_lesions=int((failures.lesion_id != "").sum()),
+        n_failed=sum(not failure["lesion_id"] for failure in failures),
+        n_failed_lesions=sum(bool(failure["lesion_id"]) for failure in failures),
         exclusions=_counts(exclusion.rule for exclusion in exclusions),
         groups=tuple(_groups(kept, footers, left_out)),
-        warnings=_counts(warnings.kind),
+        warnings=_counts(warning["kind"] for warning in warnings),
     )
     steps = flow_of(
         outcomes,
@@ -127,7 +129,7 @@ def write_tables(
         {row: footer.lesions for row, footer in footers.items()},
         {row: footer.lesions - footer.measured for row, footer in footers.items()},
     )
-    _put_csv(out / "flow.csv", frame_of_steps(steps))
+    _put_csv(out / "flow.csv", FLOW_COLUMNS, rows_of_steps(steps))
     save_flow(
         out,
         steps,
@@ -216,56 +218,48 @@ def _extra_columns(outcomes: Sequence[RowOutcome]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _failures(out: Path, outcomes: Sequence[RowOutcome], footers: _Footers) -> pd.DataFrame:
+def _failures(out: Path, outcomes: Sequence[RowOutcome], footers: _Footers) -> Iterator[_Line]:
     """Rows that failed, and lesions of rows that did not."""
-
-    def entries() -> Iterator[dict[str, object]]:
-        for outcome in outcomes:
-            row = outcome.row
-            entry: dict[str, object] = {
-                "case_id": row.case_id,
-                "phase": row.phase,
-                "reader": row.reader,
+    for outcome in outcomes:
+        row = outcome.row
+        entry: dict[str, object] = {
+            "case_id": row.case_id,
+            "phase": row.phase,
+            "reader": row.reader,
+        }
+        entry |= {"line": row.line, "lesion_id": "", "log": ""}
+        if outcome.status == FAILED:
+            log = row_files(out, row, outcome.key).log
+            yield {
+                **entry,
+                "stage": outcome.stage,
+                "reason": outcome.reason,
+                "kind": outcome.kind,
+                "log": log.relative_to(out).as_posix() if log.exists() else "",
             }
-            entry |= {"line": row.line, "lesion_id": "", "log": ""}
-            if outcome.status == FAILED:
-                log = row_files(out, row, outcome.key).log
-                yield {
-                    **entry,
-                    "stage": outcome.stage,
-                    "reason": outcome.reason,
-                    "kind": outcome.kind,
-                    "log": log.relative_to(out).as_posix() if log.exists() else "",
-                }
-            for failure in footers[row].failures if row in footers else ():
-                yield {**entry, "stage": "measure", **failure}
-
-    return pd.DataFrame(entries(), columns=list(FAILURE_COLUMNS))
+        for failure in footers[row].failures if row in footers else ():
+            yield {**entry, "stage": "measure", **failure}
 
 
-def _warnings(outcomes: Sequence[RowOutcome], footers: _Footers) -> pd.DataFrame:
+def _warnings(outcomes: Sequence[RowOutcome], footers: _Footers) -> Iterator[_Line]:
     """What `gsigpu measure` would have said of each row."""
-
-    def entries() -> Iterator[dict[str, object]]:
-        for outcome in outcomes:
-            row = outcome.row
-            labels = {"case_id": row.case_id, "phase": row.phase, "reader": row.reader}
-            for lesion_id, kind, text in footers[row].warnings if row in footers else ():
-                yield {**labels, "lesion_id": lesion_id, "kind": kind, "text": text}
-            changed = [name for name in (row.case_id, row.patient_id) if changes_in_csv(name)]
-            if changed and row in footers:
-                yield {**labels, "lesion_id": "", "kind": AS_NUMBER, "text": as_number(changed)}
-            for failure in footers[row].failures if row in footers else ():
-                if failure["kind"] == PASSING:
-                    text = f"not measured: {failure['reason']}; the next run tries again"
-                    yield {
-                        **labels,
-                        "lesion_id": failure["lesion_id"],
-                        "kind": PASSING,
-                        "text": text,
-                    }
-
-    return pd.DataFrame(entries(), columns=list(WARNING_COLUMNS))
+    for outcome in outcomes:
+        row = outcome.row
+        labels = {"case_id": row.case_id, "phase": row.phase, "reader": row.reader}
+        for lesion_id, kind, text in footers[row].warnings if row in footers else ():
+            yield {**labels, "lesion_id": lesion_id, "kind": kind, "text": text}
+        changed = [name for name in (row.case_id, row.patient_id) if changes_in_csv(name)]
+        if changed and row in footers:
+            yield {**labels, "lesion_id": "", "kind": AS_NUMBER, "text": as_number(changed)}
+        for failure in footers[row].failures if row in footers else ():
+            if failure["kind"] == PASSING:
+                text = f"not measured: {failure['reason']}; the next run tries again"
+                yield {
+                    **labels,
+                    "lesion_id": failure["lesion_id"],
+                    "kind": PASSING,
+                    "text": text,
+                }
 
 
 def _lesions(
@@ -311,8 +305,8 @@ def _groups(
         )
 
 
-def _put_csv(path: Path, table: pd.DataFrame) -> None:
-    put(path, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"))
+def _put_csv(path: Path, columns: Sequence[str], rows: Iterable[_Line]) -> None:
+    put(path, lambda partial: write_rows(partial, columns, rows))
 
 
 __all__ = ["FAILURE_COLUMNS", "RESULTS_FILE", "DamagedTables", "write_tables"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -176,6 +179,17 @@ def _counted(patients: int, lesions: int | None, rows: int | None) -> str:
     return ", ".join(
         [_n(patients, "patient"), of_lesions] + ([] if rows is None else [_n(rows, "row")])
     )
+
+
+def import_ahead() -> None:
+    """What draws is imported by a thread while this process waits for its workers: it takes as long as all tables together."""
+    threading.Thread(target=_import_what_draws, name="import for the flow", daemon=True).start()
+
+
+def _import_what_draws() -> None:
+    with contextlib.suppress(Exception):  # `save_flow` says what is wrong
+        for name in ("figure", "patches", "backends.backend_agg", "backends.backend_svg"):
+            import_module(f"matplotlib.{name}")
 
 
 def save_flow(out: Path, steps: Sequence[Step], groups: Mapping[str, Count]) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-
-import pandas as pd
 
 from gsigpu.errors import SettingsError
 from gsigpu.tables.manifest import ManifestRow
@@ -152,22 +150,17 @@ def patients_by_group(rows: Iterable[ManifestRow]) -> dict[str, set[str]]:
     return dict(patients)
 
 
-def exclusion_table(exclusions: Iterable[Exclusion]) -> pd.DataFrame:
-    """exclusions.csv; `line` is that of the manifest."""
-    return pd.DataFrame(
-        [
-            {
-                "case_id": exclusion.row.case_id,
-                "lesion_id": exclusion.lesion_id,
-                "rule": exclusion.rule,
-                "reason": exclusion.reason,
-                "patient_id": exclusion.row.patient_id,
-                "group": exclusion.row.group,
-                "phase": exclusion.row.phase,
-                "reader": exclusion.row.reader,
-                "line": exclusion.row.line,
-            }
-            for exclusion in exclusions
-        ],
-        columns=list(COLUMNS),
-    )
+def exclusion_rows(exclusions: Iterable[Exclusion]) -> Iterator[dict[str, object]]:
+    """The lines of exclusions.csv, of COLUMNS; `line` is that of the manifest."""
+    for exclusion in exclusions:
+        yield {
+            "case_id": exclusion.row.case_id,
+            "lesion_id": exclusion.lesion_id,
+            "rule": exclusion.rule,
+            "reason": exclusion.reason,
+            "patient_id": exclusion.row.patient_id,
+            "group": exclusion.row.group,
+            "phase": exclusion.row.phase,
+            "reader": exclusion.row.reader,
+            "line": exclusion.row.line,
+        }

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from gsigpu.pipeline.cohort_run.block_of_rows import DamagedTables
 from gsigpu.pipeline.cohort_run.row_files import RECORD_FORM, put
 from gsigpu.pipeline.cohort_run.row_results import FOOTER
+from gsigpu.tables.arrow_columns import integer_column, text_column
 from gsigpu.tables.manifest import ManifestRow
 
 FOOTERS_FILE = "row-footers.parquet"
@@ -169,10 +170,10 @@ def _remembered(out: Path) -> dict[str, tuple[tuple[int, ...], str]]:
 def _remember(out: Path, rows: Sequence[MeasuredRow], texts: Sequence[str]) -> None:
     table = pa.table(
         {
-            "place": [measured.place for measured in rows],
-            "size": pa.array([measured.state[0] for measured in rows], pa.int64()),
-            "time": pa.array([measured.state[1] for measured in rows], pa.int64()),
-            "footer": pa.array(texts, pa.string()),
+            "place": text_column([measured.place for measured in rows]),
+            "size": integer_column([measured.state[0] for measured in rows]),
+            "time": integer_column([measured.state[1] for measured in rows]),
+            "footer": text_column(texts),
         }
     ).replace_schema_metadata({_FORM: str(RECORD_FORM)})
     put(

@@ -35,6 +35,7 @@ from gsigpu.pipeline.cohort_run.disk_room import (
     written_bytes,
 )
 from gsigpu.pipeline.cohort_run.failure_kinds import PASSING
+from gsigpu.pipeline.cohort_run.flow_diagram import import_ahead
 from gsigpu.pipeline.cohort_run.inclusion_rules import InclusionRules
 from gsigpu.pipeline.cohort_run.isolation import run_isolated
 from gsigpu.pipeline.cohort_run.pool import Pool, dask_pool, gpus, local_pool, pool_size
@@ -165,6 +166,7 @@ class _Run:
         self.outcomes: list[RowOutcome] = []
         self.damaged: list[str] = []
         self.pruned: list[str] = []
+        self._imports_ahead = False
         self._token = take_over(plan.out, plan.part)
         write_strays(plan.out, plan.all_rows)
 
@@ -208,9 +210,16 @@ class _Run:
         with _pool(plan, len(tasks)) as pool:
             if with_pool_name:
                 state.begin(pool.name)
-            outcomes = _work(pool, tasks, state, self._watch)
+            outcomes = _work(pool, tasks, state, self._look)
         self.outcomes += outcomes
         self.damaged += [told for outcome in outcomes for told in outcome.damaged]
+
+    def _look(self, state: RunState) -> None:
+        """While the workers are at work: what the tables will need is imported when the first row is measured."""
+        if state.n_done and not (self._imports_ahead or self.plan.options.is_part):
+            self._imports_ahead = True
+            import_ahead()
+        self._watch(state)
 
     def _task(self, rows: tuple[ManifestRow, ...]) -> StudyTask:
         options = self.plan.options

@@ -11,16 +11,18 @@ import pytest
 from gsigpu.pipeline.cohort_run.cohort_task import RowOutcome
 from gsigpu.pipeline.cohort_run.flow_diagram import flow_of, words_of
 from gsigpu.pipeline.cohort_run.inclusion_rules import (
+    COLUMNS,
     InclusionRules,
     after_measuring,
     before_measuring,
-    exclusion_table,
+    exclusion_rows,
 )
 from gsigpu.tables.counting import Count
 from gsigpu.tables.flow_steps import IN_THE_TABLES, adds_up, frame_of_steps, read_steps
 from gsigpu.tables.manifest import ManifestRow
 from gsigpu.tables.observation_checks import TableProblems
 from gsigpu.tables.observations import Choice, read_observations
+from gsigpu.tables.plain_csv import write_rows
 from gsigpu.tables.plan_file import Plan
 
 LIMIT_MM = 30.0
@@ -172,7 +174,7 @@ def test_the_flow_of_the_report_goes_on_where_that_of_the_run_ends(tmp_path, rea
         folder = tmp_path / f"{seed}{reader}"
         folder.mkdir()
         table.to_csv(folder / "measurements.csv", index=False)
-        exclusion_table(cohort.exclusions).to_csv(folder / "exclusions.csv", index=False)
+        write_rows(folder / "exclusions.csv", COLUMNS, exclusion_rows(cohort.exclusions))
         frame_of_steps(cohort.flow()).to_csv(folder / "flow.csv", index=False)
         try:
             observations = read_observations(
@@ -210,7 +212,7 @@ def test_decisions_a_plan_and_choices_each_leave_a_flow_that_adds_up(tmp_path):
         folder = tmp_path / str(seed)
         folder.mkdir()
         table.to_csv(folder / "measurements.csv", index=False)
-        exclusion_table(cohort.exclusions).to_csv(folder / "exclusions.csv", index=False)
+        write_rows(folder / "exclusions.csv", COLUMNS, exclusion_rows(cohort.exclusions))
         frame_of_steps(cohort.flow()).to_csv(folder / "flow.csv", index=False)
         groups = tuple(dict.fromkeys(table["group"]))
         choice = Choice(
