@@ -2,7 +2,8 @@
 //
 //     moments[p, s] = n, mean, Σ (x - mean)^j for j = 2, 3, 4   over x = row p at voxels[starts[s] … starts[s + 1]), no NaN
 //
-// Values are gathered once, some thousand at a time for all rows, so that columns and values stay in the cache; sums of
+// Values are gathered once, some thousand at a time for all rows, so that columns and values stay in the cache: runs of
+// columns one after the other, as regions have them, are found once and copied for every row. Sums of
 // such a piece are about its own mean, and pieces are joined by Pébay's formulas (Sandia report SAND2008-6212, 2008),
 // which never take a difference of large sums; their means are counted from the first value, so that a large offset takes
 // no digits of them. All in float64, without fused operations: any x86 processor has the same bits.
@@ -10,16 +11,32 @@
 
 #include <stdint.h>
 
+#ifdef __clang__
+#pragma clang fp contract(off)
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 namespace {
 
 constexpr int PIECE = 2048;  // 16 KB of columns and 8 KB of values
-constexpr int LANES = 4;
+// Columns between the ends of runs, on average, from which on runs are copied: a shorter one costs more than its voxels.
+constexpr int LONG_RUN = 6;
+// Sums are made of so many values side by side, in one vector or in two, which makes no difference to them.
+constexpr int LANES = 8;
 
-typedef double Doubles __attribute__((vector_size(8 * LANES)));
-typedef float Floats __attribute__((vector_size(4 * LANES)));
-typedef Floats UnalignedFloats __attribute__((aligned(4), may_alias));
+typedef float FloatsCopied __attribute__((vector_size(32)));
+typedef FloatsCopied UnalignedCopied __attribute__((aligned(4), may_alias));
+
+template <int N>
+struct Lanes {
+    typedef double Doubles __attribute__((vector_size(8 * N)));
+    typedef float Floats __attribute__((vector_size(4 * N)));
+    typedef Floats UnalignedFloats __attribute__((aligned(4), may_alias));
+    static constexpr int PARTS = LANES / N;
+};
 
 struct Moments {
     double n, mean, m2, m3, m4;
@@ -47,26 +64,35 @@ INLINE int without_nan(float *x, int n) {
     return n_valid;
 }
 
-INLINE double total(const Doubles &a, const Doubles &b) {
-    const Doubles sum = a + b;
+INLINE double total(const Lanes<4>::Doubles *sums) {
+    const Lanes<4>::Doubles sum = sums[0] + sums[1];
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-INLINE void load(Doubles &to, const float *x) { to = __builtin_convertvector(*(const UnalignedFloats *)x, Doubles); }
+INLINE double total(const Lanes<8>::Doubles *sums) {
+    const Lanes<8>::Doubles &sum = sums[0];
+    return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+}
+
+template <int N>
+INLINE void load(typename Lanes<N>::Doubles &to, const float *x) {
+    to = __builtin_convertvector(*(const typename Lanes<N>::UnalignedFloats *)x, typename Lanes<N>::Doubles);
+}
 
 // Of the values as they are, and from `origin` on.
+template <int N>
 INLINE void sums_of(const float *x, int n, double origin, double &sum, double &from_origin) {
-    Doubles plain[2] = {}, shifted[2] = {};
+    typename Lanes<N>::Doubles plain[Lanes<N>::PARTS] = {}, shifted[Lanes<N>::PARTS] = {};
     int i = 0;
-    for (; i + 2 * LANES <= n; i += 2 * LANES)
-        for (int half = 0; half < 2; ++half) {
-            Doubles values;
-            load(values, x + i + half * LANES);
-            plain[half] += values;
-            shifted[half] += values - origin;
+    for (; i + LANES <= n; i += LANES)
+        for (int part = 0; part < Lanes<N>::PARTS; ++part) {
+            typename Lanes<N>::Doubles values;
+            load<N>(values, x + i + part * N);
+            plain[part] += values;
+            shifted[part] += values - origin;
         }
-    sum = total(plain[0], plain[1]);
-    from_origin = total(shifted[0], shifted[1]);
+    sum = total(plain);
+    from_origin = total(shifted);
     for (; i < n; ++i) {
         sum += x[i];
         from_origin += x[i] - origin;
@@ -74,23 +100,23 @@ INLINE void sums_of(const float *x, int n, double origin, double &sum, double &f
 }
 
 // mean : from `origin` on
-template <int ORDER>
+template <int ORDER, int N>
 INLINE Moments about_own_mean(const float *x, int n, double mean, double origin) {
-    Doubles s2[2] = {}, s3[2] = {}, s4[2] = {};
+    typename Lanes<N>::Doubles s2[Lanes<N>::PARTS] = {}, s3[Lanes<N>::PARTS] = {}, s4[Lanes<N>::PARTS] = {};
     int i = 0;
-    for (; i + 2 * LANES <= n; i += 2 * LANES)
-        for (int half = 0; half < 2; ++half) {
-            Doubles d;
-            load(d, x + i + half * LANES);
+    for (; i + LANES <= n; i += LANES)
+        for (int part = 0; part < Lanes<N>::PARTS; ++part) {
+            typename Lanes<N>::Doubles d;
+            load<N>(d, x + i + part * N);
             d = d - origin - mean;
-            const Doubles square = d * d;
-            s2[half] += square;
+            const typename Lanes<N>::Doubles square = d * d;
+            s2[part] += square;
             if (ORDER == 4) {
-                s3[half] += square * d;
-                s4[half] += square * square;
+                s3[part] += square * d;
+                s4[part] += square * square;
             }
         }
-    Moments moments = {double(n), mean, total(s2[0], s2[1]), total(s3[0], s3[1]), total(s4[0], s4[1])};
+    Moments moments = {double(n), mean, total(s2), total(s3), total(s4)};
     for (; i < n; ++i) {
         const double d = x[i] - origin - mean, square = d * d;
         moments.m2 += square;
@@ -139,9 +165,59 @@ struct Job {
     SoFar *so_far;    // (rows, segments)
 };
 
-template <int ORDER>
+// Runs of columns that follow each other: where each begins, and behind the last one. Returns how many.
+INLINE int runs_of(const int64_t *columns, int n, int *begins) {
+    int n_runs = 0;
+    begins[0] = 0;
+    for (int i = 1; i < n; ++i) {
+        begins[n_runs + 1] = i;
+        n_runs += columns[i] != columns[i - 1] + 1;
+    }
+    begins[n_runs + 1] = n;
+    return n_runs + 1;
+}
+
+INLINE void copy(float *to, const float *from, int n) {
+    constexpr int STEP = 8;
+    int i = 0;
+    for (; i + STEP <= n; i += STEP) *(UnalignedCopied *)(to + i) = *(const UnalignedCopied *)(from + i);
+    if (n >= STEP)  // the last ones again, with what lies before them
+        *(UnalignedCopied *)(to + n - STEP) = *(const UnalignedCopied *)(from + n - STEP);
+    else
+        for (; i < n; ++i) to[i] = from[i];
+}
+
+INLINE void gather(float *x, const float *row, const int64_t *columns, int n, const int *begins, int n_runs) {
+    if (n_runs * LONG_RUN > n) {
+        for (int i = 0; i < n; ++i) x[i] = row[columns[i]];
+        return;
+    }
+    for (int r = 0; r < n_runs; ++r) copy(x + begins[r], row + columns[begins[r]], begins[r + 1] - begins[r]);
+}
+
+template <int ORDER, int N>
+INLINE void add_piece(SoFar &to, const float *x, int n, float *room) {
+    double origin = to.moments.n == 0.0 ? x[0] : to.origin, sum, from_origin;
+    sums_of<N>(x, n, origin, sum, from_origin);
+    if (sum != sum) {  // not a number among them
+        __builtin_memmove(room, x, sizeof(float) * n);
+        x = room;
+        n = without_nan(room, n);
+        if (!n) return;
+        if (to.moments.n == 0.0) origin = x[0];
+        sums_of<N>(x, n, origin, sum, from_origin);
+    }
+    to.origin = origin;
+    Sum::add(to.sum, sum);
+    Sum::add(to.from_origin, from_origin);
+    join<ORDER>(to.moments, about_own_mean<ORDER, N>(x, n, from_origin / n, origin));
+    to.moments.mean = (to.from_origin.high + to.from_origin.low) / to.moments.n;
+}
+
+template <int ORDER, int N>
 INLINE void run(const Job &job) {
-    float x[PIECE];
+    float room[PIECE];
+    int begins[PIECE + 1];
     const int64_t n_voxels = job.starts[job.n_segments];
     for (int64_t s = 0; s < job.n_segments; ++s) {
         for (int64_t p = 0; p < job.n_rows; ++p) job.so_far[p * job.n_segments + s] = {};
@@ -149,22 +225,12 @@ INLINE void run(const Job &job) {
             const int64_t left = job.starts[s + 1] - first;
             const int n = int(left < PIECE ? left : PIECE);
             const int64_t *columns = job.voxels + first;
+            const int n_runs = runs_of(columns, n, begins);
             for (int64_t p = 0; p < job.n_rows; ++p) {
                 const float *row = job.values + job.rows[p] * job.row_length;
-                bool has_nan = false;
-                for (int i = 0; i < n; ++i) x[i] = row[columns[i]];
-                for (int i = 0; i < n; ++i) has_nan |= x[i] != x[i];
-                if (job.in_order) __builtin_memcpy(job.in_order + p * n_voxels + first, x, sizeof(float) * n);
-                const int n_valid = has_nan ? without_nan(x, n) : n;
-                if (!n_valid) continue;
-                SoFar &to = job.so_far[p * job.n_segments + s];
-                if (to.moments.n == 0.0) to.origin = x[0];
-                double sum, from_origin;
-                sums_of(x, n_valid, to.origin, sum, from_origin);
-                Sum::add(to.sum, sum);
-                Sum::add(to.from_origin, from_origin);
-                join<ORDER>(to.moments, about_own_mean<ORDER>(x, n_valid, from_origin / n_valid, to.origin));
-                to.moments.mean = (to.from_origin.high + to.from_origin.low) / to.moments.n;
+                float *x = job.in_order ? job.in_order + p * n_voxels + first : room;
+                gather(x, row, columns, n, begins, n_runs);
+                add_piece<ORDER, N>(job.so_far[p * job.n_segments + s], x, n, room);
             }
         }
         for (int64_t p = 0; p < job.n_rows; ++p) {
@@ -174,17 +240,19 @@ INLINE void run(const Job &job) {
     }
 }
 
+template <int N>
 INLINE void run_order(const Job &job, int order) {
     if (order == 4)
-        run<4>(job);
+        run<4, N>(job);
     else
-        run<2>(job);
+        run<2, N>(job);
 }
 
-void run_plain(const Job &job, int order) { run_order(job, order); }
+void run_plain(const Job &job, int order) { run_order<4>(job, order); }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) void run_avx2(const Job &job, int order) { run_order(job, order); }
+__attribute__((target("avx2"))) void run_avx2(const Job &job, int order) { run_order<4>(job, order); }
+__attribute__((target("avx512f"))) void run_avx512(const Job &job, int order) { run_order<8>(job, order); }
 #endif
 
 }  // namespace
@@ -193,14 +261,17 @@ extern "C" {
 
 // moments (n_rows, n_segments, 10), overwritten: n, mean, three sums (the last two 0 for order 2), and five numbers of its own.
 // Columns must lie within the rows.
-void gsigpu_gathered_moments(const float *values, int64_t row_length, const int64_t *rows, int64_t n_rows,
+// set : the number of the set of instructions, as in linear_maps.cpp; all give the same bits
+void gsigpu_gathered_moments(int set, const float *values, int64_t row_length, const int64_t *rows, int64_t n_rows,
                              const int64_t *voxels, const int64_t *starts, int64_t n_segments, int order,
                              float *in_order, double *moments) {
     const Job job = {values, row_length, rows, n_rows, voxels, starts, n_segments, in_order,
                      reinterpret_cast<SoFar *>(moments)};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) return run_avx2(job, order);
+    if (set == 2 && __builtin_cpu_supports("avx512f")) return run_avx512(job, order);
+    if (set && __builtin_cpu_supports("avx2")) return run_avx2(job, order);
 #endif
+    (void)set;
     run_plain(job, order);
 }
 

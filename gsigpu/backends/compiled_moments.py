@@ -64,10 +64,12 @@ def run(
     moments = np.empty((len(which), n_segments, _N_NUMBERS))
     function = loop.functions.gsigpu_gathered_moments
     function.restype = None
-    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+    function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64]
+    function.argtypes += [ctypes.c_void_p, ctypes.c_int64]
     function.argtypes += [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
     function.argtypes += [ctypes.c_void_p, ctypes.c_void_p]
     function(
+        loop.number,
         values.ctypes.data,
         values.shape[1],
         which.ctypes.data,

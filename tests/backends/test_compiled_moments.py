@@ -1,6 +1,7 @@
 """The compiled loop of moments against exact fractions, and against its NumPy twin."""
 
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -17,10 +18,17 @@ from tests.backends.test_compiled import UBSAN, built
 RNG = np.random.default_rng(16)
 
 
-@pytest.fixture(scope="module", params=["plain", "ubsan"])
+SETS = ("sse2", "avx2", "avx512")
+BUILDS = [f"{flags}-{name}" for flags in ("plain", "ubsan") for name in SETS]
+
+
+@pytest.fixture(scope="module", params=BUILDS)
 def loop(request):
-    library = built(UBSAN if request.param == "ubsan" else ["-O2"])
-    return compiled.Loop(library, compiled.sets_of(library)[0])
+    flags, name = request.param.split("-")
+    library = built(UBSAN if flags == "ubsan" else ["-O2"])
+    if name not in compiled.sets_of(library):
+        pytest.skip(f"this processor has no {name}")
+    return compiled.Loop(library, name)
 
 
 def moments(loop, values, voxels, *, order=4, in_order=None):
@@ -31,8 +39,10 @@ def moments(loop, values, voxels, *, order=4, in_order=None):
     )
 
 
-def exact(values):
+@cache
+def exact(name, n_values):
     """n, mean and central sums, without any rounding before the end."""
+    values = VALUES[name][:n_values].astype(np.float32)
     fractions = [Fraction(float(value)) for value in values if not np.isnan(value)]
     n = len(fractions)
     if not n:
@@ -63,7 +73,7 @@ VALUES = {
 def test_moments_are_those_of_exact_fractions(loop, name, n):
     values = VALUES[name][:n].astype(np.float32)
     (moments_of_values,) = moments(loop, values[None], [np.arange(len(values))])[0]
-    expected = exact(values)
+    expected = exact(name, n)
     count, mean, squares, _, _ = expected
     spread = np.sqrt(squares / count) if count else 0.0
     # Of each number: the scale that its terms have.
@@ -89,6 +99,53 @@ def test_moments_are_those_of_numpy(loop, order):
     scale = 5.0 ** np.array([0, 1, 2, 3, 4]) * np.maximum(expected[..., :1], 1)
     assert (np.abs(result - expected)[has_values] <= 1e-13 * scale[has_values]).all()
     np.testing.assert_array_equal(in_order, values[:, together.voxels])
+
+
+def runs_of_columns(n_columns, n_runs, longest):
+    """Ascending columns in runs, as regions have them."""
+    begins = np.sort(RNG.choice(n_columns - longest, n_runs, replace=False))
+    lengths = RNG.integers(1, longest + 1, n_runs)
+    runs = [np.arange(a, a + n) for a, n in zip(begins, lengths, strict=True)]
+    return np.unique(np.concatenate(runs))
+
+
+@pytest.mark.parametrize("longest", [1, 7, 8, 9, 40, 3000])
+def test_runs_of_voxels_are_gathered_as_single_ones_are(loop, longest):
+    """Copied runs are the values at the columns; also at the end of a row, behind which nothing may be read or written."""
+    values = RNG.normal(0, 5, (2, 9000)).astype(np.float32)
+    values[1, 100:4000:9] = np.nan
+    voxels = [runs_of_columns(9000, 12, longest), np.arange(8991, 9000), np.arange(5999, 9000)]
+    together = segments_of(voxels)
+    in_order = np.full((2, together.voxels.size), 7.0, np.float32)
+    result = moments(loop, values, voxels, in_order=in_order)
+    np.testing.assert_array_equal(in_order, values[:, together.voxels])
+    np.testing.assert_array_equal(result, moments(loop, values, voxels))
+    alone = [moments(loop, row[None, columns], [np.arange(columns.size)])[0, 0] for row in values for columns in voxels]  # fmt: skip
+    np.testing.assert_array_equal(result.reshape(6, 5), alone)
+
+
+def test_all_sets_of_instructions_have_the_same_bits():
+    library = built(["-O2"])
+    values = RNG.normal(1e3, 77, (3, 20_000)).astype(np.float32)
+    values[1, ::50] = np.nan
+    voxels = [runs_of_columns(20_000, 90, 200), np.arange(20_000), RNG.choice(20_000, 5001)]
+    results = [
+        moments(compiled.Loop(library, name), values, voxels, order=order)
+        for name in compiled.sets_of(library)
+        for order in (2, 4)
+    ]
+    for result in results[2:]:
+        np.testing.assert_array_equal(result[..., :3], results[0][..., :3])
+    for result in results[3::2]:
+        np.testing.assert_array_equal(result, results[1])
+
+
+def test_infinite_values_are_not_taken_for_none(loop):
+    """They cannot come of stored values; a sum of both is not a number, as one of NaN is."""
+    values = np.float32([[1.0, np.inf, -np.inf, 2.0, np.nan]])
+    n, mean, *_ = moments(loop, values, [np.arange(5)])[0, 0]
+    assert n == 4
+    assert np.isnan(mean)
 
 
 def test_what_it_does_not_take_goes_to_numpy(loop):
