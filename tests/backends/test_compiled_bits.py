@@ -24,7 +24,11 @@ def loop(request, library):
 
 
 @pytest.mark.parametrize("selection", range(1, 8))
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (5, 32), (5, 33), (5, 34), (130, 67), (3, 2100)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1), (1, 9), (9, 1), (2, 2), (5, 32), (5, 33), (5, 34), (130, 67), (3, 2100)],
+    ids=str,
+)
 def test_bits_are_those_of_numpy(loop, selection, shape):
     """Any samples, also where differences wrap; lengths that tell every category from its neighbours."""
     lengths = RNG.integers(0, 256, 17).astype(np.uint8)

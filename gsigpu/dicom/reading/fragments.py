@@ -14,6 +14,9 @@ from pathlib import Path
 from gsigpu.errors import TruncatedPixelData, UnsupportedPixelData
 
 _ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
+_SEQUENCE_END_BYTES = struct.pack("<L", _SEQUENCE_END)
+_ITEM_HEAD = struct.Struct("<LL")  # tag and length
+_TWO_ITEMS = 8 + 4 + 8  # the head of a table, one offset, and the head of a fragment
 _AGAIN = "export or transfer the file again"
 
 
@@ -30,6 +33,29 @@ class FrameIndex:
             file.seek(offset)
             parts.append(file.read(length))
         return b"".join(parts)
+
+
+def read_only_frame(file: FileIO, path: Path, offset: int) -> bytes:
+    """The encoded bytes of the frame of a file that has one.
+
+    offset : where the value of Pixel Data begins
+    In nearly all files it is one fragment behind a table that is empty or names its first byte, which takes three reads.
+    Whatever else there is, and what is wrong, is told by `index_frames`, whose errors are raised.
+    """
+    size = file.seek(0, 2)
+    file.seek(offset)
+    head = file.read(_TWO_ITEMS)
+    if len(head) == _TWO_ITEMS:
+        table_tag, table_length = _ITEM_HEAD.unpack_from(head)
+        if table_tag == _ITEM and table_length in (0, 4):
+            tag, length = _ITEM_HEAD.unpack_from(head, 8 + table_length)
+            if not table_length:
+                file.seek(offset + 16)
+            if tag == _ITEM and offset + length < size:
+                frame, end = file.read(length), file.read(8)
+                if len(frame) == length and len(end) == 8 and end.startswith(_SEQUENCE_END_BYTES):
+                    return frame
+    return index_frames(file, path, offset, 1).read(file, 0)
 
 
 def index_frames(file: FileIO, path: Path, offset: int, n_frames: int) -> FrameIndex:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any, cast
@@ -27,15 +27,24 @@ from gsigpu.dicom.reading.elements import (
     EXPLICIT_VR_BIG_ENDIAN,
     uid_name,
 )
-from gsigpu.dicom.reading.fragments import FrameIndex, index_frames
+from gsigpu.dicom.reading.fragments import FrameIndex, index_frames, read_only_frame
 from gsigpu.dicom.reading.isolated import DecoderCrashed, stored_values, stored_values_isolated
 from gsigpu.dicom.reading.plain_planes import GREY, NATIVE, read_first
-from gsigpu.errors import FileChanged, PixelDataError, TruncatedPixelData, UnsupportedPixelData
+from gsigpu.errors import (
+    FileChanged,
+    GsigpuError,
+    PixelDataError,
+    TruncatedPixelData,
+    UnsupportedPixelData,
+)
 from gsigpu.file_state import FileState, open_unchanged
 
 _UNCOMPRESSED = (*NATIVE, EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
 # Offset tables of multi-frame files; a stack of eleven energies has eleven such files open at a time.
 _KEPT_INDICES = 64
+# Frames read before the first of them is decoded, those of a slice of eleven energies among them. Decoding for a
+# millisecond leaves the caches cold for what opens and reads a file, which then takes twice to four times as long.
+_FRAMES_AHEAD = 12
 
 
 class PlaneReader:
@@ -57,8 +66,9 @@ class PlaneReader:
         if it is not the file whose header was read.
         """
         n_read = self._read_first(planes, out)
-        for plane, target in zip(planes[n_read:], out[n_read:], strict=True):
-            self.read_plane(plane, target)
+        rest = planes[n_read:]
+        for plane, target, frame in zip(rest, out[n_read:], _frames_ahead(rest), strict=True):
+            self._read_plane(plane, target, encoded=frame)
 
     @staticmethod
     def _read_first(planes: Sequence[Plane], out: NDArray[np.int16]) -> int:
@@ -76,6 +86,17 @@ class PlaneReader:
         rows : from one to another, that are needed; the others may be left as they are. What is wrong with a file is
             an error as it is where all are needed.
         """
+        self._read_plane(plane, out, rows=rows)
+
+    def _read_plane(
+        self,
+        plane: Plane,
+        out: NDArray[np.int16],
+        *,
+        rows: slice | None = None,
+        encoded: bytes | None = None,
+    ) -> None:
+        """`encoded` : the plane's compressed frame, if it was read ahead."""
         image = plane.format
         _check_format(plane)
         if out.shape != (image.rows, image.columns):
@@ -91,16 +112,17 @@ class PlaneReader:
         try:
             if _is_plain(plane):
                 _read_native(plane, out, rows)
-            elif plane.pixel_length < 0 and image.transfer_syntax_uid in CODECS:
-                _deliver(self._decode(plane, out), plane, out)
+            elif _is_coded(plane):
+                _deliver(self._decode(plane, out, encoded), plane, out)
             else:
                 _deliver(_with_pydicom(plane), plane, out)
         except OSError as error:
             raise unreadable(plane, error) from error
 
-    def _decode(self, plane: Plane, out: NDArray[np.int16]) -> NDArray[Any]:
-        with open_unchanged(plane.path, plane.state) as file:
-            encoded = self._index(plane, file).read(file, plane.frame)
+    def _decode(self, plane: Plane, out: NDArray[np.int16], encoded: bytes | None) -> NDArray[Any]:
+        if encoded is None:
+            with open_unchanged(plane.path, plane.state) as file:
+                encoded = self._encoded(plane, file)
         if not encoded:
             raise _truncated(plane, 0)
         try:
@@ -120,9 +142,12 @@ class PlaneReader:
                 remedy=_AGAIN,
             ) from error
 
-    def _index(self, plane: Plane, file: FileIO) -> FrameIndex:
+    def _encoded(self, plane: Plane, file: FileIO) -> bytes:
         if plane.evidence.n_frames == 1:
-            return index_frames(file, plane.path, plane.pixel_offset, 1)
+            return read_only_frame(file, plane.path, plane.pixel_offset)
+        return self._index(plane, file).read(file, plane.frame)
+
+    def _index(self, plane: Plane, file: FileIO) -> FrameIndex:
         key = plane.path, plane.state
         with self._lock:
             known = self._indices.get(key)
@@ -178,6 +203,26 @@ def unreadable(plane: Plane, error: OSError) -> PixelDataError:
     return PixelDataError(
         f"cannot be read ({error.strerror or error})", where=plane.path, remedy="check the disk"
     )
+
+
+def _frames_ahead(planes: Sequence[Plane]) -> Iterator[bytes | None]:
+    """The compressed frame of each plane, some read ahead; None where there is none, or only `_decode` tells what is wrong."""
+    for first in range(0, len(planes), _FRAMES_AHEAD):
+        yield from [_frame_or_none(plane) for plane in planes[first : first + _FRAMES_AHEAD]]
+
+
+def _frame_or_none(plane: Plane) -> bytes | None:
+    if plane.evidence.n_frames != 1 or plane.values is not None or not _is_coded(plane):
+        return None
+    try:
+        with open_unchanged(plane.path, plane.state) as file:
+            return read_only_frame(file, plane.path, plane.pixel_offset)
+    except (OSError, GsigpuError):
+        return None
+
+
+def _is_coded(plane: Plane) -> bool:
+    return plane.pixel_length < 0 and plane.format.transfer_syntax_uid in CODECS
 
 
 def _is_plain(plane: Plane) -> bool:

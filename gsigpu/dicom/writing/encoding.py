@@ -36,6 +36,12 @@ def _jpeg_ls(stored: Stored) -> bytes:
     return encoded[encoded.index(b"\xff\xd8\xff\xf7") :]  # without the SPIFF header
 
 
+def _jpeg_lossless(stored: Stored) -> bytes:
+    """By the predictor that the transfer syntax names; imagecodecs' `ljpeg_encode` takes the sixth (T.81 table H.1)."""
+    options = {"lossless": True, "predictor": 1, "bitspersample": 16}
+    return bytes(imagecodecs.jpeg8_encode(stored.view(np.uint16), **options))
+
+
 _CODECS: Mapping[str, tuple[UID, Callable[[Stored], bytes] | None]] = {
     "explicit": (uids.ExplicitVRLittleEndian, None),
     "implicit": (uids.ImplicitVRLittleEndian, None),
@@ -43,7 +49,7 @@ _CODECS: Mapping[str, tuple[UID, Callable[[Stored], bytes] | None]] = {
     "rle": (uids.RLELossless, _rle),
     "jpeg-lossless": (
         uids.JPEGLosslessSV1,
-        lambda stored: bytes(imagecodecs.ljpeg_encode(stored.view(np.uint16), bitspersample=16)),
+        _jpeg_lossless,
     ),
     "jpeg-ls": (uids.JPEGLSLossless, _jpeg_ls),
     "jpeg2000": (
