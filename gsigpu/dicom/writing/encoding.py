@@ -38,8 +38,8 @@ def _jpeg_ls(stored: Stored) -> bytes:
 
 def _jpeg_lossless(stored: Stored) -> bytes:
     """By the predictor that the transfer syntax names; imagecodecs' `ljpeg_encode` takes the sixth (T.81 table H.1)."""
-    options = {"lossless": True, "predictor": 1, "bitspersample": 16}
-    return bytes(imagecodecs.jpeg8_encode(stored.view(np.uint16), **options))
+    samples = stored.view(np.uint16)
+    return bytes(imagecodecs.jpeg8_encode(samples, lossless=True, predictor=1, bitspersample=16))
 
 
 _CODECS: Mapping[str, tuple[UID, Callable[[Stored], bytes] | None]] = {
