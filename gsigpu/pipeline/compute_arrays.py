@@ -43,8 +43,8 @@ def compute_arrays(
     Raises SettingsError for an unknown map or energies that make no sense, GridMismatch for axes that do not fit,
     TooFewEnergies for a map that needs others.
 
-    >>> compute_arrays([[120.0, 50.0], [40.0, 50.0]], [60, 100], "lambda-hu", slope="60-100")
-    array([2., 0.], dtype=float32)
+    >>> compute_arrays([[120.0, 70.0], [40.0, 30.0]], [60, 100], "lambda-hu", slope="60-100").round(3)
+    array([2., 1.], dtype=float32)
     """
     names = [maps] if isinstance(maps, str) else list(maps)
     definitions = define_all(names, slope=slope)

@@ -7,13 +7,19 @@ from contextlib import contextmanager
 
 @contextmanager
 def started_program(words, **options):
-    """A program that Ctrl-C can reach, and that is gone afterwards: a test that fails must not wait for ever.
+    """A program that signals can reach, and that is gone afterwards: a test that fails must not wait for ever.
 
-    What is started in the background of a shell ignores Ctrl-C, and so do its children: here they do not.
+    What is started in the background of a shell ignores Ctrl-C, and what nohup starts a hangup; so do their children: here they
+    do not.
     """
+
+    def heed_signals():
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
     process = subprocess.Popen(
         [*map(str, words)],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no thread runs here
+        preexec_fn=heed_signals,  # noqa: PLW1509  # no thread runs here
         **options,
     )
     with process:

@@ -91,6 +91,8 @@ def without_site_effects(
     if not reason:
         result[used] = _combat(y[used], site[used], design)
         if not np.isfinite(result[used]).all():
+            result[used] = _combat(_unequal(y[used]), site[used], design)
+        if not np.isfinite(result[used]).all():
             reason = "its priors have no finite value"
     if reason:
         return Harmonised(np.full(y.shape, np.nan), np.zeros_like(used), cannot_be_tested(reason))
@@ -140,6 +142,17 @@ def _cannot(y: NDArray[np.float64], site: NDArray[np.object_], design: pd.DataFr
     return ""
 
 
+def _unequal(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values moved by 1e-9 of their spread, so that no two parameters spread at a site to the last bit the same.
+
+    Parameters that are multiples of each other (iodine and the slope of images without noise) do, and the prior of their spreads is
+    then a point, whose shape scanpy computes as a division by zero. Whether they do is a matter of the last bit, and so of the
+    processor; moved, they get the values that the next bit would have given them.
+    """
+    noise = np.random.default_rng(0).standard_normal(y.shape)
+    return y + 1e-9 * y.std(axis=0) * noise
+
+
 def _combat(
     y: NDArray[np.float64], site: NDArray[np.object_], design: pd.DataFrame
 ) -> NDArray[np.float64]:
@@ -151,5 +164,6 @@ def _combat(
     described = design.set_axis(rows, axis=0).assign(site=pd.Categorical(site.astype(str)))
     table = anndata.AnnData(y.copy(), obs=described)
     covariates: Sequence[str] = list(design.columns)
-    harmonised = scanpy.pp.combat(table, key="site", covariates=covariates, inplace=False)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the caller asks whether all are finite
+        harmonised = scanpy.pp.combat(table, key="site", covariates=covariates, inplace=False)
     return np.asarray(harmonised, np.float64)

@@ -53,6 +53,27 @@ def test_units_and_names_do_not_matter(harmonised):
     np.testing.assert_allclose(other.values, harmonised.values * 3.0 - 7.0, atol=1e-9)
 
 
+@pytest.mark.parametrize("factor", [2.0, 3.0, 0.1])
+def test_parameters_that_are_multiples_of_each_other(factor):
+    """As iodine and the slope of images without noise. By a power of two their spreads are the same to the last bit on any processor."""
+    pytest.importorskip("scanpy")
+    result = without_site_effects(
+        np.stack([VALUES[:, 0], factor * VALUES[:, 0]], axis=1), SITE, GROUP, covariates=AGE
+    )
+    assert result.used.all()
+    spread = np.ptp(VALUES[:, 0])
+    np.testing.assert_allclose(
+        result.values[:, 1] / factor, result.values[:, 0], atol=1e-6 * spread
+    )
+    # Where the other is a multiple but for its millionth part, the prior is a point nearly.
+    close = factor * VALUES[:, 0] * (1 + 1e-6 * np.sin(np.arange(len(VALUES))))
+    nearly = without_site_effects(
+        np.stack([VALUES[:, 0], close], axis=1), SITE, GROUP, covariates=AGE
+    )
+    np.testing.assert_allclose(nearly.values[:, 0], result.values[:, 0], atol=1e-4 * spread)
+    assert np.abs(result.values[:, 0] - VALUES[:, 0]).max() > 0.01 * spread
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -116,4 +116,4 @@ def test_a_name_of_another_phase_of_the_study_is_told(studied, tmp_path, name, t
         study, MaskFiles((tmp_path / name,)), settings=settings, phase="PVP"
     )
     warnings = [text for text in measurement.warnings if "its name says" in text]
-    assert [": its name says AP, and PVP" in text for text in warnings] == [True] * told
+    assert [": its name says AP, and phase PVP" in text for text in warnings] == [True] * told
