@@ -23,7 +23,12 @@ SOURCES = [
     "kernels/region_voxels.cpp",
     "kernels/region_boxes.cpp",
 ]
-HEADERS = ["kernels/linear_maps_loop.h", "kernels/vectors.h", "kernels/distance_transform_loop.h"]
+HEADERS = [
+    "kernels/linear_maps_loop.h",
+    "kernels/vectors.h",
+    "kernels/distance_transform_loop.h",
+    "kernels/numpy_random.h",
+]
 # No -march: which instructions are used is decided when it runs. Visual C++ lacks the vector types.
 EXTENSIONS = (
     []

@@ -58,7 +58,7 @@ class _Sample(ctypes.Structure):
         *(
             (name, ctypes.c_void_p)
             for name in (
-                "stratum_start", "stratum_patient", "lesion_patient", "end_of_bin", "pairs",
+                "stratum_start", "lesion_patient", "end_of_bin", "pairs",
             )
         ),
     ]  # fmt: skip
@@ -78,6 +78,7 @@ class _Pcg64(ctypes.Structure):
 
 
 _LOW = 2**64 - 1
+_LINE = 64  # bytes of a line of the cache
 
 
 def replicates(drawing: Drawing, rng: np.random.Generator) -> Counted | None:
@@ -91,23 +92,18 @@ def run(loop: Loop, drawing: Drawing, rng: np.random.Generator) -> Counted:
     n_points, n_patients = drawing.n_bins + 1, drawing.strata.size
     n_groups, n_pairs = int(drawing.groups.max()) + 1, len(drawing.pairs)
     sizes = np.bincount(drawing.strata)
+    in_order_of_strata = np.empty(n_patients, np.intp)
+    in_order_of_strata[np.argsort(drawing.strata, kind="stable")] = np.arange(n_patients)
     place = drawing.groups * n_points + drawing.of_bin + 1
     tables = {
         "stratum_start": np.concatenate([[0], np.cumsum(sizes[sizes > 0])]),
-        "stratum_patient": np.argsort(drawing.strata, kind="stable"),
-        "lesion_patient": drawing.patients[np.argsort(place, kind="stable")],
+        "lesion_patient": in_order_of_strata[drawing.patients][np.argsort(place, kind="stable")],
         "end_of_bin": np.cumsum(np.bincount(place, minlength=n_groups * n_points)),
         "pairs": np.array(drawing.pairs, np.int32),
     }
     tables = {name: np.ascontiguousarray(table, np.int32) for name, table in tables.items()}
     counts = np.empty((n_pairs, drawing.n_replicates, len(FIELDS)), np.int64)
     curves = np.empty((n_pairs, drawing.n_replicates, drawing.n_grid), np.float32)
-    scratch = (
-        np.empty((drawing.chunk, n_patients), np.uint16),
-        np.empty(drawing.groups.size + 1, np.int32),
-        np.empty((2, n_groups, n_points), np.int32),
-        np.empty(n_points, np.int64),
-    )
     sample = _Sample(
         n_groups=n_groups,
         n_bins=drawing.n_bins,
@@ -120,10 +116,20 @@ def run(loop: Loop, drawing: Drawing, rng: np.random.Generator) -> Counted:
         chunk=drawing.chunk,
         **{name: table.ctypes.data for name, table in tables.items()},
     )
-    outputs = [array.ctypes.data for array in (*scratch, counts, curves)]
+    memory = _memory(loop, sample)
+    outputs = [array.ctypes.data for array in (memory, counts, curves)]
     if not _by_pcg64(loop, sample, outputs, rng.bit_generator):
         _by_function(loop, sample, outputs, rng.bit_generator)
     return Counted(counts, curves)
+
+
+def _memory(loop: Loop, sample: _Sample) -> NDArray[np.uint8]:
+    """What a call needs beside its results, from the beginning of a line of the cache."""
+    n_bytes = loop.functions.gsigpu_patient_bootstrap_memory
+    n_bytes.argtypes = [ctypes.c_void_p]
+    n_bytes.restype = ctypes.c_int64
+    room = np.empty(n_bytes(ctypes.addressof(sample)) + _LINE, np.uint8)
+    return room[-room.ctypes.data % _LINE :]
 
 
 def _by_pcg64(
@@ -133,7 +139,7 @@ def _by_pcg64(
     if type(generator) is not np.random.PCG64:
         return False
     function = loop.functions.gsigpu_patient_bootstrap_pcg64
-    function.argtypes = [ctypes.c_void_p] * 8
+    function.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 5]
     function.restype = ctypes.c_int
     with generator.lock:
         state = generator.state
@@ -142,7 +148,7 @@ def _by_pcg64(
             number & _LOW, number >> 64, increment & _LOW, increment >> 64,
             state["has_uint32"], state["uinteger"],
         )  # fmt: skip
-        if not function(ctypes.addressof(sample), ctypes.addressof(pcg), *outputs):
+        if not function(loop.number, ctypes.addressof(sample), ctypes.addressof(pcg), *outputs):
             return False
         generator.state = {
             **state,
@@ -159,10 +165,11 @@ def _by_function(
     """Draws by any generator, through NumPy's interface in C."""
     interface = generator.ctypes
     function = loop.functions.gsigpu_patient_bootstrap
-    function.argtypes = [ctypes.c_void_p] * 9
+    function.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 6]
     function.restype = None
     with generator.lock:
         function(
+            loop.number,
             ctypes.addressof(sample),
             ctypes.cast(interface.next_uint32, ctypes.c_void_p),
             interface.state_address,

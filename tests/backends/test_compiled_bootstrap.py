@@ -6,13 +6,7 @@ import pytest
 from gsigpu.backends import compiled, compiled_bootstrap
 from gsigpu.backends.compiled_bootstrap import FIELDS, Drawing
 from gsigpu.cohort_statistics.roc.bootstrap import bin_values, home_groups, in_numpy
-from tests.backends.test_compiled import UBSAN, built
-
-
-@pytest.fixture(params=["plain", "ubsan"])
-def loop(request):
-    library = built(UBSAN if request.param == "ubsan" else ["-O2"])
-    return compiled.Loop(library, compiled.sets_of(library)[0])
+from tests.backends.test_compiled import loop  # noqa: F401  # a fixture
 
 
 def drawing(values, groups, patients, *, n_replicates=70, chunk=25, n_grid=101):
@@ -63,7 +57,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("n_grid", [2, 101])
-def test_counts_and_curves_are_those_of_numpy(loop, name, n_grid, monkeypatch):
+def test_counts_and_curves_are_those_of_numpy(loop, name, n_grid, monkeypatch):  # noqa: F811
     monkeypatch.setattr("gsigpu.cohort_statistics.roc.bootstrap.CHUNK", 25)
     sample = drawing(*CASES[name], n_grid=n_grid)
     fast_rng, truth_rng = np.random.default_rng(7), np.random.default_rng(7)
@@ -79,11 +73,33 @@ def test_counts_and_curves_are_those_of_numpy(loop, name, n_grid, monkeypatch):
 
 
 @pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox])
-def test_any_generator_draws_the_same_patients(loop, bits):
+def test_any_generator_draws_the_same_patients(loop, bits):  # noqa: F811
     sample = drawing(*CASES["ties"], n_replicates=20, chunk=250)
     fast = compiled_bootstrap.run(loop, sample, np.random.Generator(bits(3)))
     truth = in_numpy(sample, np.random.Generator(bits(3)))
     np.testing.assert_array_equal(fast.counts, truth.counts)
+
+
+@pytest.mark.parametrize("n_drawn", [0, 1, 2, 255, 256, 257, 258, 1023])
+def test_the_generator_goes_on_where_the_loop_left_it(loop, n_drawn):  # noqa: F811
+    """Numbers are made some hundred at a time, and those that nobody took are left to the next who draws."""
+    sample = drawing(*CASES["ties"], n_replicates=3)
+    fast_rng, truth_rng = np.random.default_rng(5), np.random.default_rng(5)
+    for rng in (fast_rng, truth_rng):
+        rng.integers(2**16, size=n_drawn, dtype=np.int32)
+    compiled_bootstrap.run(loop, sample, fast_rng)
+    in_numpy(sample, truth_rng)
+    assert fast_rng.bit_generator.state == truth_rng.bit_generator.state
+
+
+def test_every_set_gives_the_same_bits(loop):  # noqa: F811
+    sample = drawing(*CASES["more values than bins"])
+    plain = compiled.Loop(loop.functions, compiled.sets_of(loop.functions)[-1])
+    counted, expected = (
+        compiled_bootstrap.run(by, sample, np.random.default_rng(2)) for by in (loop, plain)
+    )
+    assert counted.counts.tobytes() == expected.counts.tobytes()
+    assert counted.curves.tobytes() == expected.curves.tobytes()
 
 
 def test_numpy_computes_where_the_variable_says_so(monkeypatch):
