@@ -150,7 +150,7 @@ def _unequal(y: NDArray[np.float64]) -> NDArray[np.float64]:
     processor; moved, they get the values that the next bit would have given them.
     """
     noise = np.random.default_rng(0).standard_normal(y.shape)
-    return y + 1e-9 * y.std(axis=0) * noise
+    return np.asarray(y + 1e-9 * y.std(axis=0) * noise)
 
 
 def _combat(
