@@ -79,10 +79,16 @@ def combined_models(
     everyone = Lesions(table.values[complete], table.groups[complete], table.patients[complete])
     left_out = np.bincount(table.groups[~complete], minlength=len(table.order))
     incomplete = {name: int(n) for name, n in zip(table.order, left_out, strict=True)}
+    from sklearn import config_context
+
     folds = Folds(everyone, int(np.random.default_rng(seed).integers(2**31)))
     common = {"track": "recommended", "parameters": "+".join(parameters), "penalty_c": PENALTY_C}
-    # More threads than one only wait for each other on matrices of three columns.
-    with threadpool_limits(1, user_api="blas"):
+    # More threads than one only wait for each other on matrices of three columns. The values were checked above, and the
+    # settings of the models are fixed: scikit-learn need not ask at each of hundreds of fits.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        config_context(assume_finite=True, skip_parameter_validation=True),
+    ):
         fitted = _all_models(everyone, order, incomplete, common, options, folds)
     return ModelResult(
         models=pd.DataFrame(fitted.rows, columns=list(MODEL_COLUMNS)),

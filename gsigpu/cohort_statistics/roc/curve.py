@@ -195,8 +195,31 @@ def placements(positive: ArrayLike, negative: ArrayLike) -> tuple[Array, Array]:
     """
     x, y = two_groups(positive, negative)
     m, n = x.shape[-1], y.shape[-1]
-    pooled = rankdata(np.concatenate([x, y], axis=-1), axis=-1)
-    # Midranks are whole or half: these differences are exact, so equal orders give equal placements.
-    v10 = (pooled[..., :m] - rankdata(x, axis=-1)) / n
-    v01 = (m - (pooled[..., m:] - rankdata(y, axis=-1))) / m
-    return v10, v01
+    values = np.concatenate([x, y], axis=-1)
+    twice = np.empty(values.shape)
+    for k in np.ndindex(values.shape[:-1]):
+        twice[k] = _twice_below(values[k], m)
+    # Whole numbers until here: equal orders give equal placements.
+    return twice[..., :m] / 2 / n, (m - twice[..., m:] / 2) / m
+
+
+def _twice_below(values: Array, m: int) -> Array:
+    """Twice the number of values of the other group below each, those equal to it counted once.
+
+    values (m + n,) : the first m of one group, the others of the other
+
+    >>> _twice_below(np.array([3.0, 2.0, 1.0, 2.0]), 2).tolist()
+    [4.0, 3.0, 0.0, 1.0]
+    """
+    order = np.argsort(values)
+    ascending, is_first = values[order], order < m
+    begins = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))
+    ends = np.append(begins[1:], values.size)
+    n_first = np.concatenate([[0], np.cumsum(is_first)])
+    first_below = n_first[begins] + n_first[ends]
+    ties = ends - begins
+    twice = np.empty(values.size)
+    twice[order] = np.where(
+        is_first, np.repeat(begins + ends - first_below, ties), np.repeat(first_below, ties)
+    )
+    return twice

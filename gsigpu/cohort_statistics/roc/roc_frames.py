@@ -109,6 +109,8 @@ def _with_unreachable(roc: pd.DataFrame) -> pd.DataFrame:
     """Notes where the exact p of a perfect separation cannot pass Holm, however far apart the groups are."""
     exact = roc["p"].notna() & np.isclose(roc["p"], roc["p_smallest"], rtol=1e-12)
     exact &= roc["auc"].isin([0.0, 1.0])
+    if not exact.any():
+        return roc
     n_tests = roc.groupby(["track", "method"])["p"].transform("count")
     lost = exact & (roc["p_smallest"] * n_tests >= LEVEL)
     notes = [

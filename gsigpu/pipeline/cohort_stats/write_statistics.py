@@ -23,7 +23,7 @@ from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, wi
 from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Figures, Sheets
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
-from gsigpu.pipeline.cohort_stats.processes import Processes
+from gsigpu.pipeline.cohort_stats.processes import Processes, fewer_collections
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.report.cautions import directions, remedies_of, warnings_of
@@ -124,6 +124,7 @@ def cohort_stats(
             protected=protected,
         ) as folder,
         Processes(n_workers or default_workers()) as processes,
+        fewer_collections(),
     ):
         with watcher.stage("read") as progress:
             progress(0, 1)
