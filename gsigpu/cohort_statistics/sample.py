@@ -45,7 +45,7 @@ class Group:
     @property
     def n_patients(self) -> int:
         """How many patients contribute."""
-        return int(np.unique(self.patients).size)
+        return int(np.count_nonzero(np.bincount(self.patients)))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Sample:
     @property
     def n_patients(self) -> int:
         """Patients with a value."""
-        return int(np.unique(self.patient).size)
+        return int(np.count_nonzero(np.bincount(self.patient)))
 
     @cached_property
     def present(self) -> list[int]:

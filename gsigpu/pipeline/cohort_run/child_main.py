@@ -19,10 +19,10 @@ from gsigpu.pipeline.cohort_run.case import run_study
 from gsigpu.pipeline.cohort_run.child_messages import receive, send
 from gsigpu.pipeline.cohort_run.child_process import GRACE_S, Call
 from gsigpu.pipeline.cohort_run.cohort_task import StudyTask
+from gsigpu.pipeline.kept_memory import glibc, keep_memory
 
-# Of mallopt(3).
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-# What a case of 11 x 100 slices of 512 x 512 frees and takes again; larger arrays are few.
+# What a case of 11 x 100 slices of 512 x 512 frees and takes again; larger arrays are few. Zeroing new pages took a third of
+# a case's processor time.
 _KEPT_BYTES = 2**29
 # A worker between two studies has no more than the pool counts for it while it is at one (pool.py).
 _MOST_KEPT_BYTES = 2**30
@@ -49,26 +49,9 @@ def _leave_with(process: int) -> None:
     os._exit(1)
 
 
-def _glibc() -> Any:
-    """The C library where it is glibc, which others do not keep memory like; None elsewhere."""
-    platform: str = sys.platform
-    libc = ctypes.CDLL(None) if platform == "linux" else None
-    return libc if hasattr(libc, "gnu_get_libc_version") else None
-
-
-def _keep_memory() -> None:
-    """What an array gives back is kept for the next one: zeroing new pages took a third of a case's processor time.
-
-    By itself, glibc gives arrays of megabytes to the system with each that goes, and takes new pages for the next.
-    """
-    if (libc := _glibc()) is not None:
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-
-
 def _give_back() -> None:
     """After a large study, what smaller ones do not need."""
-    if (libc := _glibc()) is not None and psutil.Process().memory_info().rss > _MOST_KEPT_BYTES:
+    if (libc := glibc()) is not None and psutil.Process().memory_info().rss > _MOST_KEPT_BYTES:
         libc.malloc_trim(0)
 
 
@@ -88,7 +71,7 @@ def serve(parent: int) -> None:
     """The child: tasks in, messages out, until its parent is gone."""
     faulthandler.enable()
     _die_with_parent(parent)
-    _keep_memory()
+    keep_memory(_KEPT_BYTES)
     requests = sys.stdin.buffer
     # What a library prints must not fall into the answers.
     answers = os.fdopen(os.dup(1), "wb")

@@ -15,27 +15,20 @@ from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context, set_forkserver_preload
 from multiprocessing.context import BaseContext
 
+from gsigpu.pipeline.kept_memory import keep_memory
+
 # Fewer values than this are done before another process has started.
 WORTH_A_PROCESS = 20_000
 # Of a table as a file: with fewer bytes it has fewer values than are worth a process, so that none is begun early.
 WORTH_BEGINNING_BYTES = 2 * 2**20
-_IMPORTED = (
-    "gsigpu.pipeline.cohort_stats.family_tasks",
-    "gsigpu.pipeline.cohort_stats.draw_figures",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_pdf",
-    "matplotlib.backends.backend_svg",
-    "sklearn.linear_model",
-    "sklearn.model_selection",
-    "statsmodels.genmod.generalized_linear_model",
-    "threadpoolctl",
-)
+_IMPORTED = "gsigpu.pipeline.cohort_stats.imports_of_processes"
 # Libraries that start threads when they are imported, which a copy of the process would not have.
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 # Objects that may be made before garbage is looked for, and how often older ones are looked through. Python's 700, 10, 10
 # take a twentieth of the time of a large cohort; figures and frames hold few cycles, and those are found all the same.
 _COLLECTED_AFTER = (20_000, 20, 50)
+_KEPT_BYTES = 2**28  # replicates of ten pairs of groups take a third of it
 
 
 @contextmanager
@@ -87,7 +80,7 @@ def _context() -> BaseContext:
 def _begun_forkserver() -> BaseContext:
     from multiprocessing import forkserver  # not everywhere
 
-    set_forkserver_preload(list(_IMPORTED))
+    set_forkserver_preload([_IMPORTED])
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     try:
@@ -106,5 +99,6 @@ def _prepared() -> None:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
+    keep_memory(_KEPT_BYTES)
     gc.freeze()  # what was imported stays
     gc.set_threshold(*_COLLECTED_AFTER)
