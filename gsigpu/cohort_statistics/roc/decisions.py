@@ -103,13 +103,16 @@ def decision_at(
     x, y = one_parameter(oriented(positive, direction), oriented(negative, direction))
     at = float(oriented(cutoff, direction))
     hits, rejects = x > at, y <= at
-    units = np.asarray(positive_patients).astype(str), np.asarray(negative_patients).astype(str)
-    if units[0].shape != hits.shape or units[1].shape != rejects.shape:
+    named = np.asarray(positive_patients).astype(str), np.asarray(negative_patients).astype(str)
+    if named[0].shape != hits.shape or named[1].shape != rejects.shape:
         raise InputError("one patient per lesion is needed for a decision")
+    # Names are sorted once and not for each share; their codes have the same order.
+    codes = np.unique(np.concatenate(named), return_inverse=True)[1]
+    units = codes[: hits.size], codes[hits.size :]
     right = np.concatenate([hits, rejects])
     sensitivity = _share(hits, units[0], confidence)
     specificity = _share(rejects, units[1], confidence)
-    accuracy = _share(right, np.concatenate(units), confidence)
+    accuracy = _share(right, codes, confidence)
     called = _ratio(hits, ~rejects, units, sensitivity, _complement(specificity), confidence)
     missed = _ratio(~hits, rejects, units, _complement(sensitivity), specificity, confidence)
     odds = np.nan if prevalence is None else prevalence / (1.0 - prevalence)
@@ -137,7 +140,7 @@ def _named(name: str, three: Sequence[float]) -> dict[str, float]:
     return {name: three[0], f"{name}_low": three[1], f"{name}_high": three[2]}
 
 
-def _share(hits: NDArray[np.bool_], patients: NDArray[np.str_], confidence: float) -> Shares:
+def _share(hits: NDArray[np.bool_], patients: NDArray[np.intp], confidence: float) -> Shares:
     share = float(hits.mean())
     low, high = share_interval(hits, patients, confidence=confidence)
     return share, *containing(low, share, high)
@@ -154,7 +157,7 @@ def _share_of_odds(odds: float) -> float:
 def _ratio(
     above: NDArray[np.bool_],
     below: NDArray[np.bool_],
-    units: tuple[NDArray[np.str_], NDArray[np.str_]],
+    units: tuple[NDArray[np.intp], NDArray[np.intp]],
     top: Shares,
     bottom: Shares,
     confidence: float,
