@@ -38,18 +38,75 @@ INLINE uint64_t word_at(const uint8_t *row, int64_t x, int64_t n) {
 
 INLINE int64_t n_set(uint64_t word) { return int64_t((word * ONES) >> 56); }
 
-// Calls `at(x)` for each voxel of a row, in their order.
-template <typename At>
-INLINE void each(const uint8_t *row, int64_t n, At at) {
-    for (int64_t x = 0; x < n; x += 8) {
-        uint64_t word = word_at(row, x, n);
-        if (word == ONES) {
-            for (int i = 0; i < 8; ++i) at(x + i);
-            continue;
-        }
-        for (; word; word &= word - 1) at(x + (__builtin_ctzll(word) >> 3));
-    }
+// The bytes of a row that begins `shift` columns behind a word, or before it where that is negative; 0 beyond its ends.
+INLINE uint64_t word_beside(const uint8_t *row, int64_t shift, int64_t n) {
+    if (shift <= 0) return word_at(row, -shift, n);
+    uint64_t word = 0;
+    memcpy((uint8_t *)&word + shift, row, size_t(n < 8 - shift ? n : 8 - shift));
+    return word & ONES;
 }
+
+// A row of numbers, one for each byte of a word that is set; returns behind them.
+INLINE int64_t *count_up(int64_t *to, int64_t from, int64_t n) {
+    if (n == 8)
+        for (int i = 0; i < 8; ++i) to[i] = from + i;
+    else
+        for (int64_t i = 0; i < n; ++i) to[i] = from + i;
+    return to + n;
+}
+
+// Of a slice: which voxels lie in any region, and how many before each word of eight of them. Words begin at column 0.
+struct Plane {
+    uint8_t *in_any;
+    int64_t *n_before;
+    int64_t n_columns, n_words;
+
+    uint64_t word(int64_t y, int64_t w) const { return word_at(in_any + y * n_columns, 8 * w, n_columns); }
+
+    void add(const Region &region, int64_t local_z) const {
+        for (int64_t y = 0; y < region.n_y; ++y) {
+            const uint8_t *row = region.row(local_z, y);
+            uint8_t *to = in_any + (region.y + y) * n_columns + region.x;
+            for (int64_t x = 0; x < region.n_x; x += 8)
+                if (const uint64_t word = word_at(row, x, region.n_x)) {
+                    const uint64_t both = word | word_at(to, x, region.n_x);
+                    memcpy(to + x, &both, size_t(region.n_x - x < 8 ? region.n_x - x : 8));
+                }
+        }
+    }
+
+    // Indices of the voxels of a row; returns how many there are now.
+    int64_t number(int64_t y, int64_t first_word, int64_t end_word, int64_t n, int64_t *indices) const {
+        for (int64_t w = first_word; w < end_word; ++w) {
+            uint64_t all = word(y, w);
+            n_before[y * n_words + w] = n;
+            const int64_t at = y * n_columns + 8 * w;
+            if (all == ONES) n = count_up(indices + n, at, 8) - indices;
+            else
+                for (; all; all &= all - 1) indices[n++] = at + (__builtin_ctzll(all) >> 3);
+        }
+        return n;
+    }
+
+    // The columns of a region's voxels; returns behind them.
+    int64_t *columns(const Region &region, int64_t local_z, int64_t *to) const {
+        const int64_t first_word = region.x / 8, end_word = (region.x + region.n_x + 7) / 8;
+        for (int64_t local_y = 0; local_y < region.n_y; ++local_y) {
+            const uint8_t *row = region.row(local_z, local_y);
+            const int64_t y = region.y + local_y;
+            for (int64_t w = first_word; w < end_word; ++w) {
+                uint64_t own = word_beside(row, region.x - 8 * w, region.n_x);
+                if (!own) continue;
+                const uint64_t all = word(y, w);
+                const int64_t before = n_before[y * n_words + w];
+                if (own == all) to = count_up(to, before, n_set(all));
+                else
+                    for (; own; own &= own - 1) *to++ = before + n_set(all & ((own & -own) - 1));
+            }
+        }
+        return to;
+    }
+};
 
 int64_t n_in_slice(const Region &region, int64_t local_z) {
     int64_t n = 0;
@@ -72,62 +129,45 @@ void gsigpu_region_counts(const int64_t *regions, int64_t n_regions, int64_t *co
     }
 }
 
-// counts: as before; plane (rows, n_columns) bytes of 0, of which as many are left; column_of (rows, n_columns), overwritten.
-// The regions lie within slices and planes.
+// counts: as before; in_any (rows, n_columns) bytes of 0, of which as many are left; n_before (rows, words of eight columns),
+// overwritten. The regions lie within slices and planes.
 // indices: of the voxels of any region in their plane, slice by slice; sizes (n_slices): how many in each.
-// columns: of each region's voxels among those, one region after the other.
+// columns: of each region's voxels among those, one region after the other; cursors (R, 2), overwritten.
 void gsigpu_region_columns(const int64_t *regions, int64_t n_regions, const int64_t *counts, int64_t n_slices,
-                           int64_t n_columns, uint8_t *plane, int64_t *column_of, int64_t *indices, int64_t *sizes,
+                           int64_t n_columns, uint8_t *in_any, int64_t *n_before, int64_t *indices, int64_t *sizes,
                            int64_t *columns, int64_t *cursors) {
-    const int64_t *of_region = counts;
-    int64_t n_before = 0;
+    const Plane plane = {in_any, n_before, n_columns, (n_columns + 7) / 8};
+    int64_t n_of_regions = 0, n_counts = 0;
     for (int64_t r = 0; r < n_regions; ++r) {
-        cursors[2 * r] = n_before;              // where its next column goes
-        cursors[2 * r + 1] = of_region - counts;  // where the counts of its slices are
-        for (int64_t z = 0; z < regions[9 * r + 6]; ++z) n_before += *of_region++;
+        cursors[2 * r] = n_of_regions;  // where its next column goes
+        cursors[2 * r + 1] = n_counts;  // where the counts of its slices are
+        for (int64_t z = 0; z < regions[9 * r + 6]; ++z) n_of_regions += counts[n_counts++];
     }
     int64_t n = 0;
     for (int64_t z = 0; z < n_slices; ++z) {
         int64_t low_y = INT64_MAX, high_y = 0, low_x = INT64_MAX, high_x = 0;
+        const auto is_in = [&](const Region &region, int64_t r) {
+            const int64_t local = z - region.z;
+            return local >= 0 && local < region.n_z && counts[cursors[2 * r + 1] + local] > 0;
+        };
         for (int64_t r = 0; r < n_regions; ++r) {
             const Region region = region_of(regions + 9 * r);
-            const int64_t local = z - region.z;
-            if (local < 0 || local >= region.n_z || !counts[cursors[2 * r + 1] + local]) continue;
+            if (!is_in(region, r)) continue;
             low_y = region.y < low_y ? region.y : low_y;
             low_x = region.x < low_x ? region.x : low_x;
             high_y = region.y + region.n_y > high_y ? region.y + region.n_y : high_y;
             high_x = region.x + region.n_x > high_x ? region.x + region.n_x : high_x;
-            for (int64_t y = 0; y < region.n_y; ++y) {
-                const uint8_t *row = region.row(local, y);
-                uint8_t *to = plane + (region.y + y) * n_columns + region.x;
-                for (int64_t x = 0; x < region.n_x; x += 8)
-                    if (const uint64_t word = word_at(row, x, region.n_x)) {
-                        const uint64_t both = word | word_at(to, x, region.n_x);
-                        memcpy(to + x, &both, size_t(region.n_x - x < 8 ? region.n_x - x : 8));
-                    }
-            }
+            plane.add(region, z - region.z);
         }
         const int64_t first = n;
-        for (int64_t y = low_y; y < high_y; ++y) {
-            const int64_t begin = y * n_columns + low_x;
-            each(plane + begin, high_x - low_x, [&](int64_t x) {
-                column_of[begin + x] = n;
-                indices[n++] = begin + x;
-            });
-            memset(plane + begin, 0, size_t(high_x - low_x));
-        }
+        for (int64_t y = low_y; y < high_y; ++y) n = plane.number(y, low_x / 8, (high_x + 7) / 8, n, indices);
         sizes[z] = n - first;
         for (int64_t r = 0; r < n_regions && n > first; ++r) {
             const Region region = region_of(regions + 9 * r);
-            const int64_t local = z - region.z;
-            if (local < 0 || local >= region.n_z || !counts[cursors[2 * r + 1] + local]) continue;
-            int64_t *to = columns + cursors[2 * r];
-            for (int64_t y = 0; y < region.n_y; ++y) {
-                const int64_t *from = column_of + (region.y + y) * n_columns + region.x;
-                each(region.row(local, y), region.n_x, [&](int64_t x) { *to++ = from[x]; });
-            }
-            cursors[2 * r] = to - columns;
+            if (is_in(region, r))
+                cursors[2 * r] = plane.columns(region, z - region.z, columns + cursors[2 * r]) - columns;
         }
+        for (int64_t y = low_y; y < high_y; ++y) memset(in_any + y * n_columns + low_x, 0, size_t(high_x - low_x));
     }
 }
 

@@ -131,7 +131,7 @@ def columns_of(
     indices, columns = np.empty(n, np.int64), np.empty(n, np.int64)
     sizes = np.empty(grid_shape[0], np.int64)
     plane = np.zeros(grid_shape[1:], np.uint8)
-    column_of = np.empty(grid_shape[1:], np.int64)
+    n_before = np.empty((grid_shape[1], -(-grid_shape[2] // 8)), np.int64)
     cursors = np.empty((len(numbers), 2), np.int64)
     fill = library.gsigpu_region_columns
     fill.restype = None
@@ -143,7 +143,7 @@ def columns_of(
         counts.ctypes.data,
         grid_shape[0],
         grid_shape[2],
-        *(array.ctypes.data for array in (plane, column_of, indices, sizes, columns, cursors)),
+        *(array.ctypes.data for array in (plane, n_before, indices, sizes, columns, cursors)),
     )
     ends = np.cumsum([int(part.sum()) for part in of_region], dtype=np.int64)
     parts = np.split(columns, ends[:-1]) if len(numbers) else []

@@ -6,7 +6,7 @@ A voxel of several regions is kept once. Computed by `in_numpy`, or by a compile
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,15 @@ from gsigpu.regions.region_mask import RegionMask
 class RegionVoxels:
     """Voxels of R regions on a grid of Z slices.
 
-    touched : slice -> the regions that have voxels in it
+    slices : that hold any
+    regions_in : slice -> the regions that have voxels in it
     indices : (M,) intp, of the voxels of any region in their planes, slice by slice, ascending
     sizes : (Z,) int64, how many those are in each slice
     columns : R of (n,) int64, each region's voxels among the M, in the order of `np.nonzero` of its mask
     """
 
-    touched: dict[int, list[int]]
+    slices: tuple[int, ...]
+    regions_in: Callable[[int], list[int]]
     indices: NDArray[np.intp]
     sizes: NDArray[np.int64]
     columns: list[NDArray[np.int64]]
@@ -50,19 +52,30 @@ def region_voxels(masks: Sequence[RegionMask], grid_shape: tuple[int, int, int])
     if parts is None:
         return in_numpy(masks, grid_shape)
     counts, indices, sizes, columns = parts
-    slices = [
-        (mask.origin[0] + np.flatnonzero(of_mask)).tolist()
-        for mask, of_mask in zip(masks, counts, strict=True)
-    ]
-    return RegionVoxels(_touched(slices), indices, sizes, columns)
+    in_slices = [(mask.origin[0], of_mask) for mask, of_mask in zip(masks, counts, strict=True)]
+
+    def regions_in(z: int) -> list[int]:
+        return [
+            index
+            for index, (first, of_mask) in enumerate(in_slices)
+            if 0 <= z - first < of_mask.size and of_mask[z - first]
+        ]
+
+    return RegionVoxels(
+        slices=tuple(np.flatnonzero(sizes).tolist()),
+        regions_in=regions_in,
+        indices=indices,
+        sizes=sizes,
+        columns=columns,
+    )
 
 
 def in_numpy(masks: Sequence[RegionMask], grid_shape: tuple[int, int, int]) -> RegionVoxels:
     """The same; the truth that the loop is tested against."""
-    slices = [
-        (mask.origin[0] + np.flatnonzero(mask.voxels.any(axis=(1, 2)))).tolist() for mask in masks
-    ]
-    touched = _touched(slices)
+    touched: dict[int, list[int]] = {}
+    for index, mask in enumerate(masks):
+        for local in np.flatnonzero(mask.voxels.any(axis=(1, 2))).tolist():
+            touched.setdefault(mask.origin[0] + local, []).append(index)
     indices: list[NDArray[np.intp]] = [np.zeros(0, np.intp)]
     sizes = np.zeros(grid_shape[0], np.int64)
     columns: list[list[NDArray[np.int64]]] = [[np.zeros(0, np.int64)] for _ in masks]
@@ -84,14 +97,9 @@ def in_numpy(masks: Sequence[RegionMask], grid_shape: tuple[int, int, int]) -> R
         for index, box, voxels in parts:
             columns[index].append(column_of[box][voxels])
     return RegionVoxels(
-        touched, np.concatenate(indices), sizes, [np.concatenate(of_mask) for of_mask in columns]
+        slices=tuple(sorted(touched)),
+        regions_in=lambda z: touched.get(z, []),
+        indices=np.concatenate(indices),
+        sizes=sizes,
+        columns=[np.concatenate(of_mask) for of_mask in columns],
     )
-
-
-def _touched(slices: Sequence[Sequence[int]]) -> dict[int, list[int]]:
-    """From the slices of each region."""
-    touched: dict[int, list[int]] = {}
-    for index, of_region in enumerate(slices):
-        for z in of_region:
-            touched.setdefault(z, []).append(index)
-    return touched

@@ -348,12 +348,14 @@ def profile_shells(
     n_inside, n_outside = 1 - int(steps.min()), int(np.ceil(outer_mm / step_mm))
     # Numbered from the innermost: 1 … n_inside within the lesion, those beyond it up to n_inside + n_outside.
     steps += n_inside
-    numbers = steps.astype(np.int32)
+    n_shells = n_inside + n_outside
+    # Those farther out have one number more, or two.
+    numbers = steps.astype(np.uint8 if n_shells < 2**8 - 2 else np.int32)
     everywhere = replace(box, name="profile", voxels=xp.ones_like(box.voxels))
     inside = _clear_of(box, others, None)
     outside = _clear_of(everywhere, others, liver)
     numbers *= xp.where(box.voxels, inside.voxels, outside.voxels)
-    numbers *= numbers <= n_inside + n_outside
+    numbers *= numbers <= n_shells
     return [
         (
             (number - n_inside - 0.5) * step_mm,

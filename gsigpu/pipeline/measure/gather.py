@@ -103,8 +103,11 @@ class Gatherer:
         image = self._series[0].planes[0].format
         self._plane_shape = image.rows, image.columns
         voxels = region_voxels(masks, (len(self._series[0].planes), *self._plane_shape))
-        self._touched, self._voxels = voxels.touched, voxels.columns
-        self.slices = tuple(sorted(self._touched))
+        self.slices, self._regions_in, self._voxels = (
+            voxels.slices,
+            voxels.regions_in,
+            voxels.columns,
+        )
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(voxels.sizes)])
         in_planes = voxels.indices
         self._stored = StoredVoxels(
@@ -126,7 +129,7 @@ class Gatherer:
         given : stored planes of it that are read already, by channel; the others are read here
         goes_up : whether the given ones are on their way to a card, where `take_uploaded` finds them
         """
-        if z not in self._touched:
+        if not self._stored.has_voxels(z):
             return
         if not hasattr(self._of_thread, "buffers"):
             shape = (len(self._series), *self._plane_shape)
@@ -142,7 +145,7 @@ class Gatherer:
                 else:
                     self._store.take(series.planes[z], planes[channel], rows=rows)
         except PixelDataError as error:
-            for index in self._touched[z]:
+            for index in self._regions_in(z):
                 self._errors[index] = error
             return
         if z in self._keep:

@@ -76,6 +76,10 @@ class StoredVoxels:
         """Whether slices that lie on the card are taken there. What became False stays so."""
         return self._card is not None
 
+    def has_voxels(self, z: int) -> bool:
+        """Whether a slice holds any."""
+        return bool(self.starts[z] < self.starts[z + 1])
+
     def rows_in(self, z: int, n_columns: int) -> slice:
         """From the first to the last row of a plane that holds voxels of a slice, which has some."""
         in_plane = self.indices[self.starts[z] : self.starts[z + 1]]
@@ -86,7 +90,7 @@ class StoredVoxels:
 
         planes : (rows, columns) by series
         """
-        if self.starts[z] == self.starts[z + 1]:
+        if not self.has_voxels(z):
             return
         if self._processor is None or self._card is None:
             self._take_on_host(z, planes)
