@@ -30,7 +30,8 @@ from common import N_CORES, arguments, on_all_cores, report, scratch
 
 from gsigpu.phantom import PhantomSettings, write_phantom
 from gsigpu.physics import iodine_water_hu
-from gsigpu.pipeline.cohort_run.disk_room import predicted_bytes, written_bytes
+from gsigpu.pipeline.cohort_run.disk_room import written_bytes
+from gsigpu.pipeline.cohort_run.predicted_size import lesions_of_a_row, predicted_bytes
 from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, CohortSettings, run_cohort
 from gsigpu.pipeline.cohort_run.run_state import RunState
 from gsigpu.tables.manifest import read_manifest
@@ -359,7 +360,9 @@ def memory(folder: Path, n_cases: int) -> list[str]:
 def disk(manifest: Path, out: Path) -> list[str]:
     """What was predicted, and what was written."""
     rows = read_manifest(manifest)
-    predicted, written = predicted_bytes(rows, CohortSettings()), written_bytes([out])
+    settings = CohortSettings()
+    predicted = predicted_bytes(rows, settings, lesions_of_a_row(rows, settings))
+    written = written_bytes([out])
     return [
         (
             f"Disk use predicted {predicted / len(rows) / 1e3:.0f} kB per case, written {written / len(rows) / 1e3:.0f} kB"

@@ -153,6 +153,7 @@ class Child:
         threading.Thread(target=self._listen, name="answers of a child", daemon=True).start()
         self.at = Progress()
         self._errors_from = 0
+        self._has_answered = False
 
     def run(self, task: StudyTask, tell: TellRow) -> tuple[list[RowOutcome], Death]:
         """Outcomes of rows, in order, and what it died of, if it did; `at` tells where."""
@@ -205,7 +206,8 @@ class Child:
         assert self.process.stdin is not None
         self.at = Progress()
         self._errors_from = self.errors.size()
-        begun = monotonic() + GRACE_S  # a new child imports first, which is not its work
+        # A new child imports first, which is not its work.
+        begun = monotonic() + (0.0 if self._has_answered else GRACE_S)
         try:
             send(self.process.stdin, message)
         except OSError:  # a broken pipe; Windows calls it an invalid argument
@@ -222,6 +224,7 @@ class Child:
                 continue
             if content is None:
                 return self._epitaph()
+            self._has_answered = True
             answer = pickle.loads(content)  # noqa: S301  # from our own process
             if answer is None:
                 return Death()

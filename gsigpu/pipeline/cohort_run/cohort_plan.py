@@ -11,9 +11,13 @@ from gsigpu.errors import InputError, MissingDependency, OutputError, SettingsEr
 from gsigpu.pipeline.cohort_run.checks import CohortOptions, check_settings
 from gsigpu.pipeline.cohort_run.child_process import call_isolated
 from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings, by_study
-from gsigpu.pipeline.cohort_run.disk_room import predicted_bytes
 from gsigpu.pipeline.cohort_run.inclusion_rules import Exclusion, InclusionRules, before_measuring
 from gsigpu.pipeline.cohort_run.pool import require_outside
+from gsigpu.pipeline.cohort_run.predicted_size import (
+    UNKNOWN_LESIONS,
+    lesions_of_a_row,
+    predicted_bytes,
+)
 from gsigpu.pipeline.cohort_run.prune import strays
 from gsigpu.pipeline.cohort_run.row_files import row_files, row_name
 from gsigpu.pipeline.cohort_run.run_record import (
@@ -26,8 +30,8 @@ from gsigpu.pipeline.cohort_run.run_token import was_taken
 from gsigpu.tables.manifest import ManifestRow, read_manifest
 from gsigpu.tables.pseudonyms import read_key
 
-# For the headers of some studies, to learn how large a map is: a guess is not worth a longer wait.
-_PREDICTION_S = 120.0
+# For the masks of three rows, and the headers of three studies: a guess is not worth a longer wait.
+_MASKS_S, _PREDICTION_S = 5.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +147,7 @@ def plan_cohort(
         rows = [row for row in rows if row.line in lines]
         tasks = by_study(rows)
     tasks, left, n_begun, fresh = _limited(out, tasks, options.limit)
-    n_bytes = (
-        int(call_isolated(predicted_bytes, fresh, settings, timeout_s=_PREDICTION_S, wait=wait))
-        if settings.maps
-        else predicted_bytes(fresh, settings)
-    )
+    n_bytes = _predicted(fresh, settings, wait)
     return CohortPlan(
         out=out,
         settings=settings,
@@ -166,6 +166,27 @@ def plan_cohort(
         predicted_bytes=n_bytes,
         damaged=damaged,
         part=options.shard_name or _name_of_case(all_rows, lines),
+    )
+
+
+def _predicted(
+    rows: Sequence[ManifestRow], settings: CohortSettings, wait: Callable[[], None]
+) -> int:
+    """What they will write, bytes. Masks that hang are those of rows that fail, not of the run."""
+    if not rows:
+        return 0
+    try:
+        n_lesions = int(
+            call_isolated(lesions_of_a_row, rows, settings, timeout_s=_MASKS_S, wait=wait)
+        )
+    except InputError:
+        n_lesions = UNKNOWN_LESIONS
+    if not (settings.maps or settings.study_pages):
+        return predicted_bytes(rows, settings, n_lesions)
+    return int(
+        call_isolated(
+            predicted_bytes, rows, settings, n_lesions, timeout_s=_PREDICTION_S, wait=wait
+        )
     )
 
 

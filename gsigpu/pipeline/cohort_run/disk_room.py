@@ -1,67 +1,17 @@
-"""How much a run will write, before it starts, and whether the disk takes it."""
+"""Whether the disk takes what a run will write, and what it says when it is full."""
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gsigpu.dicom.study.read_study import read_study
-from gsigpu.errors import GsigpuError, OutputError
-from gsigpu.pipeline.cohort_run.cohort_task import CohortSettings
+from gsigpu.errors import OutputError
 from gsigpu.pipeline.cohort_run.failure_kinds import is_disk_full
-from gsigpu.tables.manifest import ManifestRow
 
-# Of one row with six lesions, measured (bench/results/cohort-cpu.md): its table and provenance, its part of the
-# Parquet and of the CSV of the cohort. Twelve lesions in a row, or regions in several readings, are half as much again.
-_ROW_BYTES = 30_000 + 62_000 + 8_000 + 110_000
-_MARGIN = 1.5
-_PICTURE_BYTES = 600_000
-_CARDS_BYTES = (
-    12 * 16_000
-)  # twelve lesions at the budget of a card, see gsigpu.pipeline.review.lesion_cards
-_BYTES_PER_VOXEL = {"ct": 2, "rgb": 3}
 SPARE_BYTES = 256 * 2**20  # left on the disk while a run goes on, for everything else on it
-_TRIED_STUDIES = 3  # whose headers are read for the size of a map
-
-
-def predicted_bytes(rows: Sequence[ManifestRow], settings: CohortSettings) -> int:
-    """What so many rows will write: tables twice (by row and together), CSV, provenance, pictures, maps, pages.
-
-    The size of maps and pages is that of the first study whose headers can be read.
-    """
-    per_row = round(_MARGIN * _ROW_BYTES)
-    if settings.pictures:
-        per_row += _PICTURE_BYTES
-    if settings.review:
-        per_row += _CARDS_BYTES
-    if (settings.maps or settings.study_pages) and rows:
-        from gsigpu.pipeline.review.page_volumes import predicted_bytes as page_bytes
-
-        n_voxels = _voxels(rows)
-        per_row += len(settings.maps) * _BYTES_PER_VOXEL.get(settings.map_format, 4) * n_voxels
-        per_row += page_bytes(n_voxels) if settings.study_pages else 0
-    return per_row * len(rows)
-
-
-def _voxels(rows: Sequence[ManifestRow]) -> int:
-    studies = list(dict.fromkeys(row.study for row in rows))
-    for folder in studies[:_TRIED_STUDIES]:
-        try:
-            study = read_study(folder)
-        except GsigpuError:
-            continue
-        sizes = [
-            math.prod(series.geometry.shape)
-            for series in study.series
-            if series.geometry is not None
-        ]
-        if sizes:
-            return max(sizes)
-    return 0
 
 
 def require_room(out: Path, n_bytes: int) -> None:
