@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,8 @@ class MeasureCall:
             overwrite=self.overwrite,
             is_replaceable=lambda path: was_measured(path, out),
         )
-        return self.masks.files(None if folder is None else StudyPlace.of(folder))
+        files = self.masks.files(None if folder is None else StudyPlace.of(folder))
+        return replace(files, pictured=self.beside["with_plot"])
 
     def _read(self, folder: Path | None, watcher: TerminalWatcher) -> Study:
         return volume_options.read_images(

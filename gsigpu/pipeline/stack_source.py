@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.dicom.model import Plane, SpectralStack
+from gsigpu.dicom.model import Plane, Series, SpectralStack
 from gsigpu.dicom.reading.hu_planes import rescaled
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.maps.spectral_direction import block_means
+
+# What is looked at before a pass, as the images that are registered or shown to a program, is kept for it up to so much: two
+# energies of two phases of 250 slices of 512 x 512. What is beyond is read again.
+MOST_KEPT_BYTES = 2**29
 
 
 class PlaneStore:
     """Reads planes; what was looked at before the pass over a study is kept until the pass takes it.
 
-    Safe to share between threads, and between the jobs of one pass.
+    Safe to share between threads, between the jobs of one pass, and between the passes over the phases of a study.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_phases: bool = False) -> None:
+        """`of_phases` : whether several phases are read from it, one after the other; see `look`."""
         self._reader = PlaneReader()
+        self._of_phases = of_phases
         self._kept: dict[tuple[Path, int], NDArray[np.int16]] = {}
+        self._staying: set[tuple[Path, int]] = set()
+        self._n_bytes = 0
         self._lock = threading.Lock()
 
     def take(self, plane: Plane, out: NDArray[np.int16], *, rows: slice | None = None) -> None:
@@ -33,7 +41,7 @@ class PlaneStore:
         rows : see `PlaneReader.read_plane`
         """
         with self._lock:
-            kept = self._kept.pop((plane.path, plane.frame), None)
+            kept = self._taken(plane)
         if kept is None:
             self._reader.read_plane(plane, out, rows=rows)
         else:
@@ -42,7 +50,7 @@ class PlaneStore:
     def take_all(self, planes: Sequence[Plane], out: NDArray[np.int16]) -> None:
         """As `take`, of several planes of one size, whose files are read together: (n, rows, columns) int16."""
         with self._lock:
-            kept = [self._kept.pop((plane.path, plane.frame), None) for plane in planes]
+            kept = [self._taken(plane) for plane in planes]
         if all(values is None for values in kept):
             self._reader.read(planes, out)
             return
@@ -59,11 +67,14 @@ class PlaneStore:
                 (plane.path, plane.frame) in self._kept for plane in planes
             )
 
-    def look(self, planes: Sequence[Plane]) -> list[NDArray[np.int16]]:
-        """Stored values of planes that the pass is going to take too."""
-        return [self._look(plane) for plane in planes]
+    def look(self, planes: Sequence[Plane], *, stays: bool = False) -> list[NDArray[np.int16]]:
+        """Stored values of planes that the pass is going to take too.
 
-    def _look(self, plane: Plane) -> NDArray[np.int16]:
+        stays : where several phases are read, they are kept to the last one, which may look at them again
+        """
+        return [self._look(plane, stays=stays and self._of_phases) for plane in planes]
+
+    def _look(self, plane: Plane, *, stays: bool) -> NDArray[np.int16]:
         key = plane.path, plane.frame
         with self._lock:
             kept = self._kept.get(key)
@@ -71,8 +82,47 @@ class PlaneStore:
             kept = np.empty((plane.format.rows, plane.format.columns), np.int16)
             self._reader.read_plane(plane, kept)
             with self._lock:
-                self._kept[key] = kept
+                if key not in self._kept and self._n_bytes + kept.nbytes <= MOST_KEPT_BYTES:
+                    self._kept[key] = kept
+                    self._n_bytes += kept.nbytes
+        if stays:
+            with self._lock:
+                self._staying.add(key)
         return kept
+
+    def keep_only(self, planes: Iterable[Plane]) -> None:
+        """Forgets what was looked at and is none of these, which the pass takes, but for what stays."""
+        taken = {(plane.path, plane.frame) for plane in planes}
+        with self._lock:
+            for key in self._kept.keys() - taken - self._staying:
+                self._n_bytes -= self._kept.pop(key).nbytes
+
+    def _taken(self, plane: Plane) -> NDArray[np.int16] | None:
+        key = plane.path, plane.frame
+        if key in self._staying:
+            return self._kept.get(key)
+        kept = self._kept.pop(key, None)
+        self._n_bytes -= 0 if kept is None else kept.nbytes
+        return kept
+
+
+def looked_at(
+    series: Series, store: PlaneStore, slices: Iterable[int] | None = None
+) -> NDArray[np.float32]:
+    """A series before the pass over its study: what `read_volume` gives, with its planes kept for the pass.
+
+    slices : indices along the slice direction; all if None
+    Returns (z, y, x) float32, in the unit of the series.
+    Raises the problem of the series if it has one, PixelDataError if a file cannot be decoded.
+    """
+    if series.problem is not None:
+        raise series.problem
+    planes = series.planes if slices is None else [series.planes[z] for z in slices]
+    size = planes[0].format
+    volume = np.empty((len(planes), size.rows, size.columns), np.float32)
+    for plane, target in zip(planes, volume, strict=True):
+        target[...] = rescaled([plane], store.look([plane]))[0]
+    return volume
 
 
 class StackSource:

@@ -16,3 +16,20 @@ def place(studied, tmp_path):
     here = tmp_path / "here"
     here.mkdir()
     return Place(here, folder, geometry, datasets)
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Rows are measured in this process: for what isolation has no part in."""
+    from gsigpu.pipeline.cohort_run.case import run_study
+
+    def run_inline(task, tell):
+        outcomes = []
+        run_study(task, lambda number, stage, _: tell(task.rows[number], stage), outcomes.append)
+        return outcomes
+
+    def call_inline(function, *arguments, **_):
+        return function(*arguments)
+
+    monkeypatch.setattr("gsigpu.pipeline.cohort_run.run_cohort.run_isolated", run_inline)
+    monkeypatch.setattr("gsigpu.pipeline.cohort_run.cohort_plan.call_isolated", call_inline)

@@ -397,6 +397,7 @@ def _mask_files(row: ManifestRow, task: StudyTask, redact: Redactor) -> MaskFile
         drawn_on=drawn_on,
         register=task.settings.register and bool(drawn_on),
         segment=task.settings.segment,
+        pictured=task.settings.pictures,
         maps_in_file=True,
         called=redact.region,
     )

@@ -13,6 +13,7 @@ from gsigpu.pipeline.choose_stack import phase_word, phases_of
 from gsigpu.pipeline.map.companion import Companion
 from gsigpu.pipeline.map.map_study import MapResult, map_study
 from gsigpu.pipeline.scanned_study import scan
+from gsigpu.pipeline.stack_source import PlaneStore
 
 
 def map_phases(
@@ -37,13 +38,14 @@ def map_phases(
     if not isinstance(study, Study):
         study = scan(study)
     results: dict[str, MapResult] = {}
+    store = PlaneStore(of_phases=True)
     with staged_folder(
         out, command="map", overwrite=overwrite, protected=[study.root, *map(Path, protected)]
     ) as folder:
         for phase in phases_of(study):
             name = phase_word(phase)
             result = map_study(
-                study, folder / name, phase=phase, companion=companion_of(), **options
+                study, folder / name, phase=phase, companion=companion_of(), store=store, **options
             )
             results[result.stack.phase] = _moved(result, folder, out)
     return results

@@ -28,6 +28,7 @@ from gsigpu.pipeline.map.plan_map import PROVENANCE, PlannedMaps, plan_map
 from gsigpu.pipeline.map.prepare_maps import SeriesOverrides, run_maps
 from gsigpu.pipeline.map.stream import StreamReport
 from gsigpu.pipeline.progress import SILENT, Watcher
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.pipeline.workers import beside
 from gsigpu.plug_ins import MAPS, plug_in_record
 from gsigpu.version import __version__
@@ -123,6 +124,7 @@ def map_study(
     kind_overrides: Mapping[str, str] | None = None,
     watcher: Watcher = SILENT,
     companion: Companion | None = None,
+    store: PlaneStore | None = None,
 ) -> MapResult:
     """Computes maps of a spectral study and writes them.
 
@@ -136,6 +138,7 @@ def map_study(
     with_dicom : beside CT series also a presentation state per map, which lays it in colour over the image at 70 keV
     compress : CT series without loss: htj2k, jpeg-ls or rle; not compressed if None
     companion : shares the reading, and writes into `out` too; see gsigpu.pipeline.measure.map_companion
+    store : of the planes, where several phases are read one after the other
 
     Raises InputError and its kinds, SettingsError, OutputError, BackendError.
     """
@@ -155,6 +158,7 @@ def map_study(
         overrides=SeriesOverrides(energy_overrides, phase_overrides, kind_overrides),
         watcher=watcher,
         companion=companion,
+        store=store,
     )
     prepared = planned.prepared
     with staged_folder(

@@ -26,6 +26,7 @@ from gsigpu.pipeline.map.companion import Companion
 from gsigpu.pipeline.map.outside_body import Outside, told_blank
 from gsigpu.pipeline.map.prepare_maps import PreparedMaps, SeriesOverrides, prepare_maps
 from gsigpu.pipeline.progress import SILENT, Watcher
+from gsigpu.pipeline.stack_source import PlaneStore
 
 PROVENANCE = "provenance.json"
 # Written with the headers of the images that maps are made of.
@@ -105,6 +106,7 @@ def plan_map(
     overrides: SeriesOverrides | None = None,
     watcher: Watcher = SILENT,
     companion: Companion | None = None,
+    store: PlaneStore | None = None,
 ) -> PlannedMaps:
     """Checks a call of `map_study`, which see, chooses the stack, looks at a few slices, and makes the regions.
 
@@ -133,6 +135,7 @@ def plan_map(
         planes_of=planes_of,
         overrides=overrides or SeriesOverrides(),
         watcher=watcher,
+        store=store,
     )
     stack, definitions = prepared.stack, prepared.definitions
     if output_format in _OF_DICOM:
@@ -141,7 +144,7 @@ def plan_map(
     if companion is not None:
         with watcher.stage("masks"):
             masks = companion.begin(prepared.chosen, prepared.source.store)
-    return PlannedMaps(
+    planned = PlannedMaps(
         prepared=prepared,
         output_format=output_format,
         processor=processor,
@@ -153,6 +156,8 @@ def plan_map(
         states=state_names(definitions, prepared.chosen.stack) if with_dicom else {},
         n_bytes=output_bytes(stack, len(definitions), output_format),
     )
+    prepared.source.store.keep_only(planned.planes)
+    return planned
 
 
 def _require_compression(name: str, output_format: FormatName) -> None:

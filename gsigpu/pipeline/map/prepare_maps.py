@@ -25,7 +25,7 @@ from gsigpu.pipeline.map.program import compile_program
 from gsigpu.pipeline.map.run_program import run_program
 from gsigpu.pipeline.map.stream import Sink, Source, StreamReport
 from gsigpu.pipeline.progress import Progress, Watcher
-from gsigpu.pipeline.stack_source import StackSource
+from gsigpu.pipeline.stack_source import PlaneStore, StackSource
 
 # Slices looked at by the label check, spread over the stack.
 _CHECKED_SLICES = 3
@@ -85,10 +85,12 @@ def prepare_maps(
     planes_of: Callable[[Sequence[MapDefinition]], Sequence[MapDefinition]],
     overrides: SeriesOverrides,
     watcher: Watcher,
+    store: PlaneStore | None = None,
 ) -> PreparedMaps:
     """Chooses the stack and plans the maps.
 
     planes_of : maps -> all planes to compute for them
+    store : of the planes, where others read them too
     The other arguments are those of `map_study`.
     Raises InputError and its kinds, SettingsError.
     """
@@ -105,7 +107,7 @@ def prepare_maps(
         watcher=watcher,
     )
     plan, stack, left_out = plan_for(planes, chosen.stack)
-    source = StackSource(stack)
+    source = StackSource(stack, store)
     planes, cautions = calibrated(
         planes, plan.energies_kev, stack.geometry.shape[0], source.read_hu
     )

@@ -10,7 +10,6 @@ from gsigpu.automatic_masks import mask_cache, totalsegmentator
 from gsigpu.automatic_masks.mask_cache import Source
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import Series, SpectralStack
-from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.errors import EmptyMask
 from gsigpu.masks import read_masks
 from gsigpu.masks.layers import Owner
@@ -18,6 +17,7 @@ from gsigpu.masks.positions import PositionChoice
 from gsigpu.masks.roles import Role
 from gsigpu.pipeline.measure.collected_masks import AutomaticMask, CollectedMasks
 from gsigpu.pipeline.measure.given_masks import MaskFiles
+from gsigpu.pipeline.stack_source import PlaneStore, looked_at
 from gsigpu.regions import flags
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, parts, union
@@ -29,11 +29,15 @@ _ORGANS = {Role.LIVER: "liver", Role.VESSELS: "vessels", Role.AORTA: "aorta"}
 
 
 def with_automatic(
-    collected: CollectedMasks, files: MaskFiles, stack: SpectralStack, owner: Owner
+    collected: CollectedMasks,
+    files: MaskFiles,
+    stack: SpectralStack,
+    owner: Owner,
+    store: PlaneStore,
 ) -> CollectedMasks:
     """The masks with what is missing of lesions, liver, vessels and aorta drawn by a program on the stack's images.
 
-    The program sees the images nearest to 70 keV. Each separate part of its mask of lesions is a lesion, named for
+    The program sees the images nearest to 70 keV, which `store` keeps for what else reads them. Each separate part of its mask of lesions is a lesion, named for
     the phase: `auto-PVP-01`, the largest first. What it finds nothing of is absent, and told.
     Raises MissingDependency, ProgramFailed, GridMismatch, OutputError, PixelDataError.
     """
@@ -45,7 +49,7 @@ def with_automatic(
     if not tasks:
         return collected
     program, series = totalsegmentator.installed(), _seen(stack)
-    image = mask_cache.stored_image(read_volume(series), stack.geometry)
+    image = mask_cache.stored_image(looked_at(series, store), stack.geometry)
     drawn: dict[Role, list[RegionMask]] = {}
     sources: dict[Role, AutomaticMask] = {}
     read: list[tuple[Role, Path]] = []

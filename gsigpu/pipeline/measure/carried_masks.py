@@ -9,7 +9,7 @@ import numpy as np
 from gsigpu.automatic_masks.mask_cache import region_digest
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
-from gsigpu.dicom.reading.hu_planes import read_volume
+from gsigpu.dicom.reading.hu_planes import rescaled
 from gsigpu.errors import MaskError, OutsideStudy, PoorRegistration, SettingsError
 from gsigpu.image_volume import ImageVolume
 from gsigpu.maps import water_iodine
@@ -24,7 +24,9 @@ from gsigpu.pipeline.measure.collected_masks import (
 )
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.kept_registrations import KeptRegistrations
+from gsigpu.pipeline.measure.registration_cuts import lesion_cuts, shown_lesions
 from gsigpu.pipeline.measure.study_masks import collect_masks
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, union
 
@@ -41,27 +43,41 @@ _LOW_KEV = 70.0
 
 
 def masks_on_stack(
-    files: MaskFiles, study: Study, stack: SpectralStack, *, n_workers: int = 1
+    files: MaskFiles,
+    study: Study,
+    stack: SpectralStack,
+    *,
+    n_workers: int = 1,
+    store: PlaneStore | None = None,
 ) -> CollectedMasks:
     """The masks of a study on the grid of a stack, carried over from the phase that they were drawn on where asked.
 
     n_workers : mask files that are read at once
+    store : of the planes, where others read them too: what is registered, or shown to a program, is kept there
 
     Raises what `collect_masks` raises, SettingsError where masks of another phase are not to be carried, GeometryError
     where the phases do not show the same part of the body, and the error of the last lesion where none is left.
     """
+    store = store or PlaneStore()
     if not files.drawn_on:
-        return collect_masks(files, study, stack, n_workers=n_workers)
+        return collect_masks(files, study, stack, n_workers=n_workers, store=store)
     drawn = choose_stack(study, phase=files.drawn_on).stack
     if drawn.phase == stack.phase:
-        return collect_masks(files, study, stack, n_workers=n_workers)
+        return collect_masks(files, study, stack, n_workers=n_workers, store=store)
     if not files.register:
         raise SettingsError(
             f"the masks are of {phase_words(drawn.phase)}, and {phase_words(stack.phase)} is measured",
             remedy="add --register to carry them over",
         )
-    collected = collect_masks(files, study, drawn, n_workers=n_workers)
-    return _carried(collected, drawn, stack, files.registrations or KeptRegistrations())
+    collected = collect_masks(files, study, drawn, n_workers=n_workers, store=store)
+    return _carried(
+        collected,
+        drawn,
+        stack,
+        files.registrations or KeptRegistrations(),
+        store,
+        pictured=files.pictured,
+    )
 
 
 def _carried(
@@ -69,6 +85,9 @@ def _carried(
     drawn: SpectralStack,
     stack: SpectralStack,
     kept: KeptRegistrations,
+    store: PlaneStore,
+    *,
+    pictured: bool,
 ) -> CollectedMasks:
     # Registration imports SimpleITK, which takes longer than most measurements.
     with named_where_absent("--register"):
@@ -82,7 +101,10 @@ def _carried(
     seen = tuple(series.evidence.series_uid for of in (stack, drawn) for series in of.series)
     registration = kept.of(
         (stack.phase, drawn.phase, seen, region_digest(around, there), border_mm),
-        lambda: register(_water(stack), _water(drawn), around, border_mm=border_mm),
+        # The phase that the masks lie on is registered with each of the others.
+        lambda: register(
+            _water(stack, store), _water(drawn, store, stays=True), around, border_mm=border_mm
+        ),
     )
     lesions: list[Lesion] = []
     told: list[CarriedLesion] = []
@@ -136,6 +158,12 @@ def _carried(
         for lesion in told
         if lesion.possible_offset_mm > DOUBTFUL_MM
     ]
+    before = {lesion.lesion_id: lesion.mask for lesion in masks.lesions}
+    after = {lesion.lesion_id: lesion.mask for lesion in lesions}
+    cuts = {
+        name: lesion_cuts(drawn, before[name], stack, after[name], store)
+        for name in (shown_lesions(after, after) if pictured else ())
+    }
     laid_masks = StudyMasks(
         organ_flags=masks.organ_flags,
         lesions=tuple(lesions),
@@ -153,14 +181,15 @@ def _carried(
         failures=(*collected.failures, *failures),
         warnings=(*collected.warnings, *doubts, *lost),
         drawn_on=drawn.phase,
-        drawn=DrawnMasks(drawn, {lesion.lesion_id: lesion.mask for lesion in masks.lesions}),
+        drawn=DrawnMasks(drawn, before, cuts),
         carried=tuple(told),
     )
 
 
-def _water(stack: SpectralStack) -> ImageVolume:
+def _water(stack: SpectralStack, store: PlaneStore, *, stays: bool = False) -> ImageVolume:
     """The virtual non-contrast image of a stack, HU, float32; NaN where it has no value.
 
+    stays : see `PlaneStore.look`
     Raises TooFewEnergies, the problem of a series if it has one, PixelDataError.
     """
     energies = water_iodine.at_least(2, "registration", stack.energies_kev)
@@ -169,7 +198,10 @@ def _water(stack: SpectralStack) -> ImageVolume:
     values = np.full(stack.geometry.shape, np.float32(rows.offsets[0]))
     for kev, weight in zip((low, energies[-1]), rows.weights[0], strict=True):
         series = stack.series[stack.energies_kev.index(kev)]
-        values += np.float32(weight) * read_volume(series)
+        if series.problem is not None:
+            raise series.problem
+        for z, plane in enumerate(series.planes):
+            values[z] += np.float32(weight) * rescaled([plane], store.look([plane], stays=stays))[0]
     return ImageVolume(values, geometry=stack.geometry, name="vnc", unit="HU")
 
 

@@ -12,6 +12,7 @@ from gsigpu.errors import (
     GsigpuError,
 )
 from gsigpu.masks.roles import Role
+from gsigpu.pipeline.measure.registration_cuts import Cut
 from gsigpu.regions.region_layout import StudyMasks
 from gsigpu.regions.region_mask import RegionMask
 
@@ -92,10 +93,12 @@ class DrawnMasks:
 
     stack : that they were drawn on
     masks : lesion's id -> mask on its grid
+    cuts : lesion's id -> what a picture of its registration shows, where one was to be made
     """
 
     stack: SpectralStack
     masks: Mapping[str, RegionMask]
+    cuts: Mapping[str, tuple[Cut, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

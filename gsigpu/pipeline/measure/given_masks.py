@@ -35,6 +35,7 @@ class MaskFiles:
     regions : (name, file) of further regions of the study, whose statistics are told as they are: no lesion is needed
     segment : the program that draws what is not given of lesions, liver, vessels and aorta; "" for none
     registrations : keeps those of the study's phases, where several measurements take masks of one liver; None to keep none
+    pictured : whether pictures of a registration are going to be made: what they show is cut while its images are at hand
     require_axes : raises MaskError where an array in memory lies on a study's grid with its axes turned round
     Every path may be a string or, for `gsigpu.measure` and the like, an image in memory; one file of lesions may stand
     alone, and regions may be a mapping.
@@ -59,6 +60,7 @@ class MaskFiles:
     regions: tuple[tuple[str, Path], ...] = ()
     segment: str = ""
     registrations: KeptRegistrations | None = None
+    pictured: bool = False
     require_axes: Callable[[VolumeGeometry], None] | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +100,21 @@ class MaskFiles:
             raise SettingsError(
                 "--register without the phase that the masks were drawn on",
                 remedy="name it with --mask-phase",
+            )
+
+    def require_used(self, *, threshold: bool, position: bool) -> None:
+        """Raises SettingsError for an option that no mask needed; a cohort has one for masks of all kinds."""
+        if self.maps_in_file:
+            return
+        if self.threshold is not None and not threshold:
+            raise SettingsError(
+                "--threshold is for masks of probabilities, and none is",
+                remedy="leave --threshold out",
+            )
+        if self.position is not None and not position:
+            raise SettingsError(
+                f"--mask-position {self.position} is for masks whose position is doubtful, and none is",
+                remedy="leave --mask-position out",
             )
 
     @property

@@ -37,6 +37,7 @@ from gsigpu.pipeline.measure.write_measurement import (
 )
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.scanned_study import scan
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.tables.measurement_table import wide, write_table
 from gsigpu.tables.phase_pairs import between_phases
@@ -129,6 +130,7 @@ def phase_jobs(
             study = scan(study)
     scan_seconds = perf_counter() - begun
     shared = SharedRegions(masks, settings.regions, n_workers=n_workers or default_workers())
+    store = PlaneStore(of_phases=True)
     for phase in phases_of(study):
         stack = only_energies(select_stack(study, phase=phase, series=series), energies_kev)
         aside = () if energies_kev else tuple(left_aside(study, stack))
@@ -139,8 +141,10 @@ def phase_jobs(
                 settings=settings,
                 labels=replace(labels or CaseLabels(), phase=stack.phase),
                 processor=processor,
+                store=store,
                 shared=shared,
             )
+        store.keep_only(job.planes)
         yield job
 
 

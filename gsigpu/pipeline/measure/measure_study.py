@@ -120,16 +120,20 @@ def measure_job(
         watcher=watcher,
     )
     shared = SharedRegions(masks, settings.regions, n_workers=n_workers or default_workers())
+    store = PlaneStore()
     with watcher.stage("masks"):
-        return MeasureJob(
+        job = MeasureJob(
             chosen,
             masks,
             settings=settings,
             labels=labels,
             processor=processor,
+            store=store,
             shared=shared,
             keep=keep,
         )
+    store.keep_only(job.planes)
+    return job
 
 
 def measured(job: MeasureJob, *, n_workers: int, watcher: Watcher) -> Measurement:
@@ -178,7 +182,7 @@ class MeasureJob:
         self.measurand = Measurand(chosen.study, stack, settings.parameters, store)
         shared = shared or SharedRegions(masks, settings.regions)
         self.collected, self.layout = shared.of(
-            chosen.study, stack, signed=signed_distances(processor)
+            chosen.study, stack, signed=signed_distances(processor), store=store
         )
         self.gatherer = Gatherer(
             self.measurand.series,

@@ -10,8 +10,7 @@ import numpy as np
 
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import SpectralStack, Study
-from gsigpu.dicom.reading.hu_planes import read_planes
-from gsigpu.dicom.reading.pixels import PlaneReader
+from gsigpu.dicom.reading.hu_planes import rescaled
 from gsigpu.dicom.study.patterns import phase_meant
 from gsigpu.errors import GsigpuError, UnclearPosition
 from gsigpu.masks import MaskSet, read_masks
@@ -21,6 +20,8 @@ from gsigpu.masks.roles import Role
 from gsigpu.masks.volume_masks import position_doubt
 from gsigpu.phase_words import phase_words
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks
+from gsigpu.pipeline.measure.given_masks import MaskFiles
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_mask import RegionMask
 
 # Figures of the question that is put to the user.
@@ -51,19 +52,19 @@ def with_overlaps(
     path: Path,
     stack: SpectralStack,
     owner: Owner,
-    liver: Path | None,
-    threshold: float | None = None,
+    files: MaskFiles,
+    store: PlaneStore,
 ) -> UnclearPosition:
     """The same error, telling how much of the mask lies in the body and in the liver under each choice.
 
     A choice under which the mask cannot be used is no remedy.
 
-    liver : mask file of the liver, where there is one
-    threshold : of masks of probabilities
+    files : where the liver is among them, and the threshold of masks of probabilities
+    store : reads the slices that are looked at
     """
     told, usable = [], []
     _, choices = position_doubt(path, stack.geometry)
-    whole_liver = _liver(liver, stack, owner, threshold)
+    threshold, whole_liver = files.threshold, _liver(files.liver, stack, owner, files.threshold)
     for choice in choices:
         try:
             mask_set = read_masks(
@@ -73,7 +74,7 @@ def with_overlaps(
             told.append(f"by {choice} it cannot be used ({reason.what})")
             continue
         usable.append(choice)
-        told.append(f"by {choice} {_overlaps(mask_set, stack, whole_liver)}")
+        told.append(f"by {choice} {_overlaps(mask_set, stack, whole_liver, store)}")
     if not told:
         return error
     return UnclearPosition(
@@ -92,15 +93,17 @@ def _liver(
         return ()
 
 
-def _overlaps(mask_set: MaskSet, stack: SpectralStack, liver: Sequence[RegionMask]) -> str:
-    share = _share_in_tissue(mask_set.masks, stack)
+def _overlaps(
+    mask_set: MaskSet, stack: SpectralStack, liver: Sequence[RegionMask], store: PlaneStore
+) -> str:
+    share = _share_in_tissue(mask_set.masks, stack, store)
     text = "nothing can be read" if np.isnan(share) else f"{100 * share:.0f} % lies in the body"
     if liver:
         text += f" and {100 * _share_in(mask_set.masks, liver):.0f} % in the liver"
     return text
 
 
-def _share_in_tissue(masks: Sequence[RegionMask], stack: SpectralStack) -> float:
+def _share_in_tissue(masks: Sequence[RegionMask], stack: SpectralStack, store: PlaneStore) -> float:
     """Share of voxels, on some slices, that are tissue; NaN where none can be read."""
     by_slice: dict[int, list[RegionMask]] = {}
     for mask in masks:
@@ -109,11 +112,12 @@ def _share_in_tissue(masks: Sequence[RegionMask], stack: SpectralStack) -> float
     slices = sorted(by_slice)
     chosen = slices[:: max(1, len(slices) // _LOOKED_AT)]
     series = next((series for series in stack.series if series.problem is None), None)
-    reader, n_inside, n_all = PlaneReader(), 0, 0
+    n_inside, n_all = 0, 0
     for z in chosen if series is not None else []:
         assert series is not None
         try:
-            plane = read_planes(reader, [series.planes[z]])[0]
+            at = [series.planes[z]]
+            plane = rescaled(at, store.look(at))[0]
         except GsigpuError:
             continue
         for mask in by_slice[z]:

@@ -11,6 +11,7 @@ from gsigpu.pipeline.measure.carried_masks import masks_on_stack
 from gsigpu.pipeline.measure.collected_masks import CollectedMasks
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.study_owner import owner_of
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.boundary import SignedDistances, signed_distance_mm
 from gsigpu.regions.region_layout import Layout, RegionSettings, lay_out
 from gsigpu.volume import VolumeGeometry
@@ -54,10 +55,12 @@ class SharedRegions:
         stack: SpectralStack,
         *,
         signed: SignedDistances = signed_distance_mm,
+        store: PlaneStore | None = None,
     ) -> tuple[CollectedMasks, Layout]:
         """Masks and regions of a phase: those of an earlier one where reading the files again would give them.
 
         signed : computes distances to boundaries, box by box
+        store : of the planes, where others read them too
         Raises what `masks_on_stack` and `lay_out` raise.
         """
         owner = owner_of(study, stack, any_phase=self._files.any_phase)
@@ -65,7 +68,9 @@ class SharedRegions:
         for made in self._made:
             if made.serves(grid, owner):
                 return made.collected, made.layout
-        collected = masks_on_stack(self._files, study, stack, n_workers=self._n_workers)
+        collected = masks_on_stack(
+            self._files, study, stack, n_workers=self._n_workers, store=store
+        )
         layout = lay_out(
             collected.masks, grid.spacing_mm, grid.shape, self._settings, signed=signed
         )

@@ -34,15 +34,23 @@ from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.mask_reader import MaskReader
 from gsigpu.pipeline.measure.position_check import with_overlaps
 from gsigpu.pipeline.measure.study_owner import owner_of
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_layout import Lesion, StudyMasks
 from gsigpu.regions.region_mask import RegionMask, parts, union
 from gsigpu.tables.text_ids import free_id, text_id
 
 
 def collect_masks(
-    files: MaskFiles, study: Study, stack: SpectralStack, *, n_workers: int = 1
+    files: MaskFiles,
+    study: Study,
+    stack: SpectralStack,
+    *,
+    n_workers: int = 1,
+    store: PlaneStore | None = None,
 ) -> CollectedMasks:
     """Reads all mask files onto the grid of a stack, so many at once, and has drawn what a program is to draw.
+
+    store : of the planes, where others read them too
 
     Raises SettingsError if no mask is given or an option matches nothing, the error of a liver, vessel, aorta
     or normal mask, and that of the lesion masks where no lesion is left to measure.
@@ -63,6 +71,7 @@ def collect_masks(
         if not (path.is_file() or (path in lesion_files and path.is_dir())):
             raise no_mask_file(path)
     owner = owner_of(study, stack, any_phase=files.any_phase)
+    store = store or PlaneStore()
     with MaskReader(
         stack.geometry,
         owner,
@@ -74,7 +83,7 @@ def collect_masks(
         reader.read_ahead(
             path for path in (*lesion_files, *(at for _, at in named)) if path.is_file()
         )
-        collector = _Collector(files, stack, owner, reader)
+        collector = _Collector(files, stack, owner, reader, store)
         for argument, path in enumerate(lesion_files):
             collector.read_lesions(path, argument)
         for role, path in named:
@@ -83,7 +92,7 @@ def collect_masks(
             collector.read_named(path, name)
     collected = collector.result()
     if files.segment:
-        collected = with_automatic(collected, files, stack, owner)
+        collected = with_automatic(collected, files, stack, owner, store)
     return marked(collected, stack.geometry)
 
 
@@ -91,8 +100,14 @@ class _Collector:
     """Gathers regions by role, file by file."""
 
     def __init__(
-        self, files: MaskFiles, stack: SpectralStack, owner: Owner, reader: MaskReader
+        self,
+        files: MaskFiles,
+        stack: SpectralStack,
+        owner: Owner,
+        reader: MaskReader,
+        store: PlaneStore,
     ) -> None:
+        self._store = store
         self._reader = reader
         self._files = files
         self._stack = stack
@@ -240,7 +255,7 @@ class _Collector:
             raise WrongPhase(error.what, where=error.where, remedy=remedy) from error
         except UnclearPosition as error:
             raise with_overlaps(
-                error, path, self._stack, self._owner, self._files.liver, self._files.threshold
+                error, path, self._stack, self._owner, self._files, self._store
             ) from error
         self._parts += mask_set.files
         self._digests[path] = mask_set.digest
@@ -364,18 +379,9 @@ class _Collector:
                 self._warn("absent-structure", f"{path}: holds no region and is taken as absent")
         else:
             self._failures += [failure for _, failure in self._empty_files]
-        is_of_nothing = self._files.threshold is not None and not self._is_threshold_used
-        if is_of_nothing and not self._failures and not self._files.maps_in_file:
-            raise SettingsError(
-                "--threshold is for masks of probabilities, and none is",
-                remedy="leave --threshold out",
-            )
-        is_moot = self._files.position is not None and not self._is_position_used
-        # A cohort has one option for masks of all kinds.
-        if is_moot and not self._failures and not self._files.maps_in_file:
-            raise SettingsError(
-                f"--mask-position {self._files.position} is for masks whose position is doubtful, and none is",
-                remedy="leave --mask-position out",
+        if not self._failures:
+            self._files.require_used(
+                threshold=self._is_threshold_used, position=self._is_position_used
             )
         if not self._lesions and self._files.lesions:
             if self._failures:

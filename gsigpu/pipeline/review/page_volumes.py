@@ -128,6 +128,8 @@ def write_volumes(
     (folder / key).mkdir(parents=True)
     plan, needed, left_out = plan_for(definitions, stack)
     source = StackSource(needed, store)
+    taken = [plane for series in needed.series for plane in series.planes]
+    source.store.keep_only([*taken, *(() if companion is None else companion.planes)])
     shared = source if companion is None else SharedSource(source, needed.series, companion)
     sink = PageSlices(folder, key, definitions, inside_body=inside_body, keep=keep)
     program = compile_program(

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from gsigpu.dicom.model import SpectralStack
 from gsigpu.dicom.reading import card_frames
 from gsigpu.maps.definitions import MapDefinition
-from gsigpu.pipeline.map.prepare_maps import label_warnings
 from gsigpu.pipeline.measure.measurement import Measurement
 from gsigpu.pipeline.reading_series import other_energy
 from gsigpu.pipeline.review.page_data import phase_entry, write_regions
 from gsigpu.pipeline.review.roi_template import roi_template
 from gsigpu.pipeline.review.static_pictures import write_static
-from gsigpu.pipeline.stack_source import StackSource
 
 
 def write_phase(
@@ -37,15 +35,13 @@ def write_phase(
 
     measurement : of the stack, whose regions and values are shown; None for a phase without regions
     kept : planes of the slices of `static_slices`, from the volumes
-    warnings : of the phase and of its volumes; those of the measurement are added
+    warnings : of the phase, of its volumes, and of its labels; those of the measurement are added
     redact : takes out of names, flags and warnings what leads to the patient
     Returns the phase as the page has it, and all its warnings, with nothing taken out.
     """
     of_phase = [*warnings]
     if measurement is not None:
         of_phase += measurement.warnings
-    else:
-        of_phase += label_warnings(stack, StackSource(stack))
     of_phase += card_frames.notes()  # those of the measurement are among its warnings
     if with_identity:
         of_phase += other_energy(stack, "saved regions of interest")

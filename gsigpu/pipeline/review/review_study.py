@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,12 +23,14 @@ from gsigpu.output.staging import staged_folder
 from gsigpu.phase_words import phase_name
 from gsigpu.pipeline.choose_stack import ChosenStack, only_energies, phases_of
 from gsigpu.pipeline.cohort_run.redaction import study_redactor
+from gsigpu.pipeline.map.prepare_maps import label_doubts, label_sample
 from gsigpu.pipeline.measure.given_masks import MaskFiles
 from gsigpu.pipeline.measure.map_companion import MeasureCompanion
 from gsigpu.pipeline.measure.measurement import Measurement, MeasureSettings
 from gsigpu.pipeline.measure.measurement_rows import CaseLabels
 from gsigpu.pipeline.measure.parameters import ParameterSettings
 from gsigpu.pipeline.measure.shared_regions import SharedRegions
+from gsigpu.pipeline.measure.shown_slices import shown_slices
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.review.page_data import study_entry
 from gsigpu.pipeline.review.page_volumes import (
@@ -40,7 +43,7 @@ from gsigpu.pipeline.review.paper_lesion import paper_lesions
 from gsigpu.pipeline.review.paper_pictures import FOLDER, write_pictures
 from gsigpu.pipeline.review.phase_files import write_phase
 from gsigpu.pipeline.review.static_pictures import static_slices
-from gsigpu.pipeline.stack_source import PlaneStore
+from gsigpu.pipeline.stack_source import PlaneStore, StackSource
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 from gsigpu.viewer.page_files import PAGE, write_names, write_page
@@ -114,6 +117,8 @@ def review_study(
             "pictures are of lesions, and there is no mask",
             remedy="add --mask, or leave out --pictures",
         )
+    if masks is not None:
+        masks = replace(masks, pictured=pictures)
     settings = settings or MeasureSettings(parameters=ParameterSettings(slopes=(slope,)))
     out = Path(out)
     definitions = page_definitions(maps, slope=slope)
@@ -144,6 +149,7 @@ def review_study(
         if masks is None
         else SharedRegions(masks, settings.regions, n_workers=n_workers or default_workers())
     )
+    store = PlaneStore(of_phases=True)
     with staged_folder(
         out,
         overwrite=overwrite,
@@ -157,16 +163,17 @@ def review_study(
         data.mkdir()
         for number, stack in enumerate(stacks):
             phase_warnings: list[str] = [*left_aside(study, stack)]
-            store = PlaneStore()
             companion: MeasureCompanion | None = None
             problem: MaskError | None = None
             started = perf_counter()
             if masks is not None:
                 with watcher.stage("measure"):
                     companion, problem = _begun(
-                        study, stack, masks, settings, labels, store, shared
+                        study, stack, masks, settings, labels, store, shared, pictures=pictures
                     )
             begun = perf_counter()
+            # Before the volumes, which then have these slices from here.
+            labels_seen = label_sample(stack, StackSource(stack, store))
             with watcher.stage("volumes") as progress:
                 kept, left_out = write_volumes(
                     stack,
@@ -191,6 +198,7 @@ def review_study(
             if problem is not None:
                 problems.append(problem)
                 phase_warnings.append(f"No regions are shown in this phase. {problem}")
+            left_out += label_doubts(stack, labels_seen)
             entry, of_phase = write_phase(
                 data,
                 f"p{number}",
@@ -282,6 +290,8 @@ def _begun(
     labels: CaseLabels,
     store: PlaneStore,
     shared: SharedRegions | None,
+    *,
+    pictures: bool,
 ) -> tuple[MeasureCompanion | None, MaskError | None]:
     """The measurement of a phase, ready to see its slices, or why its masks give none."""
     companion = MeasureCompanion(
@@ -291,6 +301,7 @@ def _begun(
         backend="cpu",
         table="",
         shared=shared,
+        keep=partial(shown_slices, picture=False, cards=True) if pictures else None,
     )
     chosen = ChosenStack(study=study, stack=stack, left_aside=(), scan_seconds=0.0)
     try:

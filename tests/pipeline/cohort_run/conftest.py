@@ -27,23 +27,6 @@ def faults(tmp_path, monkeypatch):
     return Faults(tmp_path, monkeypatch)
 
 
-@pytest.fixture
-def inline(monkeypatch):
-    """Rows are measured in this process: for what isolation has no part in."""
-    from gsigpu.pipeline.cohort_run.case import run_study
-
-    def run_inline(task, tell):
-        outcomes = []
-        run_study(task, lambda number, stage, _: tell(task.rows[number], stage), outcomes.append)
-        return outcomes
-
-    def call_inline(function, *arguments, **_):
-        return function(*arguments)
-
-    monkeypatch.setattr("gsigpu.pipeline.cohort_run.run_cohort.run_isolated", run_inline)
-    monkeypatch.setattr("gsigpu.pipeline.cohort_run.cohort_plan.call_isolated", call_inline)
-
-
 @pytest.fixture(autouse=True, scope="session")
 def flow_drawn_once():
     """The flow of the same words is the same picture: drawn once, then copied. A run of one row is half drawing."""

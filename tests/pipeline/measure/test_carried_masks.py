@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 import gsigpu
 from gsigpu.cli.app import app
 from gsigpu.phantom.motion import Motion
-from gsigpu.pipeline.measure import carried_masks, registration_picture
+from gsigpu.pipeline.measure import carried_masks, registration_cuts, registration_picture
 from gsigpu.pipeline.review import paper_pictures
+from gsigpu.pipeline.stack_source import PlaneStore
 from gsigpu.regions.region_mask import region_mask
 from gsigpu.registration import register as registering
 from gsigpu.registration.images import sitk
@@ -260,8 +261,8 @@ def test_the_picture_has_the_outlines_where_the_masks_lay_and_lie(carried, phant
     drawn = labels(phantom.lesion_mask)
     for lesion in carried.masks.masks.lesions:
         before = carried.masks.drawn.masks[lesion.lesion_id]
-        cuts = registration_picture._cuts(
-            carried.masks.drawn.stack, before, carried.stack, lesion.mask
+        cuts = registration_cuts.lesion_cuts(
+            carried.masks.drawn.stack, before, carried.stack, lesion.mask, PlaneStore()
         )
         after = np.zeros(drawn.shape, bool)
         after[lesion.mask.box] = lesion.mask.voxels
@@ -280,7 +281,7 @@ def test_the_picture_has_the_outlines_where_the_masks_lay_and_lie(carried, phant
         assert mask.any()
     registration_picture.save_registration(tmp_path / "r.png", carried)
     picture = matplotlib.image.imread(tmp_path / "r.png")
-    for colour in (registration_picture._BEFORE, registration_picture._AFTER):
+    for colour in (registration_cuts.BEFORE, registration_cuts.AFTER):
         ink = np.array(matplotlib.colors.to_rgb(colour))
         assert (np.abs(picture[..., :3] - ink).max(axis=-1) < 0.02).sum() > 50
 
