@@ -28,7 +28,7 @@ _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 # Objects that may be made before garbage is looked for, and how often older ones are looked through. Python's 700, 10, 10
 # take a twentieth of the time of a large cohort; figures and frames hold few cycles, and those are found all the same.
 _COLLECTED_AFTER = (20_000, 20, 50)
-_KEPT_BYTES = 2**28  # replicates of ten pairs of groups take a third of it
+_KEPT_BYTES = 2**28  # a member's replicates take some tens of megabytes, a figure's pixels less
 
 
 @contextmanager
