@@ -1,6 +1,6 @@
 """The benchmarks of start-up, maps, reading, writing, the whole of `map`, `measure` and `cohort stats`, one after the other: `make bench`.
 
-Results stand in results/, one file per question and processor. It took 5 and 11 minutes on two kinds of AMD EPYC, two cores each.
+Results stand in results/, one file per question and processor. It took 5, 7 and 11 minutes on three kinds of AMD EPYC, two cores each.
 """
 
 from __future__ import annotations

@@ -92,6 +92,8 @@ class PlaneStore:
 
     def keep_only(self, planes: Iterable[Plane]) -> None:
         """Forgets what was looked at and is none of these, which the pass takes, but for what stays."""
+        if not self._kept:
+            return
         taken = {(plane.path, plane.frame) for plane in planes}
         with self._lock:
             for key in self._kept.keys() - taken - self._staying:
