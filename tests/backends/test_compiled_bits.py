@@ -6,21 +6,18 @@ import pytest
 from gsigpu.backends import compiled, compiled_bits
 from gsigpu.dicom.reading.coded_length import in_numpy
 from gsigpu.dicom.reading.frame_headers import n_coded_in_numpy
-from tests.backends.test_compiled import UBSAN, built
+from tests.backends.test_compiled import UBSAN, built, loops
 
 RNG = np.random.default_rng(81)
 
 
-@pytest.fixture(scope="module", params=["plain", "ubsan"])
-def library(request):
-    return built(UBSAN if request.param == "ubsan" else ["-O2"])
-
-
-@pytest.fixture(params=["avx512", "avx2", "neon", "sse2"])
-def loop(request, library):
-    if request.param not in compiled.sets_of(library):
-        pytest.skip(f"no {request.param} here")
-    return compiled.Loop(library, request.param)
+@pytest.fixture(params=loops(), ids="-".join)
+def loop(request):
+    flags, name = request.param
+    library = built(UBSAN if flags == "ubsan" else ["-O2"])
+    if name not in compiled.sets_of(library):
+        pytest.skip(f"this processor has no {name}")
+    return compiled.Loop(library, name)
 
 
 @pytest.mark.parametrize("selection", range(1, 8))
