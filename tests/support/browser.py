@@ -22,7 +22,9 @@ def launched():
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=ARGUMENTS
+            executable_path=shutil.which("chromium"),
+            args=ARGUMENTS,
+            ignore_default_args=["--hide-scrollbars"],  # they take room of a page, as at a reader's
         )
         yield browser
         browser.close()

@@ -176,6 +176,18 @@ def test_the_lasso_marks_the_voxels_it_encloses(page):
     page.click("#clear-marks")
 
 
+@pytest.mark.parametrize("height", [600, 1000, 1200, 1400])
+def test_nothing_in_the_column_of_lesions_is_wider_than_it(browser, reviewed, height):
+    """In a window of some heights its scroll bar comes with the first charts, which were as wide as the column before."""
+    with open_page(browser, reviewed.page.as_uri(), width=1280, height=height) as opened:
+        opened.wait_for_function(DRAWN)
+        opened.wait_for_selector("#side .uplot canvas")
+        beyond = opened.evaluate(
+            "(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(document.getElementById('side'))"
+        )
+    assert beyond == 0
+
+
 def test_a_missing_file_is_told(browser, reviewed, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(reviewed.page.parent, copy)
