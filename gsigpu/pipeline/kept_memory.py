@@ -6,6 +6,10 @@ import ctypes
 import sys
 from typing import Any
 
+# Planes that are looked at before a pass, as the images that are registered or shown to a program, are kept for it up to so
+# much: two energies of two phases of 250 slices of 512 x 512. What is beyond is read again. A worker is counted with it (pool.py).
+MOST_KEPT_BYTES = 2**29
+
 # Of mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 

@@ -14,10 +14,7 @@ from gsigpu.dicom.model import Plane, Series, SpectralStack
 from gsigpu.dicom.reading.hu_planes import rescaled
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.maps.spectral_direction import block_means
-
-# What is looked at before a pass, as the images that are registered or shown to a program, is kept for it up to so much: two
-# energies of two phases of 250 slices of 512 x 512. What is beyond is read again.
-MOST_KEPT_BYTES = 2**29
+from gsigpu.pipeline.kept_memory import MOST_KEPT_BYTES
 
 
 class PlaneStore:

@@ -26,6 +26,7 @@ from gsigpu.pipeline.cohort_run.child_process import (
     end_children,
     release_idle,
 )
+from gsigpu.pipeline.kept_memory import MOST_KEPT_BYTES
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.version import __version__
 
@@ -82,13 +83,15 @@ def _control_groups() -> Iterator[Path]:
             yield from (root.joinpath(*parts[:n]) for n in range(1, len(parts) + 1))
 
 
-def pool_size(n_tasks: int, n_contexts: int = 0) -> int:
+def pool_size(n_tasks: int, n_contexts: int = 0, *, keeps_planes: bool = False) -> int:
     """Workers of a local pool: one per core, as far as memory goes, because all of them read and decode.
 
     n_contexts : processes that the GPUs have room for; 0 where none is used. Workers share the GPUs evenly.
+    keeps_planes : whether phases are registered or masks drawn, whose planes a worker keeps for its measurement
     """
     n_useful = min(default_workers(), n_contexts) if n_contexts else default_workers()
-    fitting = int((available_bytes() - _LEFT_TO_THE_SYSTEM) // _BYTES_PER_WORKER)
+    of_one = _BYTES_PER_WORKER + keeps_planes * MOST_KEPT_BYTES
+    fitting = int((available_bytes() - _LEFT_TO_THE_SYSTEM) // of_one)
     return max(min(n_useful, fitting, n_tasks), 1)
 
 

@@ -287,7 +287,9 @@ def _pool(plan: CohortPlan, n_tasks: int) -> Iterator[Pool]:
             yield pool
         return
     devices, n_contexts = ((), 0) if backend_of_rows(settings, options) == "cpu" else gpus()
-    n_workers = options.workers or pool_size(n_tasks, n_contexts)
+    n_workers = options.workers or pool_size(
+        n_tasks, n_contexts, keeps_planes=settings.register or bool(settings.segment)
+    )
     with local_pool(n_workers, devices) as pool:
         yield pool
 

@@ -58,6 +58,14 @@ def test_pool_size(monkeypatch, memory_gib, n_cores, n_contexts, n_tasks, expect
     assert pool.pool_size(n_tasks, n_contexts) == expected
 
 
+@pytest.mark.parametrize(("memory_gib", "expected"), [(8.0, 3), (5.0, 2), (4.0, 1)])
+def test_workers_that_keep_planes_need_more_memory(monkeypatch, memory_gib, expected):
+    """1.3 GiB at 250 slices of 512 x 512 with registration, and the planes that are kept: 1.7 were measured."""
+    monkeypatch.setattr(pool, "available_bytes", lambda: memory_gib * GIB)
+    monkeypatch.setattr(pool, "default_workers", lambda: 8)
+    assert pool.pool_size(8, keeps_planes=True) == expected
+
+
 @pytest.mark.parametrize(
     ("membership", "folder", "names"),
     [
