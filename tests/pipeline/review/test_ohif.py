@@ -72,12 +72,16 @@ def viewer(outputs, browser, tmp_path_factory):
                 browser, f"{address}/viewer?StudyInstanceUIDs={study_uid}", forgive=_TOUR
             ) as page,
         ):
-            page.wait_for_selector("[data-cy=study-browser-thumbnail]", timeout=_LOADING_MS)
-            page.wait_for_selector("canvas.cornerstone-canvas", timeout=_LOADING_MS)
+            wait_for_study(page)
             page.add_locator_handler(
                 page.get_by_text("Skip all"), lambda: page.get_by_text("Skip all").click()
             )
             yield page
+
+
+def wait_for_study(page):
+    page.wait_for_selector("[data-cy=study-browser-thumbnail]", timeout=_LOADING_MS)
+    page.wait_for_selector("canvas.cornerstone-canvas", timeout=_LOADING_MS)
 
 
 def show(page, series_uid):
@@ -91,7 +95,11 @@ def show(page, series_uid):
 
 
 def drawn(page, series_uid, words):
-    """Waits until words are drawn over the image; a report that was opened before its images came is opened again."""
+    """Waits until words are drawn over the image.
+
+    OHIF draws a report once: what was not drawn then, as its images had not come, comes neither when
+    the report is opened again nor after another series, but only with the page.
+    """
     for is_last in (False, False, True):
         try:
             page.wait_for_function(
@@ -103,6 +111,8 @@ def drawn(page, series_uid, words):
         except TimeoutError:
             if is_last:
                 raise
+            page.reload()
+            wait_for_study(page)
             show(page, series_uid)
         else:
             return
