@@ -18,6 +18,7 @@ SOURCES = [
     "kernels/overlay.cpp",
     "kernels/patient_bootstrap.cpp",
     "kernels/gathered_moments.cpp",
+    "kernels/order_statistics.cpp",
     "kernels/plain_files.cpp",
     "kernels/distance_transform.cpp",
     "kernels/region_voxels.cpp",

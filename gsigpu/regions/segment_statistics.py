@@ -3,7 +3,8 @@
 Regions are segments of an array of voxel indices. What costs per voxel (sort, powers, bins) is the backend's, so that the
 values of a GPU stay there and no more than some numbers per region come back; what is left is done here, in float64.
 
-On the CPU a compiled loop gathers the values and takes their moments (`gsigpu.backends.compiled_moments`), where it was built.
+On the CPU compiled loops gather the values, take their moments and find percentiles and bins without sorting
+(`gsigpu.backends.compiled_moments`, `compiled_order`), where they were built.
 
 Oracle: `gsigpu.regions.statistics` region by region, to 1e-12 of the value's scale (tests/regions/test_segment_statistics.py);
 percentiles, extremes and entropy are equal to the bit, because order and bins are.
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from gsigpu.backends import BIN_EDGE, Backend, backend_for
 from gsigpu.backends.compiled_moments import gathered_moments
+from gsigpu.backends.compiled_order import order_statistics
 from gsigpu.errors import SettingsError
 from gsigpu.maps.nonlinear import array_namespace
 from gsigpu.regions.statistics import ENTROPY_BINS
@@ -36,6 +38,8 @@ _QUANTILES = {
     "min": 0.0,
     "max": 1.0,
 }
+_SHARES = np.array(list(_QUANTILES.values()))
+_MIN, _MAX = (list(_QUANTILES).index(name) for name in ("min", "max"))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,11 +106,13 @@ def statistics_of_segments(
     )
     results = _of_moments(moments, order=4 if has_shape else 2)
     if has_order:
-        ordered = backend.sort_segments(in_order, segments.starts)
-        del in_order
-        results |= _of_ordered(ordered, segments.starts, results["n_valid"])
-        if "entropy" in names:
-            results["entropy"] = _entropy(backend, ordered, segments.starts, results)
+        n_valid = results["n_valid"]
+        n_bins = ENTROPY_BINS if "entropy" in names else 0
+        places = _places(n_valid)
+        picked, counts = _in_order(backend, in_order, segments.starts, places, n_bins)
+        results |= _quantiles(picked, n_valid)
+        if n_bins:
+            results["entropy"] = _entropy(counts, n_valid)
     return {name: results[name] for name in (*names, "n_valid")}
 
 
@@ -175,29 +181,57 @@ def _of_moments(moments: NDArray[np.float64], *, order: int) -> dict[str, NDArra
     return results
 
 
-def _of_ordered(
-    ordered: Any, starts: NDArray[np.int64], n_valid: NDArray[np.float64]
+def _places(n_valid: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(P, S, Q, 2) places in the order of a segment, below and above each of `_QUANTILES`; 0 where nothing is valid."""
+    last = np.maximum(n_valid.astype(np.int64) - 1, 0)[..., None]
+    below = np.floor(_SHARES * last).astype(np.int64)
+    return np.stack([below, np.minimum(below + 1, last)], axis=-1)
+
+
+def _quantiles(
+    picked: NDArray[np.float32], n_valid: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Quantiles between the two nearest values (NumPy's `linear`, Hyndman and Fan's type 7), from the nearer end."""
-    n = n_valid.astype(np.int64)
-    last = np.maximum(n - 1, 0)
-    first = np.minimum(starts[:-1], int(starts[-1]) - 1)  # of an empty one at the end
-    shares = np.array(list(_QUANTILES.values()))[:, None, None]
-    at = shares * last
-    below = np.floor(at).astype(np.int64)
-    above = np.minimum(below + 1, last)
-    low, high = _picked(ordered, first + np.stack([below, above])).astype(np.float64)
-    part, step = at - below, high - low
+    low, high = np.moveaxis(picked.astype(np.float64), -1, 0)
+    at = _SHARES * np.maximum(n_valid - 1, 0)[..., None]
+    part, step = at - np.floor(at), high - low
     values = np.where(part >= 0.5, high - step * (1.0 - part), low + step * part)
-    values = np.where(n > 0, values, np.nan)
-    results = dict(zip(_QUANTILES, values, strict=True))
+    values = np.where(n_valid[..., None] > 0, values, np.nan)
+    results = dict(zip(_QUANTILES, np.moveaxis(values, -1, 0), strict=True))
     return {**results, "iqr": results["p75"] - results["p25"]}
 
 
+def _in_order(
+    backend: Backend, values: Any, starts: NDArray[np.int64], places: NDArray[np.int64], n_bins: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Values at places of the order of each segment, as `places` has them, and counts in bins of its range (P, S, n_bins).
+
+    values : (P, N) float32, each segment's together
+    """
+    if array_namespace(values) is np:
+        found = order_statistics(
+            values, starts, places.reshape(*places.shape[:2], -1), n_bins=n_bins
+        )
+        if found is not None:
+            return found[0].reshape(places.shape), found[1]
+    ordered = backend.sort_segments(values, starts)
+    first = np.minimum(starts[:-1], int(starts[-1]) - 1)  # of an empty one at the end
+    picked = _picked(ordered, first[:, None, None] + places)
+    if not n_bins:
+        return picked, np.zeros((*places.shape[:2], 0), np.int64)
+    ends = picked.astype(np.float64)
+    low, high = ends[:, :, _MIN, 0], ends[:, :, _MAX, 0]
+    low, width = np.nan_to_num(low), np.nan_to_num(high - low)
+    width = np.where(width > 0.0, width, 1.0)
+    if array_namespace(ordered) is np:
+        return picked, histograms_of_ordered(ordered, starts, low, width, n_bins)
+    return picked, backend.segment_histograms(ordered, starts, low, width, n_bins)
+
+
 def _picked(ordered: Any, columns: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Values at (..., P, S) columns of (P, N) rows, on the host."""
+    """Values at (P, ...) columns of (P, N) rows, on the host."""
     xp = array_namespace(ordered)
-    rows = np.broadcast_to(np.arange(len(ordered))[:, None], columns.shape)
+    rows = np.arange(len(ordered)).reshape(-1, *[1] * (columns.ndim - 1))
     if xp is np:
         return np.asarray(ordered[rows, columns])
     flat = xp.asarray(rows * ordered.shape[1] + columns)
@@ -205,22 +239,10 @@ def _picked(ordered: Any, columns: NDArray[np.int64]) -> NDArray[np.float32]:
     return picked
 
 
-def _entropy(
-    backend: Backend,
-    ordered: Any,
-    starts: NDArray[np.int64],
-    results: dict[str, NDArray[np.float64]],
-) -> NDArray[np.float64]:
-    """Bits, of the values in `ENTROPY_BINS` bins of equal width over their range."""
-    n = results["n_valid"]
-    low, width = np.nan_to_num(results["min"]), np.nan_to_num(results["max"] - results["min"])
-    width = np.where(width > 0.0, width, 1.0)
-    if array_namespace(ordered) is np:
-        counts = histograms_of_ordered(ordered, starts, low, width, ENTROPY_BINS)
-    else:
-        counts = backend.segment_histograms(ordered, starts, low, width, ENTROPY_BINS)
+def _entropy(counts: NDArray[np.int64], n_valid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bits, of the values in bins of equal width over their range."""
     with np.errstate(invalid="ignore"):
-        p = counts / n[..., None]
+        p = counts / n_valid[..., None]
     entropy = -(p * np.log2(np.where(p > 0.0, p, 1.0))).sum(axis=-1) + 0.0  # no -0
     return np.asarray(entropy)
 
