@@ -106,6 +106,26 @@ bool read_plane(const char *path, const int64_t *expected, int64_t n_bytes, void
     return file.read_at(expected[3], static_cast<char *>(to), n_bytes) == n_bytes;
 }
 
+// Values of a plane at ascending indices, which count from `origin`: a run of voxels one behind the other is copied, as regions
+// consist of them.
+void take_ascending(const int16_t *plane, int64_t origin, const int64_t *indices, int64_t n, int16_t *to) {
+    constexpr int64_t LONG = 32, SHORT = 8;
+    int64_t i = 0;
+    while (i + SHORT <= n) {
+        const int16_t *from = plane + (indices[i] - origin);
+        if (i + LONG <= n && indices[i + LONG - 1] - indices[i] == LONG - 1) {
+            __builtin_memcpy(to + i, from, LONG * sizeof *to);
+            i += LONG;
+        } else if (indices[i + SHORT - 1] - indices[i] == SHORT - 1) {
+            __builtin_memcpy(to + i, from, SHORT * sizeof *to);
+            i += SHORT;
+        } else {
+            for (const int64_t end = i + SHORT; i < end; ++i) to[i] = plane[indices[i] - origin];
+        }
+    }
+    for (; i < n; ++i) to[i] = plane[indices[i] - origin];
+}
+
 // A new file of a header and bytes behind it: there as a whole, or not.
 bool write_new(const char *path, const char *header, int64_t n_header, const void *bytes, int64_t n_bytes) {
     File file(path, O_WRONLY | O_CREAT | O_EXCL);
@@ -161,6 +181,17 @@ void gsigpu_read_heads(int64_t n, const char *const *paths, int64_t n_bytes, cha
 int64_t gsigpu_read_planes(int64_t n, const char *const *paths, const int64_t *expected, int64_t n_bytes, char *out) {
     for (int64_t i = 0; i < n; ++i)
         if (!read_plane(paths[i], expected + 4 * i, n_bytes, out + i * n_bytes)) return i;
+    return n;
+}
+
+// Of each of n files the int16 at some places: of n_bytes from its offset on, which go through `room`, those at ascending
+// indices counted from `origin`, into out (n, n_apart). expected as before. Returns how many of the first are delivered.
+int64_t gsigpu_read_voxels(int64_t n, const char *const *paths, const int64_t *expected, int64_t n_bytes, int64_t origin,
+                           const int64_t *indices, int64_t n_voxels, int16_t *room, int16_t *out, int64_t n_apart) {
+    for (int64_t i = 0; i < n; ++i) {
+        if (!read_plane(paths[i], expected + 4 * i, n_bytes, room)) return i;
+        take_ascending(room, origin, indices, n_voxels, out + i * n_apart);
+    }
     return n;
 }
 

@@ -70,6 +70,44 @@ def read_planes(
     return n_done
 
 
+def read_voxels(
+    paths: Sequence[bytes],
+    expected: Sequence[int],
+    n_bytes: int,
+    origin: int,
+    indices: NDArray[np.int64],
+    out: NDArray[np.int16],
+) -> int:
+    """Of `n_bytes` of each file the int16 at some indices: of how many of the first they are delivered.
+
+    expected : as for `read_planes`
+    indices : (m,) ascending, of which `origin` is the first int16 of those bytes; all lie within them
+    out : (n, m), each row contiguous; what is not delivered is undefined
+    """
+    functions = _functions()
+    if (
+        functions is None
+        or indices.dtype != np.int64
+        or not (indices.flags.c_contiguous and indices.flags.aligned)
+        or out.strides[1] != out.itemsize
+    ):
+        return 0
+    room = np.empty(n_bytes // 2, np.int16)
+    n_done: int = functions.gsigpu_read_voxels(
+        len(paths),
+        texts(paths),
+        (_Number * len(expected))(*expected),
+        n_bytes,
+        origin,
+        _Pointer(indices.ctypes.data),
+        indices.size,
+        _Pointer(room.ctypes.data),
+        _Pointer(out.ctypes.data),
+        out.strides[0] // out.itemsize,
+    )
+    return n_done
+
+
 def write_files(
     paths: Sequence[bytes],
     headers: Sequence[bytes],
@@ -150,11 +188,14 @@ def declared(loop: Loop) -> ctypes.CDLL:
         library.gsigpu_write_files.argtypes = [_Number, *[_Pointer] * 4, _Number, *[_Pointer] * 2]
         library.gsigpu_write_headers.argtypes = [_Number, *[_Pointer] * 3]
         library.gsigpu_read_planes.argtypes = [_Number, *[_Pointer] * 2, _Number, _Pointer]
+        library.gsigpu_read_voxels.argtypes = [_Number, *[_Pointer] * 2, *[_Number] * 2]
+        library.gsigpu_read_voxels.argtypes += [_Pointer, _Number, *[_Pointer] * 2, _Number]
         library.gsigpu_map_slices.argtypes = [_Pointer]
         for function in (
             library.gsigpu_map_slices,
             library.gsigpu_write_files,
             library.gsigpu_write_headers,
+            library.gsigpu_read_voxels,
             library.gsigpu_read_planes,
         ):
             function.restype = _Number

@@ -209,11 +209,11 @@ def _in_order(
     values : (P, N) float32, each segment's together
     """
     if array_namespace(values) is np:
-        found = order_statistics(
+        of_loop = order_statistics(
             values, starts, places.reshape(*places.shape[:2], -1), n_bins=n_bins
         )
-        if found is not None:
-            return found[0].reshape(places.shape), found[1]
+        if of_loop is not None:
+            return of_loop[0].reshape(places.shape), of_loop[1]
     ordered = backend.sort_segments(values, starts)
     first = np.minimum(starts[:-1], int(starts[-1]) - 1)  # of an empty one at the end
     picked = _picked(ordered, first[:, None, None] + places)

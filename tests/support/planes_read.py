@@ -13,6 +13,7 @@ def counted_planes(monkeypatch: pytest.MonkeyPatch) -> Counter:
     """Fills up with (path, frame) of every plane that is read from now on."""
     times = Counter()
     read_plane, read_first = PlaneReader.read_plane, pixels.read_first
+    read_voxels = PlaneReader.read_voxels
     places = compiled_pass._places
 
     def alone(self, plane, out, **options):
@@ -24,11 +25,16 @@ def counted_planes(monkeypatch: pytest.MonkeyPatch) -> Counter:
         times.update((plane.path, plane.frame) for plane in planes[:n_read])
         return n_read
 
+    def some_voxels(self, planes, indices, out):
+        times.update((plane.path, plane.frame) for plane in planes)
+        read_voxels(self, planes, indices, out)
+
     def in_the_loop(planes, formats):
         times.update((plane.path, plane.frame) for plane in planes)
         return places(planes, formats)
 
     monkeypatch.setattr(PlaneReader, "read_plane", alone)
+    monkeypatch.setattr(PlaneReader, "read_voxels", some_voxels)
     monkeypatch.setattr(pixels, "read_first", together)
     monkeypatch.setattr(compiled_pass, "_places", in_the_loop)
     return times

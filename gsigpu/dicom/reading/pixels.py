@@ -29,7 +29,13 @@ from gsigpu.dicom.reading.elements import (
 )
 from gsigpu.dicom.reading.fragments import FrameIndex, index_frames, read_only_frame
 from gsigpu.dicom.reading.isolated import DecoderCrashed, stored_values, stored_values_isolated
-from gsigpu.dicom.reading.plain_planes import GREY, NATIVE, read_first
+from gsigpu.dicom.reading.plain_planes import (
+    GREY,
+    NATIVE,
+    read_first,
+    read_voxels_first,
+    rows_of,
+)
 from gsigpu.errors import (
     FileChanged,
     GsigpuError,
@@ -69,6 +75,29 @@ class PlaneReader:
         rest = planes[n_read:]
         for plane, target, frame in zip(rest, out[n_read:], _frames_ahead(rest), strict=True):
             self._read_plane(plane, target, encoded=frame)
+
+    def read_voxels(
+        self, planes: Sequence[Plane], indices: NDArray[np.int64], out: NDArray[np.int16]
+    ) -> None:
+        """Stored values of some voxels of `planes`; of uncompressed ones no more than their rows is read.
+
+        planes : n planes of the same rows and columns
+        indices : (m,) of voxels in a plane, ascending; at least one
+        out : (n, m) int16, each row contiguous, overwritten
+        Raises as `read` does.
+        """
+        n_read = read_voxels_first(planes, indices, out)
+        for plane, target in zip(planes[:n_read], out, strict=False):
+            _unpack_plane(target.view(np.uint16), plane, target)
+        rest = planes[n_read:]
+        if not rest:
+            return
+        image = rest[0].format
+        whole = np.empty((image.rows, image.columns), np.int16)
+        rows = rows_of(indices, image.columns)
+        for plane, target, frame in zip(rest, out[n_read:], _frames_ahead(rest), strict=True):
+            self._read_plane(plane, whole, rows=rows, encoded=frame)
+            np.take(whole, indices, out=target, mode="clip")  # unbuffered; all lie within
 
     @staticmethod
     def _read_first(planes: Sequence[Plane], out: NDArray[np.int16]) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gsigpu.backends.compiled_files import read_planes
+from gsigpu.backends.compiled_files import read_planes, read_voxels
 from gsigpu.dicom.model import PixelFormat, Plane
 from gsigpu.dicom.reading.elements import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
@@ -63,13 +63,55 @@ def read_first(planes: Sequence[Plane], out: NDArray[np.int16]) -> int:
     out : (n, rows, columns)
     """
     image = planes[0].format
-    if not is_plain(image) or out.shape[1:] != (image.rows, image.columns):
+    if out.shape[1:] != (image.rows, image.columns):
         return 0
+    paths, expected = _files_of(planes)
+    return read_planes(paths, expected, image.n_bytes, out) if paths else 0
+
+
+def read_voxels_first(
+    planes: Sequence[Plane], indices: NDArray[np.int64], out: NDArray[np.int16]
+) -> int:
+    """As `read_first`, the words of some voxels alone.
+
+    indices : (m,) ascending, of voxels in a plane; at least one
+    out : (n, m)
+    """
+    image = planes[0].format
+    rows = rows_of(indices, image.columns)
+    n_before = rows.start * image.columns
+    paths, expected = _files_of(planes, n_before=n_before, of_whole_planes=False)
+    n_bytes = 2 * image.columns * (rows.stop - rows.start)
+    return read_voxels(paths, expected, n_bytes, n_before, indices, out) if paths else 0
+
+
+def rows_of(indices: NDArray[np.int64], n_columns: int) -> slice:
+    """From the first to the last row of a plane in which ascending indices of voxels lie.
+
+    >>> rows_of(np.array([7, 8, 21]), 7)
+    slice(1, 4, None)
+    """
+    return slice(int(indices[0]) // n_columns, int(indices[-1]) // n_columns + 1)
+
+
+def _files_of(
+    planes: Sequence[Plane], *, n_before: int = 0, of_whole_planes: bool = True
+) -> tuple[list[bytes], list[int]]:
+    """Of the first planes, as far as they are of one plain format: their files, and what the loop expects of each.
+
+    n_before : words of a plane before those that are wanted
+    of_whole_planes : else one that only shows as a whole what is padding is none of them
+    """
+    image = planes[0].format
     paths, expected = list[bytes](), list[int]()
+    if not is_plain(image):
+        return paths, expected
     for plane in planes:
         of_plane = place(plane, image)
-        if of_plane is None:
+        odd = plane.odd_padding
+        if of_plane is None or not (of_whole_planes or odd is None or not odd.only_if_in_corner):
             break
+        size, mtime_ns, inode, offset = of_plane
         paths.append(os.fsencode(plane.path))
-        expected += of_plane
-    return read_planes(paths, expected, image.n_bytes, out) if paths else 0
+        expected += size, mtime_ns, inode, offset + 2 * n_before
+    return paths, expected

@@ -131,12 +131,15 @@ class Gatherer:
         """
         if not self._stored.has_voxels(z):
             return
+        # Maps of a voxel's neighbours need whole planes, and so do pictures.
+        is_whole = self._more_planes is not None or z in self._keep
+        if given is None and not is_whole and not self._stored.gathers_on_card:
+            self._take_from_files(z)
+            return
         if not hasattr(self._of_thread, "buffers"):
             shape = (len(self._series), *self._plane_shape)
             self._of_thread.buffers = np.empty(shape, np.int16)
         planes: list[NDArray[np.int16]] = list(self._of_thread.buffers)
-        # Maps of a voxel's neighbours need whole planes, and so do pictures.
-        is_whole = self._more_planes is not None or z in self._keep
         rows = None if is_whole else self._stored.rows_in(z, self._plane_shape[1])
         try:
             for channel, series in enumerate(self._series):
@@ -145,8 +148,7 @@ class Gatherer:
                 else:
                     self._store.take(series.planes[z], planes[channel], rows=rows)
         except PixelDataError as error:
-            for index in self._regions_in(z):
-                self._errors[index] = error
+            self._fail(z, error)
             return
         if z in self._keep:
             for series, plane in zip(self._series, planes, strict=True):
@@ -158,6 +160,19 @@ class Gatherer:
         if self._more_planes is not None:
             columns = slice(self._stored.starts[z], self._stored.starts[z + 1])
             self._more[:, columns] = self._more_planes(z, planes, self._stored.indices[columns])
+
+    def _take_from_files(self, z: int) -> None:
+        """Of slice z no more than its voxels, which go from the files to where they stay."""
+        indices, target = self._stored.on_host(z)
+        planes = [series.planes[z] for series in self._series]
+        try:
+            self._store.take_voxels(planes, indices, target)
+        except PixelDataError as error:
+            self._fail(z, error)
+
+    def _fail(self, z: int, error: PixelDataError) -> None:
+        for index in self._regions_in(z):
+            self._errors[index] = error
 
     def take_uploaded(
         self, first: int, planes: Mapping[int, tuple[NDArray[np.int16], Any]], stream: Any

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.backends import backend_for, on_host
+from gsigpu.dicom.reading.plain_planes import rows_of
 from gsigpu.pipeline.measure.pieces import fits_at_once
 from gsigpu.pipeline.measure.processor import Place, Processor
 
@@ -82,8 +83,16 @@ class StoredVoxels:
 
     def rows_in(self, z: int, n_columns: int) -> slice:
         """From the first to the last row of a plane that holds voxels of a slice, which has some."""
-        in_plane = self.indices[self.starts[z] : self.starts[z + 1]]
-        return slice(int(in_plane[0]) // n_columns, int(in_plane[-1]) // n_columns + 1)
+        return rows_of(self.indices[self.starts[z] : self.starts[z + 1]], n_columns)
+
+    def on_host(self, z: int) -> tuple[NDArray[np.intp], NDArray[np.int16]]:
+        """Of a slice the indices (n,) of its voxels, and where their values (C, n) go that are gathered by the caller.
+
+        Once nothing is gathered on a card.
+        """
+        columns = slice(self.starts[z], self.starts[z + 1])
+        self._is_on_host[:, z] = True
+        return self.indices[columns], self._on_host()[:, columns]
 
     def take(self, z: int, planes: Mapping[int, NDArray[np.int16]]) -> None:
         """The voxels of a slice whose planes are on the host.
@@ -103,10 +112,10 @@ class StoredVoxels:
             return
         in_plane = self.indices[self.starts[z] : self.starts[z + 1]]
         for series, plane in planes.items():
-            width = plane.shape[1]
-            first, end = int(in_plane[0]) // width, int(in_plane[-1]) // width + 1
-            rows = place.put(plane[first:end]).reshape(1, -1)
-            if not self._take_there(series, z, rows, place.stream(), origin=first * width):
+            rows = rows_of(in_plane, plane.shape[1])
+            there = place.put(plane[rows]).reshape(1, -1)
+            origin = rows.start * plane.shape[1]
+            if not self._take_there(series, z, there, place.stream(), origin=origin):
                 self._take_on_host(z, {series: plane})
 
     def take_uploaded(

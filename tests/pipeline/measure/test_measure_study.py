@@ -146,15 +146,16 @@ def test_values_are_those_of_the_map_under_the_mask(truth, study, measurement, t
 
 
 def test_only_slices_that_the_regions_touch_are_read_and_each_once(truth, study, monkeypatch):
-    read, rows_of_path = [], {}
-    original = PlaneReader.read_plane
+    read, voxels_of_path = [], {}
+    original = PlaneReader.read_voxels
 
-    def spy(self, plane, out, **options):
-        read.append(plane.path)
-        rows_of_path[plane.path] = options["rows"]
-        return original(self, plane, out, **options)
+    def spy(self, planes, indices, out):
+        read.extend(plane.path for plane in planes)
+        voxels_of_path.update({plane.path: indices for plane in planes})
+        return original(self, planes, indices, out)
 
-    monkeypatch.setattr(PlaneReader, "read_plane", spy)
+    monkeypatch.setattr(PlaneReader, "read_voxels", spy)
+    monkeypatch.setattr(PlaneReader, "read_plane", None)
     settings = MeasureSettings(
         ParameterSettings(maps=(), curve=False),
         RegionSettings(regions=("lesion", "rim", "core")),
@@ -175,8 +176,9 @@ def test_only_slices_that_the_regions_touch_are_read_and_each_once(truth, study,
     assert sorted(read) == sorted(series.planes[z].path for series in stack for z in touched)
     for series in stack:
         for z in touched:
-            rows = np.flatnonzero(labels[:, :, z].any(axis=0))
-            assert rows_of_path[series.planes[z].path] == slice(rows[0], rows[-1] + 1)
+            np.testing.assert_array_equal(
+                voxels_of_path[series.planes[z].path], np.flatnonzero(labels[:, :, z].T)
+            )
 
 
 def test_ratios(measurement):
