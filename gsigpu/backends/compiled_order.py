@@ -42,10 +42,9 @@ def run(
     n_bins: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
     """As `order_statistics`, by a given library."""
-    arrays, types = (values, starts), (np.float32, np.int64)
-    if not all(
-        array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
-        for array, dtype in zip(arrays, types, strict=True)
+    if not (
+        all(array.flags.c_contiguous and array.flags.aligned for array in (values, starts))
+        and (values.dtype, starts.dtype) == (np.float32, np.int64)
     ):
         return None
     n_rows, n_segments, n_places = places.shape
