@@ -44,7 +44,8 @@ def run(
     """As `order_statistics`, by a given library."""
     if not (
         all(array.flags.c_contiguous and array.flags.aligned for array in (values, starts))
-        and (values.dtype, starts.dtype) == (np.float32, np.int64)
+        and values.dtype == np.float32
+        and starts.dtype == np.int64
     ):
         return None
     n_rows, n_segments, n_places = places.shape
