@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from gsigpu.archives.open_archives import is_in_archive
 from gsigpu.errors import InputError, MaskError
@@ -21,6 +24,7 @@ from gsigpu.masks.volume_headers import (
 from gsigpu.plug_ins import MASK_READERS, plug_in_names
 
 _BLOCK = 2**22
+_PAGE = 4096
 
 
 def is_volume(path: Path) -> bool:
@@ -89,21 +93,44 @@ def content_digest(path: Path, files: Sequence[Path] = ()) -> str:
 
 
 def unpacked_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, of one that gzip packed of those in it: however well it is packed, it is the same mask.
+    """Of a file's bytes, of one that gzip packed of those in it: however well it is packed, it is the same mask.
 
+    SHA-256 of the pages that are not all 0 and of where they are, for most of a mask is.
     Raises OSError or zlib.error if it cannot be read or unpacked.
     """
     with path.open("rb") as file:
         is_packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    digest, n_bytes = hashlib.sha256(), 0
+    for block in _unpacked_blocks(path, is_packed=is_packed):
+        _add_pages(digest, block, n_bytes // _PAGE)
+        n_bytes += len(block)
+    digest.update(n_bytes.to_bytes(8, "little"))
+    return digest.hexdigest()
+
+
+def _unpacked_blocks(path: Path, *, is_packed: bool) -> Iterator[memoryview]:
+    """The content in blocks of one length, but for the last."""
     if is_packed:
         packed = path.read_bytes()
         if (whole := unpacked(packed, length_told(packed))) is not None:
-            return hashlib.sha256(whole.data).hexdigest()
-    digest = hashlib.sha256()
+            yield from (whole[i : i + _BLOCK].data for i in range(0, whole.size, _BLOCK))
+            return
     with gzip.open(path) if is_packed else path.open("rb") as content:
         while block := content.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+            yield memoryview(block)
+
+
+def _add_pages(digest: Any, block: memoryview, n_before: int) -> None:
+    """Adds the pages of a block that are not all 0, their numbers before them, and what is less than a page.
+
+    n_before : pages before the block
+    """
+    n_whole = len(block) // _PAGE * _PAGE
+    pages = np.frombuffer(block[:n_whole], np.uint64).reshape(-1, _PAGE // 8)
+    filled = np.flatnonzero(pages.max(axis=1, initial=0))
+    digest.update((n_before + filled).astype("<i8"))
+    digest.update(pages[filled])
+    digest.update(block[n_whole:])
 
 
 def _digest(path: Path) -> str:

@@ -138,3 +138,22 @@ def test_the_digest_is_that_of_what_is_packed(tmp_path):
     ):
         path.write_bytes(data)
     assert len({unpacked_digest(path) for path in paths}) == 1
+
+
+def test_digests_of_different_contents_differ(tmp_path):
+    """However much of it is 0: values, where they are, and how many zeros follow; blocks of 4 MiB and pages of 4 KiB."""
+    n = 2**22 + 3 * 4096 + 17
+    digests, plain = [], tmp_path / "plain"
+    for set_bytes, length in (
+        ([], n), ([], n + 1), ([], n + 4096), ([0], n), ([1], n), ([4096], n), ([2**22], n), ([2**22 + 4096], n),
+        ([n - 1], n), ([n - 2], n), ([0, 4096], n), ([0, 4097], n), ([1, 4096], n), (range(0, n, 4096), n),
+    ):  # fmt: skip
+        content = np.zeros(length, np.uint8)
+        content[list(set_bytes)] = 3
+        plain.write_bytes(content)
+        (tmp_path / "packed").write_bytes(gzip.compress(content, 1))
+        halves = gzip.compress(content[: n // 2], 1) + gzip.compress(content[n // 2 :], 1)
+        (tmp_path / "in two").write_bytes(halves)
+        (digest,) = {unpacked_digest(tmp_path / name) for name in ("plain", "packed", "in two")}
+        digests.append(digest)
+    assert len(set(digests)) == len(digests)

@@ -214,7 +214,7 @@ class _Case:
         for name, seconds in measurement.seconds.items():
             if not (name == "read" and settings.maps):
                 clock.seconds[name] = clock.seconds.get(name, 0.0) + seconds
-        clock.name = ""
+        clock.name = "masks"
         attempt.inputs |= {
             "grid": grid_of_study(measurement.stack.geometry),
             # Masks that were carried over lie on the grid of another phase.

@@ -95,16 +95,28 @@ def study_fingerprint(study: Path, *, by_content: bool = False) -> str:
     """
     digest = hashlib.sha256()
     place = split_at_archive(study)
+    below = os.path.join(study, "")  # noqa: PTH118  # of thousands of files, here and below
     for name in [os.fspath(place[0])] if place else files_below(study):
-        digest.update(os.path.relpath(name, study).encode("utf-8", "surrogateescape"))
-        if not os.path.lexists(name):  # named by a DICOMDIR, and not there
+        relative = (
+            name.removeprefix(below) if name.startswith(below) else os.path.relpath(name, study)
+        )
+        digest.update(relative.encode("utf-8", "surrogateescape"))
+        stat = _stat_or_none(name)
+        if stat is None:  # named by a DICOMDIR, and not there
             digest.update(b"\0missing\n")
         elif by_content:
             digest.update(file_digest(Path(name)).encode())
         else:
-            stat = os.stat(name, follow_symlinks=os.path.exists(name))  # noqa: PTH110, PTH116  # of thousands
             digest.update(f"\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def _stat_or_none(name: str) -> os.stat_result | None:
+    """Of a file, or of a link that leads nowhere; None where there is nothing."""
+    for follows in (True, False):
+        with contextlib.suppress(OSError):
+            return os.stat(name, follow_symlinks=follows)  # noqa: PTH116
+    return None
 
 
 def file_digest(path: Path) -> str:

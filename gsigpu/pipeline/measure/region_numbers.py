@@ -111,6 +111,7 @@ class _Values:
         self._gathered, self._measurand, self._place = gathered, measurand, place
         self._rows = measurand.rows()
         self._host_rows: dict[int, NDArray[np.float32]] = {}
+        self._last_segments: tuple[tuple[int, ...], Segments] | None = None
         self._n_maps = 0 if measurand.plan is None else len(measurand.plan.definitions)
         n_channels, n_voxels = gathered.stored.shape
         n_rows = measurand.n_rows
@@ -239,12 +240,20 @@ class _Values:
     def _of_some(
         self, rows: Sequence[int], regions: Sequence[int], names: Sequence[str]
     ) -> dict[str, NDArray[np.float64]]:
-        segments = segments_of([self._gathered.voxels[region] for region in regions])
-        there = Segments(self._place.put(segments.voxels), segments.starts)
+        there = self._segments(tuple(regions))
         if self._is_whole:
             return statistics_of_segments(self._array, there, names, rows=rows)
         values = self._place.put(self._array[list(rows)])
         return statistics_of_segments(values, there, names)
+
+    def _segments(self, regions: tuple[int, ...]) -> Segments:
+        """Of regions, where they are computed; those of the last ones are kept."""
+        if self._last_segments is None or self._last_segments[0] != regions:
+            self._last_segments = None  # whose memory is needed
+            segments = segments_of([self._gathered.voxels[region] for region in regions])
+            there = Segments(self._place.put(segments.voxels), segments.starts)
+            self._last_segments = regions, there
+        return self._last_segments[1]
 
     def _curve(
         self,
