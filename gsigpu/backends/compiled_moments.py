@@ -1,4 +1,4 @@
-"""The compiled loop of moments of many regions (kernels/gathered_moments.cpp), where it was built.
+"""The compiled loops of moments of many regions (kernels/gathered_moments.cpp), where it was built.
 
 Its NumPy twin is `gsigpu.regions.segment_statistics.moments_in_numpy`, which says what is computed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,3 +83,54 @@ def run(
         moments.ctypes.data,
     )
     return moments[..., :5]
+
+
+def whole_moments(
+    stored: NDArray[np.int16],
+    voxels: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    padding: NDArray[np.int16],
+) -> NDArray[np.float64] | None:
+    """Moments of stored values in regions, exact but for one rounding each; None where the loop is not there.
+
+    stored : (C, M), all rows of it; voxels, starts : as for `gathered_moments`
+    padding : (C, 2) the range of values that are none; low > high for no range
+    Returns (C, S, 3): how many values count, their mean, and the sum of the squares of what they differ from it.
+    """
+    loop, _ = choose_loop()
+    return None if loop is None else run_whole(loop, stored, voxels, starts, padding)
+
+
+def run_whole(
+    loop: Loop,
+    stored: NDArray[np.int16],
+    voxels: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    padding: NDArray[np.int16],
+) -> NDArray[np.float64] | None:
+    """As `whole_moments`, by a given library."""
+    arrays: tuple[NDArray[Any], ...] = (stored, voxels, starts, padding)
+    types = (np.int16, np.int64, np.int64, np.int16)
+    if not all(
+        array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
+        for array, dtype in zip(arrays, types, strict=True)
+    ):
+        return None
+    n_rows, n_segments = len(stored), len(starts) - 1
+    moments = np.empty((n_rows, n_segments, 3))
+    function = loop.functions.gsigpu_whole_moments
+    function.restype = None
+    function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    function.argtypes += [*[ctypes.c_void_p] * 2, ctypes.c_int64, *[ctypes.c_void_p] * 2]
+    function(
+        loop.number,
+        stored.ctypes.data,
+        stored.shape[1],
+        n_rows,
+        voxels.ctypes.data,
+        starts.ctypes.data,
+        n_segments,
+        padding.ctypes.data,
+        moments.ctypes.data,
+    )
+    return moments

@@ -175,3 +175,46 @@ def test_bins_of_ordered_values_are_those_of_counting(step):
     counts = histograms_of_ordered(ordered, starts, low.astype(np.float64), width, 32)
     np.testing.assert_array_equal(counts, expected)
     assert counts.sum() == np.count_nonzero(~np.isnan(values))
+
+
+def whole_numbers():
+    """Rows of the whole range, of its ends alone, and of HU; the ranges of padding; regions in runs and of single voxels."""
+    stored = RNG.integers(-(2**15), 2**15, (5, 30_000)).astype(np.int16)
+    stored[1] = -(2**15)
+    stored[2] = np.where(RNG.random(30_000) < 0.5, -(2**15), 2**15 - 1)
+    stored[3] = RNG.normal(60, 9, 30_000)
+    padding = np.int16([[1, 0], [1, 0], [2**15 - 1, 2**15 - 1], [55, 58], [-(2**15), 2**15 - 1]])
+    voxels = [
+        np.arange(30_000),
+        runs_of_columns(30_000, 100, 300),
+        np.zeros(0, np.int64),
+        RNG.choice(30_000, 4099),
+        np.array([77]),
+        np.arange(29_990, 30_000),
+    ]
+    return stored, padding, voxels
+
+
+def test_moments_of_whole_numbers_are_exact(loop):
+    stored, padding, voxels = whole_numbers()
+    together = segments_of(voxels)
+    result = compiled_moments.run_whole(loop, stored, together.voxels, together.starts, padding)
+    for row, (low, high), of_row in zip(stored, padding.tolist(), result, strict=True):
+        for columns, (n_valid, mean, squares) in zip(voxels, of_row.tolist(), strict=True):
+            values = row[columns].astype(np.int64)
+            values = values[(values < low) | (values > high)].tolist()
+            n = len(values)
+            assert n_valid == n
+            assert mean == (float(Fraction(sum(values), n)) if n else 0.0)
+            exact_squares = Fraction(n * sum(v * v for v in values) - sum(values) ** 2, n or 1)
+            assert squares == pytest.approx(float(exact_squares), rel=3e-16, abs=0)
+
+
+def test_whole_numbers_that_it_does_not_take_go_to_numpy(loop):
+    stored, padding, voxels = whole_numbers()
+    together = segments_of(voxels)
+    arguments = [stored, together.voxels, together.starts, padding]
+    for i, other in ((0, stored[:, ::2]), (0, stored.astype(np.int32)), (1, together.voxels.astype(np.int32)), (3, padding.astype(np.int64))):  # fmt: skip
+        assert (
+            compiled_moments.run_whole(loop, *[*arguments[:i], other, *arguments[i + 1 :]]) is None
+        )

@@ -6,7 +6,7 @@ rescaled by itself, so that a value in the table is that of the float32 map at t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.backends import backend_for, on_host
+from gsigpu.backends.compiled_moments import whole_moments
 from gsigpu.backends.kernel_source import runs_of_equal_slices
 from gsigpu.dicom.model import Plane
 from gsigpu.maps.nonlinear import array_namespace
@@ -36,6 +37,8 @@ from gsigpu.tables.measurement_table import TABLE_STATISTICS
 
 _BRIEF = ("mean", "sd")
 _IN_PROFILE = ("lambda_hu", "iodine")
+# Up to which float32 holds every whole number.
+_LARGEST_EXACT = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +127,17 @@ class _Values:
         stored = place.put(stored) if self._is_whole else stored
         xp = array_namespace(stored)
         self._array = xp.empty((n_rows, n_voxels), np.float32)
-        if gathered.slices:
-            for run in self._runs():
-                for first, end in slices_in_pieces(gathered.starts, *run, most):
-                    self._compute(stored, first, end)
-        for channel, factor in measurand.scaled_channels.items():
-            self._array[self._n_maps + channel] /= np.float32(factor)
+        runs = self._runs() if gathered.slices else []
+        # Series whose rows are computed when they are asked for: what most are asked for is had from stored values.
+        self._waiting: set[int] = set()
+        if xp is np and self._is_whole and len(runs) == 1:
+            self._waiting = set(range(n_channels))
+        self._stored = stored
+        for run in runs:
+            for first, end in slices_in_pieces(gathered.starts, *run, most):
+                self._compute(stored, first, end)
+        for channel in measurand.scaled_channels.keys() - self._waiting:
+            self._scale(channel)
         if measurand.n_more:
             more = place.put(gathered.more) if self._is_whole else gathered.more
             self._array[self._n_maps + n_channels :] = more
@@ -149,11 +157,12 @@ class _Values:
         planes = [[series.planes[gathered.slices[first]]] for series in gathered.series]
         n_channels, n = part.shape
         xp = array_namespace(part)
-        series_rows = array[self._n_maps : self._n_maps + n_channels]
-        out = series_rows if is_all else xp.empty((n_channels, n), np.float32)
-        _rescale(part, planes, out)
-        if not is_all:
-            series_rows[:, columns] = self._where_rows_are(out)
+        if not self._waiting:
+            series_rows = array[self._n_maps : self._n_maps + n_channels]
+            out = series_rows if is_all else xp.empty((n_channels, n), np.float32)
+            _rescale(part, planes, out)
+            if not is_all:
+                series_rows[:, columns] = self._where_rows_are(out)
         plan = self._measurand.plan
         if plan is None:
             return
@@ -170,6 +179,20 @@ class _Values:
         if not in_place:
             for row, plane in zip(array, results, strict=False):
                 row[columns] = self._where_rows_are(plane[0])
+
+    def _need(self, rows: Iterable[int]) -> None:
+        """Computes those rows of series that have waited for it."""
+        for channel in {row - self._n_maps for row in rows} & self._waiting:
+            planes = [[self._gathered.series[channel].planes[self._gathered.slices[0]]]]
+            row = self._array[self._n_maps + channel]
+            _rescale(self._stored[channel : channel + 1], planes, row[None])
+            self._scale(channel)
+            self._waiting.remove(channel)
+
+    def _scale(self, channel: int) -> None:
+        factor = self._measurand.scaled_channels.get(channel)
+        if factor is not None:
+            self._array[self._n_maps + channel] /= np.float32(factor)
 
     def _part(self, stored: Any, columns: slice) -> Any:
         """Some voxels, where they are computed."""
@@ -193,8 +216,8 @@ class _Values:
         by_region: dict[int, RegionNumbers] = {}
         in_profile = {p: self._rows[p] for p in full if p.name in _IN_PROFILE}
         of_shells = self._statistics(list(in_profile.values()), profile, _BRIEF)
+        of_brief = self._brief(brief_rows, others)  # while all series wait
         of_regions = self._statistics([self._rows[p] for p in full], others, TABLE_STATISTICS)
-        of_brief = self._statistics(brief_rows, others, _BRIEF)
         for s, region in enumerate(profile):
             statistics = {p: _of(of_shells, k, s) for k, p in enumerate(in_profile)}
             by_region[region] = self._region(region, statistics, (np.zeros(0), 0))
@@ -237,10 +260,55 @@ class _Values:
             for name in (*names, "n_valid")
         }
 
+    def _brief(self, rows: Sequence[int], regions: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+        """As `_statistics`, mean and SD; of series that wait, whose values are whole numbers, from these."""
+        whole = [row for row in rows if row - self._n_maps in self._waiting]
+        of_whole = self._of_whole_numbers(whole, regions) if whole and regions else None
+        if of_whole is None:
+            return self._statistics(rows, regions, _BRIEF)
+        others = [row for row in rows if row not in set(whole)]
+        if not others:
+            return of_whole
+        of_others = self._statistics(others, regions, _BRIEF)
+        place = [[*whole, *others].index(row) for row in rows]
+        return {name: np.concatenate([of_whole[name], of_others[name]])[place] for name in of_whole}
+
+    def _of_whole_numbers(
+        self, rows: Sequence[int], regions: Sequence[int]
+    ) -> dict[str, NDArray[np.float64]] | None:
+        """Mean and SD of series; None where float32 holds other values than they have, or there is no compiled loop."""
+        channels = [row - self._n_maps for row in rows]
+        first = self._gathered.slices[0]
+        planes = [[self._gathered.series[channel].planes[first]] for channel in channels]
+        slopes, intercepts, padding = (table[0] for table in _tables(planes))
+        is_exact = (
+            (slopes % 1 == 0)
+            & (intercepts % 1 == 0)
+            & (np.abs(slopes) * 2**15 + np.abs(intercepts) <= _LARGEST_EXACT)
+        )
+        if not is_exact.all() or self._measurand.scaled_channels.keys() & set(channels):
+            return None
+        segments = self._segments(tuple(regions))
+        stored = (
+            self._stored if channels == list(range(len(self._stored))) else self._stored[channels]
+        )
+        moments = whole_moments(stored, segments.voxels, segments.starts, padding.astype(np.int16))
+        if moments is None:
+            return None
+        n, mean, squares = np.moveaxis(moments, -1, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sd = np.abs(slopes)[:, None] * np.sqrt(squares / (n - 1))
+        return {
+            "mean": np.where(n > 0, slopes[:, None] * mean + intercepts[:, None], np.nan),
+            "sd": np.where(n > 1, sd, np.nan),
+            "n_valid": n,
+        }
+
     def _of_some(
         self, rows: Sequence[int], regions: Sequence[int], names: Sequence[str]
     ) -> dict[str, NDArray[np.float64]]:
         there = self._segments(tuple(regions))
+        self._need(rows)
         if self._is_whole:
             return statistics_of_segments(self._array, there, names, rows=rows)
         values = self._place.put(self._array[list(rows)])
@@ -266,6 +334,7 @@ class _Values:
         voxels = self._gathered.voxels[region]
         if (n_valid == voxels.size).all():
             return means, voxels.size
+        self._need(rows)
         series = self._array[rows[0] : rows[-1] + 1]
         if self._is_whole:
             stack_hu = series[:, self._place.put(voxels)]
@@ -285,6 +354,7 @@ class _Values:
 
     def _host_row(self, row: int) -> NDArray[np.float32]:
         """All of a row, on the host: that needs no room on the card."""
+        self._need([row])
         if row not in self._host_rows:
             self._host_rows[row] = on_host(self._array[row])
         return self._host_rows[row]
