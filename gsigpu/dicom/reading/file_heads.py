@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from gsigpu.file_state import FileState
 # Files in a call, and calls ahead: 64 times 16 KiB come from the heap again and again, larger arrays as new pages.
 _FILES_AT_ONCE = 64
 _CALLS_AHEAD = 4
-# What is shorter is not worth a thread.
+# What is shorter is not worth a thread. So many are read before the others: they show how long headers are.
 _FEWEST_FILES = 16
 _INODES = (1 << 64) - 1
 
@@ -33,18 +33,25 @@ class FileHead(NamedTuple):
     state: FileState
 
 
-def with_heads(names: Sequence[str], n_bytes: int) -> Iterator[tuple[str, FileHead | None]]:
-    """Each name with the first `n_bytes` of its file, in their order; None where they could not be read."""
+def with_heads(
+    names: Sequence[str], how_much: Callable[[], int]
+) -> Iterator[tuple[str, FileHead | None]]:
+    """Each name with the first bytes of its file, in their order; None where they could not be read.
+
+    how_much : how many bytes; asked again and again, as the first files show what is needed of the others
+    """
     if len(names) < _FEWEST_FILES:
         yield from ((name, None) for name in names)
         return
-    batches = [names[i : i + _FILES_AT_ONCE] for i in range(0, len(names), _FILES_AT_ONCE)]
+    ends = [*range(_FEWEST_FILES, len(names), _FILES_AT_ONCE), len(names)]
+    batches = [names[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
     with ThreadPoolExecutor(_CALLS_AHEAD, "gsigpu-heads") as pool:
         ahead: deque[Future[Heads | None]] = deque()
         try:
             for at, batch in enumerate(batches):
-                while len(ahead) < _CALLS_AHEAD and at + len(ahead) < len(batches):
-                    ahead.append(pool.submit(_read, batches[at + len(ahead)], n_bytes))
+                n_ahead = _CALLS_AHEAD if at else 1
+                while len(ahead) < n_ahead and at + len(ahead) < len(batches):
+                    ahead.append(pool.submit(_read, batches[at + len(ahead)], how_much()))
                 yield from zip(batch, _each(ahead.popleft().result(), len(batch)), strict=True)
         finally:
             for call in ahead:

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 _PREAMBLE = 132
+# Of the beginnings of files: headers of a study differ by names and numbers of some bytes; a disk gives whole pages.
+_MORE_THAN_LONGEST = 512
+_PAGE = 4096
+_MOST_OF_A_HEAD = 16 * _PAGE
 # Philips Medical Systems, and its CT division in Haifa.
 _PHILIPS_ROOTS = ("1.3.46.670589.", "1.2.840.113704.")
 _MULTI_FRAME = (ENHANCED_CT_IMAGE_STORAGE, LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE)
@@ -58,7 +62,7 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
     if not paths:
         raise InputError("folder is empty", where=root, remedy="name the folder of a DICOM export")
     scanner = _Scanner()
-    for n_done, (path, head) in enumerate(with_heads(paths, SMALLEST_READ)):
+    for n_done, (path, head) in enumerate(with_heads(paths, scanner.how_much)):
         if progress is not None and n_done % 64 == 0:
             progress(n_done, len(paths))
         if head is None or not scanner.add_plain(path, head):
@@ -131,6 +135,14 @@ class _Scanner:
         self._walker = HeaderWalker(CT_IMAGE_STORAGE)
         self._decoder = PlaneDecoder()
         self._images: set[tuple[object, ...]] = set()  # common keys of images of one frame
+        self._longest = 0  # header so far
+
+    def how_much(self) -> int:
+        """How many bytes the beginnings of the next files should have."""
+        if not self._longest:
+            return SMALLEST_READ
+        n_pages = -(-(self._longest + _MORE_THAN_LONGEST) // _PAGE)
+        return min(n_pages * _PAGE, _MOST_OF_A_HEAD)
 
     def add_plain(self, name: str, head: FileHead) -> bool:
         """Adds the plane of a file by how it begins; False where that does not tell all, and nothing was done."""
@@ -149,6 +161,7 @@ class _Scanner:
         except IncompleteImage:
             return False
         self.planes.append(plane)
+        self._longest = max(self._longest, plane.pixel_offset)
         return True
 
     def add(self, name: str) -> None:
@@ -163,6 +176,7 @@ class _Scanner:
                         for frame, elements in enumerate(self._elements(file, state.size))
                     ]
                 )
+            self._longest = max(self._longest, self.planes[-1].pixel_offset)
         except NotAnImage as reason:
             self.skipped.append(_skipped(path, str(reason)))
         except PixelDataError as error:

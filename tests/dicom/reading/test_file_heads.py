@@ -89,7 +89,7 @@ def test_the_state_is_that_of_the_file(loop, folder, monkeypatch):
     os.utime(path, ns=(10**18, -(10**9) - 7))  # before 1970 too
     names = [os.fspath(path) for path in sorted(folder.iterdir())]
     n_read = 0
-    for name, head in file_heads.with_heads(names, 100):
+    for name, head in file_heads.with_heads(names, lambda: 100):
         path = folder / name
         if head is None:
             assert path.name == "c2 leads nowhere"
@@ -102,7 +102,34 @@ def test_the_state_is_that_of_the_file(loop, folder, monkeypatch):
 
 def test_a_reader_that_stops_leaves_no_thread(loop, folder, monkeypatch):
     monkeypatch.setattr(compiled_files, "choose_loop", lambda: (loop, ""))
-    heads = file_heads.with_heads([os.fspath(path) for path in sorted(folder.iterdir())], 16)
+    heads = file_heads.with_heads(
+        [os.fspath(path) for path in sorted(folder.iterdir())], lambda: 16
+    )
     next(heads)
     heads.close()
     shutil.rmtree(folder)  # nobody reads there any more
+
+
+def test_no_more_is_read_than_headers_have(loop, tmp_path, monkeypatch):
+    """The first files show how much that is; where later ones have more, that is read of those behind them."""
+    monkeypatch.setattr(compiled_files, "choose_loop", lambda: (loop, ""))
+    for z in range(600):
+        ds = image(z)
+        if z >= 300:
+            ds.private_block(0x09, "LONG", create=True).add_new(1, "OB", b"\1" * 30_000)
+        save(ds, tmp_path / f"a{z:03d}")
+    asked, opened = [], []
+    read, add = file_heads.read_heads, headers._Scanner.add
+    monkeypatch.setattr(
+        file_heads, "read_heads", lambda paths, n: (asked.append(n), read(paths, n))[1]
+    )
+    monkeypatch.setattr(
+        headers._Scanner, "add", lambda self, name: (opened.append(name), add(self, name))
+    )
+    scan = scan_headers(tmp_path)
+    assert len(scan.planes) == 600
+    assert asked[0] == 16 * 1024
+    assert asked[1:5] == [4096] * 4
+    assert asked[-1] == 8 * 4096
+    assert sorted(set(asked)) == [4096, 16 * 1024, 8 * 4096]
+    assert len(opened) < 300  # those that were on their way when the first long one came
