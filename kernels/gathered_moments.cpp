@@ -26,6 +26,8 @@ namespace {
 constexpr int PIECE = 2048;  // 16 KB of columns and 8 KB of values
 // Columns between the ends of runs, on average, from which on runs are copied: a shorter one costs more than its voxels.
 constexpr int LONG_RUN = 6;
+// Of whole numbers: longer ones, as less is done with each value; in so many lanes nothing of one exceeds 32 bits.
+constexpr int WHOLE_PIECE = 8192;
 // Sums are made of so many values side by side, in one vector or in two, which makes no difference to them.
 constexpr int LANES = 8;
 
@@ -265,7 +267,7 @@ struct WholeSums {
     int64_t n, sum, squares;
 };
 
-// Those in low … high count for none. n <= PIECE, so that nothing of a lane exceeds 32 bits: squares go in two halves.
+// Those in low … high count for none. n <= WHOLE_PIECE; squares go in two halves.
 template <int N, bool HAS_PADDING>
 INLINE void add_whole(WholeSums &to, const int16_t *x, int n, int32_t low, int32_t high) {
     typedef typename Whole<N>::Words Words;
@@ -313,15 +315,15 @@ struct WholeJob {
 
 template <int N>
 INLINE void run_whole(const WholeJob &job) {
-    int16_t room[PIECE];
-    int begins[PIECE + 1];
+    int16_t room[WHOLE_PIECE];
+    int begins[WHOLE_PIECE + 1];
     for (int64_t s = 0; s < job.n_segments; ++s) {
         // Sums lie where the moments of the segment are going to be.
         const auto sums_of_row = [&](int64_t p) { return (int64_t *)(void *)(job.moments + 3 * (p * job.n_segments + s)); };
         for (int64_t p = 0; p < job.n_rows; ++p) __builtin_memset(sums_of_row(p), 0, sizeof(WholeSums));
-        for (int64_t first = job.starts[s]; first < job.starts[s + 1]; first += PIECE) {
+        for (int64_t first = job.starts[s]; first < job.starts[s + 1]; first += WHOLE_PIECE) {
             const int64_t left = job.starts[s + 1] - first;
-            const int n = int(left < PIECE ? left : PIECE);
+            const int n = int(left < WHOLE_PIECE ? left : WHOLE_PIECE);
             const int64_t *columns = job.voxels + first;
             const int n_runs = runs_of(columns, n, begins);
             for (int64_t p = 0; p < job.n_rows; ++p) {
