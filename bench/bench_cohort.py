@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from gsigpu.pipeline.cohort_run.run_cohort import CohortOptions, CohortSettings,
 from gsigpu.pipeline.cohort_run.run_state import RunState
 from gsigpu.tables.manifest import read_manifest
 
+MASK = Path("masks", "lesions.nii.gz")
 COLUMNS = ("case_id", "patient_id", "group", "phase", "study", "mask", "liver_mask", "aorta_mask")
 # What one writes first: every file by pydicom, volumes in memory, PyRadiomics' first order per lesion.
 NAIVE = """
@@ -90,14 +91,23 @@ print(json.dumps({"seconds": seconds, "means": means, "radiomics": extractor is 
 """
 
 
-def write_cohort(folder: Path, settings: PhantomSettings, n_cases: int) -> Path:
-    """Copies of one study, and their manifest."""
-    truth = write_phantom(folder / "template", settings)
+def write_cohort(
+    folder: Path, settings: PhantomSettings, n_cases: int, *, studies: Sequence[Path] = ()
+) -> Path:
+    """Copies of one study, and their manifest.
+
+    studies : folders of cases whose files are those of the new ones too, in turn: as many cases as one likes, of files that the
+        page cache holds
+    """
+    truth = None if studies else write_phantom(folder / "template", settings)
     rows = []
     for number in range(n_cases):
         name = f"C{number:04d}"
-        shutil.copytree(truth.folder, folder / name)
-        _without_voxels(folder / name / "masks" / "lesions.nii.gz", number)
+        if truth is not None:
+            shutil.copytree(truth.folder, folder / name)
+        else:
+            _link(studies[number % len(studies)], folder / name, mask=studies[0] / MASK)
+        _without_voxels(folder / name / MASK, number)
         masks = f"{name}/masks"
         rows.append(
             (name, f"P{number:04d}", "lung", "PVP", f"{name}/dicom", f"{masks}/lesions.nii.gz",
@@ -106,6 +116,13 @@ def write_cohort(folder: Path, settings: PhantomSettings, n_cases: int) -> Path:
     with (folder / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows((COLUMNS, *rows))
     return folder / "manifest.csv"
+
+
+def _link(case: Path, to: Path, *, mask: Path) -> None:
+    """A case whose files are those of another; but for its mask, which is a copy of one."""
+    shutil.copytree(case, to, copy_function=os.link)
+    (to / MASK).unlink()
+    shutil.copyfile(mask, to / MASK)
 
 
 def _without_voxels(path: Path, n: int) -> None:
@@ -187,10 +204,12 @@ def naive(python: Path, manifest: Path, n_cases: int) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def speed(
-    manifest: Path, folder: Path, n_cases: int, repeats: int, python: Path | None
-) -> list[str]:
-    """Cases per hour of all contenders, uncompressed."""
+def speed(manifest: Path, more: Path, folder: Path, repeats: int, python: Path | None) -> list[str]:
+    """Cases per hour of all contenders, uncompressed.
+
+    more : manifest of more cases of the same studies: what these take beside the others is had without the start
+    """
+    n_cases, n_more = len(read_manifest(manifest)), len(read_manifest(more))
     studies = [row.study for row in read_manifest(manifest)]
     n_bytes = raw_read(studies)
     seconds = in_turn(
@@ -199,6 +218,8 @@ def speed(
         single=lambda: cohort(manifest, folder / "one", 1),
         two=lambda: cohort(manifest, folder / "two", 2),
         loop=lambda: loop(manifest, folder / "loop"),
+        single_more=lambda: cohort(more, folder / "one more", 1),
+        two_more=lambda: cohort(more, folder / "two more", 2),
     )
     per_case = {name: st.median(taken) / n_cases for name, taken in seconds.items()}
     n_naive = min(n_cases, 2)
@@ -225,8 +246,13 @@ def speed(
             f"| {words} | {3600 / taken:,.0f} | {taken / per_case['two']:.2f} | {per_case['raw'] / taken:.0%} |"
         )
     workers = per_case["single"] / per_case["two"]
-    of_worker = {n: seconds_of_worker(folder / name) for n, name in ((1, "one"), (2, "two"))}
-    steady = of_worker[1] / of_worker[2]
+    steady = {
+        name: (st.median(seconds[f"{name}_more"]) - st.median(seconds[name])) / (n_more - n_cases)
+        for name in ("single", "two")
+    }
+    of_worker = {
+        n: seconds_of_worker(folder / f"{name} more") for n, name in ((1, "one"), (2, "two"))
+    }
     lines += [
         "",
         (
@@ -239,14 +265,16 @@ def speed(
             " twice the rate of one."
         ),
         (
-            f"Without the start, as in a cohort of hundreds: a worker takes {of_worker[1]:.2f} s for a case alone and"
-            f" {of_worker[2]:.2f} s beside another, so two do {steady:.2f} of twice the rate of one (aim 0.9), and read"
-            f" {per_case['raw'] / (of_worker[2] / 2):.0%} of the raw rate (aim 50 %; of uncompressed slices the rows that regions"
-            " touch are read, and all bytes are counted)."
+            f"Without the start, as in a cohort of hundreds ({n_more} cases of the same files less {n_cases}):"
+            f" {steady['single']:.3f} s a case with one worker and {steady['two']:.3f} s with two, which do"
+            f" {steady['single'] / steady['two'] / 2:.2f} of twice the rate of one (aim 0.9), and read"
+            f" {per_case['raw'] / steady['two']:.0%} of the raw rate (aim 50 %; of uncompressed slices the rows that regions"
+            f" touch are read, and all bytes are counted). A case takes a worker {of_worker[1]:.3f} s of its stages alone and"
+            f" {of_worker[2]:.3f} s beside another."
         ),
         (
-            f"The start, and the tables at the end, take {n_cases * per_case['single'] - n_cases * of_worker[1]:.1f} s with one"
-            f" worker and {n_cases * per_case['two'] - n_cases * of_worker[2] / 2:.1f} s with two."
+            f"The start, and the tables at the end, take {n_cases * (per_case['single'] - steady['single']):.1f} s with one"
+            f" worker and {n_cases * (per_case['two'] - steady['two']):.1f} s with two."
         ),
     ]
     table = (folder / "two" / "measurements.csv").read_text().splitlines()
@@ -438,6 +466,8 @@ def main() -> None:
     n_compressed = max(n // 3, 1)
     with scratch() as folder:
         plain = write_cohort(folder / "plain", settings, n)
+        cases = [folder / "plain" / f"C{number:04d}" for number in range(n)]
+        more = write_cohort(folder / "more", settings, 5 * n, studies=cases)
         small = replace(
             settings,
             shape=tuple(size // 2 for size in settings.shape),
@@ -451,11 +481,11 @@ def main() -> None:
             "",
             "## Cases per hour",
             "",
-            *speed(plain, folder, n, repeats, peers.pyradiomics_python),
+            *speed(plain, more, folder, repeats, peers.pyradiomics_python),
             "",
             "## Where the time goes",
             "",
-            *stages(folder / "one"),
+            *stages(folder / "one more"),
             "",
             *disk(plain, folder / "one"),
             "",

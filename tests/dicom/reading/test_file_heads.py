@@ -118,18 +118,18 @@ def test_no_more_is_read_than_headers_have(loop, tmp_path, monkeypatch):
         if z >= 300:
             ds.private_block(0x09, "LONG", create=True).add_new(1, "OB", b"\1" * 30_000)
         save(ds, tmp_path / f"a{z:03d}")
-    asked, opened = [], []
+    sizes, opened = [], []
     read, add = file_heads.read_heads, headers._Scanner.add
     monkeypatch.setattr(
-        file_heads, "read_heads", lambda paths, n: (asked.append(n), read(paths, n))[1]
+        file_heads, "read_heads", lambda paths, n: (sizes.append(n), read(paths, n))[1]
     )
     monkeypatch.setattr(
         headers._Scanner, "add", lambda self, name: (opened.append(name), add(self, name))
     )
     scan = scan_headers(tmp_path)
     assert len(scan.planes) == 600
-    assert asked[0] == 16 * 1024
-    assert asked[1:5] == [4096] * 4
-    assert asked[-1] == 8 * 4096
-    assert sorted(set(asked)) == [4096, 16 * 1024, 8 * 4096]
+    assert sizes[0] == 16 * 1024
+    assert sizes[1:5] == [4096] * 4
+    assert sizes[-1] == 8 * 4096
+    assert sorted(set(sizes)) == [4096, 16 * 1024, 8 * 4096]
     assert len(opened) < 300  # those that were on their way when the first long one came
