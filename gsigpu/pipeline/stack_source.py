@@ -58,17 +58,21 @@ class PlaneStore:
                 target[...] = values
 
     def take_voxels(
-        self, planes: Sequence[Plane], indices: NDArray[np.int64], out: NDArray[np.int16]
+        self,
+        planes: Sequence[Plane],
+        shape: tuple[int, int],
+        indices: NDArray[np.int64],
+        out: NDArray[np.int16],
     ) -> None:
         """As `take_all`, of some voxels alone; see `PlaneReader.read_voxels`."""
         with self._lock:
             kept = [self._taken(plane) for plane in planes]
         if all(values is None for values in kept):
-            self._reader.read_voxels(planes, indices, out)
+            self._reader.read_voxels(planes, shape, indices, out)
             return
         for i, values in enumerate(kept):
             if values is None:
-                self._reader.read_voxels(planes[i : i + 1], indices, out[i : i + 1])
+                self._reader.read_voxels(planes[i : i + 1], shape, indices, out[i : i + 1])
             else:
                 out[i] = values.ravel()[indices]
 

@@ -25,9 +25,9 @@ def counted_planes(monkeypatch: pytest.MonkeyPatch) -> Counter:
         times.update((plane.path, plane.frame) for plane in planes[:n_read])
         return n_read
 
-    def some_voxels(self, planes, indices, out):
+    def some_voxels(self, planes, *where):
         times.update((plane.path, plane.frame) for plane in planes)
-        read_voxels(self, planes, indices, out)
+        read_voxels(self, planes, *where)
 
     def in_the_loop(planes, formats):
         times.update((plane.path, plane.frame) for plane in planes)

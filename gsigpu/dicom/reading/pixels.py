@@ -77,24 +77,26 @@ class PlaneReader:
             self._read_plane(plane, target, encoded=frame)
 
     def read_voxels(
-        self, planes: Sequence[Plane], indices: NDArray[np.int64], out: NDArray[np.int16]
+        self,
+        planes: Sequence[Plane],
+        shape: tuple[int, int],
+        indices: NDArray[np.int64],
+        out: NDArray[np.int16],
     ) -> None:
         """Stored values of some voxels of `planes`; of uncompressed ones no more than their rows is read.
 
-        planes : n planes of the same rows and columns
+        shape : rows and columns that all of the n planes must have
         indices : (m,) of voxels in a plane, ascending; at least one
         out : (n, m) int16, each row contiguous, overwritten
         Raises as `read` does.
         """
-        n_read = read_voxels_first(planes, indices, out)
+        n_read = read_voxels_first(planes, shape, indices, out)
         for plane, target in zip(planes[:n_read], out, strict=False):
             _unpack_plane(target.view(np.uint16), plane, target)
         rest = planes[n_read:]
         if not rest:
             return
-        image = rest[0].format
-        whole = np.empty((image.rows, image.columns), np.int16)
-        rows = rows_of(indices, image.columns)
+        whole, rows = np.empty(shape, np.int16), rows_of(indices, shape[1])
         for plane, target, frame in zip(rest, out[n_read:], _frames_ahead(rest), strict=True):
             self._read_plane(plane, whole, rows=rows, encoded=frame)
             np.take(whole, indices, out=target, mode="clip")  # unbuffered; all lie within

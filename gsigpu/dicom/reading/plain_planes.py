@@ -70,14 +70,20 @@ def read_first(planes: Sequence[Plane], out: NDArray[np.int16]) -> int:
 
 
 def read_voxels_first(
-    planes: Sequence[Plane], indices: NDArray[np.int64], out: NDArray[np.int16]
+    planes: Sequence[Plane],
+    shape: tuple[int, int],
+    indices: NDArray[np.int64],
+    out: NDArray[np.int16],
 ) -> int:
     """As `read_first`, the words of some voxels alone.
 
+    shape : (rows, columns)
     indices : (m,) ascending, of voxels in a plane; at least one
     out : (n, m)
     """
     image = planes[0].format
+    if shape != (image.rows, image.columns):
+        return 0
     rows = rows_of(indices, image.columns)
     n_before = rows.start * image.columns
     paths, expected = _files_of(planes, n_before=n_before, of_whole_planes=False)

@@ -166,7 +166,7 @@ class Gatherer:
         indices, target = self._stored.on_host(z)
         planes = [series.planes[z] for series in self._series]
         try:
-            self._store.take_voxels(planes, indices, target)
+            self._store.take_voxels(planes, self._plane_shape, indices, target)
         except PixelDataError as error:
             self._fail(z, error)
 

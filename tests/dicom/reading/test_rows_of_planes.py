@@ -94,7 +94,8 @@ def voxels_of(planes, indices):
     """Into columns of a larger array, beside which nothing is written."""
     indices = np.array(indices)
     out = np.full((len(planes), indices.size + 5), -7, np.int16)
-    PlaneReader().read_voxels(planes, indices, out[:, 2:-3])
+    shape = planes[0].format.rows, planes[0].format.columns
+    PlaneReader().read_voxels(planes, shape, indices, out[:, 2:-3])
     assert (np.delete(out, range(2, 2 + indices.size), axis=1) == -7).all()
     return out[:, 2:-3]
 
@@ -165,3 +166,11 @@ def test_voxels_of_a_file_that_ends_early(tmp_path, way):
     plane.path.write_bytes(plane.path.read_bytes()[:-1])
     with pytest.raises(TruncatedPixelData, match="slice-17"):
         voxels_of(scan_headers(tmp_path).planes, INDICES["one"])
+
+
+def test_voxels_of_a_plane_of_another_size_are_refused(tmp_path, way):
+    planes = planes_of(tmp_path, 3, lambda i: ct_dataset(large_image(i)[: 16 - i // 2]))
+    with pytest.raises(PixelDataError, match=r"slice-2.*15 x 32 pixels do not fit where 16 x 32"):
+        voxels_of(planes, INDICES["a run"])
+    with pytest.raises(PixelDataError, match=r"slice-2.*15 x 32 pixels do not fit where 32 x 16"):
+        PlaneReader().read_voxels(planes[2:], (32, 16), np.array([3]), np.empty((1, 1), np.int16))

@@ -149,10 +149,10 @@ def test_only_slices_that_the_regions_touch_are_read_and_each_once(truth, study,
     read, voxels_of_path = [], {}
     original = PlaneReader.read_voxels
 
-    def spy(self, planes, indices, out):
+    def spy(self, planes, shape, indices, out):
         read.extend(plane.path for plane in planes)
         voxels_of_path.update({plane.path: indices for plane in planes})
-        return original(self, planes, indices, out)
+        return original(self, planes, shape, indices, out)
 
     monkeypatch.setattr(PlaneReader, "read_voxels", spy)
     monkeypatch.setattr(PlaneReader, "read_plane", None)
