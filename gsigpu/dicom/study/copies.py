@@ -16,6 +16,9 @@ def without_copies(planes: Sequence[Plane]) -> tuple[list[Plane], int]:
 
     Planes of one SOP Instance UID whose files differ stay, for the grid to refuse.
     """
+    images = [(plane.sop_instance_uid, plane.frame) for plane in planes if plane.sop_instance_uid]
+    if len(set(images)) == len(images):
+        return list(planes), 0
     by_image: dict[tuple[str, int], list[int]] = defaultdict(list)
     for index, plane in enumerate(planes):
         if plane.sop_instance_uid:

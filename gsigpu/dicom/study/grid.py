@@ -100,6 +100,8 @@ def _vector(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 def _require_attributes(planes: Sequence[Plane]) -> None:
     for plane in planes:
+        if None not in (plane.position_mm, plane.orientation, plane.pixel_spacing_mm):
+            continue
         missing = [
             name
             for name, value in (
@@ -109,18 +111,21 @@ def _require_attributes(planes: Sequence[Plane]) -> None:
             )
             if value is None
         ]
-        if missing:
-            raise GeometryError(
-                f"has no {' and no '.join(missing)}",
-                where=plane.path,
-                remedy="export the series again",
-            )
+        raise GeometryError(
+            f"has no {' and no '.join(missing)}",
+            where=plane.path,
+            remedy="export the series again",
+        )
 
 
 def _require_equal(planes: Sequence[Plane]) -> None:
     first = planes[0]
-    orientations = np.array([plane.orientation for plane in planes])
-    off = np.abs(orientations - orientations[0]).max(axis=1)
+    # Nearly always one, which all planes share: arrays of all are then not worth making.
+    if len({plane.orientation for plane in planes}) > 1:
+        orientations = np.array([plane.orientation for plane in planes])
+        off = np.abs(orientations - orientations[0]).max(axis=1)
+    else:
+        off = np.zeros(1)
     if off.max() > DIRECTION_TOLERANCE:
         other = planes[int(off.argmax())]
         raise MixedOrientations(
@@ -129,14 +134,16 @@ def _require_equal(planes: Sequence[Plane]) -> None:
             remedy="export the axial series alone",
         )
     for plane in planes:
-        if (plane.format.rows, plane.format.columns) != (first.format.rows, first.format.columns):
+        if plane.format is not first.format and (
+            (plane.format.rows, plane.format.columns) != (first.format.rows, first.format.columns)
+        ):
             raise GridMismatch(
                 f"{first.path.name} has {first.format.rows} x {first.format.columns} pixels,"
                 f" {plane.path.name} has {plane.format.rows} x {plane.format.columns}",
                 where=_series(first),
                 remedy="export the series again",
             )
-    spacings = np.array([plane.pixel_spacing_mm for plane in planes])
+    spacings = np.array(list(dict.fromkeys(plane.pixel_spacing_mm for plane in planes)))
     if np.abs(spacings - spacings[0]).max() > PIXEL_SPACING_TOLERANCE_MM:
         raise GridMismatch(
             "pixel spacings differ within the series",
