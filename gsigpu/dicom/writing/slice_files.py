@@ -32,8 +32,14 @@ from gsigpu.dicom.writing.encoding import (
 from gsigpu.dicom.writing.template import HeaderTemplate, decimal
 from gsigpu.map_files import plane_bytes
 
-# Headers in memory and in one call, when the names are written.
+# Headers in one call, when the names are written.
 _HEADERS_AT_ONCE = 64
+# What is named by content: its placeholder, and how often it stands in a header.
+_PLACES = {
+    "uid": (PLACEHOLDER_IMAGE_UID.encode("ascii"), 2),
+    "series_uid": (PLACEHOLDERS.series_uid.encode("ascii"), 1),
+    "number": (PLACEHOLDERS.number.encode("ascii"), 1),
+}
 # What source references look like in the header: for each source, its class and whether it has frames.
 Layout = tuple[tuple[str, bool], ...]
 
@@ -66,6 +72,7 @@ class SliceFiles:
         self._transfer_syntax = transfer_syntax
         self._names: ContentNames | None = None
         self._digests: dict[int, bytes] = {}
+        self._headers: dict[int, bytes] = {}  # with placeholders
         n_slices = derived.stack.geometry.shape[0]
         firsts = first_of_each(derived, n_slices)
         self._templates = {layout_of(derived.sources(z)): self._template(z) for z in firsts}
@@ -95,6 +102,7 @@ class SliceFiles:
         digest : of its pixels
         """
         self._digests[z] = header_digest(header) + digest
+        self._headers[z] = header
 
     def write(self, z: int, plane: NDArray[Any]) -> None:
         """The file of slice z."""
@@ -116,10 +124,20 @@ class SliceFiles:
         self._names = names_of(self._digests[z] for z in order)
         for first in range(0, len(order), _HEADERS_AT_ONCE):
             some = order[first : first + _HEADERS_AT_ONCE]
-            headers = [self.header_bytes(z) for z in some]
+            headers = [self._named_header(z, self._names) for z in some]
             n_done = write_headers([os.fsencode(self.path(z)) for z in some], headers)
             for z, header in zip(some[n_done:], headers[n_done:], strict=True):
                 self._write(z, 0, [memoryview(header)])
+
+    def _named_header(self, z: int, names: ContentNames) -> bytes:
+        """The header of slice z with its names, which are as long as their placeholders."""
+        header = self._headers.pop(z)
+        for name, (placeholder, n) in _PLACES.items():
+            if header.count(placeholder) != n:  # a source may be called so too
+                return self.header_bytes(z)
+            given = names.image_uid(z) if name == "uid" else getattr(names, name)
+            header = header.replace(placeholder, given.encode("ascii"))
+        return header
 
     @property
     def sop_class_uid(self) -> str:

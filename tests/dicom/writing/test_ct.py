@@ -16,6 +16,7 @@ from pydicom.sr.codedict import codes
 
 from gsigpu.dicom.reading.hu_planes import read_volume
 from gsigpu.dicom.study.read_study import read_study
+from gsigpu.dicom.writing.content_names import PLACEHOLDER_IMAGE_UID, PLACEHOLDERS
 from gsigpu.dicom.writing.ct import ct_sink
 from gsigpu.maps.quantise import quantise
 from gsigpu.maps.registry import define_all
@@ -86,6 +87,27 @@ def test_every_file_is_what_pydicom_writes(written, name):
         expected = io.BytesIO()
         dcmwrite(expected, ds, enforce_file_format=True)
         assert path.read_bytes() == expected.getvalue()
+
+
+@pytest.mark.parametrize("spelling", [PLACEHOLDERS.number, PLACEHOLDER_IMAGE_UID, "1" + PLACEHOLDERS.series_uid])  # fmt: skip
+def test_a_source_that_is_called_as_a_placeholder_keeps_its_name(oblique, tmp_path, spelling):
+    """No placeholder of a header that holds it elsewhere too is replaced by looking for it."""
+    uid = spelling if "." in spelling else f"1.2.{spelling}.3"
+    series = [
+        replace(part, planes=(replace(part.planes[0], sop_instance_uid=uid), *part.planes[1:]))
+        for part in oblique.series
+    ]
+    stack = replace(oblique, series=tuple(series))
+    result = write(tmp_path / "out", stack)
+    for name in NAMES:
+        headers = [dcmread(path) for path in result.files[name]]
+        sources = [item for ds in headers for item in ds.SourceImageSequence]
+        assert uid in [item.ReferencedSOPInstanceUID for item in sources]
+        test_every_file_is_what_pydicom_writes(result, name)
+        assert len({str(ds.SeriesInstanceUID) for ds in headers}) == 1
+        for ds in headers:
+            assert ds.SOPInstanceUID == ds.file_meta.MediaStorageSOPInstanceUID
+            assert PLACEHOLDERS.number not in str(ds.SeriesNumber)
 
 
 @pytest.mark.parametrize("name", NAMES)
