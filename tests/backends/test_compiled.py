@@ -48,15 +48,6 @@ def loops():
     return [(flags, name) for flags in ("plain", "ubsan") for name in sets]
 
 
-@pytest.fixture(params=loops(), ids="-".join)
-def loop(request):
-    flags, name = request.param
-    library = built(UBSAN if flags == "ubsan" else ["-O2"])
-    if name not in compiled.sets_of(library):
-        pytest.skip(f"this processor has no {name}")
-    return compiled.Loop(library, name)
-
-
 def both(loop, stored, weights, offsets, dtype, padding=None):
     """(maps, counts) of the loop, then of NumPy."""
     shape = (stored.shape[0], weights.shape[1], stored.shape[2])

@@ -3,21 +3,11 @@
 import numpy as np
 import pytest
 
-from gsigpu.backends import compiled, compiled_bits
+from gsigpu.backends import compiled_bits
 from gsigpu.dicom.reading.coded_length import in_numpy
 from gsigpu.dicom.reading.frame_headers import n_coded_in_numpy
-from tests.backends.test_compiled import UBSAN, built, loops
 
 RNG = np.random.default_rng(81)
-
-
-@pytest.fixture(params=loops(), ids="-".join)
-def loop(request):
-    flags, name = request.param
-    library = built(UBSAN if flags == "ubsan" else ["-O2"])
-    if name not in compiled.sets_of(library):
-        pytest.skip(f"this processor has no {name}")
-    return compiled.Loop(library, name)
 
 
 @pytest.mark.parametrize("selection", range(1, 8))

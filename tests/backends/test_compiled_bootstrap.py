@@ -6,7 +6,6 @@ import pytest
 from gsigpu.backends import compiled, compiled_bootstrap
 from gsigpu.backends.compiled_bootstrap import FIELDS, Drawing
 from gsigpu.cohort_statistics.roc.bootstrap import bin_values, home_groups, in_numpy
-from tests.backends.test_compiled import loop  # noqa: F401  # a fixture
 
 
 def drawing(values, groups, patients, *, n_replicates=70, chunk=25, n_grid=101):
@@ -57,7 +56,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("n_grid", [2, 101])
-def test_counts_and_curves_are_those_of_numpy(loop, name, n_grid, monkeypatch):  # noqa: F811
+def test_counts_and_curves_are_those_of_numpy(loop, name, n_grid, monkeypatch):
     monkeypatch.setattr("gsigpu.cohort_statistics.roc.bootstrap.CHUNK", 25)
     sample = drawing(*CASES[name], n_grid=n_grid)
     fast_rng, truth_rng = np.random.default_rng(7), np.random.default_rng(7)
@@ -73,7 +72,7 @@ def test_counts_and_curves_are_those_of_numpy(loop, name, n_grid, monkeypatch): 
 
 
 @pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox])
-def test_any_generator_draws_the_same_patients(loop, bits):  # noqa: F811
+def test_any_generator_draws_the_same_patients(loop, bits):
     sample = drawing(*CASES["ties"], n_replicates=20, chunk=250)
     fast = compiled_bootstrap.run(loop, sample, np.random.Generator(bits(3)))
     truth = in_numpy(sample, np.random.Generator(bits(3)))
@@ -81,7 +80,7 @@ def test_any_generator_draws_the_same_patients(loop, bits):  # noqa: F811
 
 
 @pytest.mark.parametrize("n_drawn", [0, 1, 2, 255, 256, 257, 258, 1023])
-def test_the_generator_goes_on_where_the_loop_left_it(loop, n_drawn):  # noqa: F811
+def test_the_generator_goes_on_where_the_loop_left_it(loop, n_drawn):
     """Numbers are made some hundred at a time, and those that nobody took are left to the next who draws."""
     sample = drawing(*CASES["ties"], n_replicates=3)
     fast_rng, truth_rng = np.random.default_rng(5), np.random.default_rng(5)
@@ -92,7 +91,7 @@ def test_the_generator_goes_on_where_the_loop_left_it(loop, n_drawn):  # noqa: F
     assert fast_rng.bit_generator.state == truth_rng.bit_generator.state
 
 
-def test_every_set_gives_the_same_bits(loop):  # noqa: F811
+def test_every_set_gives_the_same_bits(loop):
     sample = drawing(*CASES["more values than bins"])
     plain = compiled.Loop(loop.functions, compiled.sets_of(loop.functions)[-1])
     counted, expected = (

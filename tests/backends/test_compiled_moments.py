@@ -13,22 +13,9 @@ from gsigpu.regions.segment_statistics import (
     moments_by_backend,
     segments_of,
 )
-from tests.backends.test_compiled import UBSAN, built
+from tests.backends.test_compiled import built
 
 RNG = np.random.default_rng(16)
-
-
-SETS = ("sse2", "avx2", "avx512")
-BUILDS = [f"{flags}-{name}" for flags in ("plain", "ubsan") for name in SETS]
-
-
-@pytest.fixture(scope="module", params=BUILDS)
-def loop(request):
-    flags, name = request.param.split("-")
-    library = built(UBSAN if flags == "ubsan" else ["-O2"])
-    if name not in compiled.sets_of(library):
-        pytest.skip(f"this processor has no {name}")
-    return compiled.Loop(library, name)
 
 
 def moments(loop, values, voxels, *, order=4, in_order=None):

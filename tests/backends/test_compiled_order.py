@@ -7,23 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gsigpu.backends import compiled, compiled_order, cpu
-from tests.backends.test_compiled import UBSAN, built
+from gsigpu.backends import compiled_order, cpu
 
 RNG = np.random.default_rng(26)
-SETS = ("sse2", "avx2", "avx512")
-BUILDS = [f"{flags}-{name}" for flags in ("plain", "ubsan") for name in SETS]
 # From 1,024 values on they are counted, by pieces of as many.
 N_SORTED = 1023
-
-
-@pytest.fixture(scope="module", params=BUILDS)
-def loop(request):
-    flags, name = request.param.split("-")
-    library = built(UBSAN if flags == "ubsan" else ["-O2"])
-    if name not in compiled.sets_of(library):
-        pytest.skip(f"this processor has no {name}")
-    return compiled.Loop(library, name)
 
 
 def places_of(values, starts, n_places=14):

@@ -6,7 +6,6 @@ import pytest
 from gsigpu.backends import DISTANCE_UNIT_MM, compiled_regions, cpu
 from gsigpu.regions import region_boxes, region_voxels
 from gsigpu.regions.region_mask import RegionMask
-from tests.backends.test_compiled import loop  # noqa: F401  # a fixture
 
 RNG = np.random.default_rng(27)
 
@@ -25,7 +24,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("shape", "spacing_mm"), SHAPES)
-def test_distances_are_those_of_scipy(loop, shape, spacing_mm):  # noqa: F811
+def test_distances_are_those_of_scipy(loop, shape, spacing_mm):
     """Without background, and without anything else; here and there, and nearly everywhere."""
     for share in (0.0, 0.03, 0.5, 0.97, 0.999, 0.999, 1.0):
         mask = RNG.random(shape) < share
@@ -34,7 +33,7 @@ def test_distances_are_those_of_scipy(loop, shape, spacing_mm):  # noqa: F811
         assert distances.tobytes() == cpu.distance_by_scipy(mask, spacing_mm).tobytes()
 
 
-def test_a_lesion_with_its_margin(loop):  # noqa: F811
+def test_a_lesion_with_its_margin(loop):
     """Of the size that lesions have, from inside and from outside; and rows that are no neighbours in memory."""
     z, y, x = np.ogrid[-14:15, -40:41, -39:44]
     lesion = (z * 1.4) ** 2 + (y * 0.8) ** 2 + (x * 0.7 - y * 0.2) ** 2 <= 14.0**2
@@ -45,7 +44,7 @@ def test_a_lesion_with_its_margin(loop):  # noqa: F811
         assert distances.tobytes() == cpu.distance_by_scipy(mask, spacing_mm).tobytes()
 
 
-def test_what_may_be_rounded_otherwise_is_left_to_scipy(loop):  # noqa: F811
+def test_what_may_be_rounded_otherwise_is_left_to_scipy(loop):
     mask = np.ones((2, 3, 4), bool)
     assert compiled_regions.transformed(loop, mask, (1.0, 0.7, 0.7)) is None  # no lattice
     assert compiled_regions.transformed(loop, mask, (1.0, 1.0, 64.0)) is None  # too long
@@ -73,7 +72,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_voxels_of_regions_are_those_of_numpy(loop, name, monkeypatch):  # noqa: F811
+def test_voxels_of_regions_are_those_of_numpy(loop, name, monkeypatch):
     masks = LAYOUTS[name]
     monkeypatch.setattr(compiled_regions, "choose_loop", lambda: (loop, ""))
     fast, truth = region_voxels.region_voxels(masks, GRID), region_voxels.in_numpy(masks, GRID)
@@ -89,7 +88,7 @@ def test_voxels_of_regions_are_those_of_numpy(loop, name, monkeypatch):  # noqa:
         assert columns.tolist() == expected.tolist()
 
 
-def test_a_region_that_reaches_beyond_the_grid_is_left_to_numpy(loop):  # noqa: F811
+def test_a_region_that_reaches_beyond_the_grid_is_left_to_numpy(loop):
     beyond = np.ones((1, 2, 2), bool)
     assert compiled_regions.columns_of(loop, [(beyond, (0, 22, 0))], GRID) is None
     assert compiled_regions.columns_of(loop, [(beyond, (-1, 0, 0))], GRID) is None
@@ -120,7 +119,7 @@ VOLUMES = {
 
 
 @pytest.mark.parametrize("name", VOLUMES)
-def test_boxes_are_those_of_numpy_and_scipy(loop, name, monkeypatch):  # noqa: F811
+def test_boxes_are_those_of_numpy_and_scipy(loop, name, monkeypatch):
     values = VOLUMES[name]
     monkeypatch.setattr(compiled_regions, "choose_loop", lambda: (loop, ""))
     assert region_boxes.box_of_set(values) == region_boxes.box_in_numpy(values)
@@ -131,7 +130,7 @@ def test_boxes_are_those_of_numpy_and_scipy(loop, name, monkeypatch):  # noqa: F
 @pytest.mark.parametrize(
     "place", [(z, y, x) for z in (0, 3) for y in (0, 4) for x in (0, 7, 31, 70)]
 )
-def test_a_box_grows_to_every_side(loop, place):  # noqa: F811
+def test_a_box_grows_to_every_side(loop, place):
     values = np.zeros((4, 5, 71), bool)
     values[1:3, 2, 20:33] = True
     values[place] = True
@@ -140,7 +139,7 @@ def test_a_box_grows_to_every_side(loop, place):  # noqa: F811
     assert compiled_regions.ends_of(loop, values).reshape(3, 2).tolist() == ends
 
 
-def test_a_label_beyond_the_largest_is_no_label(loop):  # noqa: F811
+def test_a_label_beyond_the_largest_is_no_label(loop):
     """As where the file is written to meanwhile: nothing beyond the arrays is touched."""
     assert compiled_regions.numbers_of(loop, np.uint8([[[0, 3]]]), 2) is None
     assert compiled_regions.numbers_of(loop, np.int32([[[0, -3]]]), 2) is None
