@@ -25,6 +25,7 @@ SOURCES = [
     "kernels/region_boxes.cpp",
 ]
 HEADERS = [
+    "kernels/same_bits.h",
     "kernels/linear_maps_loop.h",
     "kernels/vectors.h",
     "kernels/distance_transform_loop.h",

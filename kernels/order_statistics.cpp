@@ -10,13 +10,7 @@
 
 #include <algorithm>
 
-#ifdef __clang__
-#pragma clang fp contract(off)
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
+#include "same_bits.h"
 
 namespace {
 

@@ -289,9 +289,8 @@ class _Values:
         if not is_exact.all() or self._measurand.scaled_channels.keys() & set(channels):
             return None
         segments = self._segments(tuple(regions))
-        stored = (
-            self._stored if channels == list(range(len(self._stored))) else self._stored[channels]
-        )
+        is_run = channels == list(range(channels[0], channels[-1] + 1))  # of which no copy is made
+        stored = self._stored[slice(channels[0], channels[-1] + 1) if is_run else channels]
         moments = whole_moments(stored, segments.voxels, segments.starts, padding.astype(np.int16))
         if moments is None:
             return None
