@@ -15,6 +15,7 @@ LIBRARY = "_loops"  # gsigpu/backends/compiled.py looks for it beside itself
 SOURCES = [
     "kernels/linear_maps.cpp",
     "kernels/coded_bits.cpp",
+    "kernels/alike_headers.cpp",
     "kernels/overlay.cpp",
     "kernels/patient_bootstrap.cpp",
     "kernels/gathered_moments.cpp",

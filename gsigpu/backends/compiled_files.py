@@ -32,6 +32,10 @@ class Heads(NamedTuple):
     states: NDArray[np.int64]
     n_read: NDArray[np.int64]
 
+    def since(self, at: int) -> Heads:
+        """Those from one on."""
+        return Heads(self.heads[at:], self.states[at:], self.n_read[at:])
+
 
 def read_heads(paths: Sequence[bytes], n_bytes: int) -> Heads | None:
     """The first `n_bytes` of each file; None where no library was built."""

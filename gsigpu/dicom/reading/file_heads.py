@@ -16,11 +16,11 @@ from gsigpu.backends.compiled_files import Heads, read_heads
 from gsigpu.file_state import FileState
 
 # Files in a call, and calls ahead: 64 times 16 KiB come from the heap again and again, larger arrays as new pages.
-_FILES_AT_ONCE = 64
+_FILES_AT_ONCE = 128
 _CALLS_AHEAD = 4
 # What is shorter is not worth a thread. So many are read before the others: they show how long headers are.
 _FEWEST_FILES = 16
-_INODES = (1 << 64) - 1
+INODES = (1 << 64) - 1
 
 
 class FileHead(NamedTuple):
@@ -35,13 +35,13 @@ class FileHead(NamedTuple):
 
 def with_heads(
     names: Sequence[str], how_much: Callable[[], int]
-) -> Iterator[tuple[str, FileHead | None]]:
-    """Each name with the first bytes of its file, in their order; None where they could not be read.
+) -> Iterator[tuple[Sequence[str], Heads | None]]:
+    """The names, in their order and some at a time, with the first bytes of their files; None where nobody reads ahead.
 
     how_much : how many bytes; asked again and again, as the first files show what is needed of the others
     """
     if len(names) < _FEWEST_FILES:
-        yield from ((name, None) for name in names)
+        yield names, None
         return
     ends = [*range(_FEWEST_FILES, len(names), _FILES_AT_ONCE), len(names)]
     batches = [names[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
@@ -52,24 +52,19 @@ def with_heads(
                 n_ahead = _CALLS_AHEAD if at else 1
                 while len(ahead) < n_ahead and at + len(ahead) < len(batches):
                     ahead.append(pool.submit(_read, batches[at + len(ahead)], how_much()))
-                yield from zip(batch, _each(ahead.popleft().result(), len(batch)), strict=True)
+                yield batch, ahead.popleft().result()
         finally:
             for call in ahead:
                 call.cancel()
 
 
+def head_of(heads: Heads, at: int) -> FileHead | None:
+    """How one of the files begins; None where it could not be read."""
+    n_read = int(heads.n_read[at])
+    size, mtime_ns, inode = heads.states[at].tolist()
+    state = FileState(size, mtime_ns, inode & INODES)
+    return None if n_read < 0 else FileHead(heads.heads[at, :n_read].tobytes(), state)
+
+
 def _read(names: Sequence[str], n_bytes: int) -> Heads | None:
-    return read_heads([os.fsencode(name) for name in names], n_bytes)
-
-
-def _each(heads: Heads | None, n: int) -> Iterator[FileHead | None]:
-    if heads is None:
-        yield from [None] * n
-        return
-    for head, (size, mtime_ns, inode), n_read in zip(
-        heads.heads, heads.states.tolist(), heads.n_read.tolist(), strict=True
-    ):
-        if n_read < 0:
-            yield None
-        else:
-            yield FileHead(head[:n_read].tobytes(), FileState(size, mtime_ns, inode & _INODES))
+    return read_heads(os.fsencode("\0".join(names)).split(b"\0"), n_bytes)

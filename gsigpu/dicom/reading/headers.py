@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gsigpu.archives.archive_rules import is_archive_name
 from gsigpu.archives.open_archives import files_in, is_in_archive, open_member, split_at_archive
+from gsigpu.backends.compiled_files import Heads
 from gsigpu.dicom.model import HeaderScan, Plane, Skipped
 from gsigpu.dicom.reading import elements as el
+from gsigpu.dicom.reading.alike_headers import AlikeHeaders
 from gsigpu.dicom.reading.bounded_file import MOST_HEADER_BYTES, BoundedFile, NoHeader
 from gsigpu.dicom.reading.directory_records import files_named, is_dicomdir
+from gsigpu.dicom.reading.element_values import integer
 from gsigpu.dicom.reading.elements import Elements
-from gsigpu.dicom.reading.file_heads import FileHead, with_heads
+from gsigpu.dicom.reading.file_heads import FileHead, head_of, with_heads
 from gsigpu.dicom.reading.header_walk import SMALLEST_READ, HeaderWalker
 from gsigpu.dicom.reading.multiframe import InconsistentFrames, frames_of
 from gsigpu.dicom.reading.pixel_location import MisplacedPixelData, check_end, find_pixel_data
-from gsigpu.dicom.reading.planes import IncompleteImage, PlaneDecoder, integer
+from gsigpu.dicom.reading.planes import (
+    PLANE_TAGS,
+    IncompleteImage,
+    PlaneDecoder,
+)
 from gsigpu.dicom.reading.siblings import NOT_DICOM, mark_damaged_siblings
 from gsigpu.dicom.reading.sop_classes import (
     CT_IMAGE_STORAGE,
@@ -62,13 +69,12 @@ def scan_headers(root: Path, *, progress: Progress | None = None) -> HeaderScan:
     if not paths:
         raise InputError("folder is empty", where=root, remedy="name the folder of a DICOM export")
     scanner = _Scanner()
-    for n_done, (path, head) in enumerate(with_heads(paths, scanner.how_much)):
-        if progress is not None and n_done % 64 == 0:
+    n_done = 0
+    for names, heads in with_heads(paths, scanner.how_much):
+        scanner.add_files(names, heads)
+        n_done += len(names)
+        if progress is not None:
             progress(n_done, len(paths))
-        if head is None or not scanner.add_plain(path, head):
-            scanner.add(path)
-    if progress is not None:
-        progress(len(paths), len(paths))
     skipped = mark_damaged_siblings(scanner.planes, scanner.skipped)
     return HeaderScan(tuple(scanner.planes), tuple(skipped), len(paths))
 
@@ -135,6 +141,7 @@ class _Scanner:
         self._walker = HeaderWalker(CT_IMAGE_STORAGE)
         self._decoder = PlaneDecoder()
         self._images: set[tuple[object, ...]] = set()  # common keys of images of one frame
+        self._alike = AlikeHeaders()
         self._longest = 0  # header so far
 
     def how_much(self) -> int:
@@ -143,6 +150,36 @@ class _Scanner:
             return SMALLEST_READ
         n_pages = -(-(self._longest + _MORE_THAN_LONGEST) // _PAGE)
         return min(n_pages * _PAGE, _MOST_OF_A_HEAD)
+
+    def add_files(self, names: Sequence[str], heads: Heads | None) -> None:
+        """Adds what some files hold, of which the first bytes may be at hand."""
+        if heads is None:
+            for name in names:
+                self.add(name)
+            return
+        n_done = 0
+        while n_done < len(names):
+            n_done += self._add_until_news(names[n_done:], heads.since(n_done))
+
+    def _add_until_news(self, names: Sequence[str], heads: Heads) -> int:
+        """How many of the files were added: the last of them may show what those behind it are like."""
+        n_learned = self._alike.n_learned
+        for at, (name, plane) in enumerate(
+            zip(names, self._alike.planes(names, heads), strict=True)
+        ):
+            if plane is not None:
+                self._add(plane)
+                continue
+            head = head_of(heads, at)
+            if head is None or not self.add_plain(name, head):
+                self.add(name)
+            elif self._alike.n_learned > n_learned:
+                return at + 1
+        return len(names)
+
+    def _add(self, plane: Plane) -> None:
+        self.planes.append(plane)
+        self._longest = max(self._longest, plane.pixel_offset)
 
     def add_plain(self, name: str, head: FileHead) -> bool:
         """Adds the plane of a file by how it begins; False where that does not tell all, and nothing was done."""
@@ -160,8 +197,10 @@ class _Scanner:
             plane = self._decoder.plane(Path(name), elements, state=head.state)
         except IncompleteImage:
             return False
-        self.planes.append(plane)
-        self._longest = max(self._longest, plane.pixel_offset)
+        self._add(plane)
+        if self._alike.is_news(elements.common_key):
+            likeness = self._walker.likeness(head.start, PLANE_TAGS)
+            self._alike.learn(likeness, self._decoder.common(elements))
         return True
 
     def add(self, name: str) -> None:

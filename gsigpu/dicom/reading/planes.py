@@ -7,27 +7,27 @@ of elements are the key to the decoded object that the planes then share.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from gsigpu.dicom.model import Evidence, OddPadding, PixelFormat, Plane
-from gsigpu.dicom.quiet import quiet
 from gsigpu.dicom.reading.coded_materials import coded_materials
+from gsigpu.dicom.reading.element_values import (
+    ascii_text,
+    encodings_of,
+    integer,
+    number_of,
+    numbers_of,
+    short_of,
+    text_of,
+)
 from gsigpu.dicom.reading.elements import KEPT_ELEMENTS, PER_PLANE, Elements, energy_kev
-from gsigpu.dicom.reading.undeclared_text import decode_undeclared
 from gsigpu.file_state import FileState
 
 _TAG = {name: tag for tag, name in KEPT_ELEMENTS.items()}
-_POSITION, _SOP_INSTANCE, _INSTANCE_NUMBER = (
-    _TAG[name] for name in ("position", "sop_instance_uid", "instance_number")
-)
-_TEXT_DELIMITERS = {ord("\\"), ord("^"), ord("=")}
-# How pydicom calls ISO_IR 100, and the default repertoire, which is ASCII alone.
-_LATIN, _ASCII_ALONE = ["latin_1"], ["iso8859"]
-# What nearly all files declare, and what pydicom makes of it.
-_ENCODINGS = {"ISO_IR 6": _ASCII_ALONE, "ISO_IR 100": _LATIN, "ISO_IR 192": ["UTF8"]}
-
+# What a plane has alone, of those that `PER_PLANE` names.
+PLANE_TAGS = tuple(_TAG[name] for name in ("sop_instance_uid", "instance_number", "position"))
 Orientation = tuple[float, float, float, float, float, float]
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ _EVIDENCE_TAGS = tuple(
 )
 
 
-class _Common(NamedTuple):
+class Common(NamedTuple):
     """What the planes of a series share."""
 
     image: PixelFormat
@@ -94,7 +94,7 @@ class PlaneDecoder:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], object] = {}
-        self._common_of: dict[tuple[object, ...], _Common] = {}
+        self._common_of: dict[tuple[object, ...], Common] = {}
 
     def plane(
         self, path: Path, elements: Elements, *, frame: int = 0, state: FileState | None = None
@@ -104,39 +104,22 @@ class PlaneDecoder:
         state : of the file when `elements` were read
         Raises IncompleteImage if an element is missing without which its values would be guessed.
         """
-        get = elements.values.get
-        image, evidence, place, delivered = self._common(elements)
-        position = _numbers(get(_POSITION))
         offset, length = elements.pixel_offset, elements.pixel_length
-        if length >= 0 and evidence.n_frames > 1:
-            length = max(0, min(image.n_bytes, length - frame * image.n_bytes))
-            offset += frame * image.n_bytes if offset >= 0 else 0
-        return Plane(
-            path=path,
-            evidence=evidence,
-            format=image,
-            sop_instance_uid=_ascii(get(_SOP_INSTANCE)),
-            position_mm=(position[0], position[1], position[2]) if len(position) == 3 else None,
-            orientation=place.orientation,
-            pixel_spacing_mm=place.pixel_spacing_mm,
-            slice_thickness_mm=place.slice_thickness_mm,
-            slope=delivered.slope,
-            intercept=delivered.intercept,
-            padding=delivered.padding,
-            odd_padding=delivered.odd_padding,
-            pixel_offset=offset,
-            pixel_length=length,
-            frame=frame,
-            instance_number=integer(get(_INSTANCE_NUMBER)),
-            state=state,
-        )
+        common = self.common(elements)
+        if length >= 0 and common.evidence.n_frames > 1:
+            n_bytes = common.image.n_bytes
+            length = max(0, min(n_bytes, length - frame * n_bytes))
+            offset += frame * n_bytes if offset >= 0 else 0
+        plane_values = [elements.values.get(tag) for tag in PLANE_TAGS]
+        return plane_of(path, common, plane_values, offset, length, frame=frame, state=state)
 
-    def _common(self, elements: Elements) -> _Common:
+    def common(self, elements: Elements) -> Common:
+        """What the plane shares with others of its `common_key`. Raises as `plane` does."""
         key = elements.common_key
         common = None if key is None else self._common_of.get(key)
         if common is None:
             image = self._shared(_FORMAT_TAGS, elements, elements.transfer_syntax_uid, _format)
-            common = _Common(
+            common = Common(
                 image=image,
                 evidence=self._shared(_EVIDENCE_TAGS, elements, elements.private, _evidence),
                 place=self._shared(_PLACE_TAGS, elements, None, _place),
@@ -158,35 +141,39 @@ class PlaneDecoder:
         return known  # type: ignore[return-value]  # the key's first tag fixes the type
 
 
-def _ascii(raw: bytes | None) -> str:
-    return raw.strip(b"\0 ").decode("ascii", "replace") if raw else ""
-
-
-def _numbers(raw: bytes | None) -> tuple[float, ...]:
-    """Decimal strings; () where absent or not numbers."""
-    if not raw or b"_" in raw:  # which Python takes for part of a number
-        return ()
-    try:
-        # NULs may pad a value, but a value that begins with one is damaged.
-        numbers = tuple(map(float, raw.rstrip(b"\0 ").split(b"\\")))
-    except ValueError:
-        return ()
-    return numbers if all(map(math.isfinite, numbers)) else ()
-
-
-def _number(raw: bytes | None) -> float | None:
-    numbers = _numbers(raw)
-    return numbers[0] if numbers else None
-
-
-def integer(raw: bytes | None) -> int | None:
-    """An integer string; None where absent or no whole number."""
-    number = _number(raw)
-    return int(number) if number is not None and number.is_integer() else None
-
-
-def _short(raw: bytes | None, *, signed: bool = False) -> int | None:
-    return int.from_bytes(raw[:2], "little", signed=signed) if raw and len(raw) >= 2 else None
+def plane_of(
+    path: Path,
+    common: Common,
+    plane_values: Sequence[bytes | None],
+    pixel_offset: int,
+    pixel_length: int,
+    *,
+    frame: int = 0,
+    state: FileState | None,
+) -> Plane:
+    """A plane of what it shares with others, and of what it has alone: values of `PLANE_TAGS`."""
+    image, evidence, place, delivered = common
+    sop_instance_uid, instance_number, position = plane_values
+    position_mm = numbers_of(position)
+    return Plane(
+        path=path,
+        evidence=evidence,
+        format=image,
+        sop_instance_uid=ascii_text(sop_instance_uid),
+        position_mm=position_mm if len(position_mm) == 3 else None,
+        orientation=place.orientation,
+        pixel_spacing_mm=place.pixel_spacing_mm,
+        slice_thickness_mm=place.slice_thickness_mm,
+        slope=delivered.slope,
+        intercept=delivered.intercept,
+        padding=delivered.padding,
+        odd_padding=delivered.odd_padding,
+        pixel_offset=pixel_offset,
+        pixel_length=pixel_length,
+        frame=frame,
+        instance_number=integer(instance_number),
+        state=state,
+    )
 
 
 def _format(elements: Elements) -> PixelFormat:
@@ -194,7 +181,7 @@ def _format(elements: Elements) -> PixelFormat:
     raw = {KEPT_ELEMENTS[tag]: elements.values.get(tag) for tag in _FORMAT_TAGS}
 
     def required(name: str) -> int:
-        number = _short(raw[name])
+        number = short_of(raw[name])
         if number is None:
             raise IncompleteImage(f"CT image without {_FORMAT_NAMES[name]}")
         if len(raw[name] or b"") != 2:
@@ -213,10 +200,10 @@ def _format(elements: Elements) -> PixelFormat:
             f"CT image whose Pixel Representation is {representation}, not 0 or 1"
         )
     samples = required("samples_per_pixel")
-    photometric = _ascii(raw["photometric"])
+    photometric = ascii_text(raw["photometric"])
     if not photometric:
         raise IncompleteImage("CT image without Photometric Interpretation")
-    high_bit = _short(raw["high_bit"])
+    high_bit = short_of(raw["high_bit"])
     return PixelFormat(
         transfer_syntax_uid=elements.transfer_syntax_uid,
         rows=rows,
@@ -231,7 +218,7 @@ def _format(elements: Elements) -> PixelFormat:
 
 
 def _place(elements: Elements) -> _Place:
-    orientation, spacing, thickness = (_numbers(elements.values.get(tag)) for tag in _PLACE_TAGS)
+    orientation, spacing, thickness = (numbers_of(elements.values.get(tag)) for tag in _PLACE_TAGS)
     return _Place(
         orientation if len(orientation) == 6 else None,
         spacing if len(spacing) == 2 else None,
@@ -268,10 +255,10 @@ def _padding(
 
     undeclared : what means it whatever the header declares: a declared value may never occur
     """
-    first = _short(padding_raw, signed=image.signed)
+    first = short_of(padding_raw, signed=image.signed)
     if first is None or image.bits_stored > 16:  # refused when it is read
         return undeclared, None
-    last = _short(limit_raw, signed=image.signed)
+    last = short_of(limit_raw, signed=image.signed)
     low, high = sorted((first, first if last is None else last))
     least, most = _stored_range(image)
     if least <= low and high <= most:
@@ -319,7 +306,7 @@ def _undeclared_padding(
     slope: float, intercept: float, rescale_type: bytes | None
 ) -> tuple[int, int] | None:
     """Delivered values so low that they are no HU; None where the unit is another."""
-    if _ascii(rescale_type) not in ("", "HU") or slope <= 0.0:
+    if ascii_text(rescale_type) not in ("", "HU") or slope <= 0.0:
         return None
     highest = (NO_TISSUE_HU - intercept) / slope
     return _representable(-32768, math.floor(highest)) if abs(highest) < 2**31 else None
@@ -329,7 +316,7 @@ def _rescale(name: str, raw: bytes | None) -> float:
     """Read as 1 or 0 where it is absent it would give wrong HU, and nobody would know."""
     if not raw or not raw.strip(b"\0 "):
         raise IncompleteImage(f"CT image without Rescale {name}")
-    numbers = _numbers(raw)
+    numbers = numbers_of(raw)
     if len(numbers) != 1:
         raise IncompleteImage(f"CT image whose Rescale {name} is no number: {raw[:16]!r}")
     return numbers[0]
@@ -346,17 +333,17 @@ def _representable(low: int, high: int) -> tuple[int, int] | None:
 
 def _evidence(elements: Elements) -> Evidence:
     raw = elements.values.get
-    encodings = _encodings(raw(_TAG["character_set"]))
+    encodings = encodings_of(raw(_TAG["character_set"]))
 
     def text(name: str) -> str:
-        return _text(raw(_TAG[name]), encodings)
+        return text_of(raw(_TAG[name]), encodings)
 
     return Evidence(
-        sop_class_uid=_ascii(raw(_TAG["sop_class_uid"])),
+        sop_class_uid=ascii_text(raw(_TAG["sop_class_uid"])),
         modality=text("modality"),
-        study_uid=_ascii(raw(_TAG["study_uid"])),
-        series_uid=_ascii(raw(_TAG["series_uid"])),
-        frame_of_reference_uid=_ascii(raw(_TAG["frame_of_reference_uid"])),
+        study_uid=ascii_text(raw(_TAG["study_uid"])),
+        series_uid=ascii_text(raw(_TAG["series_uid"])),
+        frame_of_reference_uid=ascii_text(raw(_TAG["frame_of_reference_uid"])),
         patient_id=text("patient_id"),
         manufacturer=text("manufacturer"),
         model=text("model"),
@@ -365,7 +352,7 @@ def _evidence(elements: Elements) -> Evidence:
         protocol=text("protocol"),
         image_comments=text("image_comments"),
         image_type=tuple(part.strip() for part in text("image_type").split("\\") if part.strip()),
-        kvp=_number(raw(_TAG["kvp"])),
+        kvp=number_of(raw(_TAG["kvp"])),
         mono_energy_kev=energy_kev(elements.values),
         multienergy=text("multienergy"),
         materials=coded_materials(elements.values, elements.transfer_syntax_uid),
@@ -376,40 +363,7 @@ def _evidence(elements: Elements) -> Evidence:
         or text("acquisition_date") + text("acquisition_time"),
         contrast_agent=text("contrast_agent"),
         convolution_kernel=text("convolution_kernel"),
-        gantry_tilt_deg=_number(raw(_TAG["gantry_tilt"])),
+        gantry_tilt_deg=number_of(raw(_TAG["gantry_tilt"])),
         private=elements.private,
         n_frames=integer(raw(_TAG["n_frames"])) or 1,
     )
-
-
-def _encodings(raw: bytes | None) -> list[str]:
-    """Python encodings of a Specific Character Set; none where it is absent or unknown."""
-    if not raw or not raw.strip(b"\0 "):
-        return []
-    declared = _ascii(raw)
-    if declared in _ENCODINGS:
-        return _ENCODINGS[declared]
-    from pydicom.charset import convert_encodings
-
-    try:
-        with quiet():
-            return list(convert_encodings(declared.split("\\")))
-    except (LookupError, ValueError):
-        return []
-
-
-def _text(raw: bytes | None, encodings: list[str]) -> str:
-    if not raw:
-        return ""
-    if raw.isascii() and b"\x1b" not in raw:
-        return raw.decode("ascii").strip("\0 \r\n")
-    if not encodings or encodings in (_LATIN, _ASCII_ALONE):
-        return decode_undeclared(raw, says_latin=encodings == _LATIN).strip("\0 \r\n")
-    from pydicom.charset import decode_bytes
-
-    try:
-        with quiet():
-            text = str(decode_bytes(raw, encodings, _TEXT_DELIMITERS))
-    except (LookupError, ValueError):  # a damaged Specific Character Set can name any Python codec
-        text = raw.decode("latin-1")
-    return text.strip("\0 \r\n")

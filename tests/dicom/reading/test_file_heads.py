@@ -89,14 +89,15 @@ def test_the_state_is_that_of_the_file(loop, folder, monkeypatch):
     os.utime(path, ns=(10**18, -(10**9) - 7))  # before 1970 too
     names = [os.fspath(path) for path in sorted(folder.iterdir())]
     n_read = 0
-    for name, head in file_heads.with_heads(names, lambda: 100):
-        path = folder / name
-        if head is None:
-            assert path.name == "c2 leads nowhere"
-        else:
-            assert head.state == FileState.of(path)
-            assert head.start == path.read_bytes()[:100]
-            n_read += 1
+    for batch, heads in file_heads.with_heads(names, lambda: 100):
+        for at, name in enumerate(batch):
+            path, head = folder / name, file_heads.head_of(heads, at)
+            if head is None:
+                assert path.name == "c2 leads nowhere"
+            else:
+                assert head.state == FileState.of(path)
+                assert head.start == path.read_bytes()[:100]
+                n_read += 1
     assert n_read == len(names) - 1
 
 
@@ -118,6 +119,7 @@ def test_no_more_is_read_than_headers_have(loop, tmp_path, monkeypatch):
         if z >= 300:
             ds.private_block(0x09, "LONG", create=True).add_new(1, "OB", b"\1" * 30_000)
         save(ds, tmp_path / f"a{z:03d}")
+    monkeypatch.setattr(file_heads, "_FILES_AT_ONCE", 64)
     sizes, opened = [], []
     read, add = file_heads.read_heads, headers._Scanner.add
     monkeypatch.setattr(

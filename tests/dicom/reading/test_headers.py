@@ -24,6 +24,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from gsigpu.dicom.reading.element_values import integer
 from gsigpu.dicom.reading.header_walk import HeaderWalker
 from gsigpu.dicom.reading.headers import DamagedImage, NotAnImage, frames_by_pydicom, scan_headers
 from gsigpu.dicom.reading.planes import PlaneDecoder
@@ -570,3 +571,29 @@ def test_philips_own_objects_are_named_with_what_to_do(tmp_path):
     save(ds, tmp_path / "sbi")
     (skipped,) = scan_headers(tmp_path).skipped
     assert "export monoenergetic series from the vendor's workstation" in skipped.reason
+
+
+@pytest.mark.parametrize(
+    ("raw", "number"),
+    [
+        (b"7 ", 7),
+        (b"7\0", 7),
+        (b" 7", 7),
+        (b"-7", -7),
+        (b"+7", 7),
+        (b"7.0", 7),
+        (b"007", 7),
+        (b"7.5", None),
+        (b"1_0", None),
+        (b"\x007", None),
+        (b"", None),
+        (b"  ", None),
+        (b"7\\8", 7),
+        (b"9" * 5000, None),
+        (b"9007199254740993", 9007199254740992),
+        ("٧".encode(), None),
+    ],
+)
+def test_integer_strings(raw, number):
+    """The quick way of plain digits says what all others say."""
+    assert integer(raw) == number

@@ -6,7 +6,7 @@ import pytest
 from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from gsigpu.dicom.reading import planes, sop_classes
+from gsigpu.dicom.reading import element_values, sop_classes
 from gsigpu.dicom.reading.header_walk import HeaderWalker
 from gsigpu.dicom.writing import identity
 from gsigpu.dicom.writing.identity import identity_of
@@ -143,7 +143,7 @@ def test_sop_classes_are_those_of_the_standard():
 
 
 def test_character_sets_are_those_of_pydicom():
-    for declared, encodings in planes._ENCODINGS.items():
+    for declared, encodings in element_values._ENCODINGS.items():
         assert encodings == convert_encodings([declared])
 
 
