@@ -126,6 +126,25 @@ void take_ascending(const int16_t *plane, int64_t origin, const int64_t *indices
     for (; i < n; ++i) to[i] = plane[indices[i] - origin];
 }
 
+uint32_t word_at(const char *bytes) {
+    uint32_t word;
+    __builtin_memcpy(&word, bytes, sizeof word);  // little endian, as all of this library
+    return word;
+}
+
+// Where the only fragment of encapsulated pixel data of n bytes lies: behind a table that is empty or names one offset, and in front
+// of the sequence's end (PS3.5 A.4), as gsigpu.dicom.reading.fragments.read_only_frame has it.
+bool only_fragment(const char *bytes, int64_t n, int64_t *start, int64_t *length) {
+    constexpr uint32_t ITEM = 0xE000FFFE, SEQUENCE_END = 0xE0DDFFFE;
+    if (n < 8 + 4 + 8 || word_at(bytes) != ITEM) return false;
+    const int64_t n_table = word_at(bytes + 4);
+    if (n_table != 0 && n_table != 4) return false;
+    *start = 8 + n_table + 8;
+    if (word_at(bytes + *start - 8) != ITEM) return false;
+    *length = word_at(bytes + *start - 4);
+    return *length + 8 <= n - *start && word_at(bytes + *start + *length) == SEQUENCE_END;
+}
+
 // A new file of a header and bytes behind it: there as a whole, or not.
 bool write_new(const char *path, const char *header, int64_t n_header, const void *bytes, int64_t n_bytes) {
     File file(path, O_WRONLY | O_CREAT | O_EXCL);
@@ -191,6 +210,24 @@ int64_t gsigpu_read_voxels(int64_t n, const char *const *paths, const int64_t *e
     for (int64_t i = 0; i < n; ++i) {
         if (!read_plane(paths[i], expected + 4 * i, n_bytes, room)) return i;
         take_ascending(room, origin, indices, n_voxels, out + i * n_apart);
+    }
+    return n;
+}
+
+// The compressed frame of each of n files that hold one as one fragment. expected as before, the offset that of the value of
+// Pixel Data, from which on each file is read to its end, one behind the other into `room` of n_room bytes. places (n, 2):
+// where in it each frame begins, and its length. Returns how many of the first are delivered.
+int64_t gsigpu_read_frames(int64_t n, const char *const *paths, const int64_t *expected, char *room, int64_t n_room,
+                           int64_t *places) {
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t n_bytes = expected[4 * i] - expected[4 * i + 3];
+        if (n_bytes < 0 || n_bytes > n_room - at || !read_plane(paths[i], expected + 4 * i, n_bytes, room + at)) return i;
+        int64_t start, length;
+        if (!only_fragment(room + at, n_bytes, &start, &length)) return i;
+        places[2 * i] = at + start;
+        places[2 * i + 1] = length;
+        at += n_bytes;
     }
     return n;
 }

@@ -29,7 +29,7 @@ def coded_bits(
     return None if loop is None else run(loop, image, lengths, selection, first_prediction)
 
 
-def coded_bytes(encoded: bytes, start: int) -> int | None:
+def coded_bytes(encoded: bytes | memoryview, start: int) -> int | None:
     """Coded bytes of a frame from `start` to its end marker, without stuffed zeros and fill bytes.
 
     NO_END where it has no such marker; None where no library was built.
@@ -63,9 +63,10 @@ def run(
     return None if n_bits < 0 else n_bits
 
 
-def run_bytes(loop: Loop, encoded: bytes, start: int) -> int:
+def run_bytes(loop: Loop, encoded: bytes | memoryview, start: int) -> int:
     """As `coded_bytes`, by a given library."""
-    n_bytes: int = _declared(loop).gsigpu_coded_bytes(encoded, start, len(encoded))
+    coded = np.frombuffer(encoded, np.uint8)
+    n_bytes: int = _declared(loop).gsigpu_coded_bytes(coded.ctypes.data, start, coded.size)
     return n_bytes
 
 
@@ -77,6 +78,6 @@ def _declared(loop: Loop) -> ctypes.CDLL:
         library.gsigpu_coded_bits.argtypes = [ctypes.c_int, pointer, *[number] * 3, pointer]
         library.gsigpu_coded_bits.argtypes += [ctypes.c_int, ctypes.c_int]
         library.gsigpu_coded_bits.restype = number
-        library.gsigpu_coded_bytes.argtypes = [ctypes.c_char_p, number, number]
+        library.gsigpu_coded_bytes.argtypes = [pointer, number, number]
         library.gsigpu_coded_bytes.restype = number  # the last: from now on all are declared
     return library

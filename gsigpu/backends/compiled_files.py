@@ -112,6 +112,33 @@ def read_voxels(
     return n_done
 
 
+def read_frames(
+    paths: Sequence[bytes], expected: Sequence[int], room: NDArray[np.uint8]
+) -> list[memoryview]:
+    """The compressed frames of the first of some files that hold one each, as far as it is one fragment.
+
+    expected : as for `read_planes`, the offset that of the value of Pixel Data
+    room : (n,) with place for each file from there to its end; the frames lie in it
+    """
+    functions = _functions()
+    if functions is None:
+        return []
+    places = (_Number * (2 * len(paths)))()
+    n_done = functions.gsigpu_read_frames(
+        len(paths),
+        texts(paths),
+        (_Number * len(expected))(*expected),
+        _Pointer(room.ctypes.data),
+        room.size,
+        places,
+    )
+    bytes_read = room.data
+    return [
+        bytes_read[start : start + length]
+        for start, length in zip(places[: 2 * n_done : 2], places[1 : 2 * n_done : 2], strict=True)
+    ]
+
+
 def write_files(
     paths: Sequence[bytes],
     headers: Sequence[bytes],
@@ -194,12 +221,14 @@ def declared(loop: Loop) -> ctypes.CDLL:
         library.gsigpu_read_planes.argtypes = [_Number, *[_Pointer] * 2, _Number, _Pointer]
         library.gsigpu_read_voxels.argtypes = [_Number, *[_Pointer] * 2, *[_Number] * 2]
         library.gsigpu_read_voxels.argtypes += [_Pointer, _Number, *[_Pointer] * 2, _Number]
+        library.gsigpu_read_frames.argtypes = [_Number, *[_Pointer] * 3, _Number, _Pointer]
         library.gsigpu_map_slices.argtypes = [_Pointer]
         for function in (
             library.gsigpu_map_slices,
             library.gsigpu_write_files,
             library.gsigpu_write_headers,
             library.gsigpu_read_voxels,
+            library.gsigpu_read_frames,
             library.gsigpu_read_planes,
         ):
             function.restype = _Number

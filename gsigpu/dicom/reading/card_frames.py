@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.caution import Caution
+from gsigpu.dicom.reading.frame_headers import Encoded
 from gsigpu.errors import SettingsError
 
 VARIABLE = "GSIGPU_DECODER"
@@ -99,7 +100,7 @@ def notes() -> list[Caution]:
 
 
 def decoded(
-    encoded: bytes, shape: tuple[int, int], samples: Samples, out: NDArray[np.int16]
+    encoded: Encoded, shape: tuple[int, int], samples: Samples, out: NDArray[np.int16]
 ) -> NDArray[Any] | None:
     """Stored values of a frame that is known to be whole.
 
@@ -123,7 +124,7 @@ def decoded(
     return target
 
 
-def _by_card(encoded: bytes, shape: tuple[int, int], samples: Samples) -> NDArray[Any]:
+def _by_card(encoded: Encoded, shape: tuple[int, int], samples: Samples) -> NDArray[Any]:
     """(rows, columns) of the samples' type, memory of the library's image. Raises NotOnCard."""
     try:
         array = _by_library(encoded, shape, samples)
@@ -139,10 +140,10 @@ def _by_card(encoded: bytes, shape: tuple[int, int], samples: Samples) -> NDArra
     return array[..., 0]
 
 
-def _by_library(encoded: bytes, shape: tuple[int, int], samples: Samples) -> NDArray[Any]:
+def _by_library(encoded: Encoded, shape: tuple[int, int], samples: Samples) -> NDArray[Any]:
     """(rows, columns, channels), whatever it is. Raises NotOnCard, and what the library raises."""
     library, decoder = _decoder()
-    stream = library.CodeStream(encoded)  # its header is read when it is asked for
+    stream = library.CodeStream(bytes(encoded))  # its header is read when it is asked for
     _require("header", stream, shape, samples)
     params = library.DecodeParams(
         apply_exif_orientation=False,

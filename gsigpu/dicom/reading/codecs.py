@@ -17,6 +17,7 @@ from gsigpu.dicom.reading import card_frames
 from gsigpu.dicom.reading.card_frames import Samples
 from gsigpu.dicom.reading.coded_length import check_coded_length
 from gsigpu.dicom.reading.frame_headers import (
+    Encoded,
     check_jpeg_2000,
     check_jpeg_lossless,
     check_jpeg_ls,
@@ -28,24 +29,24 @@ from gsigpu.errors import TruncatedPixelData, UnsupportedPixelData
 _RLE_PADDING = 64
 
 
-def _rle(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+def _rle(encoded: Encoded, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     dtype = np.dtype(f"<u{image.bits_allocated // 8}")
     check_rle(encoded, dtype.itemsize)
     stored = out if dtype.itemsize == 2 else np.empty(out.shape, dtype)
-    target = memoryview(cast("Any", stored)).cast("B")
+    target, frame = memoryview(cast("Any", stored)).cast("B"), cast("bytes", encoded)
     try:
-        decoded = imagecodecs.dicomrle_decode(encoded, dtype=dtype, out=target)
+        decoded = imagecodecs.dicomrle_decode(frame, dtype=dtype, out=target)
     except imagecodecs.DicomrleError:
         # Padding behind the last run reads like one more run, of a few pixels.
         room = bytearray(len(target) + min(_RLE_PADDING, image.columns * dtype.itemsize - 1))
-        decoded = imagecodecs.dicomrle_decode(encoded, dtype=dtype, out=room)[: len(target)]
+        decoded = imagecodecs.dicomrle_decode(frame, dtype=dtype, out=room)[: len(target)]
         target[: len(decoded)] = decoded
     if len(decoded) < len(target):
         raise TruncatedPixelData(f"{len(decoded)} of {len(target)} bytes")
     return stored
 
 
-def _jpeg_lossless(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+def _jpeg_lossless(encoded: Encoded, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     """By libjpeg-turbo.
 
     imagecodecs' `ljpeg_decode`, which is liblj92, is as fast, but a damaged byte can kill the process.
@@ -59,12 +60,12 @@ def _jpeg_lossless(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -
     return decoded
 
 
-def _jpeg_ls(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+def _jpeg_ls(encoded: Encoded, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     check_jpeg_ls(encoded, image.rows, image.columns)
     return _into(out, imagecodecs.jpegls_decode, encoded)
 
 
-def _jpeg_2000(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+def _jpeg_2000(encoded: Encoded, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     """By OpenJPEG, high-throughput frames too.
 
     imagecodecs' `htj2k_decode`, which is OpenJPH, is faster by a third, but loses the errors it
@@ -78,7 +79,7 @@ def _jpeg_2000(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> ND
 
 
 def _by_card(
-    encoded: bytes, image: PixelFormat, samples: Samples, out: NDArray[np.int16]
+    encoded: Encoded, image: PixelFormat, samples: Samples, out: NDArray[np.int16]
 ) -> NDArray[Any] | None:
     """On a card, where that is asked for and can be done; else None."""
     if image.transfer_syntax_uid not in LOSSLESS_SYNTAXES:
@@ -87,7 +88,7 @@ def _by_card(
 
 
 def _into(
-    out: NDArray[np.int16], decode: Callable[..., Any], encoded: bytes, **options: int
+    out: NDArray[np.int16], decode: Callable[..., Any], encoded: Encoded, **options: int
 ) -> NDArray[Any]:
     """Decoded straight into `out`, whatever the sign; elsewhere if its type is another."""
     try:
@@ -97,7 +98,7 @@ def _into(
     return np.asarray(decoded)
 
 
-Decoder = Callable[[bytes, PixelFormat, NDArray[np.int16]], NDArray[Any]]
+Decoder = Callable[[Encoded, PixelFormat, NDArray[np.int16]], NDArray[Any]]
 
 # Keyed by imagecodecs' name of the codec.
 _DECODERS: dict[str, Decoder] = {
@@ -112,10 +113,10 @@ CODECS: dict[str, Decoder] = {
 }
 
 
-def decode_frame(encoded: bytes, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
+def decode_frame(encoded: Encoded, image: PixelFormat, out: NDArray[np.int16]) -> NDArray[Any]:
     """Stored values of one frame.
 
-    encoded : the frame's fragments, joined
+    encoded : the frame's fragments, joined; read before this returns
     out : (rows, columns), C-contiguous, to decode into; fresh memory for each frame would cost more
         than copying it
     Returns `out`, or another array where the frame is of 8 bits or not what the header says.

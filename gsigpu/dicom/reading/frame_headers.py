@@ -9,7 +9,7 @@ A.4 pads to an even length; encoders do so with 00 or FF, or with more).
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -29,6 +29,10 @@ _TILE_PART = b"\xff\x90"
 _END_OF_IMAGE = b"\xff\xd9"
 
 
+# A compressed frame: bytes of their own, or a part of the memory that some are read into.
+Encoded: TypeAlias = bytes | memoryview
+
+
 class JpegLossless(NamedTuple):
     """What a JPEG Lossless frame is made of.
 
@@ -44,7 +48,7 @@ class JpegLossless(NamedTuple):
     n_bytes: int
 
 
-def check_jpeg_lossless(encoded: bytes, rows: int, columns: int) -> JpegLossless:
+def check_jpeg_lossless(encoded: Encoded, rows: int, columns: int) -> JpegLossless:
     """The parts of a JPEG Lossless frame, which is whole, of this size, and of the plain kind.
 
     Raises PixelDataError where the markers make no sense, TruncatedPixelData without an end marker,
@@ -59,17 +63,18 @@ def check_jpeg_lossless(encoded: bytes, rows: int, columns: int) -> JpegLossless
     return JpegLossless(tables=tables, scan=scan, bits=frame.bits, n_bytes=frame.n_bytes)
 
 
-def check_jpeg_ls(encoded: bytes, rows: int, columns: int) -> None:
+def check_jpeg_ls(encoded: Encoded, rows: int, columns: int) -> None:
     """Raise unless a JPEG-LS frame is whole and of this size; as `check_jpeg_lossless` does."""
     _checked_frame(encoded, _JPEG_LS_MARKERS, _SOF55_JPEG_LS, rows, columns)
 
 
-def check_jpeg_2000(encoded: bytes, rows: int, columns: int) -> tuple[int, bool]:
+def check_jpeg_2000(encoded: Encoded, rows: int, columns: int) -> tuple[int, bool]:
     """(bits, is signed) of the samples of a JPEG 2000 codestream, which is whole and of this size.
 
     Raises PixelDataError and TruncatedPixelData as `check_jpeg_lossless` does.
     """
-    start = encoded.find(_CODESTREAM) if encoded.startswith(_JP2_BOX) else 0
+    has_boxes = encoded[: len(_JP2_BOX)] == _JP2_BOX
+    start = bytes(encoded).find(_CODESTREAM) if has_boxes else 0
     if start < 0 or encoded[start : start + 4] != _CODESTREAM or len(encoded) < start + 50:
         raise PixelDataError("does not begin like JPEG 2000")
     # SIZ (T.800 A.5.1): capabilities, then sizes and offsets of the image and of its tiles.
@@ -84,7 +89,7 @@ def check_jpeg_2000(encoded: bytes, rows: int, columns: int) -> tuple[int, bool]
     return (precision & 0x7F) + 1, bool(precision & 0x80)
 
 
-def _reaches_its_end(encoded: bytes, position: int) -> bool:
+def _reaches_its_end(encoded: Encoded, position: int) -> bool:
     """Whether the lengths of the header's segments and of the tile-parts lead to the end marker.
 
     OpenJPEG decodes as many tile-parts as there are, and what is left of a packet.
@@ -97,14 +102,14 @@ def _reaches_its_end(encoded: bytes, position: int) -> bool:
     while encoded[position : position + 2] == _TILE_PART and position + 12 <= len(encoded):
         (length,) = struct.unpack_from(">L", encoded, position + 6)
         if length == 0:  # the last: up to the end marker, and no coded data contain one
-            return _END_OF_IMAGE in encoded[position:]
+            return _END_OF_IMAGE in bytes(encoded[position:])
         if length < 14:
             return False
         position += length
     return encoded[position : position + 2] == _END_OF_IMAGE
 
 
-def check_rle(encoded: bytes, n_segments: int) -> None:
+def check_rle(encoded: Encoded, n_segments: int) -> None:
     """Raise unless an RLE frame has a header of this many segments that lie in it (PS3.5 G.5)."""
     if len(encoded) < 64:
         raise TruncatedPixelData(f"{len(encoded)} bytes are no RLE header")
@@ -132,7 +137,7 @@ class _Frame(NamedTuple):
 
 
 def _checked_frame(
-    encoded: bytes, allowed: frozenset[int], frame_code: int, rows: int, columns: int
+    encoded: Encoded, allowed: frozenset[int], frame_code: int, rows: int, columns: int
 ) -> _Frame:
     segments, start = _segments(encoded, allowed)
     frames = [segment.body for segment in segments if segment.code == frame_code]
@@ -147,7 +152,7 @@ def _checked_frame(
     return _Frame(segments=segments, bits=bits, n_bytes=_coded_bytes(encoded, start))
 
 
-def _coded_bytes(encoded: bytes, start: int) -> int:
+def _coded_bytes(encoded: Encoded, start: int) -> int:
     """How many coded bytes lie between a scan header and the end marker.
 
     Coded data hold no end marker: FF is followed by a byte, or bit, of zero there. Such a byte counts
@@ -161,7 +166,7 @@ def _coded_bytes(encoded: bytes, start: int) -> int:
     return n_bytes
 
 
-def n_coded_in_numpy(encoded: bytes, start: int) -> int:
+def n_coded_in_numpy(encoded: Encoded, start: int) -> int:
     """Coded bytes of a frame, by NumPy: the truth that the compiled loop is tested against.
 
     As `gsigpu.backends.compiled_bits.coded_bytes`. A search for the few FF takes a tenth of the time of a
@@ -179,7 +184,7 @@ def n_coded_in_numpy(encoded: bytes, start: int) -> int:
     return end - int(np.count_nonzero(following[: ends[0]] == 0))
 
 
-def _segments(encoded: bytes, allowed: frozenset[int]) -> tuple[list[_Segment], int]:
+def _segments(encoded: Encoded, allowed: frozenset[int]) -> tuple[list[_Segment], int]:
     """The marker segments up to the scan header, and where the coded data begin behind it."""
     if encoded[:2] != bytes((0xFF, _START)):
         raise PixelDataError("does not begin with a start marker")
@@ -200,7 +205,7 @@ def _segments(encoded: bytes, allowed: frozenset[int]) -> tuple[list[_Segment], 
                 name = "restart markers" if code == _RESTARTS else f"marker FF{code:02X}"
                 raise UnsupportedPixelData(f"JPEG with {name}")
             raise PixelDataError(f"marker FF{code:02X} makes no sense")
-        body = encoded[position + 4 : position + 2 + length]
+        body = bytes(encoded[position + 4 : position + 2 + length])
         if len(body) < length - 2:
             raise TruncatedPixelData("ends within its markers")
         segments.append(_Segment(code=code, body=body))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any, cast
@@ -21,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsigpu.dicom.model import PixelFormat, Plane
-from gsigpu.dicom.reading.codecs import CODECS, decode_frame
+from gsigpu.dicom.reading.codecs import decode_frame
+from gsigpu.dicom.reading.coded_planes import frames_ahead, is_coded
 from gsigpu.dicom.reading.elements import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
     uid_name,
 )
 from gsigpu.dicom.reading.fragments import FrameIndex, index_frames, read_only_frame
+from gsigpu.dicom.reading.frame_headers import Encoded
 from gsigpu.dicom.reading.isolated import DecoderCrashed, stored_values, stored_values_isolated
 from gsigpu.dicom.reading.plain_planes import (
     GREY,
@@ -38,7 +40,6 @@ from gsigpu.dicom.reading.plain_planes import (
 )
 from gsigpu.errors import (
     FileChanged,
-    GsigpuError,
     PixelDataError,
     TruncatedPixelData,
     UnsupportedPixelData,
@@ -48,9 +49,6 @@ from gsigpu.file_state import FileState, open_unchanged
 _UNCOMPRESSED = (*NATIVE, EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
 # Offset tables of multi-frame files; a stack of eleven energies has eleven such files open at a time.
 _KEPT_INDICES = 64
-# Frames read before the first of them is decoded, those of a slice of eleven energies among them. Decoding for a
-# millisecond leaves the caches cold for what opens and reads a file, which then takes twice to four times as long.
-_FRAMES_AHEAD = 12
 
 
 class PlaneReader:
@@ -73,7 +71,7 @@ class PlaneReader:
         """
         n_read = self._read_first(planes, out)
         rest = planes[n_read:]
-        for plane, target, frame in zip(rest, out[n_read:], _frames_ahead(rest), strict=True):
+        for plane, target, frame in zip(rest, out[n_read:], frames_ahead(rest), strict=True):
             self._read_plane(plane, target, encoded=frame)
 
     def read_voxels(
@@ -97,7 +95,7 @@ class PlaneReader:
         if not rest:
             return
         whole, rows = np.empty(shape, np.int16), rows_of(indices, shape[1])
-        for plane, target, frame in zip(rest, out[n_read:], _frames_ahead(rest), strict=True):
+        for plane, target, frame in zip(rest, out[n_read:], frames_ahead(rest), strict=True):
             self._read_plane(plane, whole, rows=rows, encoded=frame)
             np.take(whole, indices, out=target, mode="clip")  # unbuffered; all lie within
 
@@ -125,7 +123,7 @@ class PlaneReader:
         out: NDArray[np.int16],
         *,
         rows: slice | None = None,
-        encoded: bytes | None = None,
+        encoded: Encoded | None = None,
     ) -> None:
         """`encoded` : the plane's compressed frame, if it was read ahead."""
         image = plane.format
@@ -143,14 +141,16 @@ class PlaneReader:
         try:
             if _is_plain(plane):
                 _read_native(plane, out, rows)
-            elif _is_coded(plane):
+            elif is_coded(plane):
                 _deliver(self._decode(plane, out, encoded), plane, out)
             else:
                 _deliver(_with_pydicom(plane), plane, out)
         except OSError as error:
             raise unreadable(plane, error) from error
 
-    def _decode(self, plane: Plane, out: NDArray[np.int16], encoded: bytes | None) -> NDArray[Any]:
+    def _decode(
+        self, plane: Plane, out: NDArray[np.int16], encoded: Encoded | None
+    ) -> NDArray[Any]:
         if encoded is None:
             with open_unchanged(plane.path, plane.state) as file:
                 encoded = self._encoded(plane, file)
@@ -234,26 +234,6 @@ def unreadable(plane: Plane, error: OSError) -> PixelDataError:
     return PixelDataError(
         f"cannot be read ({error.strerror or error})", where=plane.path, remedy="check the disk"
     )
-
-
-def _frames_ahead(planes: Sequence[Plane]) -> Iterator[bytes | None]:
-    """The compressed frame of each plane, some read ahead; None where there is none, or only `_decode` tells what is wrong."""
-    for first in range(0, len(planes), _FRAMES_AHEAD):
-        yield from [_frame_or_none(plane) for plane in planes[first : first + _FRAMES_AHEAD]]
-
-
-def _frame_or_none(plane: Plane) -> bytes | None:
-    if plane.evidence.n_frames != 1 or plane.values is not None or not _is_coded(plane):
-        return None
-    try:
-        with open_unchanged(plane.path, plane.state) as file:
-            return read_only_frame(file, plane.path, plane.pixel_offset)
-    except (OSError, GsigpuError):
-        return None
-
-
-def _is_coded(plane: Plane) -> bool:
-    return plane.pixel_length < 0 and plane.format.transfer_syntax_uid in CODECS
 
 
 def _is_plain(plane: Plane) -> bool:

@@ -280,3 +280,23 @@ def test_a_codec_without_its_compiled_module_is_not_told_as_there(monkeypatch):
     told = syntaxes.available_codecs()
     assert told["JPEG-LS Lossless Image Compression"] == "pydicom's plugins, if any"
     assert told["RLE Lossless"].startswith("imagecodecs")
+
+
+@pytest.mark.parametrize("uid", LOSSLESS)
+def test_a_frame_in_the_memory_of_others_is_read_as_one_of_its_own(uid):
+    """Whole, cut anywhere near an end, or with a changed byte: the same values, or the same words of the same error."""
+
+    def told(frame):
+        try:
+            return decoded(uid, frame)[0].tolist()
+        except Exception as error:  # noqa: BLE001  imagecodecs has a type per codec
+            return type(error), str(error)
+
+    frame = LOSSLESS[uid](SMOOTH)
+    rng = np.random.default_rng(8)
+    frames = [frame, *(frame[:n] for n in (0, 1, 3, 20, 60, len(frame) - 1, len(frame) - 2))]
+    for at in rng.integers(0, min(90, len(frame)), 60):
+        frames.append(frame[:at] + bytes([rng.integers(256)]) + frame[at + 1 :])
+    for data in frames:
+        room = memoryview(bytearray(b"\x77" * 5 + data + b"\x77" * 9))
+        assert told(room[5 : 5 + len(data)]) == told(data)

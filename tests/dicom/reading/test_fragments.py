@@ -2,6 +2,7 @@
 
 import io
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
+from gsigpu.backends import compiled, compiled_files
+from gsigpu.dicom.reading import coded_planes
 from gsigpu.dicom.reading.fragments import index_frames, read_only_frame
 from gsigpu.dicom.reading.headers import scan_headers
 from gsigpu.dicom.reading.pixels import PlaneReader
 from gsigpu.errors import FileChanged, GsigpuError, PixelDataError
+from gsigpu.file_state import FileState
+from tests.backends.test_compiled import UBSAN, built
 from tests.support.dicom_files import ct_dataset, save
 
 FRAME = bytes(range(200)) * 2
@@ -73,6 +78,61 @@ def test_any_layout_with_a_changed_byte_is_read_as_by_the_general_way(name):
             assert told(read_only_frame, bytes(data), 7) == told(by_index, bytes(data), 7), at
 
 
+@pytest.fixture(scope="module", params=["plain", "ubsan"])
+def loop(request):
+    library = built(UBSAN if request.param == "ubsan" else ["-O2"])
+    return compiled.Loop(library, compiled.sets_of(library)[-1])
+
+
+def by_loop(loop, monkeypatch, contents, path, before=33):
+    """Frames of files behind `before` bytes, as far as the compiled loop delivers them."""
+    monkeypatch.setattr(compiled_files, "choose_loop", lambda: (loop, ""))
+    paths, expected = [], []
+    for at, data in enumerate(contents):
+        file = path.with_suffix(f".{at}")
+        file.write_bytes(bytes(before) + data)
+        state = FileState.of(file)
+        paths.append(bytes(file))
+        expected += state.size, state.mtime_ns, state.inode, before
+    room = np.full(sum(map(len, contents)), 0xEE, np.uint8)
+    return [bytes(frame) for frame in compiled_files.read_frames(paths, expected, room)]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_loop_delivers_no_other_frame(loop, monkeypatch, tmp_path, name):
+    """Of any layout, cut anywhere or with a changed byte: the frame of the general way, or none."""
+    layout = LAYOUTS[name]
+    damaged = [layout[:n] for n in range(len(layout) + 1)]
+    for at in {*range(min(len(layout), 40)), *range(len(layout) - 16, len(layout))}:
+        for value in (0, 1, 4, 8, 0xDD, 0xFF):
+            damaged.append(layout[:at] + bytes([value]) + layout[at + 1 :])
+    for data in damaged:
+        frames = by_loop(loop, monkeypatch, [data], tmp_path / "a")
+        assert not frames or frames == [told(by_index, data, 33)]
+    plain = ("no table", "a table", "more behind it", "an empty fragment")
+    assert (by_loop(loop, monkeypatch, [layout], tmp_path / "a") != []) is (name in plain)
+
+
+def test_the_loop_stops_at_the_first_file_that_is_not_plain(loop, monkeypatch, tmp_path):
+    whole, other = LAYOUTS["no table"], LAYOUTS["two fragments"]
+    for n in range(4):
+        contents = [whole] * n + [other] + [whole] * 2
+        assert by_loop(loop, monkeypatch, contents, tmp_path / "a") == [FRAME] * n
+
+
+def test_the_loop_reads_no_more_than_there_is_room(loop, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled_files, "choose_loop", lambda: (loop, ""))
+    file = tmp_path / "a"
+    file.write_bytes(LAYOUTS["no table"])
+    state = FileState.of(file)
+    expected = [state.size, state.mtime_ns, state.inode, 0] * 2
+    for n_room in (0, state.size - 1, state.size, 2 * state.size - 1, 2 * state.size):
+        room = np.full(n_room + 1, 0xEE, np.uint8)
+        frames = compiled_files.read_frames([bytes(file)] * 2, expected, room[:-1])
+        assert len(frames) == n_room // state.size
+        assert room[-1] == 0xEE
+
+
 def test_a_length_beyond_the_file_takes_no_memory():
     """A damaged length of 4 GiB; what would be taken for it is never asked of the file."""
 
@@ -108,8 +168,11 @@ def read(planes):
     return out
 
 
+@pytest.mark.parametrize("way", ["loop", "no loop"])
 @pytest.mark.parametrize("plain", [(), (0,), (3, 4, 9), range(0, 19, 2)], ids=str)
-def test_planes_that_are_read_ahead_are_those_read_one_by_one(tmp_path, plain):
+def test_planes_that_are_read_ahead_are_those_read_one_by_one(tmp_path, monkeypatch, plain, way):
+    if way == "no loop":
+        monkeypatch.setattr(compiled_files, "choose_loop", lambda: (None, ""))
     series(tmp_path, plain=plain)
     planes = scan_headers(tmp_path).planes
     together, one_by_one = read(planes), np.zeros_like(IMAGES)
@@ -117,6 +180,30 @@ def test_planes_that_are_read_ahead_are_those_read_one_by_one(tmp_path, plain):
         PlaneReader().read_plane(plane, target)
     np.testing.assert_array_equal(together, IMAGES)
     np.testing.assert_array_equal(one_by_one, IMAGES)
+
+
+def test_threads_read_ahead_beside_each_other(tmp_path):
+    """Each has its own room; what one reads is not what another decodes."""
+    series(tmp_path)
+    planes = scan_headers(tmp_path).planes
+    with ThreadPoolExecutor(4) as pool:
+        turns = [planes[n:] + planes[:n] for n in range(19)] * 4
+        for n, result in enumerate(pool.map(read, turns)):
+            np.testing.assert_array_equal(result, np.roll(IMAGES, -(n % 19), axis=0))
+
+
+def test_a_file_that_is_far_longer_than_its_image_is_read_by_itself(tmp_path, monkeypatch):
+    """What lies behind the frame is not read along with it."""
+    for path in series(tmp_path)[3:]:
+        with path.open("ab") as file:
+            file.write(b"\xfc\xff\xfc\xffOB\0\0\0\0\1\0" + bytes(2**16))
+    asked = []
+    together = coded_planes.read_frames
+    monkeypatch.setattr(
+        coded_planes, "read_frames", lambda *a: asked.append(len(a[0])) or together(*a)
+    )
+    np.testing.assert_array_equal(read(scan_headers(tmp_path).planes), IMAGES)
+    assert asked == [3]
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
