@@ -134,7 +134,7 @@ def test_the_loop_reads_no_more_than_there_is_room(loop, monkeypatch, tmp_path):
 
 
 def test_a_length_beyond_the_file_takes_no_memory():
-    """A damaged length of 4 GiB; what would be taken for it is never asked of the file."""
+    """A damaged length of 4 GiB; what would be taken for it is never n_together of the file."""
 
     class Watched(io.BytesIO):
         most = 0
@@ -197,13 +197,13 @@ def test_a_file_that_is_far_longer_than_its_image_is_read_by_itself(tmp_path, mo
     for path in series(tmp_path)[3:]:
         with path.open("ab") as file:
             file.write(b"\xfc\xff\xfc\xffOB\0\0\0\0\1\0" + bytes(2**16))
-    asked = []
+    n_together = []
     together = coded_planes.read_frames
     monkeypatch.setattr(
-        coded_planes, "read_frames", lambda *a: asked.append(len(a[0])) or together(*a)
+        coded_planes, "read_frames", lambda *a: n_together.append(len(a[0])) or together(*a)
     )
     np.testing.assert_array_equal(read(scan_headers(tmp_path).planes), IMAGES)
-    assert asked == [3]
+    assert n_together == [3]
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
