@@ -17,14 +17,17 @@
 
 namespace {
 
-constexpr int PIECE = 2048;  // 16 KB of columns and 8 KB of values
+constexpr int PIECE = 2048;  // 8 KB of columns and 8 KB of values
 // Columns between the ends of runs, on average, from which on runs are copied: a shorter one costs more than its voxels.
 constexpr int LONG_RUN = 6;
 // Of whole numbers: longer ones, as less is done with each value; in so many lanes nothing of one exceeds 32 bits.
 constexpr int WHOLE_PIECE = 8192;
+constexpr int LONG_WHOLE_RUN = 64;  // as LONG_RUN: those are not even copied
 // Sums are made of so many values side by side, in one vector or in two, which makes no difference to them.
 constexpr int LANES = 8;
 
+typedef int32_t Columns __attribute__((vector_size(32)));
+typedef Columns UnalignedColumns __attribute__((aligned(4), may_alias));
 typedef char BytesCopied __attribute__((vector_size(32)));
 typedef BytesCopied UnalignedCopied __attribute__((aligned(1), may_alias));
 
@@ -157,19 +160,35 @@ struct Job {
     int64_t row_length;
     const int64_t *rows;
     int64_t n_rows;
-    const int64_t *voxels, *starts;
+    const int32_t *voxels;
+    const int64_t *starts;
     int64_t n_segments;
     float *in_order;  // (rows, voxels of all segments), or null
     SoFar *so_far;    // (rows, segments)
 };
 
+// Whether each of eight columns is the next of the one before it.
+INLINE bool eight_follow(const int32_t *columns) {
+    const Columns apart = *(const UnalignedColumns *)columns - *(const UnalignedColumns *)(columns - 1) - 1;
+    uint64_t parts[4];
+    __builtin_memcpy(parts, &apart, sizeof parts);
+    return !(parts[0] | parts[1] | parts[2] | parts[3]);
+}
+
 // Runs of columns that follow each other: where each begins, and behind the last one. Returns how many.
-INLINE int runs_of(const int64_t *columns, int n, int *begins) {
+INLINE int runs_of(const int32_t *columns, int n, int *begins) {
+    constexpr int STEP = sizeof(Columns) / sizeof(int32_t);
     int n_runs = 0;
     begins[0] = 0;
-    for (int i = 1; i < n; ++i) {
-        begins[n_runs + 1] = i;
-        n_runs += columns[i] != columns[i - 1] + 1;
+    for (int i = 1; i < n;) {
+        if (i + STEP <= n && eight_follow(columns + i)) {
+            i += STEP;
+            continue;
+        }
+        for (const int end = i + STEP < n ? i + STEP : n; i < end; ++i) {
+            begins[n_runs + 1] = i;
+            n_runs += columns[i] != columns[i - 1] + 1;
+        }
     }
     begins[n_runs + 1] = n;
     return n_runs + 1;
@@ -187,7 +206,7 @@ INLINE void copy(T *to, const T *from, int n) {
 }
 
 template <typename T>
-INLINE void gather(T *x, const T *row, const int64_t *columns, int n, const int *begins, int n_runs) {
+INLINE void gather(T *x, const T *row, const int32_t *columns, int n, const int *begins, int n_runs) {
     if (n_runs * LONG_RUN > n) {
         for (int i = 0; i < n; ++i) x[i] = row[columns[i]];
         return;
@@ -224,12 +243,16 @@ INLINE void run(const Job &job) {
         for (int64_t first = job.starts[s]; first < job.starts[s + 1]; first += PIECE) {
             const int64_t left = job.starts[s + 1] - first;
             const int n = int(left < PIECE ? left : PIECE);
-            const int64_t *columns = job.voxels + first;
+            const int32_t *columns = job.voxels + first;
             const int n_runs = runs_of(columns, n, begins);
             for (int64_t p = 0; p < job.n_rows; ++p) {
                 const float *row = job.values + job.rows[p] * job.row_length;
-                float *x = job.in_order ? job.in_order + p * n_voxels + first : room;
-                gather(x, row, columns, n, begins, n_runs);
+                const float *x = row + columns[0];
+                if (job.in_order || n_runs > 1) {
+                    float *gathered = job.in_order ? job.in_order + p * n_voxels + first : room;
+                    gather(gathered, row, columns, n, begins, n_runs);
+                    x = gathered;
+                }
                 add_piece<ORDER, N>(job.so_far[p * job.n_segments + s], x, n, room);
             }
         }
@@ -263,7 +286,7 @@ struct WholeSums {
 
 // Those in low … high count for none. n <= WHOLE_PIECE; squares go in two halves.
 template <int N, bool HAS_PADDING>
-INLINE void add_whole(WholeSums &to, const int16_t *x, int n, int32_t low, int32_t high) {
+INLINE void add_whole_of(WholeSums &to, const int16_t *x, int n, int32_t low, int32_t high) {
     typedef typename Whole<N>::Words Words;
     typedef typename Whole<N>::UnsignedWords UnsignedWords;
     Words n_out = {}, sums = {};
@@ -298,10 +321,19 @@ INLINE void add_whole(WholeSums &to, const int16_t *x, int n, int32_t low, int32
     }
 }
 
+template <int N>
+INLINE void add_whole(WholeSums &to, const int16_t *x, int n, int16_t low, int16_t high) {
+    if (low > high)
+        add_whole_of<N, false>(to, x, n, low, high);
+    else
+        add_whole_of<N, true>(to, x, n, low, high);
+}
+
 struct WholeJob {
     const int16_t *stored;
     int64_t row_length, n_rows;
-    const int64_t *voxels, *starts;
+    const int32_t *voxels;
+    const int64_t *starts;
     int64_t n_segments;
     const int16_t *padding;  // (rows, 2)
     double *moments;         // (rows, segments, 3)
@@ -318,17 +350,20 @@ INLINE void run_whole(const WholeJob &job) {
         for (int64_t first = job.starts[s]; first < job.starts[s + 1]; first += WHOLE_PIECE) {
             const int64_t left = job.starts[s + 1] - first;
             const int n = int(left < WHOLE_PIECE ? left : WHOLE_PIECE);
-            const int64_t *columns = job.voxels + first;
+            const int32_t *columns = job.voxels + first;
             const int n_runs = runs_of(columns, n, begins);
             for (int64_t p = 0; p < job.n_rows; ++p) {
-                gather(room, job.stored + p * job.row_length, columns, n, begins, n_runs);
+                const int16_t *row = job.stored + p * job.row_length;
                 WholeSums sums;
                 __builtin_memcpy(&sums, sums_of_row(p), sizeof sums);
                 const int16_t low = job.padding[2 * p], high = job.padding[2 * p + 1];
-                if (low > high)
-                    add_whole<N, false>(sums, room, n, low, high);
-                else
-                    add_whole<N, true>(sums, room, n, low, high);
+                if (n_runs * LONG_WHOLE_RUN > n) {
+                    gather(room, row, columns, n, begins, n_runs);
+                    add_whole<N>(sums, room, n, low, high);
+                } else {  // sums of whole numbers are the same however they are made
+                    for (int r = 0; r < n_runs; ++r)
+                        add_whole<N>(sums, row + columns[begins[r]], begins[r + 1] - begins[r], low, high);
+                }
                 __builtin_memcpy(sums_of_row(p), &sums, sizeof sums);
             }
         }
@@ -362,7 +397,7 @@ extern "C" {
 // Columns must lie within the rows.
 // set : the number of the set of instructions, as in linear_maps.cpp; all give the same bits
 void gsigpu_gathered_moments(int set, const float *values, int64_t row_length, const int64_t *rows, int64_t n_rows,
-                             const int64_t *voxels, const int64_t *starts, int64_t n_segments, int order,
+                             const int32_t *voxels, const int64_t *starts, int64_t n_segments, int order,
                              float *in_order, double *moments) {
     const Job job = {values, row_length, rows, n_rows, voxels, starts, n_segments, in_order,
                      reinterpret_cast<SoFar *>(moments)};
@@ -376,7 +411,7 @@ void gsigpu_gathered_moments(int set, const float *values, int64_t row_length, c
 
 // As before, of whole numbers: stored (n_rows, row_length), all its rows. What lies in padding (n_rows, 2), low to high, counts for
 // none; low > high for no such range. moments (n_rows, n_segments, 3), overwritten: n, mean, Σ (x - mean)², each rounded once.
-void gsigpu_whole_moments(int set, const int16_t *stored, int64_t row_length, int64_t n_rows, const int64_t *voxels,
+void gsigpu_whole_moments(int set, const int16_t *stored, int64_t row_length, int64_t n_rows, const int32_t *voxels,
                           const int64_t *starts, int64_t n_segments, const int16_t *padding, double *moments) {
     const WholeJob job = {stored, row_length, n_rows, voxels, starts, n_segments, padding, moments};
 #if defined(__x86_64__)

@@ -47,11 +47,12 @@ INLINE uint64_t word_beside(const uint8_t *row, int64_t shift, int64_t n) {
 }
 
 // A row of numbers, one for each byte of a word that is set; returns behind them.
-INLINE int64_t *count_up(int64_t *to, int64_t from, int64_t n) {
+template <typename T>
+INLINE T *count_up(T *to, T from, T n) {
     if (n == 8)
         for (int i = 0; i < 8; ++i) to[i] = from + i;
     else
-        for (int64_t i = 0; i < n; ++i) to[i] = from + i;
+        for (T i = 0; i < n; ++i) to[i] = from + i;
     return to + n;
 }
 
@@ -81,7 +82,7 @@ struct Plane {
             uint64_t all = word(y, w);
             n_before[y * n_words + w] = n;
             const int64_t at = y * n_columns + 8 * w;
-            if (all == ONES) n = count_up(indices + n, at, 8) - indices;
+            if (all == ONES) n = count_up(indices + n, at, int64_t(8)) - indices;
             else
                 for (; all; all &= all - 1) indices[n++] = at + (__builtin_ctzll(all) >> 3);
         }
@@ -89,7 +90,7 @@ struct Plane {
     }
 
     // The columns of a region's voxels; returns behind them.
-    int64_t *columns(const Region &region, int64_t local_z, int64_t *to) const {
+    int32_t *columns(const Region &region, int64_t local_z, int32_t *to) const {
         const int64_t first_word = region.x / 8, end_word = (region.x + region.n_x + 7) / 8;
         for (int64_t local_y = 0; local_y < region.n_y; ++local_y) {
             const uint8_t *row = region.row(local_z, local_y);
@@ -98,10 +99,10 @@ struct Plane {
                 uint64_t own = word_beside(row, region.x - 8 * w, region.n_x);
                 if (!own) continue;
                 const uint64_t all = word(y, w);
-                const int64_t before = n_before[y * n_words + w];
-                if (own == all) to = count_up(to, before, n_set(all));
+                const int32_t before = int32_t(n_before[y * n_words + w]);
+                if (own == all) to = count_up(to, before, int32_t(n_set(all)));
                 else
-                    for (; own; own &= own - 1) *to++ = before + n_set(all & ((own & -own) - 1));
+                    for (; own; own &= own - 1) *to++ = before + int32_t(n_set(all & ((own & -own) - 1)));
             }
         }
         return to;
@@ -132,10 +133,10 @@ void gsigpu_region_counts(const int64_t *regions, int64_t n_regions, int64_t *co
 // counts: as before; in_any (rows, n_columns) bytes of 0, of which as many are left; n_before (rows, words of eight columns),
 // overwritten. The regions lie within slices and planes.
 // indices: of the voxels of any region in their plane, slice by slice; sizes (n_slices): how many in each.
-// columns: of each region's voxels among those, one region after the other; cursors (R, 2), overwritten.
+// columns: of each region's voxels among those, which an int32 counts, one region after the other; cursors (R, 2), overwritten.
 void gsigpu_region_columns(const int64_t *regions, int64_t n_regions, const int64_t *counts, int64_t n_slices,
                            int64_t n_columns, uint8_t *in_any, int64_t *n_before, int64_t *indices, int64_t *sizes,
-                           int64_t *columns, int64_t *cursors) {
+                           int32_t *columns, int64_t *cursors) {
     const Plane plane = {in_any, n_before, n_columns, (n_columns + 7) / 8};
     int64_t n_of_regions = 0, n_counts = 0;
     for (int64_t r = 0; r < n_regions; ++r) {

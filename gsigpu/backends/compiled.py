@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "GSIGPU_CPU_LOOP"
 _LIBRARY = Path(__file__).with_name("_loops.so")
-_INTERFACE = 18  # gsigpu_interface() in kernels/linear_maps.cpp
+_INTERFACE = 19  # gsigpu_interface() in kernels/linear_maps.cpp
 # Numbers of the sets in kernels/linear_maps.cpp, the best first.
 _SETS = {"avx512": 2, "avx2": 1, "neon": 3, "sse2": 0}
 

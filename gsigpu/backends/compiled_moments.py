@@ -20,7 +20,7 @@ _N_NUMBERS = 10
 
 def gathered_moments(
     values: NDArray[np.float32],
-    voxels: NDArray[np.int64],
+    voxels: NDArray[np.integer[Any]],
     starts: NDArray[np.int64],
     rows: Sequence[int],
     *,
@@ -30,7 +30,7 @@ def gathered_moments(
     """Moments of rows of values in regions; None where no library was built, or it does not take the arrays.
 
     values : (R, M); rows : P of them
-    voxels : (N,) columns, which must lie within the rows; starts : (S + 1,) of the regions in them
+    voxels : (N,) columns, which must lie within the rows, int32 or int64; starts : (S + 1,) of the regions in them
     order : 2 or 4
     in_order : (P, N), overwritten with the values at the voxels, if given
     Returns (P, S, 5): how many values are no NaN, their mean, and the sums of the powers 2, 3 and 4 of what they
@@ -45,7 +45,7 @@ def gathered_moments(
 def run(
     loop: Loop,
     values: NDArray[np.float32],
-    voxels: NDArray[np.int64],
+    voxels: NDArray[np.integer[Any]],
     starts: NDArray[np.int64],
     rows: Sequence[int],
     *,
@@ -53,8 +53,9 @@ def run(
     in_order: NDArray[np.float32] | None,
 ) -> NDArray[np.float64] | None:
     """As `gathered_moments`, by a given library."""
+    voxels = _as_columns(voxels, values.shape[1])
     arrays = (values, voxels, starts, *(() if in_order is None else (in_order,)))
-    types = (np.float32, np.int64, np.int64, np.float32)
+    types = (np.float32, np.int32, np.int64, np.float32)
     if not all(
         array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
         for array, dtype in zip(arrays, types, strict=False)
@@ -85,9 +86,15 @@ def run(
     return moments[..., :5]
 
 
+def _as_columns(voxels: NDArray[np.integer[Any]], row_length: int) -> NDArray[np.integer[Any]]:
+    """As the loop takes them, where columns of a row of this length can be that."""
+    fits = voxels.dtype == np.int64 and row_length <= np.iinfo(np.int32).max
+    return voxels.astype(np.int32) if fits else voxels
+
+
 def whole_moments(
     stored: NDArray[np.int16],
-    voxels: NDArray[np.int64],
+    voxels: NDArray[np.integer[Any]],
     starts: NDArray[np.int64],
     padding: NDArray[np.int16],
 ) -> NDArray[np.float64] | None:
@@ -104,13 +111,14 @@ def whole_moments(
 def run_whole(
     loop: Loop,
     stored: NDArray[np.int16],
-    voxels: NDArray[np.int64],
+    voxels: NDArray[np.integer[Any]],
     starts: NDArray[np.int64],
     padding: NDArray[np.int16],
 ) -> NDArray[np.float64] | None:
     """As `whole_moments`, by a given library."""
+    voxels = _as_columns(voxels, stored.shape[1])
     arrays: tuple[NDArray[Any], ...] = (stored, voxels, starts, padding)
-    types = (np.int16, np.int64, np.int64, np.int16)
+    types = (np.int16, np.int32, np.int64, np.int16)
     if not all(
         array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
         for array, dtype in zip(arrays, types, strict=True)

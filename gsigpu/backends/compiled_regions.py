@@ -73,7 +73,7 @@ def region_columns(
         list[NDArray[np.int64]],
         NDArray[np.intp],
         NDArray[np.int64],
-        list[NDArray[np.int64]],
+        list[NDArray[np.int32]],
     ]
     | None
 ):
@@ -92,12 +92,13 @@ def columns_of(
         list[NDArray[np.int64]],
         NDArray[np.intp],
         NDArray[np.int64],
-        list[NDArray[np.int64]],
+        list[NDArray[np.int32]],
     ]
     | None
 ):
     """As `region_columns`, by a given library."""
-    is_taken = np.intp is np.int64 and all(
+    fits = np.intp is np.int64 and prod(grid_shape) <= np.iinfo(np.int32).max
+    is_taken = fits and all(
         voxels.dtype == bool
         and voxels.ndim == 3
         and all(
@@ -128,7 +129,7 @@ def columns_of(
     count(numbers.ctypes.data, len(numbers), counts.ctypes.data)
     of_region = np.split(counts, np.cumsum(n_in_slices)[:-1]) if len(numbers) else []
     n = int(counts.sum())
-    indices, columns = np.empty(n, np.int64), np.empty(n, np.int64)
+    indices, columns = np.empty(n, np.int64), np.empty(n, np.int32)
     sizes = np.empty(grid_shape[0], np.int64)
     plane = np.zeros(grid_shape[1:], np.uint8)
     n_before = np.empty((grid_shape[1], -(-grid_shape[2] // 8)), np.int64)

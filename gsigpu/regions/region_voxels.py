@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,14 @@ class RegionVoxels:
     regions_in : slice -> the regions that have voxels in it
     indices : (M,) intp, of the voxels of any region in their planes, slice by slice, ascending
     sizes : (Z,) int64, how many those are in each slice
-    columns : R of (n,) int64, each region's voxels among the M, in the order of `np.nonzero` of its mask
+    columns : R of (n,) int32, int64 on a grid of more than 2^31 voxels, each region's voxels among the M, in the order of `np.nonzero` of its mask
     """
 
     slices: tuple[int, ...]
     regions_in: Callable[[int], list[int]]
     indices: NDArray[np.intp]
     sizes: NDArray[np.int64]
-    columns: list[NDArray[np.int64]]
+    columns: list[NDArray[Any]]
 
     def __repr__(self) -> str:
         """How much there is."""
@@ -45,7 +46,7 @@ def region_voxels(masks: Sequence[RegionMask], grid_shape: tuple[int, int, int])
     >>> row = RegionMask("a", 1, (0, 0, 1), np.ones((1, 1, 2), bool))
     >>> made = region_voxels([row, RegionMask("b", 2, (0, 0, 2), row.voxels)], (1, 1, 4))
     >>> made.indices, made.columns
-    (array([1, 2, 3]), [array([0, 1]), array([1, 2])])
+    (array([1, 2, 3]), [array([0, 1], dtype=int32), array([1, 2], dtype=int32)])
     """
     boxes = [(mask.voxels, mask.origin) for mask in masks]
     parts = compiled_regions.region_columns(boxes, grid_shape)
@@ -78,9 +79,10 @@ def in_numpy(masks: Sequence[RegionMask], grid_shape: tuple[int, int, int]) -> R
             touched.setdefault(mask.origin[0] + local, []).append(index)
     indices: list[NDArray[np.intp]] = [np.zeros(0, np.intp)]
     sizes = np.zeros(grid_shape[0], np.int64)
-    columns: list[list[NDArray[np.int64]]] = [[np.zeros(0, np.int64)] for _ in masks]
+    dtype = np.int32 if prod(grid_shape) <= np.iinfo(np.int32).max else np.int64
+    columns: list[list[NDArray[Any]]] = [[np.zeros(0, dtype)] for _ in masks]
     in_any: NDArray[Any] = np.zeros(grid_shape[1:], bool)
-    column_of: NDArray[Any] = np.zeros(grid_shape[1:], np.int64)
+    column_of: NDArray[Any] = np.zeros(grid_shape[1:], dtype)
     n_before = 0
     for z in sorted(touched):
         in_any[...] = False

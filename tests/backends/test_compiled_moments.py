@@ -96,6 +96,31 @@ def runs_of_columns(n_columns, n_runs, longest):
     return np.unique(np.concatenate(runs))
 
 
+@pytest.mark.parametrize("order", [2, 4])
+def test_one_run_is_taken_where_it_lies(loop, order):
+    """Not copied where nobody wants the values: nothing behind it is read, and NaN are not taken out of the row itself."""
+    values = RNG.normal(0, 5, (2, 9000)).astype(np.float32)
+    values[1, 100:4000:9] = np.nan
+    before = values.copy()
+    for columns in (np.arange(9000), np.arange(5, 4101), np.arange(8997, 9000), np.array([8999])):
+        copied = np.empty((2, columns.size), np.float32)
+        expected = moments(loop, values, [columns], order=order, in_order=copied)
+        np.testing.assert_array_equal(moments(loop, values, [columns], order=order), expected)
+        np.testing.assert_array_equal(values, before)
+
+
+def test_columns_that_begin_and_end_a_run_anywhere(loop):
+    """A step back, a step of two, one twice, and the same distance over all, beside and over the eight that are compared at once."""
+    values = RNG.normal(0, 5, (1, 400)).astype(np.float32)
+    for n in (7, 8, 9, 15, 16, 17, 33, 64):
+        for at in range(1, n):
+            for step in (-1, 0, 2, 5):
+                columns = np.cumsum([50, *np.where(np.arange(1, n) == at, step, 1)])
+                in_order = np.empty((1, n), np.float32)
+                moments(loop, values, [columns], in_order=in_order)
+                np.testing.assert_array_equal(in_order, values[:, columns])
+
+
 @pytest.mark.parametrize("longest", [1, 7, 8, 9, 40, 3000])
 def test_runs_of_voxels_are_gathered_as_single_ones_are(loop, longest):
     """Copied runs are the values at the columns; also at the end of a row, behind which nothing may be read or written."""
@@ -139,7 +164,9 @@ def test_what_it_does_not_take_goes_to_numpy(loop):
     values, voxels = np.ones((2, 8), np.float32), [np.arange(3)]
     assert moments(loop, values[:, ::2], voxels) is None
     assert moments(loop, values.astype(np.float64), voxels) is None
-    assert moments(loop, values, [np.arange(3, dtype=np.int32)]) is None
+    assert moments(loop, values, [np.arange(3, dtype=np.uint16)]) is None
+    for dtype in (np.int32, np.int64):
+        assert moments(loop, values, [np.arange(3, dtype=dtype)]) is not None
 
 
 @pytest.mark.parametrize("step", [0.0, 1.0, 0.25])
@@ -174,6 +201,8 @@ def whole_numbers():
     voxels = [
         np.arange(30_000),
         runs_of_columns(30_000, 100, 300),
+        runs_of_columns(30_000, 40, 20),
+        np.concatenate([np.arange(20_000, 20_200), np.arange(3, 8_500)]),
         np.zeros(0, np.int64),
         RNG.choice(30_000, 4099),
         np.array([77]),
@@ -201,7 +230,7 @@ def test_whole_numbers_that_it_does_not_take_go_to_numpy(loop):
     stored, padding, voxels = whole_numbers()
     together = segments_of(voxels)
     arguments = [stored, together.voxels, together.starts, padding]
-    for i, other in ((0, stored[:, ::2]), (0, stored.astype(np.int32)), (1, together.voxels.astype(np.int32)), (3, padding.astype(np.int64))):  # fmt: skip
+    for i, other in ((0, stored[:, ::2]), (0, stored.astype(np.int32)), (1, together.voxels.astype(np.uint16)), (3, padding.astype(np.int64))):  # fmt: skip
         assert (
             compiled_moments.run_whole(loop, *[*arguments[:i], other, *arguments[i + 1 :]]) is None
         )

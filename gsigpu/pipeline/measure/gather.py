@@ -50,7 +50,7 @@ class Gathered:
     series: tuple[Series, ...]
     stored: StoredVoxels
     more: NDArray[np.float32]
-    voxels: tuple[NDArray[np.int64], ...]
+    voxels: tuple[NDArray[np.integer[Any]], ...]
     errors: tuple[PixelDataError | None, ...]
     slices: tuple[int, ...]
     starts: NDArray[np.int64]
