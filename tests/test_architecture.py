@@ -40,6 +40,7 @@ LAYERS = (
         "choices",
         "elam_tables",
         "errors",
+        "fewer_collections",
         "installed",
         "one_or_more",
         "optional_packages",

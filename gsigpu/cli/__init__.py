@@ -12,6 +12,8 @@ import signal
 import sys
 from types import FrameType
 
+from gsigpu.fewer_collections import collect_rarely
+
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -55,6 +57,7 @@ def main() -> None:
             signal.getsignal(signal_number) is not signal.SIG_IGN
         ):  # started with nohup or in a shell's `&`
             signal.signal(signal_number, interrupt)
+    collect_rarely()
     from gsigpu.cli.app import run
 
     try:

@@ -57,6 +57,7 @@ def test_help_imports_nothing_that_does_the_work(command):
         "choices",
         "cli",
         "errors",
+        "fewer_collections",
         "installed",
         "optional_packages",
         "user_toml",

@@ -32,11 +32,13 @@ from gsigpu.dicom.study.phases import name_phases
 from gsigpu.dicom.study.two_voltages import REMEDY, no_energies, two_voltages
 from gsigpu.dicom.study.weak_energies import settle_energies
 from gsigpu.errors import DuplicateSlices, GeometryError, GsigpuError
+from gsigpu.fewer_collections import fewer_collections
 
 Progress = Callable[[int, int], None]
 _Label = tuple[SeriesKind, float | None, str]
 
 
+@fewer_collections()
 def read_study(
     root: Path | str,
     *,

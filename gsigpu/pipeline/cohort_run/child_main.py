@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from gsigpu.fewer_collections import settle
 from gsigpu.masks.stored_volume import is_nifti
 from gsigpu.physics import iodine_water_hu
 from gsigpu.pipeline.cohort_run.case import run_study
@@ -76,6 +78,7 @@ def serve(parent: int) -> None:
     # What a library prints must not fall into the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    is_settled = False
     while True:
         try:
             request = receive(requests)
@@ -85,6 +88,11 @@ def serve(parent: int) -> None:
             send(answers, _answer(request))
         else:
             _serve_task(request, answers)
+            if not is_settled:  # what a study needs is imported
+                settle()
+                is_settled = True
+            gc.collect()  # the study's
+            _give_back()
         send(answers, None)
 
 
@@ -108,7 +116,6 @@ def _serve_task(task: StudyTask, answers: Any) -> None:
         lambda outcome: send(answers, outcome),
     )
     faulthandler.cancel_dump_traceback_later()
-    _give_back()
 
 
 if __name__ == "__main__":

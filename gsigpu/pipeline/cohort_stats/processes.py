@@ -6,15 +6,14 @@ the others are copies of that one, made before it has a thread of its own; it ca
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from multiprocessing import get_context, set_forkserver_preload
 from multiprocessing.context import BaseContext
 
+from gsigpu.fewer_collections import settle
 from gsigpu.pipeline.kept_memory import keep_memory
 
 # Fewer values than this are done before another process has started.
@@ -25,21 +24,7 @@ _IMPORTED = "gsigpu.pipeline.cohort_stats.imports_of_processes"
 # Libraries that start threads when they are imported, which a copy of the process would not have.
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
-# Objects that may be made before garbage is looked for, and how often older ones are looked through. Python's 700, 10, 10
-# take a twentieth of the time of a large cohort; figures and frames hold few cycles, and those are found all the same.
-_COLLECTED_AFTER = (20_000, 20, 50)
 _KEPT_BYTES = 2**28  # a member's replicates take some tens of megabytes, a figure's pixels less
-
-
-@contextmanager
-def fewer_collections() -> Iterator[None]:
-    """Garbage is looked for less often inside."""
-    before = gc.get_threshold()
-    gc.set_threshold(*_COLLECTED_AFTER)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 class Processes(AbstractContextManager["Processes"]):
@@ -100,5 +85,4 @@ def _prepared() -> None:
 
     threadpool_limits(1)
     keep_memory(_KEPT_BYTES)
-    gc.freeze()  # what was imported stays
-    gc.set_threshold(*_COLLECTED_AFTER)
+    settle()

@@ -15,6 +15,7 @@ import pandas as pd
 
 from gsigpu.cohort_statistics.groups.combat import require_combat
 from gsigpu.errors import SettingsError
+from gsigpu.fewer_collections import fewer_collections
 from gsigpu.optional_packages import require_extra
 from gsigpu.output.staging import staged_folder
 from gsigpu.pipeline.cohort_stats.applied_cutoffs import applied_cutoffs
@@ -23,7 +24,7 @@ from gsigpu.pipeline.cohort_stats.declared_beforehand import require_planned, wi
 from gsigpu.pipeline.cohort_stats.draw_figures import KINDS, Figures, Sheets
 from gsigpu.pipeline.cohort_stats.family_members import analyse
 from gsigpu.pipeline.cohort_stats.from_summary import analyse_summary, observations_of_summary
-from gsigpu.pipeline.cohort_stats.processes import Processes, fewer_collections
+from gsigpu.pipeline.cohort_stats.processes import Processes
 from gsigpu.pipeline.progress import SILENT, Watcher
 from gsigpu.pipeline.workers import default_workers
 from gsigpu.report.cautions import directions, remedies_of, warnings_of

@@ -16,6 +16,7 @@ from gsigpu.caution import Caution
 from gsigpu.choices import DEFAULT_MAPS, DEFAULT_SLOPE
 from gsigpu.dicom.model import SpectralStack, Study
 from gsigpu.dicom.writing.formats import FormatName, open_sink, planes_for
+from gsigpu.fewer_collections import fewer_collections
 from gsigpu.map_files import MapFiles
 from gsigpu.maps.definitions import MapDefinition
 from gsigpu.maps.plan import MapPlan
@@ -103,6 +104,7 @@ class MapResult:
         }
 
 
+@fewer_collections()
 def map_study(
     study: Path | str | Study,
     out: Path | str,

@@ -14,6 +14,7 @@ from gsigpu.backends import BackendName
 from gsigpu.caution import Caution
 from gsigpu.dicom.model import Plane, SpectralStack, Study
 from gsigpu.dicom.reading import card_frames
+from gsigpu.fewer_collections import fewer_collections
 from gsigpu.pipeline.choose_stack import ChosenStack, choose_stack
 from gsigpu.pipeline.measure.air import lesions_in_air, without_air
 from gsigpu.pipeline.measure.gather import Gathered, Gatherer, gather
@@ -36,6 +37,7 @@ from gsigpu.regions.region_layout import Layout
 _DOUBTFUL_FACTOR = 3.0
 
 
+@fewer_collections()
 def measure_study(
     study: Path | str | Study,
     masks: MaskFiles,
