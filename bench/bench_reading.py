@@ -60,6 +60,14 @@ DECODERS = {
     # OpenJPEG too: imagecodecs' faster htj2k_decode does not report damage.
     HTJ2KLossless: lambda frame, out: imagecodecs.jpeg2k_decode(frame, numthreads=1, out=out),
 }
+# Files of each, so that decoding takes about a second: a study has thousands, and what a scan takes at its start counts as little.
+N_FILES = {
+    RLELossless: 1056,
+    JPEGLosslessSV1: 792,
+    JPEGLSLossless: 396,
+    JPEG2000Lossless: 132,
+    HTJ2KLossless: 792,
+}
 # Frames that a thread takes at a time, on either side: `map` reads the energies of a slice together.
 AT_ONCE = 11
 
@@ -145,16 +153,16 @@ def against_codec(
     )
 
 
-def compressed(folder: Path, n_slices: int, size: int, repeats: int) -> list[str]:
-    """Table of each compressed transfer syntax against its codec alone."""
+def compressed(folder: Path, most: int, size: int, repeats: int) -> list[str]:
+    """Table of each compressed transfer syntax against its codec alone, of no more than so many files."""
     lines = [
         "",
-        "| transfer syntax | slices/s | time / bare codec (median) | (worst) | without scan (median) |",
-        "|---|---:|---:|---:|---:|",
+        "| transfer syntax | files | slices/s | time / bare codec (median) | (worst) | without scan (median) |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     images = [ct_like(size, size, seed) for seed in range(4)]
     for syntax in (RLELossless, *ENCODERS):
-        target = folder / syntax.replace(".", "_")
+        target, n_slices = folder / syntax.replace(".", "_"), min(N_FILES[syntax], most)
         paths = write_series(target, 70, images, n_slices)
         for path in paths:
             ds = dcmread(path)
@@ -172,26 +180,26 @@ def compressed(folder: Path, n_slices: int, size: int, repeats: int) -> list[str
             for name in ("ours", "reading")
         )
         lines.append(
-            f"| {syntax.name} | {n_slices / statistics.median(seconds['ours']):,.0f} |"
+            f"| {syntax.name} | {n_slices} | {n_slices / statistics.median(seconds['ours']):,.0f} |"
             f" {statistics.median(whole):.2f} | {max(whole):.2f} | {statistics.median(alone):.2f} |"
         )
     return [
         *lines,
         "",
         "Files to int16 planes on all cores, header scan included, over decoding frames that are in memory into the same planes.",
-        f"{n_slices} slices. Aim: within 1.02.",
+        "Aim: within 1.02.",
     ]
 
 
 def main() -> None:
     """Runs it."""
     options = arguments(__doc__ or "", slices=1000, size=512)
-    n_compressed = 132
+    most_compressed = max(N_FILES.values())
     if options.quick:
-        options.slices, options.size, options.repeats, n_compressed = 6, 64, 1, 12
+        options.slices, options.size, options.repeats, most_compressed = 6, 64, 1, 12
     with scratch() as folder:
         lines = uncompressed(folder, options.slices, options.size, options.repeats)
-        lines += compressed(folder, n_compressed, options.size, options.repeats)
+        lines += compressed(folder, most_compressed, options.size, options.repeats)
     report("reading", lines, save=options.save)
 
 

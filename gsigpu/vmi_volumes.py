@@ -135,7 +135,7 @@ def _plane(
     rows, columns = values.shape
     highest = min(int(np.floor((NO_TISSUE_HU - intercept) / slope)), _HIGHEST)
     return Plane(
-        path=path,
+        file_name=str(path),
         evidence=evidence,
         format=PixelFormat(EXPLICIT_VR_LITTLE_ENDIAN, rows, columns, 16, 16, 15, signed=True),
         sop_instance_uid=evidence.series_uid,

@@ -128,7 +128,7 @@ class Evidence:
 class Plane:
     """One two-dimensional image and where its pixels lie.
 
-    path, frame : the file, and the frame in it from 0
+    file_name, frame : the file, by its path as text, and the frame in it from 0
     position_mm : LPS of the centre of the first voxel; None where the header has none
     orientation : row and column direction cosines; None where the header has none
     pixel_spacing_mm : (between rows, between columns)
@@ -141,7 +141,7 @@ class Plane:
     values : the delivered values, where they are in memory and the file is not read again
     """
 
-    path: Path
+    file_name: str
     evidence: Evidence
     format: PixelFormat
     sop_instance_uid: str
@@ -159,6 +159,16 @@ class Plane:
     odd_padding: OddPadding | None = None
     state: FileState | None = None
     values: NDArray[np.int16] | None = field(default=None, compare=False)
+
+    @property
+    def path(self) -> Path:
+        """Of the file. Made when it is asked for: thousands of planes take longer to make paths for than to read the headers of."""
+        return Path(self.file_name)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """File and frame, which no other plane has."""
+        return self.file_name, self.frame
 
     def __repr__(self) -> str:
         """Without identity."""

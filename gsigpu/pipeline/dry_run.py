@@ -182,12 +182,11 @@ def _would_do(
     warnings: Sequence[Caution] = (),
 ) -> WouldDo:
     planes = list(planes)
-    read = {(plane.path, plane.frame) for plane in planes}
+    read = {plane.place for plane in planes}
     kev = [
         series.energy_kev
         for series in stack.series
-        if series.energy_kev is not None
-        and any((plane.path, plane.frame) in read for plane in series.planes)
+        if series.energy_kev is not None and any(plane.place in read for plane in series.planes)
     ]
     return WouldDo(
         phase=stack.phase,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,8 @@ class PlaneStore:
         """`of_phases` : whether several phases are read from it, one after the other; see `look`."""
         self._reader = PlaneReader()
         self._of_phases = of_phases
-        self._kept: dict[tuple[Path, int], NDArray[np.int16]] = {}
-        self._staying: set[tuple[Path, int]] = set()
+        self._kept: dict[tuple[str, int], NDArray[np.int16]] = {}
+        self._staying: set[tuple[str, int]] = set()
         self._n_bytes = 0
         self._lock = threading.Lock()
 
@@ -79,9 +78,7 @@ class PlaneStore:
     def holds(self, planes: Sequence[Plane]) -> bool:
         """Whether one of them was looked at and not yet taken."""
         with self._lock:
-            return bool(self._kept) and any(
-                (plane.path, plane.frame) in self._kept for plane in planes
-            )
+            return bool(self._kept) and any(plane.place in self._kept for plane in planes)
 
     def look(self, planes: Sequence[Plane], *, stays: bool = False) -> list[NDArray[np.int16]]:
         """Stored values of planes that the pass is going to take too.
@@ -91,7 +88,7 @@ class PlaneStore:
         return [self._look(plane, stays=stays and self._of_phases) for plane in planes]
 
     def _look(self, plane: Plane, *, stays: bool) -> NDArray[np.int16]:
-        key = plane.path, plane.frame
+        key = plane.place
         with self._lock:
             kept = self._kept.get(key)
         if kept is None:
@@ -110,13 +107,13 @@ class PlaneStore:
         """Forgets what was looked at and is none of these, which the pass takes, but for what stays."""
         if not self._kept:
             return
-        taken = {(plane.path, plane.frame) for plane in planes}
+        taken = {plane.place for plane in planes}
         with self._lock:
             for key in self._kept.keys() - taken - self._staying:
                 self._n_bytes -= self._kept.pop(key).nbytes
 
     def _taken(self, plane: Plane) -> NDArray[np.int16] | None:
-        key = plane.path, plane.frame
+        key = plane.place
         if key in self._staying:
             return self._kept.get(key)
         kept = self._kept.pop(key, None)

@@ -1,7 +1,5 @@
 """Planes in memory, without files."""
 
-from pathlib import Path
-
 from gsigpu.dicom.model import Evidence, HeaderScan, PixelFormat, Plane
 
 FORMAT = PixelFormat("1.2.840.10008.1.2.1", 6, 8, 16, 16, 15, True)
@@ -29,7 +27,7 @@ def plane(z, header=None, *, name=None, position=None, image=FORMAT, **values):
     header = header or evidence()
     return Plane(
         **{
-            "path": Path(name or f"{header.series_uid}-{z}"),
+            "file_name": name or f"{header.series_uid}-{z}",
             "evidence": header,
             "format": image,
             "sop_instance_uid": f"{header.series_uid}.{z}",

@@ -17,20 +17,20 @@ def counted_planes(monkeypatch: pytest.MonkeyPatch) -> Counter:
     places = compiled_pass._places
 
     def alone(self, plane, out, **options):
-        times[plane.path, plane.frame] += 1
+        times[plane.place] += 1
         return read_plane(self, plane, out, **options)
 
     def together(planes, out):
         n_read = read_first(planes, out)
-        times.update((plane.path, plane.frame) for plane in planes[:n_read])
+        times.update(plane.place for plane in planes[:n_read])
         return n_read
 
     def some_voxels(self, planes, *where):
-        times.update((plane.path, plane.frame) for plane in planes)
+        times.update(plane.place for plane in planes)
         read_voxels(self, planes, *where)
 
     def in_the_loop(planes, formats):
-        times.update((plane.path, plane.frame) for plane in planes)
+        times.update(plane.place for plane in planes)
         return places(planes, formats)
 
     monkeypatch.setattr(PlaneReader, "read_plane", alone)

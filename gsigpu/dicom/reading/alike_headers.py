@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from gsigpu.backends.compiled_files import Heads
@@ -76,5 +75,5 @@ class AlikeHeaders:
             for place, value in constant:
                 plane_values[place] = value
             state = FileState(size, mtime_ns, inode & INODES)
-            planes.append(plane_of(Path(name), common, plane_values, offset, length, state=state))
+            planes.append(plane_of(name, common, plane_values, offset, length, state=state))
         return planes

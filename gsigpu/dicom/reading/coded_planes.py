@@ -58,7 +58,7 @@ def _read_together(planes: Sequence[Plane]) -> list[memoryview]:
         n_room += n_bytes
         if n_bytes > plane.format.n_bytes + _MOST_BESIDE_IMAGE or n_room > _MOST_ROOM:
             break
-        paths.append(os.fsencode(plane.path))
+        paths.append(os.fsencode(plane.file_name))
         expected += state.size, state.mtime_ns, state.inode, plane.pixel_offset
     return read_frames(paths, expected, _room(min(n_room, _MOST_ROOM))) if paths else []
 

@@ -194,7 +194,7 @@ class _Scanner:
                 return False
             self._images.add(elements.common_key)
         try:
-            plane = self._decoder.plane(Path(name), elements, state=head.state)
+            plane = self._decoder.plane(name, elements, state=head.state)
         except IncompleteImage:
             return False
         self._add(plane)
@@ -211,7 +211,7 @@ class _Scanner:
                 state = FileState.of(file)
                 self.planes.extend(
                     [
-                        self._decoder.plane(path, elements, frame=frame, state=state)
+                        self._decoder.plane(name, elements, frame=frame, state=state)
                         for frame, elements in enumerate(self._elements(file, state.size))
                     ]
                 )

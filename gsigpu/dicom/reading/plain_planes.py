@@ -118,6 +118,6 @@ def _files_of(
         if of_plane is None or not (of_whole_planes or odd is None or not odd.only_if_in_corner):
             break
         size, mtime_ns, inode, offset = of_plane
-        paths.append(os.fsencode(plane.path))
+        paths.append(os.fsencode(plane.file_name))
         expected += size, mtime_ns, inode, offset + 2 * n_before
     return paths, expected

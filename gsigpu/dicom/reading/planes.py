@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from gsigpu.dicom.model import Evidence, OddPadding, PixelFormat, Plane
@@ -97,7 +96,7 @@ class PlaneDecoder:
         self._common_of: dict[tuple[object, ...], Common] = {}
 
     def plane(
-        self, path: Path, elements: Elements, *, frame: int = 0, state: FileState | None = None
+        self, file_name: str, elements: Elements, *, frame: int = 0, state: FileState | None = None
     ) -> Plane:
         """The plane that `elements` describes: of a file, or of one `frame` of a multi-frame file.
 
@@ -111,7 +110,7 @@ class PlaneDecoder:
             length = max(0, min(n_bytes, length - frame * n_bytes))
             offset += frame * n_bytes if offset >= 0 else 0
         plane_values = [elements.values.get(tag) for tag in PLANE_TAGS]
-        return plane_of(path, common, plane_values, offset, length, frame=frame, state=state)
+        return plane_of(file_name, common, plane_values, offset, length, frame=frame, state=state)
 
     def common(self, elements: Elements) -> Common:
         """What the plane shares with others of its `common_key`. Raises as `plane` does."""
@@ -142,7 +141,7 @@ class PlaneDecoder:
 
 
 def plane_of(
-    path: Path,
+    file_name: str,
     common: Common,
     plane_values: Sequence[bytes | None],
     pixel_offset: int,
@@ -156,7 +155,7 @@ def plane_of(
     sop_instance_uid, instance_number, position = plane_values
     position_mm = numbers_of(position)
     return Plane(
-        path=path,
+        file_name=file_name,
         evidence=evidence,
         format=image,
         sop_instance_uid=ascii_text(sop_instance_uid),

@@ -163,7 +163,7 @@ def _places(
         of_plane = None if plane.odd_padding is not None else place(plane, image)
         if of_plane is None:
             return None
-        paths.append(os.fsencode(plane.path))
+        paths.append(os.fsencode(plane.file_name))
         expected += of_plane
     return paths, expected
 

@@ -87,7 +87,7 @@ class PlannedMaps:
         """The planes that the run reads, each once."""
         planes = [plane for series in self.prepared.stack.series for plane in series.planes]
         planes += () if self.companion is None else self.companion.planes
-        return list({(plane.path, plane.frame): plane for plane in planes}.values())
+        return list({plane.place: plane for plane in planes}.values())
 
 
 def plan_map(

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from gsigpu.regions.region_voxels import region_voxels
 # (slice, its C stored planes, indices of voxels in them) -> (K, n) values there of what needs whole planes.
 MorePlanes = Callable[[int, Sequence[NDArray[np.int16]], NDArray[np.intp]], NDArray[np.float32]]
 # (path, frame) -> stored values of a whole plane.
-KeptPlanes = Mapping[tuple[Path, int], NDArray[np.int16]]
+KeptPlanes = Mapping[tuple[str, int], NDArray[np.int16]]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -96,7 +95,7 @@ class Gatherer:
         keep : slices whose planes are wanted afterwards; of those that no region touches nothing is read
         """
         self._keep = frozenset(keep)
-        self._kept: dict[tuple[Path, int], NDArray[np.int16]] = {}
+        self._kept: dict[tuple[str, int], NDArray[np.int16]] = {}
         self._series = tuple(series)
         self._store = store or PlaneStore()
         self._more_planes = more_planes
@@ -152,7 +151,7 @@ class Gatherer:
             return
         if z in self._keep:
             for series, plane in zip(self._series, planes, strict=True):
-                self._kept[series.planes[z].path, series.planes[z].frame] = plane.copy()
+                self._kept[series.planes[z].place] = plane.copy()
         by_channel = dict(enumerate(planes))
         if goes_up and self._stored.gathers_on_card:
             by_channel = {c: plane for c, plane in by_channel.items() if c not in (given or ())}

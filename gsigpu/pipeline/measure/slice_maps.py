@@ -63,7 +63,7 @@ def slice_maps(measurement: Measurement, z: int) -> SliceMaps:
 
 def _planes_in_hu(planes: Sequence[Plane], kept: KeptPlanes) -> NDArray[np.float32]:
     """(n, rows, columns) float32, NaN where there is no value."""
-    stored = [kept.get((plane.path, plane.frame)) for plane in planes]
+    stored = [kept.get(plane.place) for plane in planes]
     known = [raw for raw in stored if raw is not None]
     return (
         rescaled(planes, known) if len(known) == len(planes) else read_planes(PlaneReader(), planes)

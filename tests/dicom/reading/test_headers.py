@@ -5,7 +5,6 @@ import os
 import struct
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +44,7 @@ def encoded(ds, syntax=None):
 
 
 def plane_of(elements):
-    return PlaneDecoder().plane(Path("file"), elements)
+    return PlaneDecoder().plane("file", elements)
 
 
 def both_planes(buffer):
@@ -317,7 +316,7 @@ def test_slices_of_a_series_agree_with_pydicom_and_share_what_is_equal(syntax):
     planes = []
     for ds in slices_of_a_series(9):
         buffer = encoded(ds, syntax)
-        planes.append(decoder.plane(Path("file"), walker.read(buffer)))
+        planes.append(decoder.plane("file", walker.read(buffer)))
         buffer.seek(0)
         general = plane_of(*frames_by_pydicom(buffer))
         # Planes of a series share the times of its first file.
