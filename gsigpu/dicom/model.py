@@ -108,6 +108,9 @@ class Evidence:
         str, ...
     ] = ()  # meanings of the coded materials that a multi-energy image shows or lacks
     rescale_type: str = ""
+    is_lossy: bool = (
+        False  # (0028,2110) says that values were lost when it was compressed, at some time
+    )
     derivation: str = ""
     acquisition_number: int | None = None
     acquisition_datetime: str = (

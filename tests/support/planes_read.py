@@ -10,7 +10,7 @@ from gsigpu.pipeline.map import compiled_pass
 
 
 def counted_planes(monkeypatch: pytest.MonkeyPatch) -> Counter:
-    """Fills up with (path, frame) of every plane that is read from now on."""
+    """Fills up with file and frame of every plane that is read from now on."""
     times = Counter()
     read_plane, read_first = PlaneReader.read_plane, pixels.read_first
     read_voxels = PlaneReader.read_voxels

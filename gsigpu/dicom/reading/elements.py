@@ -82,6 +82,7 @@ KEPT_ELEMENTS: dict[int, str] = {
     0x00281052: "intercept",
     0x00281053: "slope",
     0x00281054: "rescale_type",
+    0x00282110: "lossy",
 }
 # Those that differ between the slices of a series. Times are among them: planes of a series share
 # one `Evidence`, which carries the times of its first file.

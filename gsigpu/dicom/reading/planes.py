@@ -356,6 +356,7 @@ def _evidence(elements: Elements) -> Evidence:
         multienergy=text("multienergy"),
         materials=coded_materials(elements.values, elements.transfer_syntax_uid),
         rescale_type=text("rescale_type"),
+        is_lossy=text("lossy") == "01",
         derivation=text("derivation"),
         acquisition_number=integer(raw(_TAG["acquisition_number"])),
         acquisition_datetime=text("acquisition_datetime")

@@ -200,7 +200,7 @@ def derive(
     sop_class_uid: str,
     beside: Sequence[MapDefinition] = (),
 ) -> list[DerivedSeries]:
-    """One new series per map. Reads the header of the first file of each source series.
+    """One new series per map. Reads the header of one source file.
 
     beside : further planes shown in every object
     """
@@ -295,14 +295,12 @@ def referenced_series(planes: Sequence[Plane]) -> Dataset:
 
 
 def source_header(series: Sequence[Series]) -> FileDataset:
-    """What is looked at of the first series' first file; lossy if that of any series is.
+    """What is looked at of the first series' first file; of the first one that is lossy, if any series is.
 
     Raises FileChanged if a file is not the one that was scanned, PixelDataError if it can no longer be read.
     """
-    headers = [_header_of(source_series.planes[0]) for source_series in series]
-    return next(
-        (header for header in headers if header.get("LossyImageCompression") == "01"), headers[0]
-    )
+    firsts = [source_series.planes[0] for source_series in series]
+    return _header_of(next((plane for plane in firsts if plane.evidence.is_lossy), firsts[0]))
 
 
 def _header_of(plane: Plane) -> FileDataset:

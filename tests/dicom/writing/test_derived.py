@@ -114,6 +114,20 @@ def test_odd_sources_give_valid_objects(tmp_path, what, output_format):
             assert ds[keyword].value == ODD_SOURCES[what][keyword]
 
 
+def test_one_lossy_source_makes_the_map_lossy(tmp_path):
+    """Whichever of the series it is; how it was compressed is told as that one tells it."""
+    stack = oblique_stack(tmp_path / "study")
+    for plane in stack.series[1].planes:
+        ds = dcmread(plane.path)
+        ds.LossyImageCompression, ds.LossyImageCompressionRatio = "01", "7.5"
+        ds.save_as(plane.path)
+    path = write(tmp_path / "out", select_stack(read_study(tmp_path / "study")), "ct")[0]
+    ds = dcmread(path)
+    assert (ds.LossyImageCompression, ds.LossyImageCompressionRatio) == ("01", 7.5)
+    path = write(tmp_path / "before", oblique_stack(tmp_path / "again"), "ct")[0]
+    assert "LossyImageCompression" not in dcmread(path)
+
+
 @pytest.mark.tools
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")  # as it is written into the source
 def test_malformed_values_are_left_empty(tmp_path):

@@ -85,8 +85,8 @@ def test_one_reading_gives_what_two_give_and_reads_each_plane_once(
     assert set(reads.values()) == {1}
     vmis = [series for series in study.series if series.energy_kev]
     (vendor,) = [series for series in study.series if not series.energy_kev]
-    expected = {plane.path for series in vmis for plane in series.planes}
-    expected |= {vendor.planes[z].path for z in measurement.slices}
+    expected = {plane.file_name for series in vmis for plane in series.planes}
+    expected |= {vendor.planes[z].file_name for z in measurement.slices}
     assert {path for path, _ in reads} == expected
     beside = ("measurements.csv", "measurements.json", ".gsigpu.json")  # the mark names all files
     assert files(tmp_path / "out", without=beside) == files(apart / "maps", without=beside)
