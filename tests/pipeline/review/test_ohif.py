@@ -80,8 +80,18 @@ def viewer(outputs, browser, tmp_path_factory):
 
 
 def wait_for_study(page):
-    page.wait_for_selector("[data-cy=study-browser-thumbnail]", timeout=_LOADING_MS)
-    page.wait_for_selector("canvas.cornerstone-canvas", timeout=_LOADING_MS)
+    """Waits for the study's series and an image. On a machine with more to do OHIF once stayed without either for a minute: then as a
+    user would, with the page loaded again."""
+    for is_last in (False, True):
+        try:
+            page.wait_for_selector("[data-cy=study-browser-thumbnail]", timeout=_LOADING_MS)
+            page.wait_for_selector("canvas.cornerstone-canvas", timeout=_LOADING_MS)
+        except TimeoutError:
+            if is_last:
+                raise
+            page.reload()
+        else:
+            return
 
 
 def show(page, series_uid):
