@@ -55,12 +55,13 @@ def _read_together(planes: Sequence[Plane]) -> list[memoryview]:
         if state is None or not _is_only_frame(plane):
             break
         n_bytes = state.size - plane.pixel_offset
-        n_room += n_bytes
-        if n_bytes > plane.format.n_bytes + _MOST_BESIDE_IMAGE or n_room > _MOST_ROOM:
+        most = min(plane.format.n_bytes + _MOST_BESIDE_IMAGE, _MOST_ROOM - n_room)
+        if not 0 < n_bytes <= most:
             break
+        n_room += n_bytes
         paths.append(os.fsencode(plane.file_name))
         expected += state.size, state.mtime_ns, state.inode, plane.pixel_offset
-    return read_frames(paths, expected, _room(min(n_room, _MOST_ROOM))) if paths else []
+    return read_frames(paths, expected, _room(n_room)) if paths else []
 
 
 def _room(n_bytes: int) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gsigpu.backends.compiled_files import Heads, read_heads
 from gsigpu.file_state import FileState
 
-# Files in a call, and calls ahead: 64 times 16 KiB come from the heap again and again, larger arrays as new pages.
+# Files in a call, and calls ahead: with fewer, threads wait for turns of the interpreter; more heads than these 4 x 0.5 MiB leave the cache.
 _FILES_AT_ONCE = 128
 _CALLS_AHEAD = 4
 # What is shorter is not worth a thread. So many are read before the others: they show how long headers are.
