@@ -160,7 +160,7 @@ struct Slice {
 extern "C" {
 
 // Changes with the functions of the library and their arguments, so that one of another version is not called.
-int gsigpu_interface() { return 19; }
+int gsigpu_interface() { return 20; }
 
 // Whether the processor, and its operating system, have a set.
 int gsigpu_has_set(int set) {

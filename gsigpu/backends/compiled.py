@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "GSIGPU_CPU_LOOP"
 _LIBRARY = Path(__file__).with_name("_loops.so")
-_INTERFACE = 19  # gsigpu_interface() in kernels/linear_maps.cpp
+_INTERFACE = 20  # gsigpu_interface() in kernels/linear_maps.cpp
 # Numbers of the sets in kernels/linear_maps.cpp, the best first.
 _SETS = {"avx512": 2, "avx2": 1, "neon": 3, "sse2": 0}
 
@@ -40,7 +40,7 @@ class Loop:
         self._run.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_int]
         self._run.argtypes += [*[ctypes.c_int64] * 4, ctypes.c_void_p]
         self._overlay = library.gsigpu_overlay
-        self._overlay.argtypes = [*[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 3]
+        self._overlay.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 4, *[ctypes.c_int64] * 3]
         self._overlay.argtypes += [ctypes.c_void_p, ctypes.c_float, ctypes.c_int]
         self._overlay.restype = None
 
@@ -102,6 +102,7 @@ class Loop:
         ):
             return False
         self._overlay(
+            self.number,
             *(array.ctypes.data for array in (anatomy_hu, values, table, out)),
             rows,
             columns,
