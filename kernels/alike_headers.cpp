@@ -1,5 +1,5 @@
-// Which of some headers have the bytes of a known one but for a few elements, and where the values of these lie: the
-// compiled twin of a match in gsigpu.dicom.reading.alike_headers, which says what a pattern is.
+// Which of some headers have the bytes of a known one but for a few elements, and where the values of these lie: what
+// gsigpu.dicom.reading.header_template.HeaderTemplate.elements finds in each by itself.
 //
 // No state, no allocation, no Python: it is called without the GIL.
 

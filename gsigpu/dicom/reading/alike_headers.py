@@ -14,10 +14,9 @@ from typing import NamedTuple
 from gsigpu.backends.compiled_files import Heads
 from gsigpu.backends.compiled_headers import Patterns, patterns_for
 from gsigpu.dicom.model import Plane
-from gsigpu.dicom.reading.file_heads import INODES
+from gsigpu.dicom.reading.file_heads import state_of
 from gsigpu.dicom.reading.header_template import MAGIC, Likeness
 from gsigpu.dicom.reading.planes import PLANE_TAGS, Common, plane_of
-from gsigpu.file_state import FileState
 
 # Series side by side in a folder whose files are named by slice: eleven energies in two phases.
 _KEPT = 24
@@ -58,14 +57,14 @@ class AlikeHeaders:
         every, n_apart = heads.heads.tobytes(), heads.heads.shape[1]
         known, states = list(self._known), heads.states.tolist()
         planes: list[Plane | None] = []
-        for begin, name, at, (offset, *values), (size, mtime_ns, inode) in zip(
+        for begin, name, at, (offset, *values), numbers in zip(
             range(0, len(every), n_apart), names, which, places, states, strict=True
         ):
             if at < 0:
                 planes.append(None)
                 continue
             (_, constant, length), common = known[at]
-            if length >= 0 and offset + length != size:
+            if length >= 0 and offset + length != numbers[0]:
                 planes.append(None)
                 continue
             plane_values: list[bytes | None] = [
@@ -74,6 +73,7 @@ class AlikeHeaders:
             ]
             for place, value in constant:
                 plane_values[place] = value
-            state = FileState(size, mtime_ns, inode & INODES)
-            planes.append(plane_of(name, common, plane_values, offset, length, state=state))
+            planes.append(
+                plane_of(name, common, plane_values, offset, length, state=state_of(*numbers))
+            )
         return planes

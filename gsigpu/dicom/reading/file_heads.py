@@ -20,7 +20,7 @@ _FILES_AT_ONCE = 128
 _CALLS_AHEAD = 4
 # What is shorter is not worth a thread. So many are read before the others: they show how long headers are.
 _FEWEST_FILES = 16
-INODES = (1 << 64) - 1
+_INODES = (1 << 64) - 1
 
 
 class FileHead(NamedTuple):
@@ -61,9 +61,14 @@ def with_heads(
 def head_of(heads: Heads, at: int) -> FileHead | None:
     """How one of the files begins; None where it could not be read."""
     n_read = int(heads.n_read[at])
-    size, mtime_ns, inode = heads.states[at].tolist()
-    state = FileState(size, mtime_ns, inode & INODES)
-    return None if n_read < 0 else FileHead(heads.heads[at, :n_read].tobytes(), state)
+    if n_read < 0:
+        return None
+    return FileHead(heads.heads[at, :n_read].tobytes(), state_of(*heads.states[at].tolist()))
+
+
+def state_of(size: int, mtime_ns: int, inode: int) -> FileState:
+    """Of a row of `Heads.states`."""
+    return FileState(size, mtime_ns, inode & _INODES)
 
 
 def _read(names: Sequence[str], n_bytes: int) -> Heads | None:

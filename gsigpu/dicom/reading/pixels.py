@@ -14,7 +14,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from io import FileIO
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -58,7 +57,7 @@ class PlaneReader:
     """
 
     def __init__(self) -> None:
-        self._indices: OrderedDict[tuple[Path, FileState | None], FrameIndex] = OrderedDict()
+        self._indices: OrderedDict[tuple[str, FileState | None], FrameIndex] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, planes: Sequence[Plane], out: NDArray[np.int16]) -> None:
@@ -179,7 +178,7 @@ class PlaneReader:
         return self._index(plane, file).read(file, plane.frame)
 
     def _index(self, plane: Plane, file: FileIO) -> FrameIndex:
-        key = plane.path, plane.state
+        key = plane.file_name, plane.state
         with self._lock:
             known = self._indices.get(key)
             if known is None:

@@ -28,9 +28,10 @@ def mark_damaged_siblings(planes: Iterable[Plane], skipped: Sequence[Skipped]) -
         return list(skipped)
     names, sizes = set[str](), set[tuple[Path, int]]()
     for plane in planes:
-        names.add(name_pattern(plane.path.name))
+        path = plane.path
+        names.add(name_pattern(path.name))
         if plane.state is not None and plane.state.size >= _SMALLEST_BYTES:
-            sizes.add((plane.path.parent, plane.state.size))
+            sizes.add((path.parent, plane.state.size))
     return [_judged(file, names, sizes) if _says_nothing(file) else file for file in skipped]
 
 

@@ -88,10 +88,11 @@ def serve(parent: int) -> None:
             send(answers, _answer(request))
         else:
             _serve_task(request, answers)
-            if not is_settled:  # what a study needs is imported
+            if is_settled:
+                gc.collect()  # the study's
+            else:  # what a study needs is imported
                 settle()
                 is_settled = True
-            gc.collect()  # the study's
             _give_back()
         send(answers, None)
 
